@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_H
+#define FSMOE_H
+
+/* Everything a user of the library needs; fsmoe/op.h and fsmoe/module.h are for those who add
+ * operations and modules, fsmoe/starpu.h for StarPU programs that want the policy. */
+
+#include <fsmoe/error.h>
+#include <fsmoe/graph.h>
+#include <fsmoe/model.h>
+#include <fsmoe/ops.h>
+#include <fsmoe/runtime.h>
+#include <fsmoe/topo.h>
+#include <fsmoe/train.h>
+
+#endif

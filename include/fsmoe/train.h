@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_TRAIN_H
+#define FSMOE_TRAIN_H
+
+#include <fsmoe/graph.h>
+#include <fsmoe/model.h>
+#include <fsmoe/runtime.h>
+
+/*
+ * Training: a forward function makes the graph of a micro-batch; the trainer derives the
+ * backward, adds the exchange of gradients and the optimizer, and runs the same graph every
+ * step. Everything here is collective over the job unless it says otherwise.
+ */
+
+#ifdef __cplusplus
+extern "C"
+{
+#endif
+
+	typedef struct fsmoe_trainer *fsmoe_trainer_t;
+
+	/* Appends the forward of one micro-batch and returns its loss (one element, this rank's
+	 * share of the global mean). Called once per micro-batch while the graph is built. */
+	typedef fsmoe_tensor_t (*fsmoe_forward_fn)(fsmoe_graph_t graph,
+						   const struct fsmoe_batch_spec *batch, void *arg);
+
+	struct fsmoe_train_opts
+	{
+		size_t size; /* set by fsmoe_train_opts_init */
+		int batch;   /* sequences of the global batch; DP * microbatches divides it */
+		int microbatches;
+		int seq;               /* tokens of a sequence */
+		const char *optimizer; /* "adamw" or "sgd" */
+		double beta1, beta2, eps, weight_decay, clip;
+		uint64_t seed;
+	};
+
+	void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
+
+	/* Builds the step's graph, allocates its memory, fills the parameters from the seed. The
+	 * runtime must outlive it. */
+	int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
+				 fsmoe_forward_fn forward, void *arg,
+				 const struct fsmoe_train_opts *opts);
+	void fsmoe_trainer_destroy(fsmoe_trainer_t trainer);
+
+	struct fsmoe_train_result
+	{
+		double loss;      /* mean over the global batch; the same on every rank */
+		double grad_norm; /* before clipping */
+		double seconds;   /* of the step */
+		size_t tokens;    /* of the global batch */
+	};
+
+	/* One step on the global batch: `tokens` and `targets` are (batch, seq) int32, the same on
+	 * every rank (each takes its share); targets < 0 are not counted. Blocks. */
+	int fsmoe_trainer_step(fsmoe_trainer_t trainer, const int32_t *tokens,
+			       const int32_t *targets, double lr,
+			       struct fsmoe_train_result *result);
+
+	/* Local. For those who look inside: the step's graph, its memory, its StarPU side. */
+	fsmoe_graph_t fsmoe_trainer_graph(fsmoe_trainer_t trainer);
+	fsmoe_memory_t fsmoe_trainer_memory(fsmoe_trainer_t trainer);
+	fsmoe_program_t fsmoe_trainer_program(fsmoe_trainer_t trainer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

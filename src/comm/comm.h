@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_COMM_H
+#define FSMOE_COMM_H
+
+#include <fsmoe/graph.h>
+#include <stddef.h>
+
+/*
+ * Communicators: one per process group, and the collectives a training step needs. All of them
+ * block the calling thread until the result is there, sleeping between polls rather than
+ * spinning; all are collective over the communicator's group. Sizes are bytes per peer unless
+ * a `count` is named, which is elements. One thread at a time may use one communicator;
+ * different communicators may be used by different threads at once.
+ *
+ * Sums are taken in group order, rank 0 first, whatever the message size: an AllReduce is an
+ * exchange of slices, an ordered sum, and an AllGather. So a result does not depend on how a
+ * buffer was cut.
+ */
+
+struct fsmoe_comm;
+struct fsmoe_watch;
+
+/* A backend: self (one rank), mpi; nccl later. One file and one line in backends[] each. */
+struct fsmoe_comm_backend
+{
+	const char *name;
+	/* Collective over the job. Makes the communicator of this rank's group of `kind`. */
+	int (*create)(struct fsmoe_comm *comm, fsmoe_groups_t groups, enum fsmoe_group kind);
+	void (*destroy)(struct fsmoe_comm *comm);
+	int (*alltoallv)(struct fsmoe_comm *comm, const void *send, const size_t *send_bytes,
+			 const size_t *send_at, void *recv, const size_t *recv_bytes,
+			 const size_t *recv_at);
+	int (*allgather)(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes);
+	int (*broadcast)(struct fsmoe_comm *comm, void *data, size_t bytes, int root);
+	int (*barrier)(struct fsmoe_comm *comm);
+};
+
+struct fsmoe_comm
+{
+	const struct fsmoe_comm_backend *backend;
+	enum fsmoe_group kind;
+	int size, rank;
+	void *impl;    /* the backend's */
+	void *scratch; /* for ordered sums; grown by fsmoe_comm_reserve only */
+	size_t scratch_bytes;
+	struct fsmoe_watch *watch; /* may be NULL; told of every collective entered and left */
+};
+
+/* All groups' communicators of this rank; NULL groups: self communicators. Collective over the
+ * job; every communicator is warmed with each operation before this returns. */
+int fsmoe_comms_create(fsmoe_comms_t *comms, fsmoe_groups_t groups);
+void fsmoe_comms_destroy(fsmoe_comms_t comms); /* collective over the job; NULL is legal */
+struct fsmoe_comm *fsmoe_comms_get(fsmoe_comms_t comms, enum fsmoe_group kind);
+fsmoe_groups_t fsmoe_comms_groups(fsmoe_comms_t comms);
+
+/* Local: makes sure that ordered sums over up to `bytes` bytes of one rank's buffer allocate
+ * nothing later. */
+int fsmoe_comm_reserve(struct fsmoe_comm *comm, size_t bytes);
+
+int fsmoe_comm_alltoall(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes);
+int fsmoe_comm_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t *send_bytes,
+			 const size_t *send_at, void *recv, const size_t *recv_bytes,
+			 const size_t *recv_at);
+int fsmoe_comm_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes);
+/* send: size * count elements; recv: count. */
+int fsmoe_comm_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,
+			      void *recv, size_t count);
+int fsmoe_comm_allreduce(struct fsmoe_comm *comm, enum fsmoe_real real, void *data, size_t count);
+int fsmoe_comm_broadcast(struct fsmoe_comm *comm, void *data, size_t bytes, int root);
+int fsmoe_comm_barrier(struct fsmoe_comm *comm);
+
+#endif

@@ -1,0 +1,1 @@
+libfsmoe_core_la_SOURCES +=
