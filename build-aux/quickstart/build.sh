@@ -1,3 +1,101 @@
-build_fsmoe() { :; }
-check_fsmoe() { :; }
-train_fsmoe() { :; }
+# fsmoe itself: configure, compile, test, train.
+
+# Is there a configure script, and is it younger than all it is made from?
+configure_is_current()
+{
+	[ -e "$top/configure" ] && [ -e "$top/Makefile.in" ] &&
+		[ -z "$(find "$top/configure.ac" "$top/Makefile.am" "$top/m4/fsmoe.m4" \
+			"$top/include" "$top/src" "$top/codelets" "$top/tests" "$top/examples" "$top/bench" "$top/doc" \
+			\( -name configure.ac -o -name Makefile.am -o -name fsmoe.m4 -o -name local.mk \) \
+			-newer "$top/configure" -print -quit)" ]
+}
+
+make_configure()
+{
+	cd "$top"
+	autoreconf -fi
+	touch configure
+}
+
+# What was configured: a difference means doing it again.
+configuration()
+{
+	echo "$top ${FSMOE_CUDA:-auto} ${CC:-} ${CFLAGS:-} ${FSMOE_CONFIGURE:-}"
+	echo "${PKG_CONFIG_PATH:-}"
+}
+
+run_configure()
+{
+	cd "$build"
+	[ ! -e Makefile ] || make -s clean || true
+	# shellcheck disable=SC2086
+	"$top/configure" --with-cuda="${FSMOE_CUDA:-auto}" ${FSMOE_CONFIGURE:-}
+	configuration >.configuration
+}
+
+build_fsmoe()
+{
+	lock "$build"
+	[ ! -e "$top/config.status" ] || [ "$build" = "$top" ] ||
+		die "this tree is configured in place; run 'make distclean' there first"
+	configure_is_current || step autoreconf "making configure" make_configure
+	if [ ! -e "$build/config.status" ] || [ "$(configuration)" != "$(cat "$build/.configuration" 2>/dev/null)" ]; then
+		step configure "configuring fsmoe" run_configure
+	fi
+	step make "building fsmoe" make -C "$build" -j"$jobs"
+}
+
+# count WORD: how many tests ended so, in all the summaries of the two runs.
+count()
+{
+	cat "$logs"/check*.log 2>/dev/null | sed $'s/\033\\[[0-9;]*m//g' |
+		sed -n "s/^# $1: *\([0-9][0-9]*\)$/\1/p" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+# named WORD: the tests that ended so.
+named()
+{
+	cat "$logs"/check*.log 2>/dev/null | sed $'s/\033\\[[0-9;]*m//g' | sed -n "s/^$1: \([^ ]*\)$/\1/p" | sort -u
+}
+
+check_fsmoe()
+{
+	local status=0 failed test target
+	rm -f "$logs"/check*.log
+	for target in check check-long; do
+		watch $target "make $target" make -C "$build" -k $target "$@" || status=$?
+	done
+	for test in $(named FAIL; named ERROR; named XPASS); do
+		echo
+		echo "FAILED $test, the end of $build/${test%.sh}.log:"
+		tail -n 40 "$build/${test%.sh}.log" 2>/dev/null || true
+	done
+	for test in $(named SKIP); do
+		echo "skipped $test: $(tail -n 2 "$build/${test%.sh}.log" 2>/dev/null | head -n 1)"
+	done
+	failed=$(($(count FAIL) + $(count ERROR) + $(count XPASS)))
+	if [ $status -ne 0 ] && [ "$failed" -eq 0 ]; then
+		tail -n 40 "$logs/check.log"
+		echo "the tests could not be run; the logs are $logs/check.log and check-long.log"
+		failed=1
+	fi
+	echo "$(count PASS) passed, $failed failed"
+	[ "$failed" -eq 0 ]
+}
+
+# The text to train on when no other is named: the package fortunes.
+train_fsmoe()
+{
+	local data=/usr/share/games/fortunes launcher=(mpirun -np 4)
+	case " $* " in
+	*" --data"*) data= ;;
+	*) [ -d $data ] || die "there is no $data to train on: install the package fortunes or give --data FILE" ;;
+	esac
+	if mpirun --version 2>/dev/null | grep -q 'Open MPI'; then
+		launcher+=(--oversubscribe --bind-to none)
+		[ "$(id -u)" -ne 0 ] || launcher+=(--allow-run-as-root)
+	fi
+	unlock
+	exec "${launcher[@]}" "$build/fsmoe" train --preset quickstart --nodes 2 \
+		${data:+--data "$data"} --run "$top/runs/quickstart" "$@"
+}

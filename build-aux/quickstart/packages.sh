@@ -1,11 +1,11 @@
 # What fsmoe needs from the distribution. A package is looked for by name and installed only when
 # it is missing; a machine that has everything (a cluster's modules, say) is left alone.
 
-packages="gcc g++ make autoconf automake libtool pkg-config
+packages=(gcc g++ make autoconf automake libtool pkg-config
 	openmpi-bin libopenmpi-dev libhwloc-dev libopenblas-dev libjansson-dev libcmocka-dev
-	fortunes"
+	fortunes)
 # Only for building StarPU from the distribution's source package:
-starpu_packages="dpkg-dev libfxt-dev"
+starpu_packages=(dpkg-dev libfxt-dev)
 
 missing_packages()
 {
@@ -24,29 +24,31 @@ as_root()
 	fi
 }
 
+# Asks for a password only where somebody can type one.
 can_be_root()
 {
-	[ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null
+	[ "$(id -u)" -eq 0 ] && return
+	command -v sudo >/dev/null || return
+	sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }
 }
 
+# The package lists are brought up to date only when what they say is not enough.
 apt_install()
 {
-	export DEBIAN_FRONTEND=noninteractive
-	as_root apt-get update -q &&
-		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+	local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends)
+	as_root "${install[@]}" "$@" || { as_root apt-get update -q && as_root "${install[@]}" "$@"; }
 }
 
+# install_packages PACKAGE...: those of them that are missing.
 install_packages()
 {
-	local want
+	local -a want
 	if ! command -v dpkg-query >/dev/null; then
-		echo "  not a Debian system: packages are left to you (see README, Installing)"
+		echo "  not a Debian system: packages are left to you (README.md, Installing)"
 		return
 	fi
-	# shellcheck disable=SC2086
-	want=$(missing_packages $packages $(pkg-config --exists starpu-1.4 starpu-1.3 2>/dev/null || echo $starpu_packages))
-	[ -z "$want" ] && return
-	can_be_root || die "these packages are missing and neither root nor sudo is at hand: $want"
-	# shellcheck disable=SC2086
-	step packages "installing packages" apt_install $want
+	read -r -a want <<<"$(missing_packages "$@")"
+	[ ${#want[@]} -gt 0 ] || return 0
+	can_be_root || die "these packages are missing and neither root nor sudo is at hand: ${want[*]}"
+	step packages "installing ${#want[@]} packages" apt_install "${want[@]}"
 }

@@ -1,1 +1,15 @@
-libfsmoe_core_la_SOURCES +=
+libfsmoe_core_la_SOURCES += \
+	src/graph/append.c \
+	src/graph/backward.c \
+	src/graph/basic.c \
+	src/graph/basic.h \
+	src/graph/edges.c \
+	src/graph/execute.c \
+	src/graph/export.c \
+	src/graph/graph.c \
+	src/graph/graph.h \
+	src/graph/memory.c \
+	src/graph/memory.h \
+	src/graph/param.c \
+	src/graph/simulate.c \
+	src/graph/tensor.c

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Reads until the end, whatever stat would say: pipes and /proc have no size. */
+static int read_all(FILE *file, char **text, size_t *size)
+{
+	size_t used = 0, room = 0;
+	char *data = NULL;
+
+	do
+	{
+		/* One byte more than is read, for the NUL. */
+		if (used + 1 >= room)
+		{
+			char *more;
+
+			room = room ? 2 * room : 4096;
+			more = realloc(data, room);
+			if (!more)
+			{
+				free(data);
+				return -ENOMEM;
+			}
+			data = more;
+		}
+		used += fread(data + used, 1, room - 1 - used, file);
+	} while (!feof(file) && !ferror(file));
+	if (ferror(file))
+	{
+		const int err = errno ? errno : EIO;
+
+		free(data);
+		return -err;
+	}
+	data[used] = '\0';
+	*text = data;
+	*size = used;
+	return 0;
+}
+
+int fsmoe_file_read(const char *path, char **text, size_t *size)
+{
+	size_t n;
+	FILE *file = fopen(path, "re");
+	int err = file ? 0 : -errno;
+
+	if (!err)
+		err = read_all(file, text, &n);
+	if (file)
+		fclose(file);
+	if (err)
+		return fsmoe_fail(-err, "cannot read %s: %s", path, strerror(-err));
+	if (size)
+		*size = n;
+	return 0;
+}
+
+int fsmoe_file_mkdir(const char *path)
+{
+	char *part = strdup(path);
+	int err = part ? 0 : -ENOMEM;
+
+	for (char *at = part; !err && *at; at++)
+	{
+		/* Every '/' but a leading one ends the name of a directory above. */
+		if (*at != '/' || at == part)
+			continue;
+		*at = '\0';
+		if (mkdir(part, 0777) && errno != EEXIST)
+			err = -errno;
+		*at = '/';
+	}
+	if (!err && mkdir(path, 0777))
+	{
+		struct stat status;
+
+		err = -errno;
+		if (err == -EEXIST && !stat(path, &status))
+			err = S_ISDIR(status.st_mode) ? 0 : -ENOTDIR;
+	}
+	free(part);
+	if (err)
+		return fsmoe_fail(-err, "cannot make the directory %s: %s", path, strerror(-err));
+	return 0;
+}

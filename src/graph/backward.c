@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/basic.h"
+#include "graph/graph.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Gradients that have arrived at one tensor, in order of arrival. */
+struct gifts
+{
+	fsmoe_tensor_t *tensor;
+	int n, room;
+	fsmoe_tensor_t sum; /* once asked for; FSMOE_NONE before */
+};
+
+struct fsmoe_backward
+{
+	fsmoe_graph_t graph;
+	int ntensors; /* those of the forward */
+	char *wants;  /* by tensor: a gradient of it is of use */
+	struct gifts *gifts;
+};
+
+fsmoe_graph_t fsmoe_backward_graph(struct fsmoe_backward *b)
+{
+	return b->graph;
+}
+
+/* Gradients are kept by base. A view that is the whole of its base is the base. */
+static fsmoe_tensor_t key_of(struct fsmoe_backward *b, fsmoe_tensor_t t)
+{
+	const struct fsmoe_tensor_info *info = b->graph->tensors;
+
+	if (t == FSMOE_NONE || t >= b->ntensors)
+		return FSMOE_NONE;
+	if (info[t].base == t || info[t].role == FSMOE_PARAM)
+		return t;
+	if (fsmoe_shape_count(&info[t].shape) == fsmoe_shape_count(&info[info[t].base].shape))
+		return info[t].base;
+	return FSMOE_NONE;
+}
+
+int fsmoe_backward_wants(struct fsmoe_backward *b, fsmoe_tensor_t input)
+{
+	return input != FSMOE_NONE && input < b->ntensors &&
+	       b->wants[b->graph->tensors[input].base];
+}
+
+fsmoe_tensor_t fsmoe_backward_param(struct fsmoe_backward *b, fsmoe_tensor_t param)
+{
+	return param == FSMOE_NONE || b->graph->status ? FSMOE_NONE : b->graph->tensors[param].grad;
+}
+
+void fsmoe_backward_give(struct fsmoe_backward *b, fsmoe_tensor_t input, fsmoe_tensor_t gradient)
+{
+	fsmoe_tensor_t key = key_of(b, input);
+	struct gifts *g;
+
+	if (b->graph->status)
+		return;
+	if (key == FSMOE_NONE || b->graph->tensors[input].role == FSMOE_PARAM)
+	{
+		fsmoe_graph_fail(b->graph,
+				 fsmoe_fail(EINVAL, "a gradient was given to '%s', which is %s",
+					    b->graph->tensors[input].name,
+					    key == FSMOE_NONE
+						    ? "a part of another tensor"
+						    : "a parameter: accumulate into its gradient"));
+		return;
+	}
+	g = &b->gifts[key];
+	if (!fsmoe_graph_grow(b->graph, (void **)&g->tensor, g->n, &g->room, sizeof(*g->tensor)))
+		g->tensor[g->n++] = gradient;
+}
+
+fsmoe_tensor_t fsmoe_backward_out(struct fsmoe_backward *b, fsmoe_tensor_t output)
+{
+	fsmoe_tensor_t key = key_of(b, output);
+	struct gifts *g;
+
+	if (key == FSMOE_NONE || b->graph->status)
+		return FSMOE_NONE;
+	g = &b->gifts[key];
+	if (g->n == 0)
+		return FSMOE_NONE;
+	if (g->sum == FSMOE_NONE)
+		g->sum = g->n == 1 ? g->tensor[0] : fsmoe_sum(b->graph, g->tensor, g->n);
+	return g->sum;
+}
+
+static const struct fsmoe_region *region_of(const struct fsmoe_graph *g, int node)
+{
+	for (int i = 0; i < g->nregions; i++)
+		if (node >= g->regions[i].first && node <= g->regions[i].last)
+			return &g->regions[i];
+	return NULL;
+}
+
+/* A tensor wants a gradient if it is a parameter or is computed from one by operations that
+ * can be differentiated. */
+static void find_wants(struct fsmoe_backward *b)
+{
+	const struct fsmoe_graph *g = b->graph;
+
+	for (int t = 0; t < b->ntensors; t++)
+		b->wants[t] = g->tensors[t].role == FSMOE_PARAM;
+	for (int i = 0; i < g->nnodes; i++)
+	{
+		const struct fsmoe_node *node = &g->nodes[i];
+		int wanted = 0;
+		if (node->phase != FSMOE_FORWARD || (!node->op->grad && !region_of(g, i)))
+			continue;
+		for (int k = 0; k < node->naccess; k++)
+			if ((node->access[k].mode & FSMOE_R) &&
+			    node->access[k].tensor != FSMOE_NONE)
+				wanted |= b->wants[g->tensors[node->access[k].tensor].base];
+		for (int k = 0; wanted && k < node->naccess; k++)
+			if ((node->access[k].mode & FSMOE_W) &&
+			    node->access[k].tensor != FSMOE_NONE &&
+			    g->tensors[node->access[k].tensor].dtype == FSMOE_REAL)
+				b->wants[g->tensors[node->access[k].tensor].base] = 1;
+	}
+}
+
+static int reached(struct fsmoe_backward *b, const struct fsmoe_node *node)
+{
+	for (int k = 0; k < node->naccess; k++)
+	{
+		fsmoe_tensor_t key = key_of(b, node->access[k].tensor);
+		if ((node->access[k].mode & FSMOE_W) && key != FSMOE_NONE && b->gifts[key].n)
+			return 1;
+	}
+	return 0;
+}
+
+static int walk(struct fsmoe_backward *b)
+{
+	struct fsmoe_graph *g = b->graph;
+
+	for (int i = g->nnodes - 1; i >= 0 && !g->status; i--)
+	{
+		const struct fsmoe_region *r = region_of(g, i);
+		struct fsmoe_node node = g->nodes[i];
+		int err = 0, hit = 0;
+
+		if (node.phase != FSMOE_FORWARD)
+			continue;
+		for (int k = r ? r->first : i; k <= i; k++)
+			hit |= reached(b, &g->nodes[k]);
+		g->labels = (struct fsmoe_labels){.layer = node.layer,
+						  .microbatch = node.microbatch,
+						  .chunk = -1,
+						  .priority = node.priority,
+						  .phase = FSMOE_BACKWARD};
+		if (r)
+		{
+			i = r->first;
+			if (hit)
+				err = r->grad(b, r->args);
+		}
+		else if (node.op->grad && hit)
+			err = node.op->grad(b, &node);
+		if (err)
+			fsmoe_graph_fail(g, err);
+	}
+	return g->status;
+}
+
+int fsmoe_graph_backward(fsmoe_graph_t g, fsmoe_tensor_t loss)
+{
+	struct fsmoe_labels labels = g->labels;
+	struct fsmoe_backward b = {.graph = g, .ntensors = g->ntensors};
+
+	if (g->status)
+		return fsmoe_graph_status(g);
+	if (loss == FSMOE_NONE || fsmoe_shape_count(&g->tensors[loss].shape) != 1)
+		return fsmoe_graph_fail(g, fsmoe_fail(EINVAL, "a loss is a tensor of one element"));
+	b.wants = calloc((size_t)b.ntensors, 1);
+	b.gifts = calloc((size_t)b.ntensors, sizeof(*b.gifts));
+	if (b.wants && b.gifts)
+	{
+		for (int t = 0; t < b.ntensors; t++)
+			b.gifts[t].sum = FSMOE_NONE;
+		find_wants(&b);
+		g->labels.phase = FSMOE_BACKWARD;
+		fsmoe_tensor_t one = fsmoe_graph_like(g, loss, "d.");
+		fsmoe_fill(g, one, 1.0);
+		fsmoe_backward_give(&b, loss, one);
+		walk(&b);
+		for (int t = 0; t < b.ntensors; t++)
+			free(b.gifts[t].tensor);
+	}
+	else
+		fsmoe_graph_fail(g, fsmoe_fail(ENOMEM, "no memory to differentiate a graph"));
+	free(b.gifts);
+	free(b.wants);
+	g->labels = labels;
+	return fsmoe_graph_status(g);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_GRAPH_INTERNAL_H
+#define FSMOE_GRAPH_INTERNAL_H
+
+#include <fsmoe/op.h>
+
+/* Memory that lives as long as the graph: names, arguments, access lists. Addresses stay. */
+struct arena_block;
+
+struct fsmoe_region
+{
+	const char *name;
+	int first, last; /* nodes */
+	fsmoe_region_grad_fn grad;
+	const void *args;
+};
+
+/* Parameters of one layer with the same reduction group and replication share a bucket: one
+ * buffer, one gradient buffer, one AllReduce, one optimizer node. */
+struct fsmoe_bucket
+{
+	int layer, replicas;
+	enum fsmoe_group reduce;
+	fsmoe_tensor_t tensor, grad;
+};
+
+struct fsmoe_labels
+{
+	int layer, microbatch, chunk, priority;
+	enum fsmoe_phase phase;
+};
+
+struct fsmoe_graph
+{
+	fsmoe_groups_t groups;
+	int status;
+	char sentence[512];
+
+	struct fsmoe_tensor_info *tensors;
+	int ntensors, tensors_room;
+	struct fsmoe_node *nodes;
+	int nnodes, nodes_room;
+	struct fsmoe_param *params;
+	int nparams, params_room;
+	struct fsmoe_bucket *buckets;
+	int nbuckets, buckets_room;
+	struct fsmoe_region *regions;
+	int nregions, regions_room;
+	int open_region; /* -1: none */
+
+	struct fsmoe_labels labels;
+	int next_seq[FSMOE_NLANES];
+	struct arena_block *arena;
+};
+
+/* Every bucket and the parameters in it start at a multiple of this many elements, so that
+ * vector loads are aligned in every bucket alike. */
+#define FSMOE_BUCKET_ALIGN 32
+
+/* Keeps the first failure: the sentence is this thread's last error. Returns the status. */
+int fsmoe_graph_fail(fsmoe_graph_t graph, int status);
+
+/* NULL on failure, which is then the graph's status. */
+void *fsmoe_graph_alloc(fsmoe_graph_t graph, size_t size);
+void *fsmoe_graph_copy(fsmoe_graph_t graph, const void *data, size_t size);
+/* Room for one more element of an array; 0 or the graph's status. */
+int fsmoe_graph_grow(fsmoe_graph_t graph, void **array, int count, int *room, size_t size);
+
+fsmoe_tensor_t fsmoe_graph_add_tensor(fsmoe_graph_t graph, const struct fsmoe_tensor_info *info);
+/* The gradient's tensor name and shape follow the tensor's; an activation of the same layer. */
+fsmoe_tensor_t fsmoe_graph_like(fsmoe_graph_t graph, fsmoe_tensor_t tensor, const char *prefix);
+
+/* Accesses of a node merged by base tensor: what sequential consistency and StarPU see. Fills
+ * base[] and mode[] (room for node->naccess each); returns how many. */
+int fsmoe_node_bases(const struct fsmoe_graph *graph, const struct fsmoe_node *node,
+		     fsmoe_tensor_t *base, int *mode);
+
+#endif

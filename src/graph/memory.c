@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/rng.h"
+#include "graph/graph.h"
+#include "graph/memory.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum
+{
+	ALIGNMENT = 256 /* bytes; enough for any vector load and for device copies */
+};
+
+static int persistent(enum fsmoe_role role)
+{
+	return role == FSMOE_PARAM || role == FSMOE_GRAD || role == FSMOE_STATE;
+}
+
+static size_t bytes_of(const struct fsmoe_memory *m, const struct fsmoe_tensor_info *t)
+{
+	return fsmoe_shape_count(&t->shape) * fsmoe_element_bytes(m->real, t->dtype);
+}
+
+/* The same persistent tensor in another graph's memory, or NULL. */
+static void *shared(const struct fsmoe_memory *from, const struct fsmoe_tensor_info *t,
+		    size_t bytes)
+{
+	if (!from || !persistent(t->role))
+		return NULL;
+	for (int i = 0; i < from->graph->ntensors; i++)
+	{
+		const struct fsmoe_tensor_info *other = &from->graph->tensors[i];
+		if (other->base == i && other->role == t->role && !strcmp(other->name, t->name) &&
+		    bytes_of(from, other) == bytes)
+			return from->data[i];
+	}
+	return NULL;
+}
+
+static int allocate(struct fsmoe_memory *m, fsmoe_memory_t share)
+{
+	for (int i = 0; i < m->graph->ntensors; i++)
+	{
+		const struct fsmoe_tensor_info *t = &m->graph->tensors[i];
+		size_t bytes = bytes_of(m, t);
+
+		if (t->base != i)
+			continue;
+		m->data[i] = shared(share, t, bytes);
+		if (m->data[i])
+			continue;
+		size_t room = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+		m->data[i] = aligned_alloc(ALIGNMENT, room);
+		if (!m->data[i])
+			return fsmoe_fail(
+				ENOMEM,
+				"no memory for tensor '%s' of %zu bytes, after %zu bytes of others",
+				t->name, bytes, m->bytes);
+		memset(m->data[i], 0, room);
+		m->owned[i] = 1;
+		m->bytes += room;
+	}
+	return 0;
+}
+
+int fsmoe_memory_create(fsmoe_memory_t *memory, fsmoe_graph_t graph, enum fsmoe_real real,
+			fsmoe_memory_t share)
+{
+	struct fsmoe_memory *m;
+	int err = fsmoe_graph_status(graph);
+
+	if (err)
+		return err;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
+	m->graph = graph;
+	m->real = real;
+	m->data = calloc((size_t)graph->ntensors + 1, sizeof(*m->data));
+	m->owned = calloc((size_t)graph->ntensors + 1, 1);
+	if (!m->data || !m->owned)
+		err = fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
+	else
+		err = allocate(m, share);
+	if (err)
+	{
+		fsmoe_memory_destroy(m);
+		return err;
+	}
+	*memory = m;
+	return 0;
+}
+
+void fsmoe_memory_destroy(fsmoe_memory_t m)
+{
+	if (!m)
+		return;
+	for (int i = 0; m->owned && i < m->graph->ntensors; i++)
+		if (m->owned[i])
+			free(m->data[i]);
+	free(m->data);
+	free(m->owned);
+	free(m);
+}
+
+void *fsmoe_memory_data(fsmoe_memory_t m, fsmoe_tensor_t tensor)
+{
+	const struct fsmoe_tensor_info *t;
+
+	if (tensor == FSMOE_NONE)
+		return NULL;
+	t = &m->graph->tensors[tensor];
+	return (char *)m->data[t->base] + fsmoe_element_bytes(m->real, t->dtype) * t->offset;
+}
+
+size_t fsmoe_memory_bytes(fsmoe_memory_t m)
+{
+	return m->bytes;
+}
+
+enum fsmoe_real fsmoe_memory_real(fsmoe_memory_t m)
+{
+	return m->real;
+}
+
+/* The global index of a local element: mixed radix over the dimensions, this rank's part first. */
+static size_t global_index(const struct fsmoe_param_spec *spec, size_t local)
+{
+	size_t index[FSMOE_MAX_DIMS], global = 0;
+
+	for (int d = spec->global.ndim - 1; d >= 0; d--)
+	{
+		int parts = spec->parts[d] > 1 ? spec->parts[d] : 1;
+		size_t here = spec->global.dim[d] / (size_t)parts;
+		index[d] = local % here + here * (size_t)spec->index[d];
+		local /= here;
+	}
+	for (int d = 0; d < spec->global.ndim; d++)
+		global = global * spec->global.dim[d] + index[d];
+	return global;
+}
+
+static double initial(const struct fsmoe_param_spec *spec, uint64_t key, size_t local)
+{
+	switch (spec->init)
+	{
+	case FSMOE_INIT_ZERO:
+		return 0.0;
+	case FSMOE_INIT_ONE:
+		return 1.0;
+	case FSMOE_INIT_NORMAL:
+		return spec->scale * fsmoe_rng_normal(key, global_index(spec, local));
+	}
+	return 0.0;
+}
+
+int fsmoe_memory_init_params(fsmoe_memory_t m, uint64_t seed)
+{
+	for (int p = 0; p < m->graph->nparams; p++)
+	{
+		const struct fsmoe_param *param = &m->graph->params[p];
+		uint64_t key = fsmoe_rng_key(seed, param->spec.name);
+		size_t n = fsmoe_shape_count(&m->graph->tensors[param->tensor].shape);
+		void *data = fsmoe_memory_data(m, param->tensor);
+
+		for (size_t i = 0; i < n; i++)
+		{
+			double value = initial(&param->spec, key, i);
+			if (m->real == FSMOE_F64)
+				((double *)data)[i] = value;
+			else
+				((float *)data)[i] = (float)value;
+		}
+	}
+	return 0;
+}
