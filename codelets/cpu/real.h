@@ -29,7 +29,6 @@ typedef double real;
 #define cblas_gemm   cblas_dgemm
 #endif
 
-/* Declares both kernels of an operation, for its row. */
 /* C (m, n) = alpha * op(A) op(B) + beta * C, row-major, with leading dimensions. */
 static inline void gemm(int trans_a, int trans_b, size_t m, size_t n, size_t k, real alpha,
 			const real *a, size_t lda, const real *b, size_t ldb, real beta, real *c,

@@ -15,9 +15,10 @@ int fsmoe_json_load(struct fsmoe_json *json, const char *path)
 {
 	struct fsmoe_json fresh = {0};
 	json_error_t error;
+	size_t size;
 	int err;
 
-	err = fsmoe_file_read(path, &fresh.text, NULL);
+	err = fsmoe_file_read(path, &fresh.text, &size);
 	if (err)
 		return err;
 	fresh.path = strdup(path);
@@ -26,7 +27,7 @@ int fsmoe_json_load(struct fsmoe_json *json, const char *path)
 		free(fresh.text);
 		return fsmoe_fail(ENOMEM, "out of memory while reading %s", path);
 	}
-	fresh.root = json_loads(fresh.text, JSON_REJECT_DUPLICATES, &error);
+	fresh.root = json_loadb(fresh.text, size, JSON_REJECT_DUPLICATES, &error);
 	if (!fresh.root)
 	{
 		fsmoe_json_free(&fresh);

@@ -24,7 +24,8 @@ struct fsmoe_watch;
 struct fsmoe_comm_backend
 {
 	const char *name;
-	/* Collective over the job. Makes the communicator of this rank's group of `kind`. */
+	/* Collective over the job. Makes the communicator of this rank's group of `kind`; size and
+	 * rank are set. -ENOTSUP, on every rank alike: not mine, ask the next backend. */
 	int (*create)(struct fsmoe_comm *comm, fsmoe_groups_t groups, enum fsmoe_group kind);
 	void (*destroy)(struct fsmoe_comm *comm);
 	int (*alltoallv)(struct fsmoe_comm *comm, const void *send, const size_t *send_bytes,
@@ -43,6 +44,7 @@ struct fsmoe_comm
 	void *impl;    /* the backend's */
 	void *scratch; /* for ordered sums; grown by fsmoe_comm_reserve only */
 	size_t scratch_bytes;
+	size_t *parts; /* 4 * size numbers: sizes and offsets of what is sent and received */
 	struct fsmoe_watch *watch; /* may be NULL; told of every collective entered and left */
 };
 
@@ -50,8 +52,11 @@ struct fsmoe_comm
  * job; every communicator is warmed with each operation before this returns. */
 int fsmoe_comms_create(fsmoe_comms_t *comms, fsmoe_groups_t groups);
 void fsmoe_comms_destroy(fsmoe_comms_t comms); /* collective over the job; NULL is legal */
+/* NULL comms or a kind that does not exist: NULL. */
 struct fsmoe_comm *fsmoe_comms_get(fsmoe_comms_t comms, enum fsmoe_group kind);
 fsmoe_groups_t fsmoe_comms_groups(fsmoe_comms_t comms);
+/* Local: from now on `watch` (NULL: nobody) is told of every collective; it must outlive them. */
+void fsmoe_comms_set_watch(fsmoe_comms_t comms, struct fsmoe_watch *watch);
 
 /* Local: makes sure that ordered sums over up to `bytes` bytes of one rank's buffer allocate
  * nothing later. */
@@ -68,5 +73,8 @@ int fsmoe_comm_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, con
 int fsmoe_comm_allreduce(struct fsmoe_comm *comm, enum fsmoe_real real, void *data, size_t count);
 int fsmoe_comm_broadcast(struct fsmoe_comm *comm, void *data, size_t bytes, int root);
 int fsmoe_comm_barrier(struct fsmoe_comm *comm);
+
+/* The list that fsmoe_comms_create asks from the top. */
+extern const struct fsmoe_comm_backend fsmoe_comm_self, fsmoe_comm_mpi;
 
 #endif

@@ -1,1 +1,3 @@
-libfsmoe_core_la_SOURCES +=
+libfsmoe_core_la_SOURCES += src/comm/comm.c src/comm/sum.c src/comm/self.c src/comm/mpi.c \
+	src/comm/watch.c src/comm/watch-timer.c src/comm/watch-line.c src/comm/watch-peers.c \
+	src/comm/comm.h src/comm/watch.h src/comm/watch-state.h

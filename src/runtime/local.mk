@@ -1,1 +1,13 @@
-libfsmoe_core_la_SOURCES +=
+fsmoe_HEADERS += include/fsmoe/starpu.h
+libfsmoe_core_la_SOURCES += \
+	src/runtime/bind.c \
+	src/runtime/bind.h \
+	src/runtime/codelet.c \
+	src/runtime/handle.c \
+	src/runtime/policy.c \
+	src/runtime/policy.h \
+	src/runtime/program.c \
+	src/runtime/runtime.h \
+	src/runtime/start.c \
+	src/runtime/submit.c \
+	src/runtime/version.h

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/gate_topk.h"
+#include "codelets/shape.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+
+enum
+{
+	X,
+	WG,
+	EXPERT,
+	SLOT,
+	WEIGHT,
+	PROBS,
+	COUNTS
+};
+
+static const struct fsmoe_port ports[] = {
+	[X] = {"x", FSMOE_R, 0},           [WG] = {"wg", FSMOE_R, 0},
+	[EXPERT] = {"expert", FSMOE_W, 0}, [SLOT] = {"slot", FSMOE_W, 0},
+	[WEIGHT] = {"weight", FSMOE_W, 0}, [PROBS] = {"probs", FSMOE_W, 0},
+	[COUNTS] = {"counts", FSMOE_W, 0},
+};
+
+static int check(const struct fsmoe_check *c)
+{
+	const struct fsmoe_gate_topk_args *args = c->args;
+	size_t rows = fsmoe_rows(c->tensor[X]), experts = fsmoe_rows(c->tensor[WG]);
+
+	if (args->topk < 1 || args->topk > experts)
+		return fsmoe_fail(EINVAL,
+				  "gate_topk: %zu experts per token of %zu are asked for: choose from 1 "
+				  "to all",
+				  args->topk, experts);
+	if (args->group < 1 || rows % args->group)
+		return fsmoe_fail(EINVAL,
+				  "gate_topk: %zu tokens do not divide into routing groups of %zu",
+				  rows, args->group);
+	if (args->capacity < 1)
+		return fsmoe_fail(EINVAL, "gate_topk: an expert needs at least one slot");
+	if (rows / args->group * args->capacity > INT32_MAX)
+		return fsmoe_fail(EINVAL, "gate_topk: slot numbers do not fit 32 bits: %zu groups of %zu",
+				  rows / args->group, args->capacity);
+	return fsmoe_check_dtype(c, X, FSMOE_REAL) || fsmoe_check_dtype(c, WG, FSMOE_REAL) ||
+			       fsmoe_check_dtype(c, EXPERT, FSMOE_INT32) ||
+			       fsmoe_check_dtype(c, SLOT, FSMOE_INT32) ||
+			       fsmoe_check_dtype(c, WEIGHT, FSMOE_REAL) ||
+			       fsmoe_check_dtype(c, PROBS, FSMOE_REAL) ||
+			       fsmoe_check_dtype(c, COUNTS, FSMOE_INT32) ||
+			       fsmoe_check_matrix(c, WG, experts, fsmoe_columns(c->tensor[X])) ||
+			       fsmoe_check_matrix(c, EXPERT, rows, args->topk) ||
+			       fsmoe_check_matrix(c, SLOT, rows, args->topk) ||
+			       fsmoe_check_matrix(c, WEIGHT, rows, args->topk) ||
+			       fsmoe_check_matrix(c, PROBS, rows, experts) ||
+			       fsmoe_check_matrix(c, COUNTS, rows / args->group, experts)
+		       ? -EINVAL
+		       : 0;
+}
+
+static double work(const void *args, const struct fsmoe_tensor_info *const *t, int n)
+{
+	(void)args, (void)n;
+	return 2.0 * (double)fsmoe_count(t[X]) * (double)fsmoe_rows(t[WG]);
+}
+
+static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
+{
+	const struct fsmoe_access *a = node->access;
+	const struct fsmoe_gate_topk forward = {a[EXPERT].tensor, a[SLOT].tensor, a[WEIGHT].tensor,
+						a[PROBS].tensor, a[COUNTS].tensor};
+	fsmoe_tensor_t x = a[X].tensor, wg = a[WG].tensor, dx;
+	fsmoe_tensor_t dweight = fsmoe_backward_out(backward, forward.weight);
+	fsmoe_tensor_t dprobs = fsmoe_backward_out(backward, forward.probs);
+
+	if (dweight == FSMOE_NONE && dprobs == FSMOE_NONE)
+		return 0;
+	dx = fsmoe_gate_topk_backward(fsmoe_backward_graph(backward), x, wg, &forward, dweight,
+				      dprobs, fsmoe_backward_param(backward, wg),
+				      fsmoe_backward_wants(backward, x));
+	if (dx != FSMOE_NONE)
+		fsmoe_backward_give(backward, x, dx);
+	return fsmoe_graph_status(fsmoe_backward_graph(backward));
+}
+
+struct fsmoe_gate_topk fsmoe_gate_topk(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_t wg,
+				       const struct fsmoe_gate_topk_args *args)
+{
+	const struct fsmoe_gate_topk none = {FSMOE_NONE, FSMOE_NONE, FSMOE_NONE, FSMOE_NONE,
+					     FSMOE_NONE};
+	size_t rows = fsmoe_shape_of(graph, x).dim[0], experts = fsmoe_shape_of(graph, wg).dim[0];
+	struct fsmoe_shape chosen = FSMOE_SHAPE2(rows, args->topk);
+	struct fsmoe_shape all = FSMOE_SHAPE2(rows, experts);
+	struct fsmoe_shape counted = FSMOE_SHAPE2(args->group ? rows / args->group : 1, experts);
+	struct fsmoe_gate_topk out = {
+		.expert = fsmoe_graph_activation(graph, FSMOE_INT32, chosen, "gate.expert"),
+		.slot = fsmoe_graph_activation(graph, FSMOE_INT32, chosen, "gate.slot"),
+		.weight = fsmoe_graph_activation(graph, FSMOE_REAL, chosen, "gate.weight"),
+		.probs = fsmoe_graph_activation(graph, FSMOE_REAL, all, "gate.probs"),
+		.counts = fsmoe_graph_activation(graph, FSMOE_INT32, counted, "gate.counts"),
+	};
+
+	if (fsmoe_graph_append(graph, &fsmoe_op_gate_topk, args, sizeof(*args),
+			       FSMOE_ACCESSES(x, wg, out.expert, out.slot, out.weight, out.probs,
+					      out.counts)) < 0)
+		return none;
+	return out;
+}
+
+/* --- backward ----------------------------------------------------------------------------- */
+
+enum
+{
+	B_X,
+	B_WG,
+	B_EXPERT,
+	B_WEIGHT,
+	B_PROBS,
+	B_DWEIGHT,
+	B_DPROBS,
+	B_DWG,
+	B_DX,
+	B_DLOGITS,
+	B_N
+};
+
+/* The gradient of the logits is a scratch of its own because two products read it. */
+static const struct fsmoe_port backward_ports[] = {
+	[B_X] = {"x", FSMOE_R, 0},
+	[B_WG] = {"wg", FSMOE_R, 0},
+	[B_EXPERT] = {"expert", FSMOE_R, 0},
+	[B_WEIGHT] = {"weight", FSMOE_R, 0},
+	[B_PROBS] = {"probs", FSMOE_R, 0},
+	[B_DWEIGHT] = {"dweight", FSMOE_R, FSMOE_OPTIONAL},
+	[B_DPROBS] = {"dprobs", FSMOE_R, FSMOE_OPTIONAL},
+	[B_DWG] = {"dwg", FSMOE_RW, FSMOE_OPTIONAL},
+	[B_DX] = {"dx", FSMOE_W, FSMOE_OPTIONAL},
+	[B_DLOGITS] = {"dlogits", FSMOE_W, FSMOE_SCRATCH},
+};
+
+static int check_backward(const struct fsmoe_check *c)
+{
+	size_t rows = fsmoe_rows(c->tensor[B_X]), dim = fsmoe_columns(c->tensor[B_X]);
+	size_t experts = fsmoe_rows(c->tensor[B_WG]), topk = fsmoe_columns(c->tensor[B_EXPERT]);
+
+	return fsmoe_check_dtype(c, B_EXPERT, FSMOE_INT32) ||
+			       fsmoe_check_matrix(c, B_WG, experts, dim) ||
+			       fsmoe_check_matrix(c, B_EXPERT, rows, topk) ||
+			       fsmoe_check_matrix(c, B_WEIGHT, rows, topk) ||
+			       fsmoe_check_matrix(c, B_DWEIGHT, rows, topk) ||
+			       fsmoe_check_matrix(c, B_PROBS, rows, experts) ||
+			       fsmoe_check_matrix(c, B_DPROBS, rows, experts) ||
+			       fsmoe_check_count(c, B_DWG, experts * dim) ||
+			       fsmoe_check_matrix(c, B_DX, rows, dim) ||
+			       fsmoe_check_matrix(c, B_DLOGITS, rows, experts)
+		       ? -EINVAL
+		       : 0;
+}
+
+static double work_backward(const void *args, const struct fsmoe_tensor_info *const *t, int n)
+{
+	return 2 * work(args, t, n);
+}
+
+fsmoe_tensor_t fsmoe_gate_topk_backward(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_t wg,
+					const struct fsmoe_gate_topk *forward,
+					fsmoe_tensor_t dweight, fsmoe_tensor_t dprobs,
+					fsmoe_tensor_t dwg, int want_dx)
+{
+	fsmoe_tensor_t dx = FSMOE_NONE;
+	fsmoe_tensor_t dlogits = fsmoe_graph_activation(
+		graph, FSMOE_REAL, fsmoe_shape_of(graph, forward->probs), "gate.dlogits");
+
+	if (want_dx)
+		dx = fsmoe_graph_activation(graph, FSMOE_REAL, fsmoe_shape_of(graph, x), "gate.dx");
+
+	const struct fsmoe_access access[B_N] = {
+		{x, B_X, 0},
+		{wg, B_WG, 0},
+		{forward->expert, B_EXPERT, 0},
+		{forward->weight, B_WEIGHT, 0},
+		{forward->probs, B_PROBS, 0},
+		{dweight, B_DWEIGHT, 0},
+		{dprobs, B_DPROBS, 0},
+		{dwg, B_DWG, 0},
+		{dx, B_DX, 0},
+		{dlogits, B_DLOGITS, 0},
+	};
+	if (fsmoe_graph_append(graph, &fsmoe_op_gate_topk_backward, NULL, 0, access, B_N) < 0)
+		return FSMOE_NONE;
+	return dx;
+}
+
+const struct fsmoe_op fsmoe_op_gate_topk = {
+	.name = "gate_topk",
+	.doc = "top-k softmax gate: experts, slots and weights of every token",
+	.kind = FSMOE_KIND_GATE,
+	FSMOE_PORTS(ports),
+	.check = check,
+	.work = work,
+	.grad = grad,
+	FSMOE_CPU(gate_topk),
+};
+
+const struct fsmoe_op fsmoe_op_gate_topk_backward = {
+	.name = "gate_topk.backward",
+	.doc = "dwg += dlogits^T x, dx = dlogits wg, dlogits from the gradient of the weights",
+	.kind = FSMOE_KIND_GATE,
+	FSMOE_PORTS(backward_ports),
+	.check = check_backward,
+	.work = work_backward,
+	FSMOE_CPU(gate_topk_backward),
+};

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/linear.h"
+#include "codelets/shape.h"
+#include "graph/graph.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <fsmoe/ops.h>
+
+enum
+{
+	X,
+	W,
+	B,
+	Y
+};
+
+static const struct fsmoe_port ports[] = {
+	[X] = {"x", FSMOE_R, 0},
+	[W] = {"w", FSMOE_R, 0},
+	[B] = {"b", FSMOE_R, FSMOE_OPTIONAL},
+	[Y] = {"y", FSMOE_W, 0},
+};
+
+static int check(const struct fsmoe_check *c)
+{
+	size_t in = fsmoe_columns(c->tensor[X]), out = fsmoe_rows(c->tensor[W]);
+
+	return fsmoe_check_real(c) || fsmoe_check_matrix(c, W, out, in) ||
+			       fsmoe_check_count(c, B, out) ||
+			       fsmoe_check_matrix(c, Y, fsmoe_rows(c->tensor[X]), out)
+		       ? -EINVAL
+		       : 0;
+}
+
+static double work(const void *args, const struct fsmoe_tensor_info *const *t, int n)
+{
+	(void)args, (void)n;
+	return 2.0 * (double)fsmoe_count(t[X]) * (double)fsmoe_rows(t[W]);
+}
+
+fsmoe_tensor_t fsmoe_linear(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_t w,
+			    fsmoe_tensor_t b)
+{
+	const struct fsmoe_tensor_info x_info = {.shape = fsmoe_shape_of(graph, x)};
+	const struct fsmoe_tensor_info w_info = {.shape = fsmoe_shape_of(graph, w)};
+	fsmoe_tensor_t y = fsmoe_graph_activation(
+		graph, FSMOE_REAL, FSMOE_SHAPE2(fsmoe_rows(&x_info), fsmoe_rows(&w_info)),
+		"linear");
+
+	if (fsmoe_graph_append(graph, &fsmoe_op_linear, NULL, 0, FSMOE_ACCESSES(x, w, b, y)) < 0)
+		return FSMOE_NONE;
+	return y;
+}
+
+/* --- backward: the input ------------------------------------------------------------------ */
+
+enum
+{
+	BI_DY,
+	BI_W,
+	BI_DX
+};
+
+static const struct fsmoe_port backward_input_ports[] = {
+	[BI_DY] = {"dy", FSMOE_R, 0},
+	[BI_W] = {"w", FSMOE_R, 0},
+	[BI_DX] = {"dx", FSMOE_W, 0},
+};
+
+static int check_backward_input(const struct fsmoe_check *c)
+{
+	size_t in = fsmoe_columns(c->tensor[BI_DX]), out = fsmoe_columns(c->tensor[BI_DY]);
+
+	return fsmoe_check_real(c) || fsmoe_check_matrix(c, BI_W, out, in) ||
+			       fsmoe_check_matrix(c, BI_DX, fsmoe_rows(c->tensor[BI_DY]), in)
+		       ? -EINVAL
+		       : 0;
+}
+
+static double work_backward_input(const void *args, const struct fsmoe_tensor_info *const *t, int n)
+{
+	(void)args, (void)n;
+	return 2.0 * (double)fsmoe_count(t[BI_DX]) * (double)fsmoe_columns(t[BI_DY]);
+}
+
+/* --- backward: the parameters ------------------------------------------------------------- */
+
+enum
+{
+	BW_X,
+	BW_DY,
+	BW_DW,
+	BW_DB
+};
+
+static const struct fsmoe_port backward_weight_ports[] = {
+	[BW_X] = {"x", FSMOE_R, 0},
+	[BW_DY] = {"dy", FSMOE_R, 0},
+	[BW_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL},
+	[BW_DB] = {"db", FSMOE_RW, FSMOE_OPTIONAL},
+};
+
+static int check_backward_weight(const struct fsmoe_check *c)
+{
+	size_t in = fsmoe_columns(c->tensor[BW_X]), out = fsmoe_columns(c->tensor[BW_DY]);
+
+	return fsmoe_check_real(c) ||
+			       fsmoe_check_matrix(c, BW_X, fsmoe_rows(c->tensor[BW_DY]), in) ||
+			       fsmoe_check_matrix(c, BW_DW, out, in) ||
+			       fsmoe_check_count(c, BW_DB, out)
+		       ? -EINVAL
+		       : 0;
+}
+
+static double work_backward_weight(const void *args, const struct fsmoe_tensor_info *const *t,
+				   int n)
+{
+	(void)args, (void)n;
+	return 2.0 * (double)fsmoe_count(t[BW_X]) * (double)fsmoe_columns(t[BW_DY]);
+}
+
+static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
+{
+	fsmoe_graph_t graph = fsmoe_backward_graph(backward);
+	fsmoe_tensor_t x = node->access[X].tensor, w = node->access[W].tensor;
+	fsmoe_tensor_t dy = fsmoe_backward_out(backward, node->access[Y].tensor);
+
+	if (dy == FSMOE_NONE)
+		return 0;
+	if (fsmoe_backward_wants(backward, x))
+	{
+		fsmoe_tensor_t dx = fsmoe_graph_like(graph, x, "d.");
+		fsmoe_graph_append(graph, &fsmoe_op_linear_backward_input, NULL, 0,
+				   FSMOE_ACCESSES(dy, w, dx));
+		fsmoe_backward_give(backward, x, dx);
+	}
+
+	fsmoe_tensor_t dw = fsmoe_backward_param(backward, w);
+	fsmoe_tensor_t db = fsmoe_backward_param(backward, node->access[B].tensor);
+	if (dw != FSMOE_NONE || db != FSMOE_NONE)
+		fsmoe_graph_append(graph, &fsmoe_op_linear_backward_weight, NULL, 0,
+				   FSMOE_ACCESSES(x, dy, dw, db));
+	return fsmoe_graph_status(graph);
+}
+
+const struct fsmoe_op fsmoe_op_linear = {
+	.name = "linear",
+	.doc = "x w^T + b",
+	.kind = FSMOE_KIND_GEMM,
+	FSMOE_PORTS(ports),
+	.check = check,
+	.work = work,
+	.grad = grad,
+	FSMOE_CPU(linear),
+};
+
+const struct fsmoe_op fsmoe_op_linear_backward_input = {
+	.name = "linear.backward_input",
+	.doc = "dx = dy w",
+	.kind = FSMOE_KIND_GEMM,
+	FSMOE_PORTS(backward_input_ports),
+	.check = check_backward_input,
+	.work = work_backward_input,
+	FSMOE_CPU(linear_backward_input),
+};
+
+const struct fsmoe_op fsmoe_op_linear_backward_weight = {
+	.name = "linear.backward_weight",
+	.doc = "dw += dy^T x, db += sum of the rows of dy",
+	.kind = FSMOE_KIND_GEMM,
+	FSMOE_PORTS(backward_weight_ports),
+	.check = check_backward_weight,
+	.work = work_backward_weight,
+	FSMOE_CPU(linear_backward_weight),
+};

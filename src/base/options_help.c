@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DOC_SIZE 512
+
+/* The default as the user would write it; empty where there is none to show. */
+static void default_text(const struct fsmoe_option *option, const void *defaults, char *buffer,
+			 size_t size)
+{
+	const void *value = (const char *)defaults + option->offset;
+	const char *text;
+
+	buffer[0] = '\0';
+	if (!defaults)
+		return;
+	switch (option->type)
+	{
+	case FSMOE_OPTION_INT:
+		snprintf(buffer, size, "%d", *(const int *)value);
+		break;
+	case FSMOE_OPTION_U64:
+		snprintf(buffer, size, "%" PRIu64, *(const uint64_t *)value);
+		break;
+	case FSMOE_OPTION_REAL:
+		fsmoe_json_real(*(const double *)value, buffer, size);
+		break;
+	case FSMOE_OPTION_FLAG:
+		snprintf(buffer, size, "%s", *(const int *)value ? "yes" : "no");
+		break;
+	default:
+		text = *(const char *const *)value;
+		snprintf(buffer, size, "%s", text ? text : "");
+		break;
+	}
+}
+
+/* "what it is (1 to 64; default 2)" */
+static void describe(const struct fsmoe_option *option, const void *defaults, char *buffer,
+		     size_t size)
+{
+	char range[64], value[64];
+	const char *sep;
+
+	fsmoe_option_range(option, range, sizeof(range));
+	default_text(option, defaults, value, sizeof(value));
+	sep = *range && *value ? "; " : "";
+	if (*range || *value)
+		snprintf(buffer, size, "%s (%s%s%s%s)", option->help, range, sep,
+			 *value ? "default " : "", value);
+	else
+		snprintf(buffer, size, "%s", option->help);
+}
+
+/* The rows in argp's form, sorted by it within the groups that headings begin. */
+static int fill_rows(const struct fsmoe_option *table, const void *defaults,
+		     struct argp_option *rows, char (*docs)[DOC_SIZE])
+{
+	int group = 1, n = 0;
+
+	for (; table->type != FSMOE_OPTION_END; table++, n++)
+	{
+		if (table->type == FSMOE_OPTION_HEADING)
+		{
+			snprintf(docs[n], DOC_SIZE, "%s:", table->help);
+			rows[n] = (struct argp_option){.doc = docs[n], .group = ++group};
+			continue;
+		}
+		describe(table, defaults, docs[n], DOC_SIZE);
+		rows[n] = (struct argp_option){.name = table->name,
+					       .key = 0x1000 + n,
+					       .arg = table->metavar,
+					       .doc = docs[n],
+					       .group = group};
+		if (table->type == FSMOE_OPTION_FLAG)
+		{
+			rows[n].arg = "yes|no";
+			rows[n].flags = OPTION_ARG_OPTIONAL;
+		}
+	}
+	rows[n++] = (struct argp_option){
+		.name = "help", .key = '?', .doc = "Give this list", .group = group + 1};
+	return n;
+}
+
+int fsmoe_options_help(const struct fsmoe_option *table, const char *usage, const char *doc,
+		       const void *defaults, FILE *file)
+{
+	size_t n = 2; /* --help and the closing row */
+	struct argp_option *rows;
+	char(*docs)[DOC_SIZE], *name = strdup(usage);
+
+	for (const struct fsmoe_option *o = table; o->type != FSMOE_OPTION_END; o++)
+		n++;
+	rows = calloc(n, sizeof(*rows));
+	docs = calloc(n, sizeof(*docs));
+	if (rows && docs && name)
+	{
+		const struct argp argp = {.options = rows, .doc = doc};
+
+		fill_rows(table, defaults, rows, docs);
+		argp_help(&argp, file, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
+			  name);
+	}
+	else
+		n = 0;
+	free(rows);
+	free(docs);
+	free(name);
+	return n ? 0 : fsmoe_fail(ENOMEM, "out of memory while writing the help");
+}
+
+/* '-' is written "\-" so that it can be copied from the page as the option it is. */
+static void put_roff(const char *text, FILE *file)
+{
+	for (; *text; text++)
+	{
+		if (*text == '-' || *text == '\\')
+			putc('\\', file);
+		if (*text == '\\')
+			putc('e', file);
+		else
+			putc(*text, file);
+	}
+}
+
+int fsmoe_options_man(const struct fsmoe_option *table, const void *defaults, FILE *file)
+{
+	for (; table->type != FSMOE_OPTION_END; table++)
+	{
+		char doc[DOC_SIZE];
+
+		if (table->type == FSMOE_OPTION_HEADING)
+		{
+			fprintf(file, ".SS \"%s\"\n", table->help);
+			continue;
+		}
+		describe(table, defaults, doc, sizeof(doc));
+		fputs(".TP\n\\fB\\-\\-", file);
+		put_roff(table->name, file);
+		if (table->type == FSMOE_OPTION_FLAG)
+			fputs("\\fR[=\\fIyes|no\\fR]\n", file);
+		else
+			fprintf(file, "\\fR=\\fI%s\\fR\n", table->metavar);
+		put_roff(doc, file);
+		putc('\n', file);
+	}
+	return ferror(file) ? fsmoe_fail(EIO, "cannot write the man page") : 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_BIND_H
+#define FSMOE_BIND_H
+
+#include <fsmoe/graph.h>
+
+/*
+ * Which cores this rank's threads get. Two ranks whose polling threads share a core cost each
+ * other dearly; where there are enough cores, every worker gets one of its own, and where there
+ * are not, nothing is bound and idle threads sleep.
+ */
+struct fsmoe_binding
+{
+	int cores;              /* this rank's share, at least 1: so many BLAS threads */
+	int bound;              /* 1: core[] holds */
+	int core[FSMOE_NLANES]; /* logical number, by lane */
+};
+
+/* Cores that the process may use, cut evenly over the ranks of this host. `wanted` 0: do not
+ * bind. */
+int fsmoe_binding_find(struct fsmoe_binding *binding, int host_rank, int host_size, int wanted);
+
+/* Threads of the BLAS library, where it can be told. */
+void fsmoe_blas_threads(int n);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/runtime.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Buffers in the task itself, or in arrays of its own where there are more than it has room
+ * for; StarPU frees those. */
+static int set_buffers(struct starpu_task *task, const struct fsmoe_slot *slot)
+{
+	size_t n = (size_t)slot->nbuffers;
+	starpu_data_handle_t *handles = task->handles;
+	enum starpu_data_access_mode *modes = task->modes;
+
+	task->nbuffers = slot->nbuffers;
+	if (slot->nbuffers > STARPU_NMAXBUFS)
+	{
+		handles = task->dyn_handles = malloc(n * sizeof(*handles));
+		modes = task->dyn_modes = malloc(n * sizeof(*modes));
+		if (!handles || !modes)
+			return fsmoe_fail(ENOMEM, "no memory for a task of %d buffers",
+					  slot->nbuffers);
+	}
+	memcpy(handles, slot->handles, n * sizeof(*handles));
+	memcpy(modes, slot->modes, n * sizeof(*modes));
+	return 0;
+}
+
+/* StarPU's own policies know nothing of lanes: give each lane its worker, and collectives their
+ * place in its order, by StarPU's means. Numbers there start at 1. */
+static void place(struct fsmoe_runtime *rt, struct starpu_task *task, enum fsmoe_lane lane)
+{
+	task->execute_on_a_specific_worker = 1;
+	task->workerid = (unsigned)rt->lane_worker[lane];
+	if (lane != FSMOE_COMPUTE)
+		task->workerorder = ++rt->order[lane];
+}
+
+int fsmoe_submit_node(struct fsmoe_program *p, int node, const struct fsmoe_step *step)
+{
+	const struct fsmoe_node *n = &p->nodes[node];
+	const struct fsmoe_slot *slot = &p->slots[node];
+	struct starpu_task *task = starpu_task_create();
+	struct fsmoe_job *job = malloc(sizeof(*job));
+	int err;
+
+	if (!task || !job)
+	{
+		free(job);
+		return fsmoe_fail(ENOMEM, "no memory for a task");
+	}
+	*job = (struct fsmoe_job){
+		.info = {.lane = n->lane,
+			 .seq = n->seq < 0 ? -1 : p->runtime->next_seq[n->lane] + n->seq,
+			 .urgency = n->priority},
+		.program = p,
+		.node = node,
+		.step = *step,
+	};
+	task->cl = slot->codelet;
+	task->name = slot->label;
+	task->cl_arg = job;
+	task->cl_arg_size = sizeof(*job);
+	task->cl_arg_free = 1;
+	task->sched_data = &job->info;
+	task->priority = n->priority;
+	err = set_buffers(task, slot);
+	if (!err && !p->runtime->own_policy)
+		place(p->runtime, task, n->lane);
+	if (!err && starpu_task_submit(task))
+		err = fsmoe_fail(ENODEV, "StarPU has no worker for '%s'", slot->label);
+	if (err)
+	{
+		task->destroy = 0;
+		starpu_task_destroy(task);
+	}
+	return err;
+}

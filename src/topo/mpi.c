@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "topo/mpi.h"
+
+#include <fsmoe/error.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+/* Topologies of this process that use MPI, and whether the first of them started it. Topologies
+ * are made and destroyed by one thread. */
+static int users, ours;
+
+int fsmoe_mpi_check(int code, const char *call)
+{
+	char text[MPI_MAX_ERROR_STRING] = "";
+	int n, class;
+
+	if (code == MPI_SUCCESS)
+		return 0;
+	MPI_Error_string(code, text, &n);
+	MPI_Error_class(code, &class);
+	switch (class)
+	{
+	case MPI_ERR_NO_MEM:
+		return fsmoe_fail(ENOMEM, "%s: %s", call, text);
+	case MPI_ERR_TRUNCATE:
+		return fsmoe_fail(EINVAL,
+				  "%s: %s: the ranks do not agree on the size of this exchange",
+				  call, text);
+	case MPI_ERR_COUNT:
+	case MPI_ERR_BUFFER:
+	case MPI_ERR_RANK:
+	case MPI_ERR_ROOT:
+	case MPI_ERR_ARG:
+		return fsmoe_fail(EINVAL, "%s: %s", call, text);
+	default:
+		return fsmoe_fail(EIO, "%s: %s; another rank may have failed", call, text);
+	}
+}
+
+/*
+ * A few immediate tests catch what is about to arrive; then the core is left to whoever computes.
+ * Pauses grow, because what has not come soon is waiting for a computation elsewhere.
+ */
+#define IMMEDIATE_TESTS 30
+#define FIRST_PAUSE     20000  /* ns */
+#define LONGEST_PAUSE   200000 /* ns */
+
+static void pause_between_tests(int tests, long *ns)
+{
+	static _Thread_local int sharp;
+
+	if (tests < IMMEDIATE_TESTS)
+	{
+		sched_yield();
+		return;
+	}
+	if (!sharp)
+	{
+		/* Linux stretches sleeps by 50 us unless told otherwise. */
+		prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+		sharp = 1;
+	}
+	nanosleep(&(struct timespec){0, *ns}, NULL);
+	*ns += *ns / 4;
+	if (*ns > LONGEST_PAUSE)
+		*ns = LONGEST_PAUSE;
+}
+
+int fsmoe_mpi_wait(int n, MPI_Request *requests, MPI_Status *status)
+{
+	long ns = FIRST_PAUSE;
+	int done;
+
+	for (int tests = 0;; tests++)
+	{
+		int code = MPI_Testall(n, requests, &done, status);
+
+		if (code == MPI_ERR_IN_STATUS && status != MPI_STATUSES_IGNORE)
+			for (int i = 0; i < n; i++)
+				if (status[i].MPI_ERROR != MPI_SUCCESS &&
+				    status[i].MPI_ERROR != MPI_ERR_PENDING)
+					code = status[i].MPI_ERROR;
+		if (code != MPI_SUCCESS)
+			return fsmoe_mpi_check(code, "MPI_Testall");
+		if (done)
+			return 0;
+		pause_between_tests(tests < IMMEDIATE_TESTS ? tests : IMMEDIATE_TESTS, &ns);
+	}
+}
+
+int fsmoe_mpi_barrier(MPI_Comm comm)
+{
+	MPI_Request request;
+	int ret = fsmoe_mpi_check(MPI_Ibarrier(comm, &request), "MPI_Ibarrier");
+
+	return ret ? ret : fsmoe_mpi_wait(1, &request, MPI_STATUSES_IGNORE);
+}
+
+int fsmoe_mpi_present(void)
+{
+	/* Set by Open MPI's and MPICH's launchers and by resource managers. Without them a
+	 * program runs alone, and MPI_Init would only cost time or fail. */
+	static const char *const set[] = {
+		"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "PMI_FD", "PMI_PORT"};
+	int started;
+
+	MPI_Initialized(&started);
+	for (size_t i = 0; i < sizeof(set) / sizeof(set[0]) && !started; i++)
+		started = getenv(set[i]) != NULL;
+	return started;
+}
+
+static int init(void)
+{
+	int started, ended, granted;
+
+	MPI_Initialized(&started);
+	MPI_Finalized(&ended);
+	if (ended)
+		return fsmoe_fail(EBUSY, "MPI was finalized already and cannot be started again in "
+					 "this process; keep one topology until the end");
+	if (!started)
+	{
+		int ret =
+			fsmoe_mpi_check(MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &granted),
+					"MPI_Init_thread");
+		if (ret)
+			return ret;
+		ours = 1;
+	}
+	users++;
+	MPI_Query_thread(&granted);
+	if (granted < MPI_THREAD_MULTIPLE)
+		return fsmoe_fail(EINVAL,
+				  "MPI grants less than MPI_THREAD_MULTIPLE, which fsmoe needs; %s",
+				  ours ? "use an MPI library that was built with it"
+				       : "ask for it in MPI_Init_thread");
+	return 0;
+}
+
+/* Which ranks share a host, as every rank sees it. */
+static int find_hosts(struct fsmoe_mpi *mpi)
+{
+	MPI_Comm host;
+	int ret = fsmoe_mpi_check(MPI_Comm_split_type(mpi->job, MPI_COMM_TYPE_SHARED, mpi->rank,
+						      MPI_INFO_NULL, &host),
+				  "MPI_Comm_split_type");
+	if (ret)
+		return ret;
+	MPI_Comm_rank(host, &mpi->host_rank);
+	MPI_Comm_size(host, &mpi->host_size);
+	MPI_Comm_free(&host);
+
+	/* Hosts are nodes when all have the same size and rank r is number r % size of its own:
+	 * the key of the split was the rank, so that says they are consecutive. */
+	int mine[3] = {mpi->host_size, -mpi->host_size,
+		       mpi->rank % mpi->host_size != mpi->host_rank};
+	int all[3];
+	MPI_Request request;
+	ret = fsmoe_mpi_check(MPI_Iallreduce(mine, all, 3, MPI_INT, MPI_MAX, mpi->job, &request),
+			      "MPI_Iallreduce");
+	if (!ret)
+		ret = fsmoe_mpi_wait(1, &request, MPI_STATUSES_IGNORE);
+	if (!ret)
+		mpi->nodes = all[0] == -all[1] && !all[2] ? mpi->size / mpi->host_size : 0;
+	return ret;
+}
+
+static int duplicate(MPI_Comm *comm)
+{
+	int ret = fsmoe_mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, comm), "MPI_Comm_dup");
+
+	if (!ret)
+		MPI_Comm_set_errhandler(*comm, MPI_ERRORS_RETURN);
+	return ret;
+}
+
+int fsmoe_mpi_start(struct fsmoe_mpi **mpi)
+{
+	struct fsmoe_mpi *new = calloc(1, sizeof(*new));
+	if (!new)
+		return fsmoe_fail(ENOMEM, "no memory for a topology");
+	new->job = new->watch = MPI_COMM_NULL;
+
+	int before = users, ret = init();
+	if (!ret)
+		ret = duplicate(&new->job);
+	if (!ret)
+		ret = duplicate(&new->watch);
+	if (!ret)
+	{
+		MPI_Comm_rank(new->job, &new->rank);
+		MPI_Comm_size(new->job, &new->size);
+		ret = find_hosts(new);
+	}
+	if (!ret)
+		*mpi = new;
+	else if (users > before)
+		fsmoe_mpi_stop(new);
+	else
+		free(new);
+	return ret;
+}
+
+void fsmoe_mpi_stop(struct fsmoe_mpi *mpi)
+{
+	if (!mpi)
+		return;
+	if (mpi->watch != MPI_COMM_NULL)
+		MPI_Comm_free(&mpi->watch);
+	if (mpi->job != MPI_COMM_NULL)
+		MPI_Comm_free(&mpi->job);
+	free(mpi);
+	if (--users == 0 && ours)
+	{
+		ours = 0;
+		MPI_Finalize();
+	}
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/metrics.h"
+
+#include "base/json.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fsmoe_metrics
+{
+	FILE *file;
+	char *path;
+};
+
+int fsmoe_metrics_open(struct fsmoe_metrics **metrics, const char *path)
+{
+	struct fsmoe_metrics *fresh = calloc(1, sizeof(*fresh));
+	int err = ENOMEM;
+
+	if (fresh && (fresh->path = strdup(path)))
+	{
+		fresh->file = fopen(path, "we");
+		err = errno;
+	}
+	if (!fresh || !fresh->file)
+	{
+		free(fresh ? fresh->path : NULL);
+		free(fresh);
+		return fsmoe_fail(err, "cannot write the metrics %s: %s", path, strerror(err));
+	}
+	*metrics = fresh;
+	return 0;
+}
+
+static int failed(const char *path)
+{
+	const int err = errno ? errno : EIO;
+
+	return fsmoe_fail(err, "cannot write the metrics %s: %s", path, strerror(err));
+}
+
+int fsmoe_metrics_close(struct fsmoe_metrics *metrics)
+{
+	int err = 0;
+
+	if (!metrics)
+		return 0;
+	errno = 0;
+	if (fclose(metrics->file))
+		err = failed(metrics->path);
+	free(metrics->path);
+	free(metrics);
+	return err;
+}
+
+static double tokens_per_second(const struct fsmoe_train_result *result)
+{
+	return result->seconds > 0 ? (double)result->tokens / result->seconds : 0;
+}
+
+int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metrics_row *row)
+{
+	const struct fsmoe_train_result *result = &row->result;
+	char loss[32], lr[32], norm[32];
+
+	/* Loss and norm are written in full: two runs are compared by them, bit by bit. */
+	errno = 0;
+	fprintf(metrics->file,
+		"{\"step\": %d, \"loss\": %s, \"lr\": %s, \"grad_norm\": %s, "
+		"\"tokens_per_s\": %.1f, \"ms\": %.3f, \"tokens\": %zu}\n",
+		row->step, fsmoe_json_real(result->loss, loss, sizeof(loss)),
+		fsmoe_json_real(row->lr, lr, sizeof(lr)),
+		fsmoe_json_real(result->grad_norm, norm, sizeof(norm)), tokens_per_second(result),
+		1e3 * result->seconds, result->tokens);
+	if (fflush(metrics->file) || ferror(metrics->file))
+		return failed(metrics->path);
+	return 0;
+}
+
+const char *fsmoe_metrics_line(const struct fsmoe_metrics_row *row, int steps, char *buffer,
+			       size_t size)
+{
+	const struct fsmoe_train_result *result = &row->result;
+
+	snprintf(buffer, size, "step %*d/%d  loss %.4f  lr %.3g  grad %.4g  %.0f tokens/s  %.1f ms",
+		 snprintf(NULL, 0, "%d", steps), row->step, steps, result->loss, row->lr,
+		 result->grad_norm, tokens_per_second(result), 1e3 * result->seconds);
+	return buffer;
+}

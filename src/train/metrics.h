@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_TRAIN_METRICS_H
+#define FSMOE_TRAIN_METRICS_H
+
+#include <fsmoe/train.h>
+#include <stddef.h>
+
+/*
+ * What a run tells of itself: a file with one JSON object a step, each written out at once, so
+ * that a run that ends early has left what it did; and the line for people. For rank 0.
+ */
+struct fsmoe_metrics;
+
+struct fsmoe_metrics_row
+{
+	int step; /* from 1 */
+	double lr;
+	struct fsmoe_train_result result;
+};
+
+/* The file is emptied first. -errno with a sentence. */
+int fsmoe_metrics_open(struct fsmoe_metrics **metrics, const char *path);
+/* -errno with a sentence when the last bytes could not be written; NULL is legal. */
+int fsmoe_metrics_close(struct fsmoe_metrics *metrics);
+
+/* NaN and infinities become null. -EIO, -ENOSPC, ... with a sentence. */
+int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metrics_row *row);
+
+/* "step  12/100  loss 5.4321  lr 0.001  grad 1.23  4567 tokens/s  89.0 ms". Returns buffer. */
+const char *fsmoe_metrics_line(const struct fsmoe_metrics_row *row, int steps, char *buffer,
+			       size_t size);
+
+#endif
