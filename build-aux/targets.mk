@@ -8,14 +8,15 @@
 ## distcheck: build, test and install from that archive
 ## clean: remove what make made
 
-EXTRA_DIST += build-aux/targets.mk build-aux/check-style build-aux/check-size \
+EXTRA_DIST += doc/lanes.svg build-aux/targets.mk build-aux/check-style build-aux/check-size \
 	build-aux/suppressions/lsan.supp build-aux/suppressions/ubsan.supp
 
 ## list: this list
 .PHONY: list
 list:
 	@cat $(srcdir)/Makefile.am $(srcdir)/*/*.mk $(srcdir)/*/*/*.mk | \
-		$(SED) -n 's/^## \([a-z0-9-]*\): /\1:/p' | awk -F: '{ printf "%-14s %s\n", $$1, $$2 }'
+		$(SED) -n 's/^## \([a-z0-9-]*\): /\1 /p' | while read -r name text; do \
+			printf '  %-14s %s\n' "$$name" "$$text"; done
 
 # Every test runs under run-test: time limit, private folders, no processes left behind.
 TEST_EXTENSIONS = .sh
@@ -24,8 +25,10 @@ SH_LOG_COMPILER = $(LOG_COMPILER)
 AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_builddir)'; \
 	CC='$(CC)'; PKG_CONFIG='$(PKG_CONFIG)'; MAKE='$(MAKE)'; sanitizer='$(enable_sanitizer)'; \
 	prefix='$(prefix)'; libdir='$(libdir)'; pkgconfigdir='$(pkgconfigdir)'; \
-	export top_srcdir top_builddir CC PKG_CONFIG MAKE sanitizer prefix libdir pkgconfigdir;
-EXTRA_DIST += tests/lib/run-test
+	interop_cflags='$(STARPU_CFLAGS) $(MPI_CFLAGS)'; interop_libs='$(STARPU_LIBS) $(MPI_LIBS)'; \
+	export top_srcdir top_builddir CC PKG_CONFIG MAKE sanitizer prefix libdir pkgconfigdir \
+		interop_cflags interop_libs;
+EXTRA_DIST += tests/lib/run-test tests/lib/mpi-run
 
 # Named here so that Automake writes their rules; make check-long runs them.
 if LONG_TESTS
@@ -62,7 +65,7 @@ check-ubsan:
 check-style:
 	@$(SHELL) $(srcdir)/build-aux/check-style $(srcdir) || test $$? -eq 77
 
-## check-size: files over 400 lines, functions over 60: a budget, not a law
+## check-size: what is over the size budget (files 400 lines, headers 300, functions 60)
 .PHONY: check-size
 check-size:
 	@$(SHELL) $(srcdir)/build-aux/check-size $(srcdir)

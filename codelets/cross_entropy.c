@@ -32,8 +32,8 @@ enum
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	[B_LOGITS] = {"logits", FSMOE_R, 0}, [B_TARGETS] = {"targets", FSMOE_R, 0},
-	[B_LSE] = {"lse", FSMOE_R, 0},       [B_DLOSS] = {"dloss", FSMOE_R, 0},
+	[B_LOGITS] = {"logits", FSMOE_R, 0},   [B_TARGETS] = {"targets", FSMOE_R, 0},
+	[B_LSE] = {"lse", FSMOE_R, 0},         [B_DLOSS] = {"dloss", FSMOE_R, 0},
 	[B_DLOGITS] = {"dlogits", FSMOE_W, 0},
 };
 

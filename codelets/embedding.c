@@ -109,10 +109,14 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 	fsmoe_graph_t graph = fsmoe_backward_graph(backward);
 	fsmoe_tensor_t tokens = node->access[TOKENS].tensor;
 	fsmoe_tensor_t dy = fsmoe_backward_out(backward, node->access[Y].tensor);
-	fsmoe_tensor_t dtable = fsmoe_backward_param(backward, node->access[TABLE].tensor);
-	fsmoe_tensor_t dpositions = fsmoe_backward_param(backward, node->access[POSITIONS].tensor);
+	fsmoe_tensor_t dtable, dpositions;
 
-	if (dy == FSMOE_NONE || (dtable == FSMOE_NONE && dpositions == FSMOE_NONE))
+	if (dy == FSMOE_NONE)
+		return 0;
+	if (fsmoe_param_gradient(backward, node, TABLE, &dtable) ||
+	    fsmoe_param_gradient(backward, node, POSITIONS, &dpositions))
+		return -EINVAL;
+	if (dtable == FSMOE_NONE && dpositions == FSMOE_NONE)
 		return 0;
 	fsmoe_graph_append(graph, &fsmoe_op_embedding_backward, node->args,
 			   sizeof(struct fsmoe_embedding_args),

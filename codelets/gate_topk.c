@@ -29,10 +29,11 @@ static int check(const struct fsmoe_check *c)
 	size_t rows = fsmoe_rows(c->tensor[X]), experts = fsmoe_rows(c->tensor[WG]);
 
 	if (args->topk < 1 || args->topk > experts)
-		return fsmoe_fail(EINVAL,
-				  "gate_topk: %zu experts per token of %zu are asked for: choose from 1 "
-				  "to all",
-				  args->topk, experts);
+		return fsmoe_fail(
+			EINVAL,
+			"gate_topk: %zu experts per token of %zu are asked for: choose from 1 "
+			"to all",
+			args->topk, experts);
 	if (args->group < 1 || rows % args->group)
 		return fsmoe_fail(EINVAL,
 				  "gate_topk: %zu tokens do not divide into routing groups of %zu",
@@ -40,7 +41,8 @@ static int check(const struct fsmoe_check *c)
 	if (args->capacity < 1)
 		return fsmoe_fail(EINVAL, "gate_topk: an expert needs at least one slot");
 	if (rows / args->group * args->capacity > INT32_MAX)
-		return fsmoe_fail(EINVAL, "gate_topk: slot numbers do not fit 32 bits: %zu groups of %zu",
+		return fsmoe_fail(EINVAL,
+				  "gate_topk: slot numbers do not fit 32 bits: %zu groups of %zu",
 				  rows / args->group, args->capacity);
 	return fsmoe_check_dtype(c, X, FSMOE_REAL) || fsmoe_check_dtype(c, WG, FSMOE_REAL) ||
 			       fsmoe_check_dtype(c, EXPERT, FSMOE_INT32) ||

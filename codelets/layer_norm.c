@@ -17,11 +17,8 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[X] = {"x", FSMOE_R, 0},
-	[GAMMA] = {"gamma", FSMOE_R, 0},
-	[BETA] = {"beta", FSMOE_R, 0},
-	[Y] = {"y", FSMOE_W, 0},
-	[MOMENTS] = {"moments", FSMOE_W, 0},
+	[X] = {"x", FSMOE_R, 0}, [GAMMA] = {"gamma", FSMOE_R, 0},     [BETA] = {"beta", FSMOE_R, 0},
+	[Y] = {"y", FSMOE_W, 0}, [MOMENTS] = {"moments", FSMOE_W, 0},
 };
 
 enum
@@ -73,11 +70,9 @@ fsmoe_tensor_t fsmoe_layer_norm(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_ten
 				fsmoe_tensor_t beta)
 {
 	const struct fsmoe_tensor_info x_info = {.shape = fsmoe_shape_of(graph, x)};
-	fsmoe_tensor_t y =
-		fsmoe_graph_activation(graph, FSMOE_REAL, x_info.shape, "layer_norm");
-	fsmoe_tensor_t moments =
-		fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE2(fsmoe_rows(&x_info), 2),
-				       "layer_norm.moments");
+	fsmoe_tensor_t y = fsmoe_graph_activation(graph, FSMOE_REAL, x_info.shape, "layer_norm");
+	fsmoe_tensor_t moments = fsmoe_graph_activation(
+		graph, FSMOE_REAL, FSMOE_SHAPE2(fsmoe_rows(&x_info), 2), "layer_norm.moments");
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_layer_norm, NULL, 0,
 			       FSMOE_ACCESSES(x, gamma, beta, y, moments)) < 0)
@@ -91,11 +86,13 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 	fsmoe_tensor_t x = node->access[X].tensor, gamma = node->access[GAMMA].tensor;
 	fsmoe_tensor_t moments = node->access[MOMENTS].tensor, dx = FSMOE_NONE;
 	fsmoe_tensor_t dy = fsmoe_backward_out(backward, node->access[Y].tensor);
-	fsmoe_tensor_t dgamma = fsmoe_backward_param(backward, gamma);
-	fsmoe_tensor_t dbeta = fsmoe_backward_param(backward, node->access[BETA].tensor);
+	fsmoe_tensor_t dgamma, dbeta;
 
 	if (dy == FSMOE_NONE)
 		return 0;
+	if (fsmoe_param_gradient(backward, node, GAMMA, &dgamma) ||
+	    fsmoe_param_gradient(backward, node, BETA, &dbeta))
+		return -EINVAL;
 	if (fsmoe_backward_wants(backward, x))
 		dx = fsmoe_graph_like(graph, x, "d.");
 	if (dx == FSMOE_NONE && dgamma == FSMOE_NONE && dbeta == FSMOE_NONE)

@@ -124,10 +124,13 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 {
 	fsmoe_graph_t graph = fsmoe_backward_graph(backward);
 	fsmoe_tensor_t x = node->access[X].tensor, w = node->access[W].tensor;
-	fsmoe_tensor_t dy = fsmoe_backward_out(backward, node->access[Y].tensor);
+	fsmoe_tensor_t dy = fsmoe_backward_out(backward, node->access[Y].tensor), dw, db;
 
 	if (dy == FSMOE_NONE)
 		return 0;
+	if (fsmoe_param_gradient(backward, node, W, &dw) ||
+	    fsmoe_param_gradient(backward, node, B, &db))
+		return -EINVAL;
 	if (fsmoe_backward_wants(backward, x))
 	{
 		fsmoe_tensor_t dx = fsmoe_graph_like(graph, x, "d.");
@@ -135,9 +138,6 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 				   FSMOE_ACCESSES(dy, w, dx));
 		fsmoe_backward_give(backward, x, dx);
 	}
-
-	fsmoe_tensor_t dw = fsmoe_backward_param(backward, w);
-	fsmoe_tensor_t db = fsmoe_backward_param(backward, node->access[B].tensor);
 	if (dw != FSMOE_NONE || db != FSMOE_NONE)
 		fsmoe_graph_append(graph, &fsmoe_op_linear_backward_weight, NULL, 0,
 				   FSMOE_ACCESSES(x, dy, dw, db));

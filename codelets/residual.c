@@ -59,10 +59,12 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 {
 	fsmoe_graph_t graph = fsmoe_backward_graph(backward);
 	fsmoe_tensor_t dy = fsmoe_backward_out(backward, node->access[Y].tensor);
-	fsmoe_tensor_t dbias = fsmoe_backward_param(backward, node->access[BIAS].tensor);
+	fsmoe_tensor_t dbias;
 
 	if (dy == FSMOE_NONE)
 		return 0;
+	if (fsmoe_param_gradient(backward, node, BIAS, &dbias))
+		return -EINVAL;
 	for (int i = X; i <= F; i++)
 		if (fsmoe_backward_wants(backward, node->access[i].tensor))
 			fsmoe_backward_give(backward, node->access[i].tensor, dy);

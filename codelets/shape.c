@@ -87,3 +87,22 @@ const struct fsmoe_access *fsmoe_accesses(struct fsmoe_access access[8],
 		access[i] = (struct fsmoe_access){.tensor = tensor[i], .port = (short)i};
 	return access;
 }
+
+int fsmoe_param_gradient(struct fsmoe_backward *backward, const struct fsmoe_node *node, int i,
+			 fsmoe_tensor_t *gradient)
+{
+	fsmoe_tensor_t tensor = node->access[i].tensor;
+	int n;
+
+	*gradient = FSMOE_NONE;
+	if (!fsmoe_backward_wants(backward, tensor))
+		return 0;
+	*gradient = fsmoe_backward_param(backward, tensor);
+	if (*gradient != FSMOE_NONE)
+		return 0;
+	return fsmoe_fail(EINVAL,
+			  "%s: its '%s' must be a parameter to be differentiated, but '%s' is "
+			  "computed or a part of one",
+			  node->op->name, node->op->ports[node->access[i].port].name,
+			  fsmoe_graph_tensors(fsmoe_backward_graph(backward), &n)[tensor].name);
+}

@@ -5,9 +5,10 @@
 #include <fsmoe/op.h>
 
 /*
- * What the rows of operations need to ask about shapes. A tensor is seen as a matrix: the last
- * dimension is its columns, all others together its rows. The checks take the number of an
- * access, skip an absent one, and fail with a sentence that names operation, port and shapes.
+ * What the rows of operations have in common: shapes, checks, access lists, gradients of
+ * parameters. A tensor is seen as a matrix: the last dimension is its columns, all others
+ * together its rows. The checks take the number of an access, skip an absent one, and fail with
+ * a sentence that names operation, port and shapes.
  */
 
 static inline size_t fsmoe_columns(const struct fsmoe_tensor_info *t)
@@ -54,5 +55,11 @@ double fsmoe_work_bytes(const void *args, const struct fsmoe_tensor_info *const 
 		(int)(sizeof((fsmoe_tensor_t[]){__VA_ARGS__}) / sizeof(fsmoe_tensor_t))
 const struct fsmoe_access *fsmoe_accesses(struct fsmoe_access access[8],
 					  const fsmoe_tensor_t *tensor, int n);
+
+/* For grad functions: where to accumulate the gradient of access i, a parameter; FSMOE_NONE when
+ * nobody wants it. Fails when it is wanted but is no parameter (nor one as a whole), rather than
+ * lose it. */
+int fsmoe_param_gradient(struct fsmoe_backward *backward, const struct fsmoe_node *node, int i,
+			 fsmoe_tensor_t *gradient);
 
 #endif

@@ -1,1 +1,8 @@
-# tests
+# Each folder of tests has a fragment of its own.
+include tests/checks/local.mk
+include tests/ops/local.mk
+include tests/base/local.mk
+include tests/comm/local.mk
+include tests/topo/local.mk
+include tests/moe/local.mk
+include tests/cli/local.mk

@@ -17,10 +17,9 @@ static double log_sum_exp(const real *x, size_t n)
 	return (double)max + log(sum);
 }
 
-static int cross_entropy(const real *logits,     /* (T, V) */
-			 const int32_t *targets, /* (T) */
-			 double *loss,
-			 real *lse, /* (T) */
+static int cross_entropy(const real *logits,      /* (T, V) */
+			 const int32_t *targets,  /* (T) */
+			 double *loss, real *lse, /* (T) */
 			 size_t T, size_t V)
 {
 	*loss = 0;

@@ -9,10 +9,11 @@ static int check_tokens(const int32_t *tokens, size_t T, size_t V)
 {
 	for (size_t t = 0; t < T; t++)
 		if (tokens[t] < 0 || (size_t)tokens[t] >= V)
-			return fsmoe_fail(EDOM,
-					  "embedding: token %d of row %zu is outside 0..%zu; was the "
-					  "text tokenised for another vocabulary?",
-					  (int)tokens[t], t, V - 1);
+			return fsmoe_fail(
+				EDOM,
+				"embedding: token %d of row %zu is outside 0..%zu; was the "
+				"text tokenised for another vocabulary?",
+				(int)tokens[t], t, V - 1);
 	return 0;
 }
 

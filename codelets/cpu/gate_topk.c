@@ -31,7 +31,8 @@ static void pick(const real *logit, size_t experts, size_t topk, int32_t *expert
 		size_t best = experts;
 		for (size_t e = 0; e < experts; e++)
 		{
-			if (j > 0 && (logit[e] > logit[last] || (logit[e] == logit[last] && e <= last)))
+			if (j > 0 &&
+			    (logit[e] > logit[last] || (logit[e] == logit[last] && e <= last)))
 				continue;
 			if (best == experts || logit[e] > logit[best])
 				best = e;
@@ -98,11 +99,12 @@ int KERNEL(gate_topk)(const struct fsmoe_call *call)
 		{
 			row[e] = dot(&x[t * dim], &wg[e * dim], dim);
 			if (!isfinite(row[e]))
-				return fsmoe_fail(EDOM,
-						  "the gate's logit of token row %zu for expert %zu is "
-						  "not finite: training diverged, or an input is not a "
-						  "number",
-						  t, e);
+				return fsmoe_fail(
+					EDOM,
+					"the gate's logit of token row %zu for expert %zu is "
+					"not finite: training diverged, or an input is not a "
+					"number",
+					t, e);
 		}
 		pick(row, experts, a->topk, &expert[t * a->topk]);
 		softmax(row, experts);
@@ -154,8 +156,9 @@ int KERNEL(gate_topk_backward)(const struct fsmoe_call *call)
 
 	for (size_t i = 0; i < rows * topk; i++)
 		if (expert[i] < 0 || (size_t)expert[i] >= experts)
-			return fsmoe_fail(EINVAL, "gate_topk.backward: token row %zu names expert %d of %zu",
-					  i / topk, (int)expert[i], experts);
+			return fsmoe_fail(
+				EINVAL, "gate_topk.backward: token row %zu names expert %d of %zu",
+				i / topk, (int)expert[i], experts);
 	for (size_t t = 0; t < rows; t++)
 		dlogits_row(experts, topk, &expert[t * topk], &weight[t * topk],
 			    &probs[t * experts], dweight ? &dweight[t * topk] : NULL,

@@ -48,8 +48,7 @@ static void backward_x(const real *x,       /* (T, M) */
 		}
 		real mean_g = (real)(sum_g / (double)M), mean_gh = (real)(sum_gh / (double)M);
 		for (size_t m = 0; m < M; m++)
-			dx[m] = rstd *
-				(dy[m] * gamma[m] - mean_g - (x[m] - mean) * rstd * mean_gh);
+			dx[m] = rstd * (dy[m] * gamma[m] - mean_g - (x[m] - mean) * rstd * mean_gh);
 	}
 }
 

@@ -18,8 +18,7 @@
  */
 
 #ifdef __cplusplus
-extern "C"
-{
+extern "C" {
 #endif
 
 #define FSMOE_EXIT_OK     0
@@ -29,16 +28,16 @@ extern "C"
 #define FSMOE_EXIT_LAYOUT 4
 #define FSMOE_EXIT_PEER   5
 
-	/* The text of an error (negative errno); static, never NULL, any thread. */
-	const char *fsmoe_strerror(int err);
+/* The text of an error (negative errno); static, never NULL, any thread. */
+const char *fsmoe_strerror(int err);
 
-	/* This thread's last failure as one sentence with a hint; valid until its next failing
-	 * call; the empty string when nothing failed yet. */
-	const char *fsmoe_last_error(void);
+/* This thread's last failure as one sentence with a hint; valid until its next failing
+ * call; the empty string when nothing failed yet. */
+const char *fsmoe_last_error(void);
 
-	/* Sets this thread's sentence and returns -err (err positive: EINVAL, ...). For modules and
-	 * operations written outside the library as well. */
-	int fsmoe_fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Sets this thread's sentence and returns -err (err positive: EINVAL, ...). For modules and
+ * operations written outside the library as well. */
+int fsmoe_fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #ifdef __cplusplus
 }

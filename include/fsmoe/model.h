@@ -11,52 +11,51 @@
  */
 
 #ifdef __cplusplus
-extern "C"
-{
+extern "C" {
 #endif
 
-	struct fsmoe_model_spec
-	{
-		size_t size; /* set by fsmoe_model_spec_init */
-		int vocab;   /* V */
-		int seq;     /* L: tokens of a sequence; MP divides it */
-		int layers;
-		int heads;              /* MP divides them; they divide model_dim */
-		int model_dim;          /* M */
-		int hidden;             /* H of an expert; ESP divides it */
-		int experts;            /* E in all; EP divides them */
-		int topk;               /* k */
-		double capacity_factor; /* f; see struct fsmoe_moe_spec; 0: nothing is dropped */
-		int group; /* tokens of a routing group; 0: a rank's tokens of one sequence */
-		int forward_degree, backward_degree;          /* chunks of every MoE layer */
-		const char *gate, *order, *dispatch, *expert; /* module names */
-	};
+struct fsmoe_model_spec
+{
+	size_t size; /* set by fsmoe_model_spec_init */
+	int vocab;   /* V */
+	int seq;     /* L: tokens of a sequence; MP divides it */
+	int layers;
+	int heads;              /* MP divides them; they divide model_dim */
+	int model_dim;          /* M */
+	int hidden;             /* H of an expert; ESP divides it */
+	int experts;            /* E in all; EP divides them */
+	int topk;               /* k */
+	double capacity_factor; /* f; see struct fsmoe_moe_spec; 0: nothing is dropped */
+	int group;              /* tokens of a routing group; 0: a rank's tokens of one sequence */
+	int forward_degree, backward_degree;          /* chunks of every MoE layer */
+	const char *gate, *order, *dispatch, *expert; /* module names */
+};
 
-	/* Neutral defaults, or a preset ("tiny", "quickstart"). -ENOENT lists the presets. Strings
-	 * are static; allocates nothing. */
-	int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *preset);
+/* Neutral defaults, or a preset ("tiny", "quickstart"). -ENOENT lists the presets. Strings
+ * are static; allocates nothing. */
+int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *preset);
 
-	/* 0, or -EINVAL with a sentence that names the sizes that do not fit each other or the
-	 * layout. */
-	int fsmoe_model_spec_check(const struct fsmoe_model_spec *spec, fsmoe_groups_t groups);
+/* 0, or -EINVAL with a sentence that names the sizes that do not fit each other or the
+ * layout. */
+int fsmoe_model_spec_check(const struct fsmoe_model_spec *spec, fsmoe_groups_t groups);
 
-	/* Parameters in all, and those touched per token. */
-	void fsmoe_model_count(const struct fsmoe_model_spec *spec, size_t *total, size_t *active);
+/* Parameters in all, and those touched per token. */
+void fsmoe_model_count(const struct fsmoe_model_spec *spec, size_t *total, size_t *active);
 
-	/* What one micro-batch is: this rank's share of it. The rows of a rank are (sequences,
-	 * seq / MP), tokens mp_rank * seq / MP and on of every sequence. */
-	struct fsmoe_batch_spec
-	{
-		int sequences;                  /* of this data-parallel rank in one micro-batch */
-		int seq;                        /* tokens of a sequence, before the split */
-		fsmoe_tensor_t tokens, targets; /* int32 inputs of sequences * seq / MP rows */
-		double scale;                   /* of the loss: 1 / targets of the global batch */
-	};
+/* What one micro-batch is: this rank's share of it. The rows of a rank are (sequences,
+ * seq / MP), tokens mp_rank * seq / MP and on of every sequence. */
+struct fsmoe_batch_spec
+{
+	int sequences;                  /* of this data-parallel rank in one micro-batch */
+	int seq;                        /* tokens of a sequence, before the split */
+	fsmoe_tensor_t tokens, targets; /* int32 inputs of sequences * seq / MP rows */
+	double scale;                   /* of the loss: 1 / targets of the global batch */
+};
 
-	/* Appends the forward of one micro-batch and returns the loss (1): this rank's share. Has
-	 * the type fsmoe_forward_fn; arg is a const struct fsmoe_model_spec *. */
-	fsmoe_tensor_t fsmoe_model_forward(fsmoe_graph_t graph,
-					   const struct fsmoe_batch_spec *batch, void *arg);
+/* Appends the forward of one micro-batch and returns the loss (1): this rank's share. Has
+ * the type fsmoe_forward_fn; arg is a const struct fsmoe_model_spec *. */
+fsmoe_tensor_t fsmoe_model_forward(fsmoe_graph_t graph, const struct fsmoe_batch_spec *batch,
+				   void *arg);
 
 #ifdef __cplusplus
 }

@@ -42,240 +42,239 @@
  */
 
 #ifdef __cplusplus
-extern "C"
-{
+extern "C" {
 #endif
 
 #define FSMOE_MODULE_ABI 1
 
-	/* The layer that a module works for. */
-	struct fsmoe_moe_layer
-	{
-		fsmoe_graph_t graph;
-		const char *name;         /* prefix of its parameters' names */
-		size_t model_dim, hidden; /* M, H of the whole expert */
-		size_t rows;              /* tokens of this rank, T */
-		size_t group, groups;     /* tokens of a routing group; how many groups */
-		size_t capacity;          /* slots of a group per expert, C */
-		size_t slots;             /* groups * capacity: slots per expert and source rank */
-		size_t experts, topk;     /* in all; per token */
-		size_t local_experts;     /* experts / ep */
-		size_t sources;           /* ep * esp: ranks whose tokens reach an expert */
-		int ep, ep_rank, esp, esp_rank;
-		double init_scale, output_scale; /* of the weights; of an expert's last matrix */
-	};
+/* The layer that a module works for. */
+struct fsmoe_moe_layer
+{
+	fsmoe_graph_t graph;
+	const char *name;         /* prefix of its parameters' names */
+	size_t model_dim, hidden; /* M, H of the whole expert */
+	size_t rows;              /* tokens of this rank, T */
+	size_t group, groups;     /* tokens of a routing group; how many groups */
+	size_t capacity;          /* slots of a group per expert, C */
+	size_t slots;             /* groups * capacity: slots per expert and source rank */
+	size_t experts, topk;     /* in all; per token */
+	size_t local_experts;     /* experts / ep */
+	size_t sources;           /* ep * esp: ranks whose tokens reach an expert */
+	int ep, ep_rank, esp, esp_rank;
+	double init_scale, output_scale; /* of the weights; of an expert's last matrix */
+};
 
-	/* n pieces of the slots: piece i is [at[i], at[i + 1]). */
-	struct fsmoe_cuts
-	{
-		size_t n;
-		const size_t *at;
-	};
+/* n pieces of the slots: piece i is [at[i], at[i + 1]). */
+struct fsmoe_cuts
+{
+	size_t n;
+	const size_t *at;
+};
 
-	/* What every module begins with. */
-	struct fsmoe_module
-	{
-		int abi;          /* FSMOE_MODULE_ABI */
-		const char *name; /* short, lower case */
-		const char *doc;  /* one line */
-		/* May refuse a layer with fsmoe_fail(...), before anything is appended; NULL: never. */
-		int (*check)(const struct fsmoe_moe_layer *layer);
-	};
+/* What every module begins with. */
+struct fsmoe_module
+{
+	int abi;          /* FSMOE_MODULE_ABI */
+	const char *name; /* short, lower case */
+	const char *doc;  /* one line */
+	/* May refuse a layer with fsmoe_fail(...), before anything is appended; NULL:
+		 * never. */
+	int (*check)(const struct fsmoe_moe_layer *layer);
+};
 
-	/* --- gate -------------------------------------------------------------------------------
-	 */
+/* --- gate -------------------------------------------------------------------------------
+ */
 
-	/* How a gate tells what goes where. An order says in its check which kinds it reads. */
-	enum fsmoe_routing_kind
-	{
-		FSMOE_ROUTING_LISTS, /* of every token a few (expert, slot, weight) */
-		FSMOE_ROUTING_DENSE, /* matrices tokens x slots: every slot a mix of tokens */
-	};
+/* How a gate tells what goes where. An order says in its check which kinds it reads. */
+enum fsmoe_routing_kind
+{
+	FSMOE_ROUTING_LISTS, /* of every token a few (expert, slot, weight) */
+	FSMOE_ROUTING_DENSE, /* matrices tokens x slots: every slot a mix of tokens */
+};
 
 #define FSMOE_GATE_SAVED 6
-	struct fsmoe_routing
-	{
-		enum fsmoe_routing_kind kind;
-		/* Lists, all (T, width): width is k for token-choice gates; a gate whose experts choose
-		 * has width E and slot -1 where an expert did not want the token. Slots of one expert
-		 * are numbered group * C + position; -1 is dropped. Two entries never name the same
-		 * slot of the same expert. */
-		size_t width;
-		fsmoe_tensor_t expert, slot; /* int32 */
-		fsmoe_tensor_t weight;
-		/* Dense, both (T, E * slots); a token's entries outside its group are 0. */
-		fsmoe_tensor_t dispatch, combine;
-		/* int32 (groups, E): tokens kept, for balance losses and router health. */
-		fsmoe_tensor_t counts;
-		fsmoe_tensor_t saved[FSMOE_GATE_SAVED]; /* the gate's own, for its backward */
-	};
+struct fsmoe_routing
+{
+	enum fsmoe_routing_kind kind;
+	/* Lists, all (T, width): width is k for token-choice gates; a gate whose experts
+		 * choose has width E and slot -1 where an expert did not want the token. Slots of
+		 * one expert are numbered group * C + position; -1 is dropped. Two entries never
+		 * name the same slot of the same expert. */
+	size_t width;
+	fsmoe_tensor_t expert, slot; /* int32 */
+	fsmoe_tensor_t weight;
+	/* Dense, both (T, E * slots); a token's entries outside its group are 0. */
+	fsmoe_tensor_t dispatch, combine;
+	/* int32 (groups, E): tokens kept, for balance losses and router health. */
+	fsmoe_tensor_t counts;
+	fsmoe_tensor_t saved[FSMOE_GATE_SAVED]; /* the gate's own, for its backward */
+};
 
-	/* Gradients of a routing; FSMOE_NONE: zero. */
-	struct fsmoe_routing_grad
-	{
-		fsmoe_tensor_t weight, dispatch, combine;
-	};
+/* Gradients of a routing; FSMOE_NONE: zero. */
+struct fsmoe_routing_grad
+{
+	fsmoe_tensor_t weight, dispatch, combine;
+};
 
-	/* Whether a token's output can depend on later tokens of its group. */
-	enum fsmoe_causal
-	{
-		FSMOE_CAUSAL,
-		FSMOE_CAUSAL_WITHOUT_DROPS, /* only the competition for slots looks ahead */
-		FSMOE_NOT_CAUSAL,
-	};
+/* Whether a token's output can depend on later tokens of its group. */
+enum fsmoe_causal
+{
+	FSMOE_CAUSAL,
+	FSMOE_CAUSAL_WITHOUT_DROPS, /* only the competition for slots looks ahead */
+	FSMOE_NOT_CAUSAL,
+};
 
-	struct fsmoe_gate
-	{
-		struct fsmoe_module module;
-		enum fsmoe_causal causal;
-		enum fsmoe_routing_kind routing;
-		/* x (T, M). Makes the gate's parameters, appends its nodes, fills the routing, which
-		 * comes with every tensor FSMOE_NONE and the kind set. */
-		void (*forward)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
-				struct fsmoe_routing *routing);
-		/* Accumulates the gradients of the parameters (fsmoe_backward_param), returns the
+struct fsmoe_gate
+{
+	struct fsmoe_module module;
+	enum fsmoe_causal causal;
+	enum fsmoe_routing_kind routing;
+	/* x (T, M). Makes the gate's parameters, appends its nodes, fills the routing,
+		 * which comes with every tensor FSMOE_NONE and the kind set. */
+	void (*forward)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
+			struct fsmoe_routing *routing);
+	/* Accumulates the gradients of the parameters (fsmoe_backward_param), returns the
 		 * gate's part of the gradient of x, or FSMOE_NONE when it has none. */
-		fsmoe_tensor_t (*backward)(const struct fsmoe_moe_layer *layer,
-					   struct fsmoe_backward *backward, fsmoe_tensor_t x,
-					   const struct fsmoe_routing *routing,
-					   const struct fsmoe_routing_grad *grad);
-	};
+	fsmoe_tensor_t (*backward)(const struct fsmoe_moe_layer *layer,
+				   struct fsmoe_backward *backward, fsmoe_tensor_t x,
+				   const struct fsmoe_routing *routing,
+				   const struct fsmoe_routing_grad *grad);
+};
 
-	/* --- order ------------------------------------------------------------------------------
-	 */
+/* --- order ------------------------------------------------------------------------------
+ */
 
-	struct fsmoe_order
-	{
-		struct fsmoe_module module;
-		unsigned routings; /* 1 << enum fsmoe_routing_kind of each kind it reads */
-		/* x (T, M) -> (E, hi - lo, M): the slots [lo, hi) of every expert, zeros where nobody
-		 * is. */
-		fsmoe_tensor_t (*order)(const struct fsmoe_moe_layer *layer,
-					const struct fsmoe_routing *routing, fsmoe_tensor_t x,
-					size_t lo, size_t hi);
-		/* Chunks (E, c_i, M) of all slots -> y (T, M), weighted. Must not depend on cuts. */
-		fsmoe_tensor_t (*inverse)(const struct fsmoe_moe_layer *layer,
-					  const struct fsmoe_routing *routing,
-					  struct fsmoe_cuts cuts, const fsmoe_tensor_t *chunk);
-		/* dy (T, M) -> gradient of the slots [lo, hi): (E, hi - lo, M). */
-		fsmoe_tensor_t (*inverse_backward)(const struct fsmoe_moe_layer *layer,
-						   const struct fsmoe_routing *routing,
-						   fsmoe_tensor_t dy, size_t lo, size_t hi);
-		/* The inverse's part of the routing's gradient, from dy and the chunks it read. */
-		void (*routing_backward)(const struct fsmoe_moe_layer *layer,
-					 const struct fsmoe_routing *routing, fsmoe_tensor_t dy,
-					 struct fsmoe_cuts cuts, const fsmoe_tensor_t *chunk,
+struct fsmoe_order
+{
+	struct fsmoe_module module;
+	unsigned routings; /* 1 << enum fsmoe_routing_kind of each kind it reads */
+	/* x (T, M) -> (E, hi - lo, M): the slots [lo, hi) of every expert, zeros where
+		 * nobody is. */
+	fsmoe_tensor_t (*order)(const struct fsmoe_moe_layer *layer,
+				const struct fsmoe_routing *routing, fsmoe_tensor_t x, size_t lo,
+				size_t hi);
+	/* Chunks (E, c_i, M) of all slots -> y (T, M), weighted. Must not depend on cuts.
+		 */
+	fsmoe_tensor_t (*inverse)(const struct fsmoe_moe_layer *layer,
+				  const struct fsmoe_routing *routing, struct fsmoe_cuts cuts,
+				  const fsmoe_tensor_t *chunk);
+	/* dy (T, M) -> gradient of the slots [lo, hi): (E, hi - lo, M). */
+	fsmoe_tensor_t (*inverse_backward)(const struct fsmoe_moe_layer *layer,
+					   const struct fsmoe_routing *routing, fsmoe_tensor_t dy,
+					   size_t lo, size_t hi);
+	/* The inverse's part of the routing's gradient, from dy and the chunks it read. */
+	void (*routing_backward)(const struct fsmoe_moe_layer *layer,
+				 const struct fsmoe_routing *routing, fsmoe_tensor_t dy,
+				 struct fsmoe_cuts cuts, const fsmoe_tensor_t *chunk,
+				 struct fsmoe_routing_grad *grad);
+	/* Gradients of the order's chunks -> gradient of x (T, M); may add to `grad`. */
+	fsmoe_tensor_t (*order_backward)(const struct fsmoe_moe_layer *layer,
+					 const struct fsmoe_routing *routing, fsmoe_tensor_t x,
+					 struct fsmoe_cuts cuts, const fsmoe_tensor_t *dchunk,
 					 struct fsmoe_routing_grad *grad);
-		/* Gradients of the order's chunks -> gradient of x (T, M); may add to `grad`. */
-		fsmoe_tensor_t (*order_backward)(const struct fsmoe_moe_layer *layer,
-						 const struct fsmoe_routing *routing,
-						 fsmoe_tensor_t x, struct fsmoe_cuts cuts,
-						 const fsmoe_tensor_t *dchunk,
-						 struct fsmoe_routing_grad *grad);
-	};
+};
 
-	/* --- dispatch ---------------------------------------------------------------------------
-	 */
+/* --- dispatch ---------------------------------------------------------------------------
+ */
 
-	/* Serves forward and backward alike: combine(reduce(.)) is the transpose of send(.), so
-	 * gradients of results travel by `send` and gradients of inputs come back by the other two.
-	 * Every call is collective over the groups it uses. The order of the sources of an arrived
-	 * chunk is the dispatch's own and always the same. */
-	struct fsmoe_dispatch
-	{
-		struct fsmoe_module module;
-		/* (E, c, M) -> (sources, local_experts, c, M) on every rank of a shard group. */
-		fsmoe_tensor_t (*send)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t chunk);
-		/* (sources, local_experts, c, M), partial sums of one shard -> their sum over the shard
-		 * group, cut as `combine` likes it. */
-		fsmoe_tensor_t (*reduce)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t partial);
-		/* What `reduce` returned -> (E, c, M), on the rank whose tokens they are. */
-		fsmoe_tensor_t (*combine)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t reduced);
-	};
+/* Serves forward and backward alike: combine(reduce(.)) is the transpose of send(.), so
+ * gradients of results travel by `send` and gradients of inputs come back by the other two.
+ * Every call is collective over the groups it uses. The order of the sources of an arrived
+ * chunk is the dispatch's own and always the same. */
+struct fsmoe_dispatch
+{
+	struct fsmoe_module module;
+	/* (E, c, M) -> (sources, local_experts, c, M) on every rank of a shard group. */
+	fsmoe_tensor_t (*send)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t chunk);
+	/* (sources, local_experts, c, M), partial sums of one shard -> their sum over the
+		 * shard group, cut as `combine` likes it. */
+	fsmoe_tensor_t (*reduce)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t partial);
+	/* What `reduce` returned -> (E, c, M), on the rank whose tokens they are. */
+	fsmoe_tensor_t (*combine)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t reduced);
+};
 
-	/* --- expert -----------------------------------------------------------------------------
-	 */
+/* --- expert -----------------------------------------------------------------------------
+ */
 
 #define FSMOE_EXPERT_WEIGHTS 8
 #define FSMOE_EXPERT_SAVED   4
 
-	/* One chunk of a pass: forward what arrived and what is saved for later; backward the
-	 * gradient that arrived and what is saved for the weights' gradients. */
-	struct fsmoe_expert_chunk
-	{
-		fsmoe_tensor_t in; /* (sources, local_experts, c, M) */
-		fsmoe_tensor_t saved[FSMOE_EXPERT_SAVED];
-	};
+/* One chunk of a pass: forward what arrived and what is saved for later; backward the
+ * gradient that arrived and what is saved for the weights' gradients. */
+struct fsmoe_expert_chunk
+{
+	fsmoe_tensor_t in; /* (sources, local_experts, c, M) */
+	fsmoe_tensor_t saved[FSMOE_EXPERT_SAVED];
+};
 
-	struct fsmoe_expert_pass
-	{
-		struct fsmoe_cuts cuts;
-		struct fsmoe_expert_chunk *chunk; /* cuts.n of them */
-	};
+struct fsmoe_expert_pass
+{
+	struct fsmoe_cuts cuts;
+	struct fsmoe_expert_chunk *chunk; /* cuts.n of them */
+};
 
-	/* The cuts of the two passes differ: an activation is found by (source, local expert, slot)
-	 * through the forward cuts, a gradient through the backward cuts. */
-	struct fsmoe_expert
-	{
-		struct fsmoe_module module;
-		/* Makes this rank's part of the parameters: weight[FSMOE_EXPERT_WEIGHTS], unused ones
-		 * stay FSMOE_NONE. */
-		void (*weights)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t *weight);
-		/* chunk->in -> the output, partial over the shards of an expert; fills chunk->saved. */
-		fsmoe_tensor_t (*forward)(const struct fsmoe_moe_layer *layer,
-					  const fsmoe_tensor_t *weight,
-					  struct fsmoe_expert_chunk *chunk);
-		/* backward->chunk[i].in -> the gradient of the input, partial over the shards; fills
-		 * backward->chunk[i].saved. Every chunk of `forward` is filled. */
-		fsmoe_tensor_t (*backward)(const struct fsmoe_moe_layer *layer,
-					   const fsmoe_tensor_t *weight,
-					   const struct fsmoe_expert_pass *forward,
-					   struct fsmoe_expert_pass *backward, size_t i);
-		/* Adds the part of the backward chunks [first, last) to the gradients of the weights;
-		 * gradient[i] is FSMOE_NONE where nobody wants weight[i]'s. */
-		void (*weight_gradients)(const struct fsmoe_moe_layer *layer,
-					 const fsmoe_tensor_t *weight,
-					 const fsmoe_tensor_t *gradient,
-					 const struct fsmoe_expert_pass *forward,
-					 const struct fsmoe_expert_pass *backward, size_t first,
-					 size_t last);
-	};
+/* The cuts of the two passes differ: an activation is found by (source, local expert, slot)
+ * through the forward cuts, a gradient through the backward cuts. */
+struct fsmoe_expert
+{
+	struct fsmoe_module module;
+	/* Makes this rank's part of the parameters: weight[FSMOE_EXPERT_WEIGHTS], unused
+		 * ones stay FSMOE_NONE. */
+	void (*weights)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t *weight);
+	/* chunk->in -> the output, partial over the shards of an expert; fills
+		 * chunk->saved. */
+	fsmoe_tensor_t (*forward)(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
+				  struct fsmoe_expert_chunk *chunk);
+	/* backward->chunk[i].in -> the gradient of the input, partial over the shards;
+		 * fills backward->chunk[i].saved. Every chunk of `forward` is filled. */
+	fsmoe_tensor_t (*backward)(const struct fsmoe_moe_layer *layer,
+				   const fsmoe_tensor_t *weight,
+				   const struct fsmoe_expert_pass *forward,
+				   struct fsmoe_expert_pass *backward, size_t i);
+	/* Adds the part of the backward chunks [first, last) to the gradients of the
+		 * weights; gradient[i] is FSMOE_NONE where nobody wants weight[i]'s. */
+	void (*weight_gradients)(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
+				 const fsmoe_tensor_t *gradient,
+				 const struct fsmoe_expert_pass *forward,
+				 const struct fsmoe_expert_pass *backward, size_t first,
+				 size_t last);
+};
 
-	/* --- names ------------------------------------------------------------------------------
-	 */
+/* --- names ------------------------------------------------------------------------------
+ */
 
-	enum fsmoe_module_kind
-	{
-		FSMOE_MODULE_GATE,
-		FSMOE_MODULE_ORDER,
-		FSMOE_MODULE_DISPATCH,
-		FSMOE_MODULE_EXPERT,
-		FSMOE_NMODULES
-	};
+enum fsmoe_module_kind
+{
+	FSMOE_MODULE_GATE,
+	FSMOE_MODULE_ORDER,
+	FSMOE_MODULE_DISPATCH,
+	FSMOE_MODULE_EXPERT,
+	FSMOE_NMODULES
+};
 
-	struct fsmoe_module_info
-	{
-		const char *name, *doc;
-	};
+struct fsmoe_module_info
+{
+	const char *name, *doc;
+};
 
-	/* Names and lines of every module of a kind, built-in ones first, the default at the head.
-	 * *n is capacity in, total out; infos may be NULL when *n is 0. */
-	int fsmoe_module_list(enum fsmoe_module_kind kind, struct fsmoe_module_info *infos, int *n);
-	const char *fsmoe_module_kind_name(enum fsmoe_module_kind kind); /* "gate", ... */
+/* Names and lines of every module of a kind, built-in ones first, the default at the head.
+ * *n is capacity in, total out; infos may be NULL when *n is 0. */
+int fsmoe_module_list(enum fsmoe_module_kind kind, struct fsmoe_module_info *infos, int *n);
+const char *fsmoe_module_kind_name(enum fsmoe_module_kind kind); /* "gate", ... */
 
-	/* By name; NULL name: the default. NULL when absent; the sentence names those there are. */
-	const struct fsmoe_gate *fsmoe_gate_find(const char *name);
-	const struct fsmoe_order *fsmoe_order_find(const char *name);
-	const struct fsmoe_dispatch *fsmoe_dispatch_find(const char *name);
-	const struct fsmoe_expert *fsmoe_expert_find(const char *name);
+/* By name; NULL name: the default. NULL when absent; the sentence names those there are. */
+const struct fsmoe_gate *fsmoe_gate_find(const char *name);
+const struct fsmoe_order *fsmoe_order_find(const char *name);
+const struct fsmoe_dispatch *fsmoe_dispatch_find(const char *name);
+const struct fsmoe_expert *fsmoe_expert_find(const char *name);
 
-	/* Adds a module, kept by reference for the life of the process. Before any graph is built,
-	 * one thread at a time. -EEXIST: the name is taken; -EINVAL: another abi, or no name;
-	 * -ENOSPC: too many. */
-	int fsmoe_gate_register(const struct fsmoe_gate *gate);
-	int fsmoe_order_register(const struct fsmoe_order *order);
-	int fsmoe_dispatch_register(const struct fsmoe_dispatch *dispatch);
-	int fsmoe_expert_register(const struct fsmoe_expert *expert);
+/* Adds a module, kept by reference for the life of the process. Before any graph is built,
+ * one thread at a time. -EEXIST: the name is taken; -EINVAL: another abi, or no name;
+ * -ENOSPC: too many. */
+int fsmoe_gate_register(const struct fsmoe_gate *gate);
+int fsmoe_order_register(const struct fsmoe_order *order);
+int fsmoe_dispatch_register(const struct fsmoe_dispatch *dispatch);
+int fsmoe_expert_register(const struct fsmoe_expert *expert);
 
 #ifdef __cplusplus
 }

@@ -22,112 +22,109 @@
  */
 
 #ifdef __cplusplus
-extern "C"
-{
+extern "C" {
 #endif
 
-	struct fsmoe_port
-	{
-		const char *name;
-		enum fsmoe_mode mode;
-		int flags;
-	};
+struct fsmoe_port
+{
+	const char *name;
+	enum fsmoe_mode mode;
+	int flags;
+};
 #define FSMOE_OPTIONAL 1 /* the tensor may be FSMOE_NONE (data pointer NULL) */
 #define FSMOE_MANY     2 /* any number of tensors, in order */
 #define FSMOE_SCRATCH  4 /* written first, then read, by the kernel itself: no value leaves */
 
-	/* One line of the cost model per kind; also what traces are coloured by. */
-	enum fsmoe_kind
-	{
-		FSMOE_KIND_GEMM,      /* flops */
-		FSMOE_KIND_EXPERT,    /* flops */
-		FSMOE_KIND_ATTENTION, /* flops */
-		FSMOE_KIND_MEMORY,    /* bytes: norms, adds, order, optimizer */
-		FSMOE_KIND_GATE,      /* flops */
-		FSMOE_KIND_ALLTOALL,  /* from here on: bytes, and a communication lane */
-		FSMOE_KIND_ALLGATHER,
-		FSMOE_KIND_REDUCE_SCATTER,
-		FSMOE_KIND_ALLREDUCE,
-		FSMOE_KIND_BROADCAST,
-		FSMOE_NKINDS
-	};
+/* One line of the cost model per kind; also what traces are coloured by. */
+enum fsmoe_kind
+{
+	FSMOE_KIND_GEMM,      /* flops */
+	FSMOE_KIND_EXPERT,    /* flops */
+	FSMOE_KIND_ATTENTION, /* flops */
+	FSMOE_KIND_MEMORY,    /* bytes: norms, adds, order, optimizer */
+	FSMOE_KIND_GATE,      /* flops */
+	FSMOE_KIND_ALLTOALL,  /* from here on: bytes, and a communication lane */
+	FSMOE_KIND_ALLGATHER,
+	FSMOE_KIND_REDUCE_SCATTER,
+	FSMOE_KIND_ALLREDUCE,
+	FSMOE_KIND_BROADCAST,
+	FSMOE_NKINDS
+};
 #define FSMOE_KIND_IS_COMM(kind) ((kind) >= FSMOE_KIND_ALLTOALL)
 
-	struct fsmoe_comm; /* a communicator; src/comm/comm.h */
+struct fsmoe_comm; /* a communicator; src/comm/comm.h */
 
-	/* What a kernel gets. */
-	struct fsmoe_call
-	{
-		const struct fsmoe_node *node;
-		const void *args;
-		void *const *data; /* an address per access of the node */
-		const struct fsmoe_tensor_info *const
-			*tensor; /* shapes, per access; NULL where absent */
-		int n;
-		struct fsmoe_comm *comm; /* of a communication: its group's communicator */
-		const struct fsmoe_step *step;
-	};
+/* What a kernel gets. */
+struct fsmoe_call
+{
+	const struct fsmoe_node *node;
+	const void *args;
+	void *const *data;                             /* an address per access of the node */
+	const struct fsmoe_tensor_info *const *tensor; /* shapes, per access; NULL where absent */
+	int n;
+	struct fsmoe_comm *comm; /* of a communication: its group's communicator */
+	const struct fsmoe_step *step;
+};
 
-	typedef int (*fsmoe_kernel_fn)(const struct fsmoe_call *call);
+typedef int (*fsmoe_kernel_fn)(const struct fsmoe_call *call);
 
-	/* Seen while building: shapes per access, NULL where absent. */
-	struct fsmoe_check
-	{
-		fsmoe_graph_t graph;
-		const struct fsmoe_op *op;
-		const void *args;
-		const struct fsmoe_access *access;
-		const struct fsmoe_tensor_info *const *tensor;
-		int n;
-	};
+/* Seen while building: shapes per access, NULL where absent. */
+struct fsmoe_check
+{
+	fsmoe_graph_t graph;
+	const struct fsmoe_op *op;
+	const void *args;
+	const struct fsmoe_access *access;
+	const struct fsmoe_tensor_info *const *tensor;
+	int n;
+};
 
-	struct fsmoe_backward; /* a walk of fsmoe_graph_backward */
+struct fsmoe_backward; /* a walk of fsmoe_graph_backward */
 
-	struct fsmoe_op
-	{
-		const char *name; /* as in traces: "layer_norm", "layer_norm.backward" */
-		const char *doc;  /* one line */
-		enum fsmoe_kind kind;
-		const struct fsmoe_port *ports;
-		int nports;
-		int (*check)(const struct fsmoe_check *check);
-		/* Flops of compute kinds, bytes (of one rank's larger buffer) of communication. */
-		double (*work)(const void *args, const struct fsmoe_tensor_info *const *tensor,
-			       int n);
-		int (*grad)(struct fsmoe_backward *backward, const struct fsmoe_node *node);
-		/* Of a communication: which group, from its arguments. */
-		enum fsmoe_group (*group)(const void *args);
-		fsmoe_kernel_fn cpu[FSMOE_NREALS];
-	};
+struct fsmoe_op
+{
+	const char *name; /* as in traces: "layer_norm", "layer_norm.backward" */
+	const char *doc;  /* one line */
+	enum fsmoe_kind kind;
+	const struct fsmoe_port *ports;
+	int nports;
+	int (*check)(const struct fsmoe_check *check);
+	/* Flops of compute kinds, bytes (of one rank's larger buffer) of communication. */
+	double (*work)(const void *args, const struct fsmoe_tensor_info *const *tensor, int n);
+	int (*grad)(struct fsmoe_backward *backward, const struct fsmoe_node *node);
+	/* Of a communication: which group, from its arguments. */
+	enum fsmoe_group (*group)(const void *args);
+	fsmoe_kernel_fn cpu[FSMOE_NREALS];
+};
 #define FSMOE_PORTS(array) .ports = (array), .nports = (int)(sizeof(array) / sizeof((array)[0]))
 
-	/*
-	 * For grad functions. `node` is a copy that stays valid while its grad runs.
-	 *   fsmoe_backward_graph   where to append
-	 *   fsmoe_backward_out     the gradient that has arrived at an output of the node, as one
-	 *                          tensor; FSMOE_NONE if none did
-	 *   fsmoe_backward_wants   1 when a gradient of this input is of use to anyone
-	 *   fsmoe_backward_param   of a parameter: the tensor to accumulate into (+=); else
-	 * FSMOE_NONE fsmoe_backward_give    hands over a gradient of an activation input; several
-	 * gifts to one tensor are summed in the order given. Gifts must not be written after.
-	 */
-	fsmoe_graph_t fsmoe_backward_graph(struct fsmoe_backward *backward);
-	fsmoe_tensor_t fsmoe_backward_out(struct fsmoe_backward *backward, fsmoe_tensor_t output);
-	int fsmoe_backward_wants(struct fsmoe_backward *backward, fsmoe_tensor_t input);
-	fsmoe_tensor_t fsmoe_backward_param(struct fsmoe_backward *backward, fsmoe_tensor_t param);
-	void fsmoe_backward_give(struct fsmoe_backward *backward, fsmoe_tensor_t input,
-				 fsmoe_tensor_t gradient);
+/*
+ * For grad functions. `node` is a copy that stays valid while its grad runs.
+ *   graph   where to append
+ *   out     the gradient that has arrived at an output of the node, as one tensor; FSMOE_NONE
+ *           if none did
+ *   wants   1 when a gradient of this input is of use to anyone
+ *   param   of a parameter: the tensor to accumulate into (+=); else FSMOE_NONE
+ *   give    hands over a gradient of an input; several gifts to one tensor are summed in the
+ *           order given; a gift must not be written after
+ */
+fsmoe_graph_t fsmoe_backward_graph(struct fsmoe_backward *backward);
+fsmoe_tensor_t fsmoe_backward_out(struct fsmoe_backward *backward, fsmoe_tensor_t output);
+int fsmoe_backward_wants(struct fsmoe_backward *backward, fsmoe_tensor_t input);
+fsmoe_tensor_t fsmoe_backward_param(struct fsmoe_backward *backward, fsmoe_tensor_t param);
+void fsmoe_backward_give(struct fsmoe_backward *backward, fsmoe_tensor_t input,
+			 fsmoe_tensor_t gradient);
 
-	/*
-	 * A region: the nodes appended between begin and end are differentiated by one function,
-	 * for builders that lay out their backward themselves (the MoE layer: its own degree, chunk
-	 * order and lanes). `args` (plain data) is copied. Regions do not nest. Only tensors
-	 * written inside the region and read outside of it are its outputs.
-	 */
-	typedef int (*fsmoe_region_grad_fn)(struct fsmoe_backward *backward, const void *args);
-	void fsmoe_graph_region_begin(fsmoe_graph_t graph, const char *name);
-	void fsmoe_graph_region_end(fsmoe_graph_t graph, fsmoe_region_grad_fn grad,
-				    const void *args, size_t args_size);
+/*
+ * A region: the nodes appended between begin and end are differentiated by one function,
+ * for builders that lay out their backward themselves (the MoE layer: its own degree, chunk
+ * order and lanes). `args` (plain data) is copied. Regions do not nest. Only tensors
+ * written inside the region and read outside of it are its outputs.
+ */
+typedef int (*fsmoe_region_grad_fn)(struct fsmoe_backward *backward, const void *args);
+void fsmoe_graph_region_begin(fsmoe_graph_t graph, const char *name);
+void fsmoe_graph_region_end(fsmoe_graph_t graph, fsmoe_region_grad_fn grad, const void *args,
+			    size_t args_size);
 
 #ifdef __cplusplus
 }

@@ -10,59 +10,57 @@
  */
 
 #ifdef __cplusplus
-extern "C"
-{
+extern "C" {
 #endif
 
-	typedef struct fsmoe_runtime *fsmoe_runtime_t;
-	typedef struct fsmoe_program *fsmoe_program_t;
+typedef struct fsmoe_runtime *fsmoe_runtime_t;
+typedef struct fsmoe_program *fsmoe_program_t;
 
-	struct fsmoe_runtime_opts
-	{
-		size_t size;      /* set by fsmoe_runtime_opts_init */
-		int blas_threads; /* of the compute worker; 0: as many cores as this rank has */
-		int bind; /* 1: give this rank's threads cores of their own where there are enough
+struct fsmoe_runtime_opts
+{
+	size_t size;      /* set by fsmoe_runtime_opts_init */
+	int blas_threads; /* of the compute worker; 0: as many cores as this rank has */
+	int bind;         /* 1: give this rank's threads cores of their own where there are enough
 			   */
-		double timeout; /* seconds without progress after which the watchdog ends the job;
+	double timeout;   /* seconds without progress after which the watchdog ends the job;
 				   0: never */
-		const char *scheduler; /* NULL: $STARPU_SCHED, or the policy "fsmoe"; else a StarPU
+	const char *scheduler; /* NULL: $STARPU_SCHED, or the policy "fsmoe"; else a StarPU
 					  policy's name */
-	};
+};
 
-	/* Defaults, then FSMOE_BLAS_THREADS, FSMOE_BIND, FSMOE_TIMEOUT. */
-	void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts);
+/* Defaults, then FSMOE_BLAS_THREADS, FSMOE_BIND, FSMOE_TIMEOUT. */
+void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts);
 
-	/* Starts StarPU and makes the communicators of `groups` (NULL: one rank). Collective over
-	 * the job. opts may be NULL. -EBUSY if StarPU already runs, -ENODEV if no worker can be
-	 * had. */
-	int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
-				const struct fsmoe_runtime_opts *opts);
-	/* Waits for what was submitted, releases, stops StarPU; collective over the job; NULL is
-	 * legal. */
-	void fsmoe_runtime_stop(fsmoe_runtime_t runtime);
-	fsmoe_comms_t fsmoe_runtime_comms(fsmoe_runtime_t runtime);
-	fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t runtime);
+/* Starts StarPU and makes the communicators of `groups` (NULL: one rank). Collective over
+ * the job. opts may be NULL. -EBUSY if StarPU already runs, -ENODEV if no worker can be
+ * had. */
+int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
+			const struct fsmoe_runtime_opts *opts);
+/* Waits for what was submitted, releases, stops StarPU; collective over the job; NULL is
+ * legal. */
+void fsmoe_runtime_stop(fsmoe_runtime_t runtime);
+fsmoe_comms_t fsmoe_runtime_comms(fsmoe_runtime_t runtime);
+fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t runtime);
 
-	/* A graph made ready to be submitted again and again: its tensors as StarPU data. The graph
-	 * and its memory (float) must outlive it, and must not change. Two programs that share
-	 * memory (fsmoe_memory_create's `share`) share the data handles, so their order is kept. */
-	int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t runtime,
-				 fsmoe_graph_t graph, fsmoe_memory_t memory);
-	void fsmoe_program_destroy(fsmoe_program_t program); /* waits first; NULL is legal */
+/* A graph made ready to be submitted again and again: its tensors as StarPU data. The graph
+ * and its memory (float) must outlive it, and must not change. Two programs that share
+ * memory (fsmoe_memory_create's `share`) share the data handles, so their order is kept. */
+int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t runtime, fsmoe_graph_t graph,
+			 fsmoe_memory_t memory);
+void fsmoe_program_destroy(fsmoe_program_t program); /* waits first; NULL is legal */
 
-	/* Inserts one task a node and returns without waiting. The step's values are copied. */
-	int fsmoe_program_submit(fsmoe_program_t program, const struct fsmoe_step *step);
-	/* Until all that was submitted has ended. The first failure of a kernel comes out here. */
-	int fsmoe_program_wait(fsmoe_program_t program);
-	/* Measured start and end of the nodes of the last step waited for, in seconds from its
-	 * first; the caller frees it with fsmoe_timeline_destroy. */
-	int fsmoe_program_observe(fsmoe_program_t program, struct fsmoe_timeline *timeline);
+/* Inserts one task a node and returns without waiting. The step's values are copied. */
+int fsmoe_program_submit(fsmoe_program_t program, const struct fsmoe_step *step);
+/* Until all that was submitted has ended. The first failure of a kernel comes out here. */
+int fsmoe_program_wait(fsmoe_program_t program);
+/* Measured start and end of the nodes of the last step waited for, in seconds from its
+ * first; the caller frees it with fsmoe_timeline_destroy. */
+int fsmoe_program_observe(fsmoe_program_t program, struct fsmoe_timeline *timeline);
 
-	/* Between wait and submit: copies a tensor's whole content in or out, count elements. */
-	int fsmoe_program_write(fsmoe_program_t program, fsmoe_tensor_t tensor, const void *data,
-				size_t bytes);
-	int fsmoe_program_read(fsmoe_program_t program, fsmoe_tensor_t tensor, void *data,
-			       size_t bytes);
+/* Between wait and submit: copies a tensor's whole content in or out, count elements. */
+int fsmoe_program_write(fsmoe_program_t program, fsmoe_tensor_t tensor, const void *data,
+			size_t bytes);
+int fsmoe_program_read(fsmoe_program_t program, fsmoe_tensor_t tensor, void *data, size_t bytes);
 
 #ifdef __cplusplus
 }

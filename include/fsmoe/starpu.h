@@ -27,22 +27,21 @@
  */
 
 #ifdef __cplusplus
-extern "C"
-{
+extern "C" {
 #endif
 
-	/* Behind STARPU_TASK_SCHED_DATA (task->sched_data); must live until the task has ended. A
-	 * task without it computes, its StarPU priority being its urgency. */
-	struct fsmoe_task_info
-	{
-		enum fsmoe_lane lane;
-		int64_t seq; /* per lane 0, 1, 2, ... for the whole run, none left out; -1: no fixed
+/* Behind STARPU_TASK_SCHED_DATA (task->sched_data); must live until the task has ended. A
+ * task without it computes, its StarPU priority being its urgency. */
+struct fsmoe_task_info
+{
+	enum fsmoe_lane lane;
+	int64_t seq; /* per lane 0, 1, 2, ... for the whole run, none left out; -1: no fixed
 				place */
-		int urgency;
-	};
+	int urgency;
+};
 
-	/* The policy "fsmoe": static, for conf.sched_policy. */
-	struct starpu_sched_policy *fsmoe_starpu_policy(void);
+/* The policy "fsmoe": static, for conf.sched_policy. */
+struct starpu_sched_policy *fsmoe_starpu_policy(void);
 
 #ifdef __cplusplus
 }

@@ -11,69 +11,67 @@
  */
 
 #ifdef __cplusplus
-extern "C"
-{
+extern "C" {
 #endif
 
-	typedef struct fsmoe_topo *fsmoe_topo_t;
-	typedef struct fsmoe_groups *fsmoe_groups_t;
+typedef struct fsmoe_topo *fsmoe_topo_t;
+typedef struct fsmoe_groups *fsmoe_groups_t;
 
-	/*
-	 * A machine from a description:
-	 *   NULL             this job: initialises MPI if nobody has (MPI_THREAD_MULTIPLE);
-	 * collective over the job; ranks of one host form a node "node:6 gpu:8"   a synthetic
-	 * machine of 6 nodes with 8 GPUs each ("cpu" or "device" also do); its rank is 0 until
-	 * fsmoe_groups_create says otherwise "file:PATH"      such a description in a file; '#'
-	 * starts a comment nodes > 0 cuts the ranks into that many equal nodes instead (one host
-	 * pretending to be many). Errors: -EINVAL points at the bad token; -ENOENT the file.
-	 */
-	int fsmoe_topo_create(fsmoe_topo_t *topo, const char *description, int nodes);
-	void
-	fsmoe_topo_destroy(fsmoe_topo_t topo); /* after the groups made from it; NULL is legal */
+/*
+ * A machine from a description:
+ *   NULL             this job: initialises MPI if nobody has (MPI_THREAD_MULTIPLE);
+ * collective over the job; ranks of one host form a node "node:6 gpu:8"   a synthetic
+ * machine of 6 nodes with 8 GPUs each ("cpu" or "device" also do); its rank is 0 until
+ * fsmoe_groups_create says otherwise "file:PATH"      such a description in a file; '#'
+ * starts a comment nodes > 0 cuts the ranks into that many equal nodes instead (one host
+ * pretending to be many). Errors: -EINVAL points at the bad token; -ENOENT the file.
+ */
+int fsmoe_topo_create(fsmoe_topo_t *topo, const char *description, int nodes);
+void fsmoe_topo_destroy(fsmoe_topo_t topo); /* after the groups made from it; NULL is legal */
 
-	int fsmoe_topo_ranks(fsmoe_topo_t topo); /* ranks in all */
-	int fsmoe_topo_nodes(fsmoe_topo_t topo);
-	int fsmoe_topo_rank(fsmoe_topo_t topo);   /* this process; 0 on a synthetic machine */
-	int fsmoe_topo_is_job(fsmoe_topo_t topo); /* 1 when the machine is this MPI job */
+int fsmoe_topo_ranks(fsmoe_topo_t topo); /* ranks in all */
+int fsmoe_topo_nodes(fsmoe_topo_t topo);
+int fsmoe_topo_rank(fsmoe_topo_t topo);   /* this process; 0 on a synthetic machine */
+int fsmoe_topo_is_job(fsmoe_topo_t topo); /* 1 when the machine is this MPI job */
 
-	/* Process groups. A rank's coordinates, model-parallel fastest:
-	 *   rank = dp * MP + mp  = (edp * EP + ep) * ESP + esp
-	 */
-	enum fsmoe_group
-	{
-		FSMOE_GROUP_WORLD, /* all ranks: gradients of what every rank replicates */
-		FSMOE_GROUP_DP,    /* same model shard, other data: gradients of dense shards */
-		FSMOE_GROUP_MP,    /* same data, other heads; the sequence is split over it */
-		FSMOE_GROUP_EP,    /* AlltoAll of tokens: other experts, same shard */
-		FSMOE_GROUP_ESP,   /* same experts, other shards: AllGather, ReduceScatter */
-		FSMOE_GROUP_EDP,   /* same experts and shard, other data: gradients of experts */
-		FSMOE_NGROUPS
-	};
+/* Process groups. A rank's coordinates, model-parallel fastest:
+ *   rank = dp * MP + mp  = (edp * EP + ep) * ESP + esp
+ */
+enum fsmoe_group
+{
+	FSMOE_GROUP_WORLD, /* all ranks: gradients of what every rank replicates */
+	FSMOE_GROUP_DP,    /* same model shard, other data: gradients of dense shards */
+	FSMOE_GROUP_MP,    /* same data, other heads; the sequence is split over it */
+	FSMOE_GROUP_EP,    /* AlltoAll of tokens: other experts, same shard */
+	FSMOE_GROUP_ESP,   /* same experts, other shards: AllGather, ReduceScatter */
+	FSMOE_GROUP_EDP,   /* same experts and shard, other data: gradients of experts */
+	FSMOE_NGROUPS
+};
 
-	/* Degrees of parallelism; 0 = default as in the paper: mp = esp = devices of a node,
-	 * ep = dp = nodes. They must tile: dp * mp = ranks, (ep * esp) divides ranks. */
-	struct fsmoe_layout
-	{
-		int dp, mp, ep, esp;
-		int rank; /* whose groups, on a synthetic machine; ignored for a job */
-	};
+/* Degrees of parallelism; 0 = default as in the paper: mp = esp = devices of a node,
+ * ep = dp = nodes. They must tile: dp * mp = ranks, (ep * esp) divides ranks. */
+struct fsmoe_layout
+{
+	int dp, mp, ep, esp;
+	int rank; /* whose groups, on a synthetic machine; ignored for a job */
+};
 
-	/* -EINVAL when the degrees do not tile the ranks. The topology is kept by reference. */
-	int fsmoe_groups_create(fsmoe_groups_t *groups, fsmoe_topo_t topo,
-				const struct fsmoe_layout *layout);
-	void fsmoe_groups_destroy(fsmoe_groups_t groups);
+/* -EINVAL when the degrees do not tile the ranks. The topology is kept by reference. */
+int fsmoe_groups_create(fsmoe_groups_t *groups, fsmoe_topo_t topo,
+			const struct fsmoe_layout *layout);
+void fsmoe_groups_destroy(fsmoe_groups_t groups);
 
-	/* All of these accept groups == NULL: one rank, every group of size 1. */
-	int fsmoe_group_size(fsmoe_groups_t groups, enum fsmoe_group kind);
-	int fsmoe_group_rank(fsmoe_groups_t groups,
-			     enum fsmoe_group kind); /* this rank's place in its group */
-	/* 1 when any group of that kind spans nodes (the same answer on every rank). */
-	int fsmoe_group_spans_nodes(fsmoe_groups_t groups, enum fsmoe_group kind);
-	const char *fsmoe_group_name(enum fsmoe_group kind); /* "dp", "mp", ... */
-	/* Ranks of `rank`'s group in group order; *n is capacity in, total out. */
-	int fsmoe_groups_members(fsmoe_groups_t groups, enum fsmoe_group kind, int rank, int *ranks,
-				 int *n);
-	fsmoe_topo_t fsmoe_groups_topo(fsmoe_groups_t groups);
+/* All of these accept groups == NULL: one rank, every group of size 1. */
+int fsmoe_group_size(fsmoe_groups_t groups, enum fsmoe_group kind);
+int fsmoe_group_rank(fsmoe_groups_t groups,
+		     enum fsmoe_group kind); /* this rank's place in its group */
+/* 1 when any group of that kind spans nodes (the same answer on every rank). */
+int fsmoe_group_spans_nodes(fsmoe_groups_t groups, enum fsmoe_group kind);
+const char *fsmoe_group_name(enum fsmoe_group kind); /* "dp", "mp", ... */
+/* Ranks of `rank`'s group in group order; *n is capacity in, total out. */
+int fsmoe_groups_members(fsmoe_groups_t groups, enum fsmoe_group kind, int rank, int *ranks,
+			 int *n);
+fsmoe_topo_t fsmoe_groups_topo(fsmoe_groups_t groups);
 
 #ifdef __cplusplus
 }

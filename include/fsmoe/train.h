@@ -13,55 +13,52 @@
  */
 
 #ifdef __cplusplus
-extern "C"
-{
+extern "C" {
 #endif
 
-	typedef struct fsmoe_trainer *fsmoe_trainer_t;
+typedef struct fsmoe_trainer *fsmoe_trainer_t;
 
-	/* Appends the forward of one micro-batch and returns its loss (one element, this rank's
-	 * share of the global mean). Called once per micro-batch while the graph is built. */
-	typedef fsmoe_tensor_t (*fsmoe_forward_fn)(fsmoe_graph_t graph,
-						   const struct fsmoe_batch_spec *batch, void *arg);
+/* Appends the forward of one micro-batch and returns its loss (one element, this rank's
+ * share of the global mean). Called once per micro-batch while the graph is built. */
+typedef fsmoe_tensor_t (*fsmoe_forward_fn)(fsmoe_graph_t graph,
+					   const struct fsmoe_batch_spec *batch, void *arg);
 
-	struct fsmoe_train_opts
-	{
-		size_t size; /* set by fsmoe_train_opts_init */
-		int batch;   /* sequences of the global batch; DP * microbatches divides it */
-		int microbatches;
-		int seq;               /* tokens of a sequence */
-		const char *optimizer; /* "adamw" or "sgd" */
-		double beta1, beta2, eps, weight_decay, clip;
-		uint64_t seed;
-	};
+struct fsmoe_train_opts
+{
+	size_t size; /* set by fsmoe_train_opts_init */
+	int batch;   /* sequences of the global batch; DP * microbatches divides it */
+	int microbatches;
+	int seq;               /* tokens of a sequence */
+	const char *optimizer; /* "adamw" or "sgd" */
+	double beta1, beta2, eps, weight_decay, clip;
+	uint64_t seed;
+};
 
-	void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
+void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
 
-	/* Builds the step's graph, allocates its memory, fills the parameters from the seed. The
-	 * runtime must outlive it. */
-	int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
-				 fsmoe_forward_fn forward, void *arg,
-				 const struct fsmoe_train_opts *opts);
-	void fsmoe_trainer_destroy(fsmoe_trainer_t trainer);
+/* Builds the step's graph, allocates its memory, fills the parameters from the seed. The
+ * runtime must outlive it. */
+int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
+			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts);
+void fsmoe_trainer_destroy(fsmoe_trainer_t trainer);
 
-	struct fsmoe_train_result
-	{
-		double loss;      /* mean over the global batch; the same on every rank */
-		double grad_norm; /* before clipping */
-		double seconds;   /* of the step */
-		size_t tokens;    /* of the global batch */
-	};
+struct fsmoe_train_result
+{
+	double loss;      /* mean over the global batch; the same on every rank */
+	double grad_norm; /* before clipping */
+	double seconds;   /* of the step */
+	size_t tokens;    /* of the global batch */
+};
 
-	/* One step on the global batch: `tokens` and `targets` are (batch, seq) int32, the same on
-	 * every rank (each takes its share); targets < 0 are not counted. Blocks. */
-	int fsmoe_trainer_step(fsmoe_trainer_t trainer, const int32_t *tokens,
-			       const int32_t *targets, double lr,
-			       struct fsmoe_train_result *result);
+/* One step on the global batch: `tokens` and `targets` are (batch, seq) int32, the same on
+ * every rank (each takes its share); targets < 0 are not counted. Blocks. */
+int fsmoe_trainer_step(fsmoe_trainer_t trainer, const int32_t *tokens, const int32_t *targets,
+		       double lr, struct fsmoe_train_result *result);
 
-	/* Local. For those who look inside: the step's graph, its memory, its StarPU side. */
-	fsmoe_graph_t fsmoe_trainer_graph(fsmoe_trainer_t trainer);
-	fsmoe_memory_t fsmoe_trainer_memory(fsmoe_trainer_t trainer);
-	fsmoe_program_t fsmoe_trainer_program(fsmoe_trainer_t trainer);
+/* Local. For those who look inside: the step's graph, its memory, its StarPU side. */
+fsmoe_graph_t fsmoe_trainer_graph(fsmoe_trainer_t trainer);
+fsmoe_memory_t fsmoe_trainer_memory(fsmoe_trainer_t trainer);
+fsmoe_program_t fsmoe_trainer_program(fsmoe_trainer_t trainer);
 
 #ifdef __cplusplus
 }

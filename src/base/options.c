@@ -86,9 +86,10 @@ static int set_string(const struct fsmoe_option *option, const struct source *so
 		{
 			near = fsmoe_nearest(value, fsmoe_name_at, option->choices);
 			fsmoe_name_list(fsmoe_name_at, option->choices, valid, sizeof(valid));
-			return fsmoe_fail(EINVAL, "%s is '%s', which is not known%s%s%s; valid: %s",
-					  source->where, value, near ? "; did you mean '" : "",
-					  near ? near : "", near ? "'?" : "", valid);
+			return fsmoe_fail(EINVAL, "%s is '%s': it must be one of %s%s%s%s",
+					  source->where, value, valid,
+					  near ? "; did you mean '" : "", near ? near : "",
+					  near ? "'?" : "");
 		}
 	*(const char **)target = value;
 	return 0;
@@ -243,7 +244,7 @@ struct parse
 {
 	const struct fsmoe_option *table;
 	void *target;
-	int help, err;
+	int n, help, err; /* n: rows of the table */
 };
 
 #define KEY_BASE 0x1000 /* no letter: these options have no short form */
@@ -273,7 +274,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
 	struct parse *parse = state->input;
 
-	if (key >= KEY_BASE)
+	if (key >= KEY_BASE && key < KEY_BASE + parse->n)
 	{
 		const struct fsmoe_option *option = &parse->table[key - KEY_BASE];
 		void *target = (char *)parse->target + option->offset;
@@ -313,6 +314,7 @@ int fsmoe_options_parse(const struct fsmoe_option *table, int argc, char **argv,
 
 	while (table[n].type != FSMOE_OPTION_END)
 		n++;
+	parse.n = n;
 	rows = calloc((size_t)n + 2, sizeof(*rows));
 	if (!rows)
 		return fsmoe_fail(ENOMEM, "out of memory while reading the command line");

@@ -39,10 +39,11 @@ static int create_one(struct fsmoe_comm *comm, fsmoe_groups_t groups, enum fsmoe
 			comm->backend = backends[i];
 	}
 	if (ret == -ENOTSUP)
-		return fsmoe_fail(EINVAL,
-				  "group %s has %d ranks, but this process is not one of an MPI job of "
-				  "them; start the program with mpirun",
-				  fsmoe_group_name(kind), comm->size);
+		return fsmoe_fail(
+			EINVAL,
+			"group %s has %d ranks, but this process is not one of an MPI job of "
+			"them; start the program with mpirun",
+			fsmoe_group_name(kind), comm->size);
 	return ret;
 }
 
@@ -124,11 +125,12 @@ int fsmoe_comm_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t
 			 const size_t *recv_at)
 {
 	if (send_bytes[comm->rank] != recv_bytes[comm->rank])
-		return fsmoe_fail(EINVAL,
-				  "alltoallv over group %s: rank %d of it sends itself %zu bytes but "
-				  "expects %zu",
-				  fsmoe_group_name(comm->kind), comm->rank, send_bytes[comm->rank],
-				  recv_bytes[comm->rank]);
+		return fsmoe_fail(
+			EINVAL,
+			"alltoallv over group %s: rank %d of it sends itself %zu bytes but "
+			"expects %zu",
+			fsmoe_group_name(comm->kind), comm->rank, send_bytes[comm->rank],
+			recv_bytes[comm->rank]);
 
 	fsmoe_watch_enter(comm->watch, comm->kind, "alltoallv");
 	int ret = comm->backend->alltoallv(comm, send, send_bytes, send_at, recv, recv_bytes,

@@ -102,8 +102,8 @@ static int post(struct fsmoe_comm *comm, const char *send, const size_t *send_by
 		int from = (comm->rank + comm->size - k) % comm->size;
 		int bytes = (int)piece(recv_bytes[from], done);
 		if (bytes)
-			ret = fsmoe_mpi_check(MPI_Irecv(recv + recv_at[from] + done, bytes, MPI_BYTE,
-							from, TAG, impl->comm,
+			ret = fsmoe_mpi_check(MPI_Irecv(recv + recv_at[from] + done, bytes,
+							MPI_BYTE, from, TAG, impl->comm,
 							&impl->requests[(*n)++]),
 					      "MPI_Irecv");
 	}

@@ -26,7 +26,7 @@ static size_t real_size(enum fsmoe_real real)
 #define STRIP ((size_t)2048)
 
 #define DEFINE_SUM(name, type)                                                                     \
-	static void name(const type *parts, int size, size_t stride, size_t count, type *sum)     \
+	static void name(const type *parts, int size, size_t stride, size_t count, type *sum)      \
 	{                                                                                          \
 		for (size_t from = 0; from < count; from += STRIP)                                 \
 		{                                                                                  \
@@ -140,8 +140,8 @@ static int allreduce_whole(struct fsmoe_comm *comm, enum fsmoe_real real, void *
 		send_at[i] = 0;
 		recv_at[i] = i * bytes[i];
 	}
-	int ret = comm->backend->alltoallv(comm, data, bytes, send_at, comm->scratch, bytes,
-					   recv_at);
+	int ret =
+		comm->backend->alltoallv(comm, data, bytes, send_at, comm->scratch, bytes, recv_at);
 	if (!ret)
 		sum(real, comm->scratch, comm->size, count, count, data);
 	return ret;

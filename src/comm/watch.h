@@ -5,26 +5,47 @@
 #include <fsmoe/graph.h>
 
 /*
- * The watchdog: a thread that sees to it that no rank waits for ever. It is told what happens
- * (cheap: an atomic store and a short label). When nothing happens for `timeout` seconds
- * anywhere in this process, it asks all ranks where they are, prints for every rank the last
- * task done and the collective waited for (and which ranks did not answer), and ends the job
- * with FSMOE_EXIT_PEER.
+ * The watchdog: sees to it that no rank waits for ever. It is told what happens (cheap: a few
+ * atomic stores and a short label). When nothing happens for `timeout` seconds anywhere in this
+ * process, it asks all ranks where they are, prints for every rank the last task done and the
+ * collective waited for (and which ranks did not answer), and ends the job with FSMOE_EXIT_PEER.
+ *
+ * Two threads, both asleep nearly all the time. The timer never calls MPI, so it also ends a
+ * process that hangs in MPI_Finalize or whose MPI no longer answers; the listener, in an MPI job,
+ * answers the other ranks and asks them.
+ *
+ * A rank that is killed is noticed by mpirun, which sends SIGTERM to the others: see
+ * fsmoe_watch_catch_term.
  */
 struct fsmoe_watch;
 
-/* Starts the thread; local. timeout 0: reports on SIGTERM only. Must be called after MPI_Init
- * where there is MPI; rank and size are of the whole job. */
+/* Starts the threads; local; right after fsmoe_topo_create(), one watchdog per topology. timeout
+ * 0: never ends the job by itself, but answers other ranks. */
 int fsmoe_watch_start(struct fsmoe_watch **watch, fsmoe_topo_t topo, double timeout);
-void fsmoe_watch_stop(struct fsmoe_watch *watch); /* NULL is legal */
 
-/* All accept watch == NULL. Labels are copied. */
+/* Ends the threads; local; NULL is legal. Before or after fsmoe_topo_destroy(): after it, the
+ * waiting at the end of the job was watched too. */
+void fsmoe_watch_stop(struct fsmoe_watch *watch);
+
+/* Instead of stop, for a part of a program that ends before the topology does: rests until
+ * fsmoe_topo_destroy(), watches that, and frees itself in it. NULL is legal. */
+void fsmoe_watch_retire(struct fsmoe_watch *watch);
+
+/* Installs a handler for SIGTERM that prints where this rank was and ends the process at once with
+ * FSMOE_EXIT_PEER; stop restores the former handler. One watchdog of a process can have it. */
+int fsmoe_watch_catch_term(struct fsmoe_watch *watch);
+
+/* What that handler does, for programs with a handler of their own; async-signal-safe. NULL only
+ * ends the process. */
+void fsmoe_watch_terminate(struct fsmoe_watch *watch) __attribute__((noreturn));
+
+/* All accept watch == NULL. Labels are copied (the first 63 characters). */
 void fsmoe_watch_phase(struct fsmoe_watch *watch,
 		       const char *phase); /* "start", "step 12", "end" */
 void fsmoe_watch_enter(struct fsmoe_watch *watch, enum fsmoe_group group, const char *collective);
 void fsmoe_watch_leave(struct fsmoe_watch *watch, enum fsmoe_group group);
-void fsmoe_watch_task(struct fsmoe_watch *watch, enum fsmoe_lane lane, const char *label,
-		      int seq);                                         /* begins */
+/* Begins, on this thread: collectives it enters until done are that task's. */
+void fsmoe_watch_task(struct fsmoe_watch *watch, enum fsmoe_lane lane, const char *label, int seq);
 void fsmoe_watch_done(struct fsmoe_watch *watch, enum fsmoe_lane lane); /* that task ended */
 
 #endif

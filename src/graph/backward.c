@@ -60,14 +60,18 @@ void fsmoe_backward_give(struct fsmoe_backward *b, fsmoe_tensor_t input, fsmoe_t
 
 	if (b->graph->status)
 		return;
-	if (key == FSMOE_NONE || b->graph->tensors[input].role == FSMOE_PARAM)
+	if (key == FSMOE_NONE)
 	{
-		fsmoe_graph_fail(b->graph,
-				 fsmoe_fail(EINVAL, "a gradient was given to '%s', which is %s",
-					    b->graph->tensors[input].name,
-					    key == FSMOE_NONE
-						    ? "a part of another tensor"
-						    : "a parameter: accumulate into its gradient"));
+		fsmoe_graph_fail(
+			b->graph,
+			fsmoe_fail(EINVAL, "a gradient was given to '%s', a part of another tensor",
+				   b->graph->tensors[input].name));
+		return;
+	}
+	/* A parameter that an operation takes for an activation: its gradient accumulates. */
+	if (b->graph->tensors[input].role == FSMOE_PARAM)
+	{
+		fsmoe_accumulate(b->graph, gradient, fsmoe_backward_param(b, input));
 		return;
 	}
 	g = &b->gifts[key];

@@ -40,6 +40,20 @@ FILL(double, f64)
 SUM(float, f32)
 SUM(double, f64)
 
+#define ACCUMULATE(real, suffix)                                                                   \
+	static int accumulate_##suffix(const struct fsmoe_call *call)                              \
+	{                                                                                          \
+		const real *restrict in = call->data[0];                                           \
+		real *restrict out = call->data[1];                                                \
+		size_t n = fsmoe_shape_count(&call->tensor[0]->shape);                             \
+                                                                                                   \
+		for (size_t i = 0; i < n; i++)                                                     \
+			out[i] += in[i];                                                           \
+		return 0;                                                                          \
+	}
+ACCUMULATE(float, f32)
+ACCUMULATE(double, f64)
+
 static double all_bytes(const void *args, const struct fsmoe_tensor_info *const *tensor, int n)
 {
 	(void)args;
@@ -95,6 +109,23 @@ const struct fsmoe_op fsmoe_op_sum = {
 	.grad = sum_grad,
 	.cpu = {sum_f32, sum_f64},
 };
+
+static const struct fsmoe_port accumulate_ports[] = {{"in", FSMOE_R, 0}, {"out", FSMOE_RW, 0}};
+const struct fsmoe_op fsmoe_op_accumulate = {
+	.name = "accumulate",
+	.doc = "adds a tensor to another in place",
+	.kind = FSMOE_KIND_MEMORY,
+	FSMOE_PORTS(accumulate_ports),
+	.work = all_bytes,
+	.cpu = {accumulate_f32, accumulate_f64},
+};
+
+void fsmoe_accumulate(fsmoe_graph_t graph, fsmoe_tensor_t in, fsmoe_tensor_t out)
+{
+	struct fsmoe_access access[] = {{.tensor = in, .port = 0}, {.tensor = out, .port = 1}};
+
+	fsmoe_graph_append(graph, &fsmoe_op_accumulate, NULL, 0, access, 2);
+}
 
 void fsmoe_fill(fsmoe_graph_t graph, fsmoe_tensor_t out, double value)
 {

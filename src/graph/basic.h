@@ -4,15 +4,17 @@
 
 #include <fsmoe/op.h>
 
-/* The two operations that differentiation itself needs. */
+/* The operations that differentiation itself needs. */
 extern const struct fsmoe_op fsmoe_op_fill; /* out (...) = value */
 extern const struct fsmoe_op fsmoe_op_sum;  /* out (...) = sum of in (...), in the order given */
+extern const struct fsmoe_op fsmoe_op_accumulate; /* out (...) += in (...) */
 
 struct fsmoe_fill_args
 {
 	double value;
 };
 
+void fsmoe_accumulate(fsmoe_graph_t graph, fsmoe_tensor_t in, fsmoe_tensor_t out);
 void fsmoe_fill(fsmoe_graph_t graph, fsmoe_tensor_t out, double value);
 fsmoe_tensor_t fsmoe_sum(fsmoe_graph_t graph, const fsmoe_tensor_t *in, int n);
 

@@ -1,1 +1,3 @@
-libfsmoe_core_la_SOURCES +=
+libfsmoe_core_la_SOURCES += \
+	src/model/model.c \
+	src/model/spec.c

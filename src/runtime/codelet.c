@@ -69,9 +69,9 @@ static void run_cpu(void *buffers[], void *arg)
 	if (FSMOE_KIND_IS_COMM(node->op->kind))
 		call.comm = fsmoe_comms_get(p->runtime->comms, node->op->group(node->args));
 	fsmoe_watch_task(p->runtime->watch, node->lane, slot->label, node->seq);
-	p->start[job->node] = fsmoe_clock_now();
+	p->start[job->node] = fsmoe_clock();
 	err = node->op->cpu[FSMOE_F32](&call);
-	p->end[job->node] = fsmoe_clock_now();
+	p->end[job->node] = fsmoe_clock();
 	fsmoe_watch_done(p->runtime->watch, node->lane);
 	if (err)
 		keep_error(p, slot->label, err);

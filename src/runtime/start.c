@@ -65,6 +65,7 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 
 	/* A build with FxT records unless it is told not to. */
 	setenv("STARPU_FXT_TRACE", "0", 0);
+	setenv("STARPU_SILENT", "1", 0); /* its remarks on machines smaller than the job */
 	if (!binding->bound)
 		setenv("STARPU_WORKERS_NOBIND", "1", 1);
 	starpu_conf_init(&conf);

@@ -1,1 +1,5 @@
-libfsmoe_core_la_SOURCES +=
+libfsmoe_core_la_SOURCES += \
+	src/step/optimizer.c \
+	src/step/optimizer.h \
+	src/step/step.c \
+	src/step/step.h

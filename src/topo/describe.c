@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "topo/topo.h"
+#include "base/nearest.h"
 
 #include <fsmoe/error.h>
 
@@ -33,7 +34,7 @@ static const struct
 	{"cpu", DEVICES},
 	{"device", DEVICES},
 };
-#define NWORDS (sizeof(words) / sizeof(words[0]))
+#define NWORDS (int)(sizeof(words) / sizeof(words[0]))
 
 struct place
 {
@@ -42,50 +43,34 @@ struct place
 };
 
 /* "machine.txt, line 2, column 7" for people, from one. */
-static const char *where(const struct place *place, char *buffer, size_t size)
+static void where(const struct place *place, char *buffer, size_t size)
 {
 	if (place->path)
 		snprintf(buffer, size, "%s, line %d, column %d", place->path, place->line,
 			 place->column);
 	else
 		snprintf(buffer, size, "machine description, column %d", place->column);
-	return buffer;
 }
 
-static int least(int a, int b)
+static const char *word_at(const void *table, int i)
 {
-	return a < b ? a : b;
+	(void)table;
+	return i < NWORDS ? words[i].word : NULL;
 }
 
-/* Edit distance of a word of n characters to a known one, upper and lower case alike. */
-static int distance(const char *word, int n, const char *known)
+static int unknown(const char *token, int n, const char *at)
 {
-	int row[32], len = (int)strlen(known);
+	char word[64];
+	const char *near;
 
-	for (int j = 0; j <= len; j++)
-		row[j] = j;
-	for (int i = 1; i <= n; i++)
-	{
-		int diagonal = row[0];
-		row[0] = i;
-		for (int j = 1; j <= len; j++)
-		{
-			int differ = tolower((unsigned char)word[i - 1]) != known[j - 1];
-			int best = least(diagonal + differ, 1 + least(row[j], row[j - 1]));
-			diagonal = row[j];
-			row[j] = best;
-		}
-	}
-	return row[len];
-}
-
-static const char *nearest(const char *word, int n)
-{
-	size_t best = 0;
-	for (size_t i = 1; i < NWORDS; i++)
-		if (distance(word, n, words[i].word) < distance(word, n, words[best].word))
-			best = i;
-	return words[best].word;
+	snprintf(word, sizeof(word), "%.*s", (int)strcspn(token, ": \t\r\n#"), token);
+	near = fsmoe_nearest(word, word_at, NULL);
+	return fsmoe_fail(
+		EINVAL,
+		"%s: \"%.*s\" is not known%s%s%s A machine is written as \"node:6 gpu:8\" "
+		"(or cpu, or device)",
+		at, n, token, near ? "; did you mean \"" : "", near ? near : "",
+		near ? "\"?" : ".");
 }
 
 /* One token "kind:count" of n characters. */
@@ -94,17 +79,15 @@ static int parse_token(const char *token, int n, const struct place *place, int 
 	char at[300];
 	const char *colon = memchr(token, ':', (size_t)n);
 	int len = colon ? (int)(colon - token) : n;
-	size_t i;
+	int i, shown;
 
 	for (i = 0; i < NWORDS; i++)
 		if ((int)strlen(words[i].word) == len && memcmp(words[i].word, token, len) == 0)
 			break;
+	where(place, at, sizeof(at));
+	shown = n < 60 ? n : 60;
 	if (i == NWORDS)
-		return fsmoe_fail(EINVAL,
-				  "%s: \"%.*s\" is not known; did you mean \"%s\"? A machine is "
-				  "written as \"node:6 gpu:8\"",
-				  where(place, at, sizeof(at)), least(n, 60), token,
-				  nearest(token, least(len, 60)));
+		return unknown(token, shown, at);
 
 	long value = 0;
 	const char *digit = colon ? colon + 1 : token + n;
@@ -116,11 +99,10 @@ static int parse_token(const char *token, int n, const struct place *place, int 
 		return fsmoe_fail(EINVAL,
 				  "%s: \"%.*s\" needs a number from 1 to %d after the colon, as in "
 				  "\"%s:4\"",
-				  where(place, at, sizeof(at)), least(n, 60), token, MOST_RANKS,
-				  words[i].word);
+				  at, shown, token, MOST_RANKS, words[i].word);
 	if (count[words[i].kind])
 		return fsmoe_fail(EINVAL, "%s: \"%.*s\" says a second time how many %s there are",
-				  where(place, at, sizeof(at)), least(n, 60), token,
+				  at, shown, token,
 				  words[i].kind == NODES ? "nodes" : "devices in a node");
 	count[words[i].kind] = (int)value;
 	return 0;

@@ -7,34 +7,23 @@
 #include <stddef.h>
 #include <string.h>
 
+/* clang-format off */
 #define AT(field) offsetof(struct fsmoe_train_config, field)
-#define HEADING(title)                                                                             \
-	{                                                                                          \
-		.type = FSMOE_OPTION_HEADING, .help = (title)                                      \
-	}
-#define INT(name_, field, lo, hi, doc)                                                             \
-	{                                                                                          \
-		.type = FSMOE_OPTION_INT, .name = (name_), .offset = AT(field), .metavar = "N",    \
-		.help = (doc), .min = (lo), .max = (hi)                                            \
-	}
-#define REAL(name_, field, lo, hi, doc)                                                            \
-	{                                                                                          \
-		.type = FSMOE_OPTION_REAL, .name = (name_), .offset = AT(field), .metavar = "X",   \
-		.help = (doc), .min = (lo), .max = (hi)                                            \
-	}
-#define TEXT(name_, field, what, doc)                                                              \
-	{                                                                                          \
-		.type = FSMOE_OPTION_STRING, .name = (name_), .offset = AT(field),                 \
-		.metavar = (what), .help = (doc)                                                   \
-	}
-#define FLAG(name_, field, doc)                                                                    \
-	{                                                                                          \
-		.type = FSMOE_OPTION_FLAG, .name = (name_), .offset = AT(field), .help = (doc)     \
-	}
+#define HEADING(title) {.type = FSMOE_OPTION_HEADING, .help = (title)}
+#define INT(name_, field, lo, hi, doc) \
+	{.type = FSMOE_OPTION_INT, .name = (name_), .offset = AT(field), .metavar = "N", \
+	 .help = (doc), .min = (lo), .max = (hi)}
+#define REAL(name_, field, lo, hi, doc) \
+	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = AT(field), .metavar = "X", \
+	 .help = (doc), .min = (lo), .max = (hi)}
+#define TEXT(name_, field, what, doc) \
+	{.type = FSMOE_OPTION_STRING, .name = (name_), .offset = AT(field), .metavar = (what), \
+	 .help = (doc)}
+#define FLAG(name_, field, doc) \
+	{.type = FSMOE_OPTION_FLAG, .name = (name_), .offset = AT(field), .help = (doc)}
 
 static const char *const optimizers[] = {"adamw", "sgd", NULL};
 
-/* clang-format off */
 const struct fsmoe_option fsmoe_train_options[] = {
 	HEADING("Run"),
 	{.type = FSMOE_OPTION_STRING, .name = "config", .offset = AT(config), .metavar = "FILE",

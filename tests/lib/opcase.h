@@ -65,9 +65,13 @@ struct opcase
 /* --- for build functions ------------------------------------------------------------------ */
 
 fsmoe_graph_t opcase_graph(struct opcase_graph *og);
-/* A real leaf, uniform noise in lo .. hi; wants a gradient. Values are floats, so that the float
- * and the double run start from the same numbers. */
-fsmoe_tensor_t opcase_leaf(struct opcase_graph *og, struct fsmoe_shape shape, double lo, double hi);
+/* Leaves are real, uniform noise in lo .. hi, and want a gradient; the values are floats, so that
+ * the float and the double run start from the same numbers. An activation, for inputs whose
+ * gradient is given, or a parameter, for those whose gradient is accumulated. */
+fsmoe_tensor_t opcase_activation(struct opcase_graph *og, struct fsmoe_shape shape, double lo,
+				 double hi);
+fsmoe_tensor_t opcase_param(struct opcase_graph *og, struct fsmoe_shape shape, double lo,
+			    double hi);
 /* A parameter that the builder under test made itself under that name becomes the next leaf. */
 void opcase_adopt(struct opcase_graph *og, const char *param, double lo, double hi);
 /* Persistent memory that no gradient flows to (moments, accumulators). */
@@ -94,11 +98,12 @@ double opcase_noise(uint64_t seed, uint64_t stream, uint64_t index);
 
 /*
  * What was seen of one port, over all nodes that were tried: `seen` is an enum fsmoe_mode put
- * together from two facts.
- *   written  its content changed while the kernel ran
- *   read     other prior content changed the outcome: an output, or the return value. A port
- *            that is not overwritten everywhere counts as read: its old content comes out.
- * So a row is right when seen == declared over all its nodes, and never sees more in one.
+ * together from two facts, whatever the row declares.
+ *   FSMOE_W  its content changed while the kernel ran
+ *   FSMOE_R  other prior content changed the outcome: an output or the return value. A port that
+ *            is not overwritten everywhere counts as read: its old content comes out.
+ * A row is right when what was seen is what it declares: nothing undeclared in any node, and all
+ * that is declared in at least one (a kernel need not show everything on one row or column).
  */
 struct opcase_port
 {
@@ -114,17 +119,14 @@ struct opcase_ports
 	struct opcase_port port[OPCASE_MAX_PORTS];
 };
 
-/* Calls one kernel several times on copies of its tensors and adds to `ports` what it saw; the
+/* Calls one kernel several times on copies of its tensors and adds what it saw to `ports`; the
  * tensors of `memory` are left as they were. Returns 0, or the kernel's failure. */
 int opcase_observe(struct opcase_ports *ports, fsmoe_graph_t graph, const struct fsmoe_node *node,
 		   fsmoe_memory_t memory, struct fsmoe_comm *comm, const struct fsmoe_step *step);
-/* Violations of `op`'s declaration among `ports`; the first becomes a sentence. */
-int opcase_violations(const struct opcase_ports *ports, const struct fsmoe_op *op, char *sentence,
-		      size_t size);
-/* Flips the mode of every port of `op` in every way that is wrong and returns how many of these
- * mutants opcase_violations() lets pass; *nmutants gets how many there were. */
-int opcase_survivors(const struct opcase_ports *ports, const struct fsmoe_op *op, int *nmutants,
-		     char *sentence, size_t size);
+/* How many ports of `row`, a copy of `op` with other modes or `op` itself, declare something else
+ * than was seen of `op`; the first becomes a sentence. */
+int opcase_violations(const struct opcase_ports *ports, const struct fsmoe_op *op,
+		      const struct fsmoe_op *row, char *sentence, size_t size);
 
 /* --- running ------------------------------------------------------------------------------ */
 

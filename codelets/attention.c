@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/attention.h"
+#include "codelets/shape.h"
+#include "graph/graph.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+
+enum
+{
+	QKV,
+	Y,
+	PROBS,
+	SCRATCH
+};
+
+static const struct fsmoe_port ports[] = {
+	[QKV] = {"qkv", FSMOE_R, 0},
+	[Y] = {"y", FSMOE_W, 0},
+	[PROBS] = {"probs", FSMOE_W, 0},
+	[SCRATCH] = {"scratch", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL},
+};
+
+enum
+{
+	B_QKV,
+	B_PROBS,
+	B_DY,
+	B_DQKV,
+	B_SCRATCH
+};
+
+static const struct fsmoe_port backward_ports[] = {
+	[B_QKV] = {"qkv", FSMOE_R, 0},
+	[B_PROBS] = {"probs", FSMOE_R, 0},
+	[B_DY] = {"dy", FSMOE_R, 0},
+	[B_DQKV] = {"dqkv", FSMOE_W, 0},
+	[B_SCRATCH] = {"scratch", FSMOE_W, FSMOE_SCRATCH},
+};
+
+static size_t forward_scratch(const struct fsmoe_attention_args *a)
+{
+	return fsmoe_attention_gathers(a) ? a->seq * 4 * a->heads * a->head_dim : 0;
+}
+
+static size_t backward_scratch(const struct fsmoe_attention_args *a)
+{
+	size_t gathered = fsmoe_attention_gathers(a) ? a->seq * 7 * a->heads * a->head_dim : 0;
+
+	return fsmoe_attention_block(a) * a->seq + gathered;
+}
+
+static int check_args(const struct fsmoe_check *c)
+{
+	const struct fsmoe_attention_args *a = c->args;
+
+	if (fsmoe_check_real(c))
+		return -EINVAL;
+	if (!a->batch || !a->seq || !a->heads || !a->head_dim || !a->parts)
+		return fsmoe_fail(
+			EINVAL,
+			"%s: batch %zu, seq %zu, heads %zu, head_dim %zu, parts %zu; none "
+			"may be 0",
+			c->op->name, a->batch, a->seq, a->heads, a->head_dim, a->parts);
+	if (a->seq % a->parts)
+		return fsmoe_fail(EINVAL, "%s: %zu parts do not divide a sequence of %zu",
+				  c->op->name, a->parts, a->seq);
+	return 0;
+}
+
+static int check(const struct fsmoe_check *c)
+{
+	const struct fsmoe_attention_args *a = c->args;
+
+	if (check_args(c))
+		return -EINVAL;
+
+	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
+	return fsmoe_check_matrix(c, QKV, T, 3 * HD) || fsmoe_check_matrix(c, Y, T, HD) ||
+			       fsmoe_check_matrix(c, PROBS, T * a->heads, a->seq) ||
+			       fsmoe_check_count(c, SCRATCH, forward_scratch(a))
+		       ? -EINVAL
+		       : 0;
+}
+
+static int check_backward(const struct fsmoe_check *c)
+{
+	const struct fsmoe_attention_args *a = c->args;
+
+	if (check_args(c))
+		return -EINVAL;
+
+	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
+	return fsmoe_check_matrix(c, B_QKV, T, 3 * HD) ||
+			       fsmoe_check_matrix(c, B_PROBS, T * a->heads, a->seq) ||
+			       fsmoe_check_matrix(c, B_DY, T, HD) ||
+			       fsmoe_check_matrix(c, B_DQKV, T, 3 * HD) ||
+			       fsmoe_check_count(c, B_SCRATCH, backward_scratch(a))
+		       ? -EINVAL
+		       : 0;
+}
+
+/* Flops of one product over the causal half of the square, all sequences and heads. */
+static double half_product(const struct fsmoe_attention_args *a)
+{
+	double S = (double)a->seq;
+
+	return (double)(a->batch * a->heads * a->head_dim) * S * (S + 1);
+}
+
+static double work(const void *args, const struct fsmoe_tensor_info *const *t, int n)
+{
+	(void)t, (void)n;
+	return 2 * half_product(args);
+}
+
+static double work_backward(const void *args, const struct fsmoe_tensor_info *const *t, int n)
+{
+	(void)t, (void)n;
+	return 4 * half_product(args);
+}
+
+fsmoe_tensor_t fsmoe_attention(fsmoe_graph_t graph, fsmoe_tensor_t qkv,
+			       const struct fsmoe_attention_args *args)
+{
+	const struct fsmoe_attention_args a = *args;
+	fsmoe_tensor_t y = fsmoe_graph_activation(
+		graph, FSMOE_REAL, FSMOE_SHAPE2(a.batch * a.seq, a.heads * a.head_dim),
+		"attention");
+	fsmoe_tensor_t probs = fsmoe_graph_activation(graph, FSMOE_REAL,
+						      FSMOE_SHAPE3(a.batch * a.heads, a.seq, a.seq),
+						      "attention.probs");
+	fsmoe_tensor_t scratch = FSMOE_NONE;
+
+	if (forward_scratch(&a))
+		scratch = fsmoe_graph_activation(
+			graph, FSMOE_REAL, FSMOE_SHAPE1(forward_scratch(&a)), "attention.scratch");
+	if (fsmoe_graph_append(graph, &fsmoe_op_attention, &a, sizeof(a),
+			       FSMOE_ACCESSES(qkv, y, probs, scratch)) < 0)
+		return FSMOE_NONE;
+	return y;
+}
+
+static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
+{
+	fsmoe_graph_t graph = fsmoe_backward_graph(backward);
+	const struct fsmoe_attention_args *a = node->args;
+	fsmoe_tensor_t qkv = node->access[QKV].tensor, probs = node->access[PROBS].tensor;
+	fsmoe_tensor_t dy = fsmoe_backward_out(backward, node->access[Y].tensor);
+
+	if (dy == FSMOE_NONE || !fsmoe_backward_wants(backward, qkv))
+		return 0;
+
+	fsmoe_tensor_t dqkv = fsmoe_graph_like(graph, qkv, "d.");
+	fsmoe_tensor_t scratch = fsmoe_graph_activation(
+		graph, FSMOE_REAL, FSMOE_SHAPE1(backward_scratch(a)), "attention.backward.scratch");
+	fsmoe_graph_append(graph, &fsmoe_op_attention_backward, a, sizeof(*a),
+			   FSMOE_ACCESSES(qkv, probs, dy, dqkv, scratch));
+	fsmoe_backward_give(backward, qkv, dqkv);
+	return fsmoe_graph_status(graph);
+}
+
+const struct fsmoe_op fsmoe_op_attention = {
+	.name = "attention",
+	.doc = "causal multi-head attention",
+	.kind = FSMOE_KIND_ATTENTION,
+	FSMOE_PORTS(ports),
+	.check = check,
+	.work = work,
+	.grad = grad,
+	FSMOE_CPU(attention),
+};
+
+const struct fsmoe_op fsmoe_op_attention_backward = {
+	.name = "attention.backward",
+	.doc = "dqkv from the kept probabilities",
+	.kind = FSMOE_KIND_ATTENTION,
+	FSMOE_PORTS(backward_ports),
+	.check = check_backward,
+	.work = work_backward,
+	FSMOE_CPU(attention_backward),
+};

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_ATTENTION_H
+#define FSMOE_ATTENTION_H
+
+#include "codelets/kernels.h"
+#include <fsmoe/ops.h>
+
+/*
+ * Causal multi-head attention, with D = head_dim, HD = heads * D, S = seq:
+ *   P = softmax of q k^T / sqrt(D) over the columns up to the row's,  y = P v
+ * qkv (T, 3 HD), y (T, HD); probs (batch * heads, S, S) keeps P for the backward, zero above the
+ * diagonal:
+ *   dv = P^T dy,  dP = dy v^T,  dS = P * (dP - sum over columns of P * dP) / sqrt(D)
+ *   dq = dS k,  dk = dS^T q
+ *
+ * Rows are taken FSMOE_ATTENTION_BLOCK at a time and a block's products end at its last column,
+ * so that about half of the square is computed. Where the rows of a sequence do not lie one
+ * after another (parts > 1) a sequence is gathered into scratch first.
+ *
+ * scratch, elements: forward   [gathered: qkv (S, 3 HD), y (S, HD)]
+ *                    backward  a block of dS (BLOCK, S), [gathered: qkv, dqkv (S, 3 HD), dy (S,
+ * HD)]
+ */
+#define FSMOE_ATTENTION_BLOCK 64
+
+extern const struct fsmoe_op fsmoe_op_attention;
+extern const struct fsmoe_op fsmoe_op_attention_backward;
+
+FSMOE_KERNELS(attention);
+FSMOE_KERNELS(attention_backward);
+
+static inline int fsmoe_attention_gathers(const struct fsmoe_attention_args *a)
+{
+	return a->parts > 1 && a->batch > 1;
+}
+
+static inline size_t fsmoe_attention_block(const struct fsmoe_attention_args *a)
+{
+	return a->seq < FSMOE_ATTENTION_BLOCK ? a->seq : FSMOE_ATTENTION_BLOCK;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/collective.h"
+#include "codelets/cpu/real.h"
+#include "codelets/shape.h"
+#include "comm/comm.h"
+
+static size_t bytes_of(const struct fsmoe_tensor_info *t)
+{
+	return fsmoe_count(t) * (t->dtype == FSMOE_REAL ? sizeof(real) : sizeof(int32_t));
+}
+
+int KERNEL(alltoall)(const struct fsmoe_call *call)
+{
+	return fsmoe_comm_alltoall(call->comm, call->data[0], call->data[1],
+				   bytes_of(call->tensor[0]) / (size_t)call->comm->size);
+}
+
+int KERNEL(allgather)(const struct fsmoe_call *call)
+{
+	return fsmoe_comm_allgather(call->comm, call->data[0], call->data[1],
+				    bytes_of(call->tensor[0]));
+}
+
+int KERNEL(reduce_scatter)(const struct fsmoe_call *call)
+{
+	return fsmoe_comm_reduce_scatter(call->comm, KERNEL_REAL, call->data[0], call->data[1],
+					 fsmoe_count(call->tensor[1]));
+}
+
+int KERNEL(allreduce)(const struct fsmoe_call *call)
+{
+	return fsmoe_comm_allreduce(call->comm, KERNEL_REAL, call->data[0],
+				    fsmoe_count(call->tensor[0]));
+}

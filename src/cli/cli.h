@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_CLI_CLI_H
+#define FSMOE_CLI_CLI_H
+
+#include "base/options.h"
+
+/* A subcommand: one row in src/cli/main.c, one file. */
+struct cli_command
+{
+	const char *name, *doc; /* doc: one line */
+	/* argv[0] is the subcommand's name. Returns one of FSMOE_EXIT_... */
+	int (*run)(int argc, char **argv);
+	const struct fsmoe_option *options; /* NULL: none */
+	const void *(*defaults)(void);      /* a filled struct, static; may be NULL */
+};
+
+extern const struct cli_command cli_commands[]; /* a row without a name ends it */
+
+int cli_info(int argc, char **argv);
+int cli_train(int argc, char **argv);
+int cli_help(int argc, char **argv);
+
+extern const struct fsmoe_option cli_info_options[], cli_help_options[];
+const void *cli_train_defaults(void);
+
+const struct cli_command *cli_find(const char *name);
+/* Names of commands, for fsmoe_nearest. */
+const char *cli_command_name_at(const void *commands, int i);
+/* --help of a command, on stdout. */
+int cli_show_help(const char *name);
+
+/* Rank and number of ranks as the launcher's environment tells them, before MPI runs; 0 and 1
+ * where nobody tells. */
+int cli_launch_rank(void);
+int cli_launch_ranks(void);
+
+/*
+ * Says this thread's last error and returns `code`, or FSMOE_EXIT_PEER where `err` means that
+ * another rank failed. Every rank may come here with the same failure, and one sentence is
+ * enough: ranks but the first leave it a moment, in which its end ends them too.
+ */
+int cli_fail(int code, int err);
+/* The same for a failure that all ranks are known to share: only the first says it. */
+int cli_fail_together(int code);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+
+/* How launchers tell a process who it is: Open MPI, MPICH and those derived from it, Slurm. */
+static const char *const rank_variables[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID",
+					     NULL};
+static const char *const size_variables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS",
+					     NULL};
+
+static int first_set(const char *const *names, int otherwise)
+{
+	for (; *names; names++)
+	{
+		const char *value = getenv(*names);
+
+		if (value && *value)
+			return atoi(value);
+	}
+	return otherwise;
+}
+
+int cli_launch_rank(void)
+{
+	return first_set(rank_variables, 0);
+}
+
+int cli_launch_ranks(void)
+{
+	return first_set(size_variables, 1);
+}
+
+int cli_fail(int code, int err)
+{
+	/* Long enough for a launcher to end the job after the first rank's end. */
+	if (cli_launch_rank() > 0)
+		fsmoe_clock_sleep(2.0);
+	fsmoe_log(FSMOE_LOG_ERROR, "%s", fsmoe_last_error());
+	return err == -ECONNABORTED || err == -ETIMEDOUT ? FSMOE_EXIT_PEER : code;
+}
+
+int cli_fail_together(int code)
+{
+	if (cli_launch_rank() == 0)
+		fsmoe_log(FSMOE_LOG_ERROR, "%s", fsmoe_last_error());
+	return code;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <string.h>
+
+struct help
+{
+	int man;
+};
+
+const struct fsmoe_option cli_help_options[] = {
+	{.type = FSMOE_OPTION_FLAG,
+	 .name = "man",
+	 .offset = offsetof(struct help, man),
+	 .help = "Write the manual page, in the language of man"},
+	{.type = FSMOE_OPTION_END},
+};
+
+static const struct
+{
+	int code;
+	const char *meaning;
+} exit_codes[] = {
+	{FSMOE_EXIT_OK, "success"},
+	{FSMOE_EXIT_RUN, "a run that failed"},
+	{FSMOE_EXIT_USAGE, "a command line or a configuration that is wrong"},
+	{FSMOE_EXIT_DATA, "data that cannot be read or is wrong"},
+	{FSMOE_EXIT_LAYOUT, "the machine or the layout of ranks does not fit"},
+	{FSMOE_EXIT_PEER, "another rank failed or stopped answering"},
+};
+#define NCODES (sizeof(exit_codes) / sizeof(exit_codes[0]))
+
+static const char purpose[] =
+	"trains sparse Mixture-of-Experts transformers as StarPU task graphs over MPI";
+
+static void show_overview(void)
+{
+	printf("fsmoe %s: %s\n\nUsage: fsmoe COMMAND [OPTION...]\n\n", PACKAGE_VERSION, purpose);
+	for (const struct cli_command *command = cli_commands; command->name; command++)
+		printf("  %-8s %s\n", command->name, command->doc);
+	printf("\n'fsmoe COMMAND --help' lists a command's options. Several ranks: mpirun -n 4 "
+	       "fsmoe train ...\n\nExit codes:\n");
+	for (size_t i = 0; i < NCODES; i++)
+		printf("  %d  %s\n", exit_codes[i].code, exit_codes[i].meaning);
+}
+
+int cli_show_help(const char *name)
+{
+	const struct cli_command *command = cli_find(name);
+	char usage[64], doc[256];
+	int err;
+
+	if (!command)
+		return cli_fail(FSMOE_EXIT_USAGE, 0);
+	if (cli_launch_rank() > 0)
+		return FSMOE_EXIT_OK;
+	snprintf(usage, sizeof(usage), "fsmoe %s", command->name);
+	snprintf(doc, sizeof(doc), "%s.", command->doc);
+	err = fsmoe_options_help(command->options, usage, doc,
+				 command->defaults ? command->defaults() : NULL, stdout);
+	return err ? cli_fail(FSMOE_EXIT_RUN, err) : FSMOE_EXIT_OK;
+}
+
+static int show_man(void)
+{
+	int err = 0;
+
+	printf(".TH FSMOE 1 \"\" \"fsmoe %s\" \"User Commands\"\n", PACKAGE_VERSION);
+	printf(".SH NAME\nfsmoe \\- %s\n", purpose);
+	printf(".SH SYNOPSIS\n.B fsmoe\n.I COMMAND\n[\\fIOPTION\\fR...]\n.br\n"
+	       ".B mpirun \\-n\n.I RANKS\n.B fsmoe train\n[\\fIOPTION\\fR...]\n");
+	printf(".SH DESCRIPTION\nEvery command lists its options with \\fB\\-\\-help\\fR. Options "
+	       "are "
+	       "also the keys of the JSON object that \\fB\\-\\-config\\fR reads, with _ for \\-; "
+	       "what "
+	       "is given on the command line goes before it, and it before a preset.\n");
+	for (const struct cli_command *command = cli_commands; command->name && !err; command++)
+	{
+		printf(".SH \"FSMOE %s\"\n%s.\n", command->name, command->doc);
+		err = fsmoe_options_man(command->options,
+					command->defaults ? command->defaults() : NULL, stdout);
+	}
+	printf(".SH \"EXIT STATUS\"\n");
+	for (size_t i = 0; i < NCODES; i++)
+		printf(".TP\n.B %d\n%s\n", exit_codes[i].code, exit_codes[i].meaning);
+	return err ? cli_fail(FSMOE_EXIT_RUN, err) : FSMOE_EXIT_OK;
+}
+
+int cli_help(int argc, char **argv)
+{
+	struct help help = {0};
+	int err;
+
+	if (argc == 2 && argv[1][0] != '-')
+		return cli_show_help(argv[1]);
+	err = fsmoe_options_parse(cli_help_options, argc, argv, &help);
+	if (err == FSMOE_OPTIONS_HELP)
+		return cli_show_help("help");
+	if (err)
+		return cli_fail(FSMOE_EXIT_USAGE, err);
+	if (cli_launch_rank() > 0)
+		return FSMOE_EXIT_OK;
+	if (help.man)
+		return show_man();
+	show_overview();
+	return FSMOE_EXIT_OK;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+
+#include "runtime/version.h"
+#include "topo/version.h"
+
+#include <cblas.h>
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <fsmoe/module.h>
+#include <fsmoe/topo.h>
+#include <limits.h>
+#include <stdlib.h>
+
+struct info
+{
+	int json, nodes;
+	const char *machine;
+	struct fsmoe_layout layout;
+};
+
+/* clang-format off */
+#define AT(field) offsetof(struct info, field)
+#define COUNT(name_, field, doc) \
+	{.type = FSMOE_OPTION_INT, .name = (name_), .offset = AT(field), .metavar = "N", \
+	 .help = (doc), .max = INT_MAX}
+
+const struct fsmoe_option cli_info_options[] = {
+	{.type = FSMOE_OPTION_FLAG, .name = "json", .offset = AT(json),
+	 .help = "Write a JSON object"},
+	{.type = FSMOE_OPTION_STRING, .name = "machine", .offset = AT(machine), .metavar = "TEXT",
+	 .help = "Show the process groups of a machine: 'node:6 gpu:8', or file:PATH with such a "
+		 "text"},
+	COUNT("nodes", nodes, "Cut its ranks into this many equal nodes; 0: as they are"),
+	COUNT("dp", layout.dp, "Ranks with data of their own; 0: what is left"),
+	COUNT("mp", layout.mp, "Ranks that share a sequence's heads; 0: a node's"),
+	COUNT("ep", layout.ep, "Ranks that the experts are spread over; 0: one of a node"),
+	COUNT("esp", layout.esp, "Ranks that share each expert; 0: a node's"),
+	{.type = FSMOE_OPTION_END},
+};
+/* clang-format on */
+
+static const char *blas_version(void)
+{
+#ifdef HAVE_OPENBLAS_SET_NUM_THREADS
+	return openblas_get_config();
+#else
+	return "CBLAS";
+#endif
+}
+
+/* {"name": "doc", ...}: order is kept, the default comes first. */
+static json_t *module_object(enum fsmoe_module_kind kind)
+{
+	struct fsmoe_module_info *infos;
+	json_t *object = json_object();
+	int n = 0;
+
+	fsmoe_module_list(kind, NULL, &n);
+	infos = calloc((size_t)n + 1, sizeof(*infos));
+	if (infos && !fsmoe_module_list(kind, infos, &n))
+		for (int i = 0; i < n; i++)
+			json_object_set_new(object, infos[i].name, json_string(infos[i].doc));
+	free(infos);
+	return object;
+}
+
+static json_t *group_objects(fsmoe_groups_t groups)
+{
+	json_t *object = json_object();
+
+	for (int kind = 0; kind < FSMOE_NGROUPS; kind++)
+		json_object_set_new(object, fsmoe_group_name(kind),
+				    json_pack("{s:i, s:b}", "size", fsmoe_group_size(groups, kind),
+					      "spans_nodes",
+					      fsmoe_group_spans_nodes(groups, kind)));
+	return object;
+}
+
+/* The machine that was described, as an object; NULL with a sentence when it is wrong. */
+static json_t *machine_object(const struct info *info)
+{
+	fsmoe_topo_t topo = NULL;
+	fsmoe_groups_t groups = NULL;
+	json_t *object = NULL;
+
+	if (!fsmoe_topo_create(&topo, info->machine, info->nodes) &&
+	    !fsmoe_groups_create(&groups, topo, &info->layout))
+		object = json_pack("{s:i, s:i, s:o}", "ranks", fsmoe_topo_ranks(topo), "nodes",
+				   fsmoe_topo_nodes(topo), "groups", group_objects(groups));
+	if (groups)
+		fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+	return object;
+}
+
+/* Everything there is to tell; text and JSON are two ways to print it. */
+static json_t *collect(void)
+{
+	json_t *modules = json_object();
+
+	for (int kind = 0; kind < FSMOE_NMODULES; kind++)
+		json_object_set_new(modules, fsmoe_module_kind_name(kind), module_object(kind));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "version", PACKAGE_VERSION, "starpu",
+			 fsmoe_starpu_version(), "mpi", fsmoe_mpi_version(), "blas", blas_version(),
+			 "modules", modules);
+}
+
+static void print_machine(const json_t *machine)
+{
+	const char *name;
+	json_t *group;
+
+	printf("%d ranks on %d nodes\n", (int)json_integer_value(json_object_get(machine, "ranks")),
+	       (int)json_integer_value(json_object_get(machine, "nodes")));
+	json_object_foreach(json_object_get(machine, "groups"), name, group)
+		printf("  %-6s %5d ranks%s\n", name,
+		       (int)json_integer_value(json_object_get(group, "size")),
+		       json_is_true(json_object_get(group, "spans_nodes")) ? ", spans nodes" : "");
+}
+
+static void print_text(const json_t *all)
+{
+	static const struct
+	{
+		const char *key, *title;
+	} lines[] = {{"starpu", "StarPU"}, {"mpi", "MPI"}, {"blas", "BLAS"}};
+	const char *kind, *name;
+	json_t *modules, *doc;
+
+	printf("fsmoe %s\n", json_string_value(json_object_get(all, "version")));
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		printf("  %-8s %s\n", lines[i].title,
+		       json_string_value(json_object_get(all, lines[i].key)));
+	json_object_foreach(json_object_get(all, "modules"), kind, modules)
+	{
+		printf("%s\n", kind);
+		json_object_foreach(modules, name, doc)
+			printf("  %-8s %s\n", name, json_string_value(doc));
+	}
+}
+
+int cli_info(int argc, char **argv)
+{
+	struct info info = {0};
+	json_t *shown;
+	int err = fsmoe_options_parse(cli_info_options, argc, argv, &info);
+
+	if (err == FSMOE_OPTIONS_HELP)
+		return cli_show_help(argv[0]);
+	if (err)
+		return cli_fail(FSMOE_EXIT_USAGE, err);
+	shown = info.machine ? machine_object(&info) : collect();
+	if (!shown)
+		return cli_fail(FSMOE_EXIT_LAYOUT, 0);
+	if (cli_launch_rank() == 0)
+	{
+		if (info.json)
+		{
+			json_dumpf(shown, stdout, JSON_INDENT(2));
+			putchar('\n');
+		}
+		else if (info.machine)
+			print_machine(shown);
+		else
+			print_text(shown);
+	}
+	json_decref(shown);
+	return FSMOE_EXIT_OK;
+}

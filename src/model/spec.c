@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fsmoe/model.h>
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Presets, one row each. */
+static const struct preset
+{
+	const char *name;
+	int vocab, seq, layers, heads, model_dim, hidden, experts, topk;
+	double capacity_factor;
+} presets[] = {
+	{"tiny", 256, 16, 2, 4, 16, 32, 4, 2, 2.0},
+	{"quickstart", 256, 128, 4, 4, 128, 256, 8, 2, 1.25},
+};
+#define NPRESETS (sizeof(presets) / sizeof(presets[0]))
+
+int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
+{
+	const struct preset *p = &presets[0];
+	char known[256] = "";
+
+	for (size_t i = 0; name && i < NPRESETS; i++)
+	{
+		p = &presets[i];
+		if (!strcmp(p->name, name))
+			break;
+		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s",
+			 i ? ", " : "", p->name);
+		if (i + 1 == NPRESETS)
+			return fsmoe_fail(ENOENT, "no preset '%s': there are %s", name, known);
+	}
+	*spec = (struct fsmoe_model_spec){
+		.size = sizeof(*spec),
+		.vocab = p->vocab,
+		.seq = p->seq,
+		.layers = p->layers,
+		.heads = p->heads,
+		.model_dim = p->model_dim,
+		.hidden = p->hidden,
+		.experts = p->experts,
+		.topk = p->topk,
+		.capacity_factor = p->capacity_factor,
+		.forward_degree = 1,
+		.backward_degree = 1,
+		.gate = "topk",
+		.order = "sparse",
+		.dispatch = "flat",
+		.expert = "gpt",
+	};
+	return 0;
+}
+
+/* What must divide what: data, so that a sentence can be made of any of them. */
+int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t groups)
+{
+	const int mp = fsmoe_group_size(groups, FSMOE_GROUP_MP),
+		  ep = fsmoe_group_size(groups, FSMOE_GROUP_EP),
+		  esp = fsmoe_group_size(groups, FSMOE_GROUP_ESP);
+	const struct
+	{
+		const char *what;
+		int value;
+		const char *divisor;
+		int by;
+	} rules[] = {
+		{"model-dim", s->model_dim, "heads", s->heads},
+		{"heads", s->heads, "model-parallel ranks", mp},
+		{"seq", s->seq, "model-parallel ranks", mp},
+		{"experts", s->experts, "expert-parallel ranks", ep},
+		{"hidden", s->hidden, "expert-sharding ranks", esp},
+		{"seq / model-parallel ranks", s->seq / (mp > 0 ? mp : 1), "group",
+		 s->group > 0 ? s->group : 1},
+	};
+	const struct
+	{
+		const char *what;
+		int value;
+	} positive[] = {{"vocab", s->vocab},         {"seq", s->seq},
+			{"layers", s->layers},       {"heads", s->heads},
+			{"model-dim", s->model_dim}, {"hidden", s->hidden},
+			{"experts", s->experts},     {"topk", s->topk}};
+
+	for (size_t i = 0; i < sizeof(positive) / sizeof(positive[0]); i++)
+		if (positive[i].value < 1)
+			return fsmoe_fail(EINVAL, "%s is %d: it must be at least 1",
+					  positive[i].what, positive[i].value);
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rules[i].value % rules[i].by)
+			return fsmoe_fail(EINVAL, "%s = %d is not a multiple of %s = %d",
+					  rules[i].what, rules[i].value, rules[i].divisor,
+					  rules[i].by);
+	if (s->topk > s->experts)
+		return fsmoe_fail(EINVAL, "topk = %d is more than experts = %d", s->topk,
+				  s->experts);
+	if (s->capacity_factor < 0)
+		return fsmoe_fail(EINVAL, "capacity-factor = %g is negative; 0 drops nothing",
+				  s->capacity_factor);
+	return 0;
+}
+
+void fsmoe_model_count(const struct fsmoe_model_spec *s, size_t *total, size_t *active)
+{
+	size_t m = (size_t)s->model_dim, h = (size_t)s->hidden;
+	size_t expert = 2 * m * h + h + m;
+	size_t layer = 4 * m * m + 4 * m                 /* attention and its biases */
+		       + 4 * m + (size_t)s->experts * m; /* two norms, gate */
+	size_t rest = ((size_t)s->vocab + (size_t)s->seq) * m + 2 * m;
+
+	*total = rest + (size_t)s->layers * (layer + (size_t)s->experts * expert);
+	*active = rest + (size_t)s->layers * (layer + (size_t)s->topk * expert);
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "moe/layer.h"
+#include "graph/graph.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+
+/*
+ * One layer. Forward and backward append their nodes in the order of the paper's streams: all that
+ * goes out, then all that is computed, then all that comes back. Chunk i's nodes of one stage come
+ * before chunk i + 1's, so every communication lane has the same order on every rank:
+ *   inter  D1 .. Dr C1 .. Cr      intra  AG1 .. AGr RS1 .. RSr
+ */
+struct moe
+{
+	struct fsmoe_moe_layer layer;
+	struct fsmoe_moe_schedule schedule;
+	const struct fsmoe_gate *gate;
+	const struct fsmoe_order *order;
+	const struct fsmoe_dispatch *dispatch;
+	const struct fsmoe_expert *expert;
+	fsmoe_tensor_t x, y;
+	struct fsmoe_routing routing;
+	fsmoe_tensor_t weight[FSMOE_EXPERT_WEIGHTS];
+	struct fsmoe_expert_pass forward, backward;
+	fsmoe_tensor_t *returned; /* forward chunks as they came back, and backward ones later */
+	fsmoe_tensor_t *dreturned;
+};
+
+/* --- labels ------------------------------------------------------------------------------- */
+
+/* On the compute lane the earlier chunk goes first, and what is still to be sent before what was
+ * received: a transfer between nodes waits for it. */
+enum stage
+{
+	STAGE_SEND, /* order */
+	STAGE_COMPUTE,
+};
+
+static void label_chunk(fsmoe_graph_t graph, enum stage stage, size_t i, size_t n)
+{
+	fsmoe_graph_set_chunk(graph, (int)i);
+	fsmoe_graph_set_priority(graph, (int)(stage == STAGE_SEND ? 2 * n - i : n - i));
+}
+
+static void label_whole(fsmoe_graph_t graph, int priority)
+{
+	fsmoe_graph_set_chunk(graph, -1);
+	fsmoe_graph_set_priority(graph, priority);
+}
+
+/* --- stages ------------------------------------------------------------------------------- */
+
+/* Results, or gradients of inputs, back to the ranks of their tokens. */
+static void combine(struct moe *moe, size_t n, fsmoe_tensor_t *chunk)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		label_chunk(moe->layer.graph, STAGE_COMPUTE, i, n);
+		chunk[i] = moe->dispatch->combine(&moe->layer, chunk[i]);
+	}
+}
+
+static void forward(struct moe *moe)
+{
+	const struct fsmoe_moe_layer *layer = &moe->layer;
+	struct fsmoe_cuts cuts = moe->forward.cuts;
+	fsmoe_graph_t graph = layer->graph;
+
+	moe->expert->weights(layer, moe->weight);
+	label_whole(graph, 2 * (int)cuts.n + 1);
+	moe->gate->forward(layer, moe->x, &moe->routing);
+	for (size_t i = 0; i < cuts.n; i++)
+	{
+		label_chunk(graph, STAGE_SEND, i, cuts.n);
+		moe->forward.chunk[i].in =
+			moe->dispatch->send(layer, moe->order->order(layer, &moe->routing, moe->x,
+								     cuts.at[i], cuts.at[i + 1]));
+	}
+	for (size_t i = 0; i < cuts.n; i++)
+	{
+		label_chunk(graph, STAGE_COMPUTE, i, cuts.n);
+		moe->returned[i] = moe->dispatch->reduce(
+			layer, moe->expert->forward(layer, moe->weight, &moe->forward.chunk[i]));
+	}
+	combine(moe, cuts.n, moe->returned);
+	label_whole(graph, 0);
+	moe->y = moe->order->inverse(layer, &moe->routing, cuts, moe->returned);
+}
+
+/* Priority below everything that anybody waits for in this step. */
+#define WEIGHTS_PRIORITY (-1)
+
+static void weight_gradients(struct moe *moe, const fsmoe_tensor_t *gradient, size_t first,
+			     size_t last)
+{
+	moe->expert->weight_gradients(&moe->layer, moe->weight, gradient, &moe->forward,
+				      &moe->backward, first, last);
+}
+
+static void backward_chunks(struct moe *moe, const fsmoe_tensor_t *gradient)
+{
+	const struct fsmoe_moe_layer *layer = &moe->layer;
+	size_t n = moe->backward.cuts.n;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		fsmoe_tensor_t dx;
+		label_chunk(layer->graph, STAGE_COMPUTE, i, n);
+		dx = moe->expert->backward(layer, moe->weight, &moe->forward, &moe->backward, i);
+		moe->dreturned[i] = moe->dispatch->reduce(layer, dx);
+		if (moe->schedule.weight_gradients_per_chunk)
+			weight_gradients(moe, gradient, i, i + 1);
+	}
+}
+
+static int backward(struct fsmoe_backward *b, const void *args)
+{
+	struct moe *moe = *(struct moe *const *)args;
+	const struct fsmoe_moe_layer *layer = &moe->layer;
+	struct fsmoe_cuts cuts = moe->backward.cuts;
+	struct fsmoe_routing_grad grad = {FSMOE_NONE, FSMOE_NONE, FSMOE_NONE};
+	fsmoe_tensor_t dy = fsmoe_backward_out(b, moe->y), gradient[FSMOE_EXPERT_WEIGHTS];
+	fsmoe_tensor_t dx_order, dx_gate;
+
+	if (dy == FSMOE_NONE)
+		return fsmoe_graph_status(layer->graph);
+	for (int w = 0; w < FSMOE_EXPERT_WEIGHTS; w++)
+		gradient[w] = fsmoe_backward_param(b, moe->weight[w]);
+	for (size_t i = 0; i < cuts.n; i++)
+	{
+		label_chunk(layer->graph, STAGE_SEND, i, cuts.n);
+		moe->backward.chunk[i].in = moe->dispatch->send(
+			layer, moe->order->inverse_backward(layer, &moe->routing, dy, cuts.at[i],
+							    cuts.at[i + 1]));
+	}
+	label_whole(layer->graph, 0);
+	moe->order->routing_backward(layer, &moe->routing, dy, moe->forward.cuts, moe->returned,
+				     &grad);
+	backward_chunks(moe, gradient);
+	combine(moe, cuts.n, moe->dreturned);
+	label_whole(layer->graph, 0);
+	dx_order = moe->order->order_backward(layer, &moe->routing, moe->x, cuts, moe->dreturned,
+					      &grad);
+	dx_gate = moe->gate->backward(layer, b, moe->x, &moe->routing, &grad);
+	label_whole(layer->graph, WEIGHTS_PRIORITY);
+	if (!moe->schedule.weight_gradients_per_chunk)
+		weight_gradients(moe, gradient, 0, cuts.n);
+	label_whole(layer->graph, 0);
+	if (fsmoe_backward_wants(b, moe->x))
+	{
+		fsmoe_backward_give(b, moe->x, dx_order);
+		if (dx_gate != FSMOE_NONE)
+			fsmoe_backward_give(b, moe->x, dx_gate);
+	}
+	return fsmoe_graph_status(layer->graph);
+}
+
+/* --- building ----------------------------------------------------------------------------- */
+
+static int check_module(const struct moe *moe, const struct fsmoe_module *module)
+{
+	return module->check ? module->check(&moe->layer) : 0;
+}
+
+static int find_modules(struct moe *moe, const struct fsmoe_moe_spec *spec)
+{
+	if (!(moe->gate = fsmoe_gate_find(spec->gate)) ||
+	    !(moe->order = fsmoe_order_find(spec->order)) ||
+	    !(moe->dispatch = fsmoe_dispatch_find(spec->dispatch)) ||
+	    !(moe->expert = fsmoe_expert_find(spec->expert)))
+		return -ENOENT;
+	if (!(moe->order->routings & 1u << moe->gate->routing))
+		return fsmoe_fail(
+			EINVAL,
+			"'%s': order '%s' cannot read what gate '%s' decides: choose another "
+			"of either",
+			spec->name, moe->order->module.name, moe->gate->module.name);
+	return check_module(moe, &moe->gate->module) || check_module(moe, &moe->order->module) ||
+			       check_module(moe, &moe->dispatch->module) ||
+			       check_module(moe, &moe->expert->module)
+		       ? -EINVAL
+		       : 0;
+}
+
+static void clear(fsmoe_tensor_t *tensor, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		tensor[i] = FSMOE_NONE;
+}
+
+/* Room for what the chunks of a pass keep. */
+static int make_pass(fsmoe_graph_t graph, size_t slots, int degree, struct fsmoe_expert_pass *pass,
+		     fsmoe_tensor_t **returned)
+{
+	pass->cuts = fsmoe_moe_cuts(graph, slots, degree);
+	pass->chunk = fsmoe_graph_alloc(graph, pass->cuts.n * sizeof(*pass->chunk));
+	*returned = fsmoe_graph_alloc(graph, pass->cuts.n * sizeof(**returned));
+	if (pass->cuts.n == 0 || !pass->chunk || !*returned)
+		return fsmoe_graph_status(graph);
+	for (size_t i = 0; i < pass->cuts.n; i++)
+	{
+		pass->chunk[i].in = FSMOE_NONE;
+		clear(pass->chunk[i].saved, FSMOE_EXPERT_SAVED);
+	}
+	return 0;
+}
+
+static int make(struct moe *moe, fsmoe_graph_t graph, fsmoe_tensor_t x,
+		const struct fsmoe_moe_spec *spec)
+{
+	int err;
+
+	moe->x = x;
+	moe->y = FSMOE_NONE;
+	if ((err = fsmoe_moe_layer_init(&moe->layer, graph, x, spec)) ||
+	    (err = find_modules(moe, spec)) ||
+	    (err = make_pass(graph, moe->layer.slots, spec->forward_degree, &moe->forward,
+			     &moe->returned)) ||
+	    (err = make_pass(graph, moe->layer.slots, spec->backward_degree, &moe->backward,
+			     &moe->dreturned)))
+		return err;
+	moe->routing = (struct fsmoe_routing){.kind = moe->gate->routing,
+					      .expert = FSMOE_NONE,
+					      .slot = FSMOE_NONE,
+					      .weight = FSMOE_NONE,
+					      .dispatch = FSMOE_NONE,
+					      .combine = FSMOE_NONE,
+					      .counts = FSMOE_NONE};
+	clear(moe->routing.saved, FSMOE_GATE_SAVED);
+	clear(moe->weight, FSMOE_EXPERT_WEIGHTS);
+	return 0;
+}
+
+fsmoe_tensor_t fsmoe_moe_scheduled(fsmoe_graph_t graph, fsmoe_tensor_t x,
+				   const struct fsmoe_moe_spec *spec,
+				   const struct fsmoe_moe_schedule *schedule)
+{
+	const struct fsmoe_labels labels = graph->labels;
+	struct moe *moe;
+	int err;
+
+	if (graph->status || x == FSMOE_NONE)
+		return FSMOE_NONE;
+	moe = fsmoe_graph_alloc(graph, sizeof(*moe));
+	if (!moe)
+		return FSMOE_NONE;
+	moe->schedule = schedule ? *schedule : (struct fsmoe_moe_schedule){0};
+	err = make(moe, graph, x, spec);
+	if (err)
+	{
+		fsmoe_graph_fail(graph, err);
+		return FSMOE_NONE;
+	}
+	fsmoe_graph_region_begin(graph, moe->layer.name);
+	forward(moe);
+	fsmoe_graph_region_end(graph, backward, &moe, sizeof(moe));
+	graph->labels = labels;
+	return graph->status ? FSMOE_NONE : moe->y;
+}
+
+fsmoe_tensor_t fsmoe_moe(fsmoe_graph_t graph, fsmoe_tensor_t x, const struct fsmoe_moe_spec *spec)
+{
+	return fsmoe_moe_scheduled(graph, x, spec, NULL);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_MOE_LAYER_H
+#define FSMOE_MOE_LAYER_H
+
+#include <fsmoe/module.h>
+#include <fsmoe/ops.h>
+
+/* What a schedule decides about a layer beyond its degrees. */
+struct fsmoe_moe_schedule
+{
+	/* 0: the gradients of the experts' weights in one node after the last chunk, which fills
+	 * the compute lane while the last transfers travel. 1: a node per backward chunk, beside
+	 * that chunk's input gradients, as in the paper. Equal up to rounding. */
+	int weight_gradients_per_chunk;
+};
+
+/* fsmoe_moe with a schedule; NULL: all zero. */
+fsmoe_tensor_t fsmoe_moe_scheduled(fsmoe_graph_t graph, fsmoe_tensor_t x,
+				   const struct fsmoe_moe_spec *spec,
+				   const struct fsmoe_moe_schedule *schedule);
+
+/* --- routing.c: sizes --------------------------------------------------------------------- */
+
+/* Slots per expert for a group of S tokens: k * int(f * ceil(S / E)), never more than S, which is
+ * all that one expert can get. f = 0: nothing is dropped, S slots (a bound known before routing;
+ * payloads of exactly what is needed are a matter of the dispatch). 0: no slot at all. */
+size_t fsmoe_moe_capacity(size_t tokens, size_t experts, size_t topk, double factor);
+
+/* `degree` pieces of `slots` that differ by one at most; at most a piece per slot, at least one.
+ * The points belong to the graph. n = 0 when there was no memory. */
+struct fsmoe_cuts fsmoe_moe_cuts(fsmoe_graph_t graph, size_t slots, int degree);
+
+/* Sizes of a layer from its spec, the rows of x and the graph's groups. 0 or -EINVAL. */
+int fsmoe_moe_layer_init(struct fsmoe_moe_layer *layer, fsmoe_graph_t graph, fsmoe_tensor_t x,
+			 const struct fsmoe_moe_spec *spec);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_MOE_MODULES_H
+#define FSMOE_MOE_MODULES_H
+
+#include <fsmoe/module.h>
+
+/* The built-in variants, one file each. */
+extern const struct fsmoe_gate fsmoe_gate_module_topk;
+extern const struct fsmoe_order fsmoe_order_module_sparse;
+extern const struct fsmoe_dispatch fsmoe_dispatch_module_flat;
+extern const struct fsmoe_expert fsmoe_expert_module_gpt;
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/shape.h"
+#include "graph/graph.h"
+#include "moe/layer.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <string.h>
+
+size_t fsmoe_moe_capacity(size_t tokens, size_t experts, size_t topk, double factor)
+{
+	double each = (double)((tokens + experts - 1) / experts), slots;
+
+	if (factor == 0)
+		return tokens;
+	slots = (double)topk * (double)(size_t)(factor * each);
+	return slots < (double)tokens ? (size_t)slots : tokens;
+}
+
+struct fsmoe_cuts fsmoe_moe_cuts(fsmoe_graph_t graph, size_t slots, int degree)
+{
+	size_t n = degree < 1 ? 1 : (size_t)degree;
+	size_t *at;
+
+	n = n > slots ? slots : n;
+	at = fsmoe_graph_alloc(graph, (n + 1) * sizeof(*at));
+	if (!at)
+		return (struct fsmoe_cuts){0, NULL};
+	for (size_t i = 0; i <= n; i++)
+		at[i] = slots / n * i + slots % n * i / n;
+	return (struct fsmoe_cuts){n, at};
+}
+
+static int check_numbers(const struct fsmoe_moe_spec *s, fsmoe_groups_t groups)
+{
+	int ep = fsmoe_group_size(groups, FSMOE_GROUP_EP);
+	int esp = fsmoe_group_size(groups, FSMOE_GROUP_ESP);
+
+	if (!s->name || !*s->name)
+		return fsmoe_fail(EINVAL,
+				  "a Mixture-of-Experts layer needs a name for its parameters");
+	if (s->experts < 1 || s->topk < 1 || s->topk > s->experts)
+		return fsmoe_fail(
+			EINVAL,
+			"'%s': %d experts per token of %d are asked for: choose from 1 to all",
+			s->name, s->topk, s->experts);
+	if (s->experts % ep)
+		return fsmoe_fail(
+			EINVAL,
+			"'%s': %d experts do not divide over %d expert-parallel ranks: take a "
+			"multiple, or another ep",
+			s->name, s->experts, ep);
+	if (s->model_dim < 1 || s->hidden < 1 || s->hidden % (size_t)esp)
+		return fsmoe_fail(EINVAL,
+				  "'%s': a hidden size of %zu does not divide over %d shards of an "
+				  "expert: take a multiple, or another esp",
+				  s->name, s->hidden, esp);
+	if (!(s->capacity_factor >= 0) || s->capacity_factor > 1e9)
+		return fsmoe_fail(
+			EINVAL,
+			"'%s': a capacity factor of %g: it is positive, or 0 for dropping "
+			"nothing",
+			s->name, s->capacity_factor);
+	if (s->forward_degree < 0 || s->backward_degree < 0)
+		return fsmoe_fail(EINVAL,
+				  "'%s': degrees of %d and %d: a degree is 1 or more, or 0 for 1",
+				  s->name, s->forward_degree, s->backward_degree);
+	return 0;
+}
+
+static int check_rows(const struct fsmoe_moe_spec *s, const struct fsmoe_shape *x, size_t group)
+{
+	if (x->ndim != 2 || x->dim[0] < 1 || x->dim[1] != s->model_dim)
+	{
+		char text[FSMOE_SHAPE_TEXT];
+		return fsmoe_fail(EINVAL, "'%s': the input must be (tokens, %zu) but is %s",
+				  s->name, s->model_dim, fsmoe_shape_text(text, x));
+	}
+	if (x->dim[0] % group)
+		return fsmoe_fail(
+			EINVAL,
+			"'%s': %zu tokens of a rank do not divide into routing groups of %zu",
+			s->name, x->dim[0], group);
+	return 0;
+}
+
+int fsmoe_moe_layer_init(struct fsmoe_moe_layer *layer, fsmoe_graph_t graph, fsmoe_tensor_t x,
+			 const struct fsmoe_moe_spec *s)
+{
+	fsmoe_groups_t groups = fsmoe_graph_groups(graph);
+	struct fsmoe_shape shape = fsmoe_shape_of(graph, x);
+	size_t group = s->group ? s->group : shape.dim[0];
+	struct fsmoe_moe_layer l;
+
+	if (check_numbers(s, groups) || check_rows(s, &shape, group))
+		return -EINVAL;
+	l = (struct fsmoe_moe_layer){
+		.graph = graph,
+		.name = fsmoe_graph_copy(graph, s->name, strlen(s->name) + 1),
+		.model_dim = s->model_dim,
+		.hidden = s->hidden,
+		.rows = shape.dim[0],
+		.group = group,
+		.groups = shape.dim[0] / group,
+		.capacity = fsmoe_moe_capacity(group, (size_t)s->experts, (size_t)s->topk,
+					       s->capacity_factor),
+		.experts = (size_t)s->experts,
+		.topk = (size_t)s->topk,
+		.ep = fsmoe_group_size(groups, FSMOE_GROUP_EP),
+		.ep_rank = fsmoe_group_rank(groups, FSMOE_GROUP_EP),
+		.esp = fsmoe_group_size(groups, FSMOE_GROUP_ESP),
+		.esp_rank = fsmoe_group_rank(groups, FSMOE_GROUP_ESP),
+		.init_scale = s->init_scale,
+		.output_scale = s->output_scale,
+	};
+	if (!l.name)
+		return fsmoe_graph_status(graph);
+	if (l.capacity == 0)
+		return fsmoe_fail(
+			EINVAL,
+			"'%s': a capacity factor of %g leaves no slot for groups of %zu tokens "
+			"and %zu experts: raise it, or take larger groups",
+			s->name, s->capacity_factor, group, l.experts);
+	l.slots = l.groups * l.capacity;
+	l.local_experts = l.experts / (size_t)l.ep;
+	l.sources = (size_t)l.ep * (size_t)l.esp;
+	*layer = l;
+	return 0;
+}

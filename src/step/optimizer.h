@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_STEP_OPTIMIZER_H
+#define FSMOE_STEP_OPTIMIZER_H
+
+#include <fsmoe/train.h>
+
+/* Appends what comes after the last backward: gradients summed over their groups, the global
+ * norm, one optimizer node a bucket. */
+int fsmoe_step_append_update(fsmoe_graph_t graph, const struct fsmoe_train_opts *opts,
+			     fsmoe_tensor_t *norm2);
+
+#endif

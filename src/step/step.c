@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "step/step.h"
+
+#include "graph/basic.h"
+#include "graph/graph.h"
+#include "step/optimizer.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <fsmoe/ops.h>
+#include <stdlib.h>
+
+static int check(const struct fsmoe_train_opts *o, int dp, int mp)
+{
+	if (o->microbatches < 1 || o->batch < 1 || o->seq < 1)
+		return fsmoe_fail(EINVAL, "batch, micro-batches and sequence must be at least 1");
+	if (o->batch % (dp * o->microbatches))
+		return fsmoe_fail(
+			EINVAL,
+			"batch = %d is not a multiple of %d data-parallel ranks x %d micro-batches",
+			o->batch, dp, o->microbatches);
+	if (o->seq % mp)
+		return fsmoe_fail(EINVAL, "seq = %d is not a multiple of %d model-parallel ranks",
+				  o->seq, mp);
+	return 0;
+}
+
+static void append_microbatch(struct fsmoe_step_graph *s, int i, fsmoe_forward_fn forward,
+			      void *arg, const struct fsmoe_train_opts *o, fsmoe_tensor_t *loss)
+{
+	fsmoe_graph_t g = s->graph;
+	int dp = fsmoe_group_size(g->groups, FSMOE_GROUP_DP),
+	    mp = fsmoe_group_size(g->groups, FSMOE_GROUP_MP);
+	struct fsmoe_batch_spec *b = &s->batch[i];
+
+	*b = (struct fsmoe_batch_spec){.sequences = o->batch / dp / o->microbatches,
+				       .seq = o->seq,
+				       .scale = 1.0 / ((double)o->batch * o->seq)};
+	size_t rows = (size_t)b->sequences * (size_t)(o->seq / mp);
+	fsmoe_graph_set_microbatch(g, i);
+	b->tokens = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens.%d", i);
+	b->targets = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(rows), "targets.%d", i);
+	*loss = forward(g, b, arg);
+	/* The first forward has made all parameters: now their gradients start from zero. */
+	for (int k = 0; i == 0 && k < g->nbuckets; k++)
+	{
+		fsmoe_graph_set_layer(g, g->buckets[k].layer);
+		fsmoe_zero(g, g->buckets[k].grad);
+	}
+	fsmoe_graph_backward(g, *loss);
+}
+
+int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_forward_fn forward,
+		      void *arg, const struct fsmoe_train_opts *o)
+{
+	int err = check(o, fsmoe_group_size(groups, FSMOE_GROUP_DP),
+			fsmoe_group_size(groups, FSMOE_GROUP_MP));
+
+	if (err)
+		return err;
+	*s = (struct fsmoe_step_graph){.microbatches = o->microbatches};
+	err = fsmoe_graph_create(&s->graph, groups);
+	if (err)
+		return err;
+	fsmoe_tensor_t loss[o->microbatches];
+	s->batch = calloc((size_t)o->microbatches, sizeof(*s->batch));
+	if (!s->batch)
+	{
+		fsmoe_step_destroy(s);
+		return fsmoe_fail(ENOMEM, "no memory for %d micro-batches", o->microbatches);
+	}
+	for (int i = 0; i < o->microbatches; i++)
+		append_microbatch(s, i, forward, arg, o, &loss[i]);
+	fsmoe_graph_set_microbatch(s->graph, -1);
+	fsmoe_graph_set_layer(s->graph, -1);
+	fsmoe_graph_set_phase(s->graph, FSMOE_UPDATE);
+	s->loss = o->microbatches > 1 ? fsmoe_sum(s->graph, loss, o->microbatches) : loss[0];
+	if (s->loss != FSMOE_NONE)
+		fsmoe_allreduce(s->graph, s->loss, FSMOE_GROUP_WORLD);
+	err = fsmoe_step_append_update(s->graph, o, &s->norm2);
+	if (err)
+		fsmoe_step_destroy(s);
+	return err;
+}
+
+void fsmoe_step_destroy(struct fsmoe_step_graph *s)
+{
+	fsmoe_graph_destroy(s->graph);
+	free(s->batch);
+	*s = (struct fsmoe_step_graph){0};
+}

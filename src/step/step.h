@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_STEP_H
+#define FSMOE_STEP_H
+
+#include <fsmoe/train.h>
+
+/*
+ * One training step as a graph: the forward and backward of every micro-batch, the exchange of
+ * gradients, their norm, the optimizer.
+ */
+struct fsmoe_step_graph
+{
+	fsmoe_graph_t graph;
+	struct fsmoe_batch_spec *batch; /* of each micro-batch: its inputs */
+	int microbatches;
+	fsmoe_tensor_t loss;  /* (1), summed over all ranks */
+	fsmoe_tensor_t norm2; /* (1), squared norm of the global gradient */
+};
+
+/* -EINVAL when the batch does not divide, or what the forward function failed with. */
+int fsmoe_step_create(struct fsmoe_step_graph *step, fsmoe_groups_t groups,
+		      fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts);
+void fsmoe_step_destroy(struct fsmoe_step_graph *step);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "train/metrics.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <sys/stat.h>
+
+static const struct fsmoe_metrics_row rows[] = {
+	{1, 1e-3, {5.0 / 3, 0.1, 0.25, 1000}},
+	{2, 1e-3, {NAN, INFINITY, 0, 1000}},
+};
+
+static void a_json_object_a_step(void **state)
+{
+	const char *path = test_path("metrics.jsonl");
+	struct fsmoe_metrics *metrics;
+	char *text, *second;
+	json_t *object;
+
+	(void)state;
+	assert_int_equal(fsmoe_metrics_open(&metrics, path), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(fsmoe_metrics_write(metrics, &rows[i]), 0);
+	/* Read before it is closed: every line is out as soon as it is written. */
+	assert_int_equal(fsmoe_file_read(path, &text, NULL), 0);
+	second = strchr(text, '\n');
+	assert_non_null(second);
+	*second++ = '\0';
+	object = json_loads(text, 0, NULL);
+	assert_non_null(object);
+	assert_int_equal(json_integer_value(json_object_get(object, "step")), 1);
+	assert_true(json_real_value(json_object_get(object, "loss")) == 5.0 / 3);
+	assert_true(json_real_value(json_object_get(object, "lr")) == 1e-3);
+	assert_true(json_real_value(json_object_get(object, "grad_norm")) == 0.1);
+	assert_true(json_number_value(json_object_get(object, "tokens_per_s")) == 4000);
+	assert_true(json_number_value(json_object_get(object, "ms")) == 250);
+	assert_int_equal(json_integer_value(json_object_get(object, "tokens")), 1000);
+	json_decref(object);
+	object = json_loads(second, 0, NULL);
+	assert_non_null(object);
+	assert_true(json_is_null(json_object_get(object, "loss")));
+	assert_true(json_is_null(json_object_get(object, "grad_norm")));
+	json_decref(object);
+	free(text);
+	assert_int_equal(fsmoe_metrics_close(metrics), 0);
+	assert_int_equal(fsmoe_metrics_close(NULL), 0);
+	unlink(path);
+}
+
+static void metrics_that_cannot_be_written(void **state)
+{
+	struct fsmoe_metrics *metrics;
+
+	(void)state;
+	assert_fails(fsmoe_metrics_open(&metrics, "/no/such/folder/metrics.jsonl"), ENOENT,
+		     "cannot write the metrics /no/such/folder/metrics.jsonl");
+	/* A full disk. */
+	assert_int_equal(fsmoe_metrics_open(&metrics, "/dev/full"), 0);
+	assert_fails(fsmoe_metrics_write(metrics, &rows[0]), ENOSPC, "/dev/full");
+	fsmoe_metrics_close(metrics);
+}
+
+static void the_line_for_people(void **state)
+{
+	char line[200];
+
+	(void)state;
+	assert_string_equal(
+		fsmoe_metrics_line(&rows[0], 100, line, sizeof(line)),
+		"step   1/100  loss 1.6667  lr 0.001  grad 0.1  4000 tokens/s  250.0 ms");
+}
+
+static void directories(void **state)
+{
+	char deep[600], file[600];
+	const char *top = test_path("made");
+
+	(void)state;
+	snprintf(deep, sizeof(deep), "%s/a/b/", top);
+	assert_int_equal(fsmoe_file_mkdir(deep), 0);
+	assert_int_equal(fsmoe_file_mkdir(deep), 0);
+	snprintf(file, sizeof(file), "%s/file", top);
+	test_write(file, "x", 1);
+	assert_fails(fsmoe_file_mkdir(file), ENOTDIR, "cannot make the directory");
+	unlink(file);
+	rmdir(deep);
+	snprintf(deep, sizeof(deep), "%s/a", top);
+	rmdir(deep);
+	assert_int_equal(rmdir(top), 0);
+}
+
+static void the_log_file(void **state)
+{
+	const char *path = test_path("log");
+	char *text;
+
+	(void)state;
+	fsmoe_log(FSMOE_LOG_INFO, "nobody hears this");
+	assert_int_equal(fsmoe_log_open(path), 0);
+	fsmoe_log(FSMOE_LOG_INFO, "line %d", 1);
+	fsmoe_log(FSMOE_LOG_DEBUG, "too much");
+	assert_int_equal(fsmoe_file_read(path, &text, NULL), 0);
+	assert_non_null(strstr(text, "  line 1\n"));
+	assert_null(strstr(text, "nobody"));
+	assert_null(strstr(text, "too much"));
+	free(text);
+	fsmoe_log_close();
+	unlink(path);
+	assert_fails(fsmoe_log_open("/no/such/folder/log"), ENOENT, "cannot write the log");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_json_object_a_step),
+		cmocka_unit_test(the_line_for_people),
+		cmocka_unit_test(metrics_that_cannot_be_written),
+		cmocka_unit_test(directories),
+		cmocka_unit_test(the_log_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

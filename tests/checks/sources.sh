@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Laws of every file: a licence line in each source, nothing that names a machine, a user's folder
+# or a package host, no merge leftovers, text that ends in a newline.
+. "$(dirname "$0")/tree.bash"
+cd "$src"
+
+for file in $(sources); do
+	head -n 3 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' ||
+		complain "$file: no SPDX-License-Identifier: Apache-2.0 in the first three lines"
+done
+
+self=tests/checks/sources.sh
+files=$(project_files | grep -vxF -e LICENSE -e "$self")
+here=$(cd "$src" && pwd -P)
+refuse()
+{
+	local why=$1 found
+	shift
+	# shellcheck disable=SC2086
+	found=$(grep -nIE "$@" /dev/null $files) || return 0
+	while read -r line; do
+		complain "${line:0:160}: $why"
+	done <<<"$found"
+}
+refuse "names this very folder" -e "(^|[^[:alnum:]_.])$here(/|[^[:alnum:]_]|$)"
+refuse "names somebody's folder" -e '(^|[^[:alnum:]_.$}/])/(root|home|Users|work|mnt|scratch)/[[:alnum:]_.]'
+refuse "names a package host" -e '(deb|ftp|security|archive|mirrors?|registry|proxy|pypi|pkgs?|packages)[.-][[:alnum:].-]+\.(org|net|com|dev|io)' \
+	-e 'https?://[[:alnum:].]*(debian|ubuntu|pypi|npmjs|crates)\.'
+refuse "is a leftover of a merge" -e '^(<<<<<<<|>>>>>>>) '
+
+for file in $files; do
+	! grep -Iq . "$file" || [ -z "$(tail -c 1 "$file")" ] || complain "$file: does not end in a newline"
+done
+finish

@@ -1,0 +1,52 @@
+# What the tests of the program share: running it, and saying what was expected of it.
+# shellcheck shell=bash
+set -u
+fsmoe=${top_builddir:?run by tests/lib/run-test}/fsmoe
+MPIRUN=${MPIRUN:-mpirun}
+work=$(mktemp -d "${TMPDIR:-/tmp}/fsmoe-cli.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+# expect CODE SENTENCE COMMAND...: the command ends with that code within 30 seconds and says the
+# sentence (a part of it) on stderr, once however many ranks there are. An empty one: says nothing.
+expect()
+{
+	local code=$1 sentence=$2 status=0 said
+	shift 2
+	timeout -k 5 30 "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+	said=$(grep -cF -- "$sentence" "$work/err")
+	if [ $status -ne "$code" ]; then
+		complain "exit code $status instead of $code" "$@"
+	elif [ -z "$sentence" ] && [ -s "$work/err" ]; then
+		complain "it should have said nothing" "$@"
+	elif [ -n "$sentence" ] && [ "$said" -ne 1 ]; then
+		complain "it should have said once, not $said times: $sentence" "$@"
+	fi
+}
+
+complain()
+{
+	echo "FAILED: $1"
+	shift
+	printf '  command: %s\n' "$*"
+	sed 's/^/  stdout: /' "$work/out"
+	sed 's/^/  stderr: /' "$work/err"
+	failures=$((failures + 1))
+}
+
+# The end of every test.
+finish()
+{
+	[ $failures -eq 0 ] || exit 1
+	exit 0
+}
+
+# Runs a command as somebody who may not read everything.
+nobody=
+[ "$(id -u)" -ne 0 ] || nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
+
+# A text long enough for a few steps of the smallest model.
+text=$work/text
+for i in $(seq 400); do
+	echo "Line $i of a text that nobody would read twice, but a model does."
+done >"$text"

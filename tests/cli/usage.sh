@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Wrong command lines and configurations: one sentence with the nearest valid name, exit code 2.
+. "$(dirname "$0")/cli.bash"
+
+expect 2 "no command given: 'fsmoe help' lists them" "$fsmoe"
+expect 2 "unknown command 'tran': there are train, info and help; did you mean 'train'?" "$fsmoe" tran
+expect 2 "unknown command 'nonsense'" "$fsmoe" help nonsense
+expect 2 "unknown option --jsno; did you mean --json?" "$fsmoe" info --jsno
+
+train() { expect 2 "$1" "$fsmoe" train --data "$text" "${@:2}"; }
+train "unknown option --stesp; did you mean --steps?" --stesp=3
+train "unknown option --model_dim; did you mean --model-dim?" --model_dim 64
+train "unknown option --qqq; --help lists the options" --qqq
+train "unknown option -n" -n 4
+train "'more' is no option" more
+train "--steps needs a value" --steps
+train "--steps is 0: it must be a whole number, at least 1" --steps=0
+train "--layers is many: it must be a whole number, 1 to 10000" --layers many
+train "--beta1 is 1: it must be a number, 0 to 0.999999999" --beta1 1
+train "--optimizer is 'adam': it must be one of adamw and sgd; did you mean 'adamw'?" --optimizer adam
+train "'tyni'" --preset tyni
+expect 2 "give --data=PATH" "$fsmoe" train
+
+# Sizes that do not fit each other, known before any rank starts.
+train "model-dim = 10 is not a multiple of heads = 4" --model-dim 10 --heads 4
+train "topk = 9 is more than experts = 8" --topk 9 --experts 8
+train "a batch of 6 sequences cannot be cut into 4 equal parts" --batch 6 --microbatches 4
+train "seq / model-parallel ranks = 16 is not a multiple of group = 5" --seq 16 --group 5
+
+config() { printf '%s\n' "$2" >"$work/run.json" && train "$1" --config "$work/run.json"; }
+config "run.json:3: unknown key \"stesp\"; did you mean \"steps\"?" '{"layers": 2,
+
+	"stesp": 4}'
+config "run.json:1: \"steps\" is \"4\": it must be a whole number" '{"steps": "4"}'
+config "run.json:1: \"lr\" is -1: it must be a number, 0 to 1000000" '{"lr": -1}'
+config "run.json:2: not JSON" '{"steps": 4
+'
+config "run.json:1: not JSON: duplicate object key" '{"steps": 4, "steps": 5}'
+config "the outermost value must be an object" '[]'
+train "cannot read $work/absent.json: No such file" --config "$work/absent.json"
+
+# Many ranks say it once.
+expect 2 "unknown option --stesp; did you mean --steps?" $MPIRUN -np 3 "$fsmoe" train --stesp=3
+finish

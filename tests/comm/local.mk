@@ -1,0 +1,10 @@
+# Jobs of several MPI ranks: collectives, and ranks that are stopped or killed.
+check_PROGRAMS += tests/comm/comm-mpi tests/comm/watch-victim
+tests_comm_comm_mpi_SOURCES = tests/comm/comm-mpi.c tests/comm/check.h
+tests_comm_comm_mpi_LDADD = libfsmoe_core.la -lpthread
+tests_comm_watch_victim_SOURCES = tests/comm/watch-victim.c tests/comm/check.h
+tests_comm_watch_victim_LDADD = libfsmoe_core.la
+
+comm_tests = tests/comm/test-comm.sh tests/comm/test-watch.sh
+TESTS += $(comm_tests)
+dist_check_SCRIPTS += $(comm_tests) tests/lib/mpi-run

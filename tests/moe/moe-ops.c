@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operations of a Mixture-of-Experts layer, each alone, and the layer as one operation. */
+#include "codelets/cuts.h"
+#include "codelets/expert_gpt.h"
+#include "codelets/gate_topk.h"
+#include "codelets/order.h"
+#include "opcase.h"
+#include "reference.h"
+
+#include <fsmoe/ops.h>
+#include <stdlib.h>
+
+/* --- gate: sizes T, M, E, k, group, factor in tenths, which output is differentiated --------- */
+
+static struct reference gate_reference(const size_t *s)
+{
+	return (struct reference){
+		.T = s[0], .M = s[1], .E = s[2], .k = s[3], .group = s[4], .factor = (double)s[5] / 10};
+}
+
+static struct fsmoe_gate_topk append_gate(struct opcase_graph *og, const size_t *s,
+					  fsmoe_tensor_t *x)
+{
+	const struct reference r = gate_reference(s);
+	const struct fsmoe_gate_topk_args args = {r.k, r.group, reference_capacity(&r)};
+	fsmoe_tensor_t wg;
+
+	*x = opcase_activation(og, FSMOE_SHAPE2(r.T, r.M), -1, 1);
+	wg = opcase_param(og, FSMOE_SHAPE2(r.E, r.M), -1, 1);
+	return fsmoe_gate_topk(opcase_graph(og), *x, wg, &args);
+}
+
+static fsmoe_tensor_t build_gate(struct opcase_graph *og, const size_t *s)
+{
+	fsmoe_tensor_t x;
+	struct fsmoe_gate_topk gate = append_gate(og, s, &x);
+
+	opcase_also(og, s[6] ? gate.weight : gate.probs);
+	opcase_also(og, gate.expert);
+	opcase_also(og, gate.slot);
+	opcase_also(og, gate.counts);
+	return s[6] ? gate.probs : gate.weight;
+}
+
+static void expect_gate(const struct opcase_values *v)
+{
+	struct reference r = gate_reference(v->size);
+	struct reference_routing routing = {.probs = v->out[v->size[6] ? 0 : 1],
+					    .weight = v->out[v->size[6] ? 1 : 0],
+					    .expert = v->out[2],
+					    .slot = v->out[3],
+					    .counts = v->out[4]};
+
+	r.x = v->real[0];
+	r.wg = v->real[1];
+	reference_route(&r, &routing);
+}
+
+static const size_t gate_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 1, 1, 1, 1, 0, 0},    {1, 3, 4, 4, 1, 0, 0},  {7, 5, 3, 1, 7, 0, 0},
+	{8, 9, 4, 2, 8, 10, 0},   {8, 17, 3, 2, 4, 5, 0}, {6, 3, 5, 3, 2, 10, 0},
+	{12, 4, 3, 2, 3, 10, 1},  {5, 8, 4, 1, 5, 12, 1}, {9, 16, 8, 8, 9, 0, 1},
+};
+
+/* --- order: the same sizes, then lo * 10 + hi of the chunk ------------------------------------ */
+
+static fsmoe_tensor_t build_order(struct opcase_graph *og, const size_t *s)
+{
+	fsmoe_tensor_t x;
+	struct fsmoe_gate_topk gate = append_gate(og, s, &x);
+	const struct fsmoe_lists lists = {s[2], gate.expert, gate.slot, gate.weight};
+
+	return fsmoe_order_chunk(opcase_graph(og), &lists, x, s[6], s[7]);
+}
+
+static void expect_order(const struct opcase_values *v)
+{
+	struct reference r = gate_reference(v->size);
+	size_t n = r.T * r.k, lo = v->size[6], hi = v->size[7];
+	double *expert = malloc(n * sizeof(double)), *slot = malloc(n * sizeof(double));
+	struct reference_routing routing = {.expert = expert, .slot = slot};
+
+	r.x = v->real[0];
+	r.wg = v->real[1];
+	reference_route(&r, &routing);
+	for (size_t i = 0; i < n; i++)
+		for (size_t m = 0; m < r.M && slot[i] >= (double)lo && slot[i] < (double)hi; m++)
+			v->out[0][((size_t)expert[i] * (hi - lo) + (size_t)slot[i] - lo) * r.M + m] =
+				r.x[i / r.k * r.M + m];
+	free(expert);
+	free(slot);
+}
+
+static const size_t order_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 2, 1, 1, 1, 0, 0, 1},  {7, 3, 3, 1, 7, 0, 2, 5},  {8, 3, 4, 2, 8, 10, 0, 4},
+	{8, 3, 4, 2, 4, 10, 1, 4}, {6, 2, 5, 3, 2, 10, 0, 3},
+};
+
+/* --- order and inverse order: the gate's sizes, then the number of chunks --------------------- */
+
+#define MAX_CHUNKS 8
+
+static fsmoe_tensor_t build_inverse(struct opcase_graph *og, const size_t *s)
+{
+	const struct reference r = gate_reference(s);
+	size_t slots = r.T / r.group * reference_capacity(&r), at[MAX_CHUNKS + 1];
+	fsmoe_tensor_t x, chunk[MAX_CHUNKS];
+	struct fsmoe_gate_topk gate = append_gate(og, s, &x);
+	const struct fsmoe_lists lists = {s[2], gate.expert, gate.slot, gate.weight};
+
+	for (size_t i = 0; i <= s[6]; i++)
+		at[i] = i * slots / s[6];
+	for (size_t i = 0; i < s[6]; i++)
+		chunk[i] = fsmoe_order_chunk(opcase_graph(og), &lists, x, at[i], at[i + 1]);
+	return fsmoe_inverse_order(opcase_graph(og), &lists, (struct fsmoe_cuts){s[6], at}, chunk);
+}
+
+/* Experts that do nothing: y_t = x_t times the weights of the choices that were served. */
+static void expect_inverse(const struct opcase_values *v)
+{
+	struct reference r = gate_reference(v->size);
+	size_t n = r.T * r.k;
+	double *weight = malloc(n * sizeof(double)), *slot = malloc(n * sizeof(double));
+	struct reference_routing routing = {.weight = weight, .slot = slot};
+
+	r.x = v->real[0];
+	r.wg = v->real[1];
+	reference_route(&r, &routing);
+	for (size_t i = 0; i < n; i++)
+		for (size_t m = 0; m < r.M && slot[i] >= 0; m++)
+			v->out[0][i / r.k * r.M + m] += weight[i] * r.x[i / r.k * r.M + m];
+	free(weight);
+	free(slot);
+}
+
+static const size_t inverse_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 2, 1, 1, 1, 0, 1}, {7, 3, 3, 1, 7, 0, 4},  {8, 3, 4, 2, 8, 10, 3},
+	{8, 3, 3, 2, 4, 5, 2}, {6, 2, 5, 3, 2, 10, 1},
+};
+
+/* --- expert: P, E, c, M, H, 1 when this rank adds b2 ------------------------------------------ */
+
+static fsmoe_tensor_t build_expert(struct opcase_graph *og, const size_t *s)
+{
+	size_t P = s[0], E = s[1], c = s[2], M = s[3], H = s[4];
+	struct fsmoe_expert_chunk chunk;
+	fsmoe_tensor_t weight[FSMOE_GPT_WEIGHTS], y;
+
+	chunk.in = opcase_activation(og, FSMOE_SHAPE4(P, E, c, M), -1, 1);
+	weight[FSMOE_GPT_W1] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
+	weight[FSMOE_GPT_B1] = opcase_param(og, FSMOE_SHAPE2(E, H), -1, 1);
+	weight[FSMOE_GPT_W2] = opcase_param(og, FSMOE_SHAPE3(E, M, H), -1, 1);
+	weight[FSMOE_GPT_B2] = s[5] ? opcase_param(og, FSMOE_SHAPE2(E, M), -1, 1) : FSMOE_NONE;
+	y = fsmoe_expert_gpt(opcase_graph(og), weight, &chunk);
+	opcase_also(og, chunk.saved[0]);
+	return y;
+}
+
+static void expect_expert(const struct opcase_values *v)
+{
+	size_t P = v->size[0], E = v->size[1], c = v->size[2], M = v->size[3], H = v->size[4];
+	const struct reference r = {.M = M,
+				    .H = H,
+				    .E = E,
+				    .w1 = v->real[1],
+				    .b1 = v->real[2],
+				    .w2 = v->real[3],
+				    .b2 = v->size[5] ? v->real[4] : NULL};
+
+	for (size_t row = 0; row < P * E * c; row++)
+		reference_expert(&r, row / c % E, v->real[0] + row * M, v->out[0] + row * M,
+				 v->out[1] + row * H);
+}
+
+/* The last two have more rows than a kernel takes at a time. */
+static const size_t expert_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 1, 1, 1, 1, 1}, {1, 3, 4, 3, 5, 1},   {3, 1, 2, 4, 3, 0},
+	{2, 3, 5, 2, 4, 0}, {1, 1, 300, 1, 2, 1}, {2, 2, 270, 1, 1, 1},
+};
+
+/* --- the layer: T, M, H, E, k, group, factor in tenths, degrees forward * 10 + backward ------- */
+
+static struct reference layer_reference(const size_t *s)
+{
+	return (struct reference){.T = s[0],
+				  .M = s[1],
+				  .H = s[2],
+				  .E = s[3],
+				  .k = s[4],
+				  .group = s[5] ? s[5] : s[0],
+				  .factor = (double)s[6] / 10};
+}
+
+static fsmoe_tensor_t build_layer(struct opcase_graph *og, const size_t *s)
+{
+	const struct fsmoe_moe_spec spec = {.name = "moe",
+					    .experts = (int)s[3],
+					    .topk = (int)s[4],
+					    .model_dim = s[1],
+					    .hidden = s[2],
+					    .capacity_factor = (double)s[6] / 10,
+					    .group = s[5],
+					    .forward_degree = (int)s[7] / 10,
+					    .backward_degree = (int)s[7] % 10};
+	fsmoe_tensor_t x = opcase_activation(og, FSMOE_SHAPE2(s[0], s[1]), -1, 1);
+	fsmoe_tensor_t y = fsmoe_moe(opcase_graph(og), x, &spec);
+
+	opcase_adopt(og, "moe.gate.weight", -1, 1);
+	opcase_adopt(og, "moe.experts.w1", -1, 1);
+	opcase_adopt(og, "moe.experts.b1", -1, 1);
+	opcase_adopt(og, "moe.experts.w2", -1, 1);
+	opcase_adopt(og, "moe.experts.b2", -1, 1);
+	return y;
+}
+
+static void expect_layer(const struct opcase_values *v)
+{
+	struct reference r = layer_reference(v->size);
+
+	r.x = v->real[0];
+	r.wg = v->real[1];
+	r.w1 = v->real[2];
+	r.b1 = v->real[3];
+	r.w2 = v->real[4];
+	r.b2 = v->real[5];
+	reference_layer(&r, v->out[0]);
+}
+
+/* One token; one expert; k = E; experts without tokens; drops; groups smaller than the rows. */
+static const size_t layer_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 3, 4, 2, 1, 0, 0, 0},    {5, 3, 2, 1, 1, 0, 0, 23},   {4, 2, 3, 3, 3, 0, 0, 31},
+	{3, 3, 4, 7, 2, 0, 0, 12},   {8, 3, 4, 4, 2, 0, 10, 43},  {8, 3, 4, 2, 2, 0, 5, 13},
+	{12, 2, 3, 3, 2, 4, 10, 35}, {8, 3, 4, 4, 2, 2, 10, 14},
+};
+
+static const struct opcase cases[] = {
+	{"gate_topk", build_gate, expect_gate, OPCASE_SIZES(gate_sizes), .seed = 1},
+	{"order", build_order, expect_order, OPCASE_SIZES(order_sizes), .seed = 1},
+	{"inverse_order", build_inverse, expect_inverse, OPCASE_SIZES(inverse_sizes), .seed = 1},
+	{"expert_gpt", build_expert, expect_expert, OPCASE_SIZES(expert_sizes), .seed = 1},
+	{"moe layer", build_layer, expect_layer, OPCASE_SIZES(layer_sizes), .seed = 1},
+};
+
+int main(void)
+{
+	return opcase_main("moe", cases, (int)(sizeof(cases) / sizeof(cases[0])));
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cases.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* batch, seq, heads, head_dim, parts. */
+static const size_t sizes[][OPCASE_MAX_SIZES] = {
+	{1, 1, 1, 1, 1}, {1, 5, 1, 3, 1}, {2, 3, 2, 1, 1}, {3, 4, 1, 2, 2},
+	{2, 6, 3, 2, 3}, {1, 6, 2, 5, 3}, {2, 5, 1, 3, 5},
+};
+
+/* More rows than a block of the kernel, and not a multiple: forward and float only, finite
+ * differences over thousands of elements would say nothing that the small sizes do not. */
+static const size_t long_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 131, 2, 7, 1},
+	{2, 65, 1, 4, 5},
+	{1, 64, 1, 3, 1},
+};
+
+static const size_t blocks_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 67, 1, 1, 1},
+	{2, 66, 1, 1, 3},
+};
+
+static fsmoe_tensor_t build(struct opcase_graph *og, const size_t *size)
+{
+	const struct fsmoe_attention_args args = {.batch = size[0],
+						  .seq = size[1],
+						  .heads = size[2],
+						  .head_dim = size[3],
+						  .parts = size[4]};
+	size_t rows = args.batch * args.seq, columns = 3 * args.heads * args.head_dim;
+
+	return fsmoe_attention(opcase_graph(og),
+			       opcase_activation(og, FSMOE_SHAPE2(rows, columns), -2, 2), &args);
+}
+
+/* Where row s of a sequence lies. */
+static size_t row_of(const size_t *size, size_t sequence, size_t s)
+{
+	size_t piece = size[1] / size[4];
+
+	return s / piece * size[0] * piece + sequence * piece + s % piece;
+}
+
+static void expect_row(const struct opcase_values *v, size_t sequence, size_t head, size_t i)
+{
+	size_t heads = v->size[2], D = v->size[3], HD = heads * D, row = 3 * HD;
+	const double *q = v->real[0] + row_of(v->size, sequence, i) * row + head * D;
+	double *y = v->out[0] + row_of(v->size, sequence, i) * HD + head * D;
+	double *weight = calloc(i + 1, sizeof(*weight)), sum = 0;
+
+	for (size_t j = 0; j <= i; j++)
+	{
+		const double *k = v->real[0] + row_of(v->size, sequence, j) * row + HD + head * D;
+		double dot = 0;
+		for (size_t d = 0; d < D; d++)
+			dot += q[d] * k[d];
+		weight[j] = exp(dot / sqrt((double)D));
+		sum += weight[j];
+	}
+	for (size_t d = 0; d < D; d++)
+		y[d] = 0;
+	for (size_t j = 0; j <= i; j++)
+		for (size_t d = 0; d < D; d++)
+			y[d] += weight[j] / sum *
+				v->real[0]
+				       [row_of(v->size, sequence, j) * row + 2 * HD + head * D + d];
+	free(weight);
+}
+
+static void expect(const struct opcase_values *v)
+{
+	for (size_t b = 0; b < v->size[0]; b++)
+		for (size_t h = 0; h < v->size[2]; h++)
+			for (size_t i = 0; i < v->size[1]; i++)
+				expect_row(v, b, h, i);
+}
+
+const struct opcase attention_cases[] = {
+	{"attention", build, expect, OPCASE_SIZES(sizes), .seed = 41},
+	{"attention over blocks", build, expect, OPCASE_SIZES(blocks_sizes), .seed = 42},
+	{"attention of long sequences", build, expect, OPCASE_SIZES(long_sizes),
+	 .flags = OPCASE_NO_GRADIENT, .seed = 43},
+};
+const int nattention_cases = sizeof(attention_cases) / sizeof(attention_cases[0]);

@@ -1,0 +1,14 @@
+# Operations: the harness and the tests of the built-in ones.
+opcase_sources = tests/lib/opcase.c tests/lib/opcase.h tests/lib/opcase_access.c \
+	tests/lib/opcase_graph.c tests/lib/opcase_internal.h tests/lib/opcase_main.c \
+	tests/lib/opcase_ops.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/ops/test-ops
+TESTS += tests/ops/test-ops
+tests_ops_test_ops_SOURCES = tests/ops/test-ops.c tests/ops/cases.h tests/ops/cases-attention.c \
+	tests/ops/cases-dense.c tests/ops/cases-optimizer.c tests/ops/cases-token.c \
+	$(opcase_sources)
+tests_ops_test_ops_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_ops_test_ops_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+endif

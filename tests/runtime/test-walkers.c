@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The walkers agree: random graphs give the same bits executed one node after another and
+ * submitted to StarPU, three times over; no measured or simulated order breaks an access. Under
+ * mpirun (an argument: the number of nodes to pretend) the graphs communicate.
+ */
+#include "tests/lib/random_graph.h"
+
+#include <fsmoe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRY(call)                                                                                  \
+	do                                                                                         \
+	{                                                                                          \
+		if ((call) < 0)                                                                    \
+		{                                                                                  \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
+			exit(1);                                                                   \
+		}                                                                                  \
+	}                                                                                          \
+	while (0)
+
+static double one(const struct fsmoe_node *node, void *arg)
+{
+	(void)arg;
+	return 1.0 + node->id % 7;
+}
+
+static int same_memory(fsmoe_graph_t g, fsmoe_memory_t a, fsmoe_memory_t b)
+{
+	int n;
+	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(g, &n);
+
+	for (int i = 0; i < n; i++)
+		if (memcmp(fsmoe_memory_data(a, i), fsmoe_memory_data(b, i),
+			   fsmoe_shape_count(&t[i].shape) * sizeof(float)))
+			return 0;
+	return 1;
+}
+
+static int check(uint64_t seed, fsmoe_runtime_t rt)
+{
+	enum
+	{
+		STEPS = 3
+	};
+	fsmoe_graph_t g = random_graph(seed, fsmoe_runtime_groups(rt));
+	fsmoe_memory_t executed, submitted;
+	fsmoe_program_t program;
+	struct fsmoe_timeline measured, simulated;
+	int bad;
+
+	TRY(fsmoe_memory_create(&executed, g, FSMOE_F32, NULL));
+	TRY(fsmoe_memory_create(&submitted, g, FSMOE_F32, NULL));
+	for (int i = 0; i < STEPS; i++)
+		TRY(fsmoe_graph_execute(g, executed, fsmoe_runtime_comms(rt), NULL));
+	TRY(fsmoe_program_create(&program, rt, g, submitted));
+	for (int i = 0; i < STEPS; i++)
+		TRY(fsmoe_program_submit(program, &(struct fsmoe_step){.step = (uint64_t)i + 1}));
+	TRY(fsmoe_program_wait(program));
+	TRY(fsmoe_program_observe(program, &measured));
+	TRY(fsmoe_graph_simulate(g, one, NULL, NULL, &simulated));
+	bad = timeline_breaks_order(g, &measured) || timeline_breaks_order(g, &simulated);
+	fsmoe_program_destroy(program);
+	if (!same_memory(g, executed, submitted))
+	{
+		printf("graph %d: execute and submit differ\n", (int)seed);
+		bad = 1;
+	}
+	fsmoe_timeline_destroy(&measured);
+	fsmoe_timeline_destroy(&simulated);
+	fsmoe_memory_destroy(executed);
+	fsmoe_memory_destroy(submitted);
+	fsmoe_graph_destroy(g);
+	return bad;
+}
+
+int main(int argc, char **argv)
+{
+	enum
+	{
+		GRAPHS = 200
+	};
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups = NULL;
+	fsmoe_runtime_t rt;
+	int bad = 0;
+
+	TRY(fsmoe_topo_create(&topo, NULL, argc > 1 ? atoi(argv[1]) : 0));
+	if (fsmoe_topo_ranks(topo) > 1)
+		TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
+	TRY(fsmoe_runtime_start(&rt, groups, NULL));
+	for (uint64_t seed = 0; seed < GRAPHS; seed++)
+		bad += check(seed, rt);
+	fsmoe_runtime_stop(rt);
+	if (fsmoe_topo_rank(topo) == 0)
+		printf("%d graphs on %d ranks, %d with a difference\n", GRAPHS,
+		       fsmoe_topo_ranks(topo), bad);
+	fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+	return bad ? 1 : 0;
+}
