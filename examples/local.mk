@@ -6,3 +6,5 @@ examples_02_moe_layer_LDADD = libfsmoe.la
 examples_03_own_model_LDADD = libfsmoe.la
 examples_04_policy_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
 examples_04_policy_LDADD = libfsmoe.la $(STARPU_LIBS)
+TESTS += examples/test-examples.sh
+dist_check_SCRIPTS += examples/test-examples.sh

@@ -6,3 +6,6 @@ include tests/comm/local.mk
 include tests/topo/local.mk
 include tests/moe/local.mk
 include tests/cli/local.mk
+include tests/graph/local.mk
+include tests/runtime/local.mk
+include tests/train/local.mk

@@ -15,8 +15,13 @@
  * on when somebody tests), and no arrays need conversion.
  */
 
-#define TAG   1
-#define PIECE ((size_t)1 << 30) /* the most bytes of one message; an MPI count is an int */
+#define TAG 1
+
+/* The most bytes of one message; an MPI count is an int. A test makes it small. */
+#ifndef FSMOE_MPI_PIECE
+#define FSMOE_MPI_PIECE (1 << 30)
+#endif
+#define PIECE ((size_t)(FSMOE_MPI_PIECE))
 
 struct mpi_comm
 {
@@ -87,11 +92,19 @@ static size_t piece(size_t bytes, size_t done)
 	return left < PIECE ? left : PIECE;
 }
 
-/* Bytes `done` to `done` + PIECE of every pair's message; messages of one pair stay in order, so
- * the two ends need not agree on anything but its size. *n says how many requests were made. */
-static int post(struct fsmoe_comm *comm, const char *send, const size_t *send_bytes,
-		const size_t *send_at, char *recv, const size_t *recv_bytes, const size_t *recv_at,
-		size_t done, int *n)
+/* One exchange: what is sent and received, by rank of the group. */
+struct exchange
+{
+	const char *send;
+	const size_t *send_bytes, *send_at;
+	char *recv;
+	const size_t *recv_bytes, *recv_at;
+};
+
+/* Receives and sends bytes `done` to `done` + PIECE of every pair's message; messages of one pair
+ * stay in order, so the two ends need not agree on anything but its size. *n requests are made,
+ * receives first. */
+static int post(struct fsmoe_comm *comm, const struct exchange *x, size_t done, int *n)
 {
 	struct mpi_comm *impl = comm->impl;
 	int ret = 0;
@@ -100,9 +113,9 @@ static int post(struct fsmoe_comm *comm, const char *send, const size_t *send_by
 	for (int k = 1; k < comm->size && !ret; k++)
 	{
 		int from = (comm->rank + comm->size - k) % comm->size;
-		int bytes = (int)piece(recv_bytes[from], done);
+		int bytes = (int)piece(x->recv_bytes[from], done);
 		if (bytes)
-			ret = fsmoe_mpi_check(MPI_Irecv(recv + recv_at[from] + done, bytes,
+			ret = fsmoe_mpi_check(MPI_Irecv(x->recv + x->recv_at[from] + done, bytes,
 							MPI_BYTE, from, TAG, impl->comm,
 							&impl->requests[(*n)++]),
 					      "MPI_Irecv");
@@ -110,14 +123,36 @@ static int post(struct fsmoe_comm *comm, const char *send, const size_t *send_by
 	for (int k = 1; k < comm->size && !ret; k++)
 	{
 		int to = (comm->rank + k) % comm->size;
-		int bytes = (int)piece(send_bytes[to], done);
+		int bytes = (int)piece(x->send_bytes[to], done);
 		if (bytes)
-			ret = fsmoe_mpi_check(MPI_Isend(send + send_at[to] + done, bytes, MPI_BYTE,
-							to, TAG, impl->comm,
+			ret = fsmoe_mpi_check(MPI_Isend(x->send + x->send_at[to] + done, bytes,
+							MPI_BYTE, to, TAG, impl->comm,
 							&impl->requests[(*n)++]),
 					      "MPI_Isend");
 	}
 	return ret;
+}
+
+/* MPI complains of messages that are too long, not of those that are too short. */
+static int check_received(struct fsmoe_comm *comm, const struct exchange *x, size_t done)
+{
+	const MPI_Status *status = ((struct mpi_comm *)comm->impl)->status;
+
+	for (int k = 1; k < comm->size; k++)
+	{
+		int from = (comm->rank + comm->size - k) % comm->size, got;
+		size_t bytes = piece(x->recv_bytes[from], done);
+		if (!bytes)
+			continue;
+		MPI_Get_count(status++, MPI_BYTE, &got);
+		if ((size_t)got != bytes)
+			return fsmoe_fail(
+				EINVAL,
+				"exchange over group %s: rank %d of it sent %d bytes where "
+				"%zu were expected; the ranks do not agree on sizes",
+				fsmoe_group_name(comm->kind), from, got, bytes);
+	}
+	return 0;
 }
 
 static int mpi_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t *send_bytes,
@@ -125,8 +160,9 @@ static int mpi_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t
 			 const size_t *recv_at)
 {
 	struct mpi_comm *impl = comm->impl;
-	const char *own = (const char *)send + send_at[comm->rank];
-	char *place = (char *)recv + recv_at[comm->rank];
+	const struct exchange x = {send, send_bytes, send_at, recv, recv_bytes, recv_at};
+	const char *own = x.send + send_at[comm->rank];
+	char *place = x.recv + recv_at[comm->rank];
 	size_t most = 0;
 
 	for (int i = 0; i < comm->size; i++)
@@ -136,13 +172,15 @@ static int mpi_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t
 	}
 	for (size_t done = 0; done < most; done += PIECE)
 	{
-		int n, ret = post(comm, send, send_bytes, send_at, recv, recv_bytes, recv_at, done,
-				  &n);
+		int n, ret = post(comm, &x, done, &n);
+
 		/* The own part is copied while the others' travel. */
 		if (!ret && done == 0 && send_bytes[comm->rank] && own != place)
 			memcpy(place, own, send_bytes[comm->rank]);
 		if (!ret)
 			ret = fsmoe_mpi_wait(n, impl->requests, impl->status);
+		if (!ret)
+			ret = check_received(comm, &x, done);
 		if (ret)
 			return ret;
 	}

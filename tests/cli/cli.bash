@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 set -u
 fsmoe=${top_builddir:?run by tests/lib/run-test}/fsmoe
-MPIRUN=${MPIRUN:-mpirun}
+ranks="sh ${top_srcdir:?}/tests/lib/mpi-run" # $ranks N PROGRAM ...
 work=$(mktemp -d "${TMPDIR:-/tmp}/fsmoe-cli.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -29,8 +29,8 @@ complain()
 	echo "FAILED: $1"
 	shift
 	printf '  command: %s\n' "$*"
-	sed 's/^/  stdout: /' "$work/out"
-	sed 's/^/  stderr: /' "$work/err"
+	sed 's/^/  stdout: /' "$work/out" | head -n 20
+	sed 's/^/  stderr: /' "$work/err" | head -n 20
 	failures=$((failures + 1))
 }
 

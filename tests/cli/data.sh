@@ -18,7 +18,7 @@ train "token 255, byte 0 of $work/binary, is not in the vocabulary of 128" "$wor
 chmod 755 "$work"
 cp "$text" "$work/secret"
 chmod 0 "$work/secret"
-if $nobody test -x "$fsmoe" 2>/dev/null && ! $nobody test -r "$work/secret"; then
+if $nobody "$fsmoe" --version >/dev/null 2>&1 && ! $nobody test -r "$work/secret"; then
 	expect 3 "cannot read the data $work/secret: Permission denied" $nobody \
 		"$fsmoe" train --data "$work/secret"
 else
@@ -26,7 +26,7 @@ else
 fi
 
 # All ranks fail, one says it; and none waits for the others.
-expect 3 "the data $work/empty is empty" $MPIRUN -np 4 "$fsmoe" train --data "$work/empty"
+expect 3 "the data $work/empty is empty" $ranks 4 "$fsmoe" train --data "$work/empty"
 # Only the last rank's data is missing.
 cat >"$work/uneven" <<-'END'
 	#!/bin/sh
@@ -36,5 +36,5 @@ END
 ln -s "$(realpath "$fsmoe")" "$work/uneven.fsmoe"
 chmod +x "$work/uneven"
 expect 3 "fsmoe[1]: error: cannot read the data $text.absent" \
-	$MPIRUN -np 2 "$work/uneven" --data "$text"
+	$ranks 2 "$work/uneven" --data "$text"
 finish

@@ -13,7 +13,7 @@ expect 4 "mp" "$fsmoe" info --machine 'node:2 gpu:3' --mp 4
 expect 4 "$work/absent" "$fsmoe" info --machine "file:$work/absent"
 
 # What the ranks that are there cannot tile: every rank leaves in order, one speaks.
-train4() { expect 4 "$1" $MPIRUN -np 4 "$fsmoe" train --preset tiny --data "$text" "${@:2}"; }
+train4() { expect 4 "$1" $ranks 4 "$fsmoe" train --preset tiny --data "$text" "${@:2}"; }
 train4 "nodes" --nodes 3
 train4 "tile" --nodes 2 --mp 3
 train4 "experts = 6 is not a multiple of expert-parallel ranks = 4" --experts 6 --ep 4 --esp 1

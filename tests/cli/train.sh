@@ -25,11 +25,11 @@ losses() { sed 's/.*"loss": \([^,]*\),.*/\1/' "$1"; }
 [ "$(losses "$work/again.jsonl")" = "$(losses "$work/runs/one/metrics.jsonl")" ] ||
 	complain "the same seed, another loss" one rank
 
-expect 0 "" $MPIRUN -np 4 "$fsmoe" train "${small[@]}" --nodes 2 --run "$work/runs/four"
+expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --nodes 2 --run "$work/runs/four"
 grep -q '4 ranks on 2 nodes, dp 2 mp 2 ep 2 esp 2' "$work/out" || complain "no layout" four ranks
 check_run "$work/runs/four" four ranks
 
 # Outputs that cannot be written: the run ends, whatever the other ranks do.
-expect 1 "/dev/full: No space left" $MPIRUN -np 2 "$fsmoe" train "${small[@]}" --metrics /dev/full
+expect 1 "/dev/full: No space left" $ranks 2 "$fsmoe" train "${small[@]}" --metrics /dev/full
 expect 1 "cannot make the directory" "$fsmoe" train "${small[@]}" --run /dev/null/run
 finish

@@ -33,12 +33,12 @@ config "run.json:3: unknown key \"stesp\"; did you mean \"steps\"?" '{"layers": 
 	"stesp": 4}'
 config "run.json:1: \"steps\" is \"4\": it must be a whole number" '{"steps": "4"}'
 config "run.json:1: \"lr\" is -1: it must be a number, 0 to 1000000" '{"lr": -1}'
-config "run.json:2: not JSON" '{"steps": 4
-'
+config "run.json:2: not JSON" '{"steps": 4,
+	oops}'
 config "run.json:1: not JSON: duplicate object key" '{"steps": 4, "steps": 5}'
 config "the outermost value must be an object" '[]'
 train "cannot read $work/absent.json: No such file" --config "$work/absent.json"
 
 # Many ranks say it once.
-expect 2 "unknown option --stesp; did you mean --steps?" $MPIRUN -np 3 "$fsmoe" train --stesp=3
+expect 2 "unknown option --stesp; did you mean --steps?" $ranks 3 "$fsmoe" train --stesp=3
 finish

@@ -10,7 +10,7 @@
 #include <time.h>
 
 /*
- * comm-mpi [NODES]: every collective over every kind of group, on as many ranks as it is started
+ * comm-mpi [NODES] and, with an exchange cut into tiny messages, comm-pieces: every collective over every kind of group, on as many ranks as it is started
  * with, cut into NODES nodes. What must come out is computed by each rank from rank numbers alone.
  */
 
@@ -308,6 +308,56 @@ static void test_threads(fsmoe_comms_t comms, fsmoe_groups_t groups)
 		CHECK(pthread_join(thread[i], NULL) == 0);
 }
 
+/* A process alone: groups of one rank have communicators, others cannot. */
+static void test_alone(void)
+{
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups;
+	fsmoe_comms_t comms = NULL;
+	float x[3] = {1, 2, 3}, y[3] = {0};
+
+	CHECK(fsmoe_comms_create(&comms, NULL) == 0);
+	struct fsmoe_comm *comm = fsmoe_comms_get(comms, FSMOE_GROUP_EP);
+	CHECK(fsmoe_comm_reduce_scatter(comm, FSMOE_F32, x, y, 3) == 0);
+	CHECK(memcmp(x, y, sizeof(x)) == 0);
+	CHECK(fsmoe_comm_allreduce(comm, FSMOE_F32, y, 3) == 0);
+	CHECK(memcmp(x, y, sizeof(x)) == 0);
+	CHECK(fsmoe_comm_allreduce(comm, FSMOE_NREALS, y, 3) < 0);
+	CHECK(fsmoe_comm_allreduce(comm, FSMOE_F32, y, SIZE_MAX / 4) < 0);
+	fsmoe_comms_destroy(comms);
+	fsmoe_comms_destroy(NULL);
+
+	comms = NULL;
+	CHECK(fsmoe_topo_create(&topo, "node:2 gpu:2", 0) == 0);
+	CHECK(fsmoe_groups_create(&groups, topo, NULL) == 0);
+	CHECK(fsmoe_comms_create(&comms, groups) < 0 && !comms);
+	CHECK(strstr(fsmoe_last_error(), "mpirun"));
+	fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+}
+
+/* Ranks that disagree on a size: an error with a sentence, not a wrong result. The last thing
+ * done with a communicator. */
+static void test_disagreement(struct fsmoe_comm *comm)
+{
+	size_t bytes[64] = {0}, at[64] = {0}, none[64] = {0};
+	char send[64] = {0}, recv[64];
+
+	for (size_t sent = 16; sent <= 48; sent += 32)
+	{
+		if (comm->rank == 0)
+			bytes[1] = sent;
+		else if (comm->rank == 1)
+			bytes[0] = 32;
+		int ret = comm->rank == 0
+				  ? fsmoe_comm_alltoallv(comm, send, bytes, at, recv, none, at)
+				  : fsmoe_comm_alltoallv(comm, send, none, at, recv, bytes, at);
+		CHECK(comm->rank == 1 ? ret < 0 : ret == 0);
+		if (comm->rank == 1)
+			CHECK(strstr(fsmoe_last_error(), "agree on"));
+	}
+}
+
 static double cpu_seconds(void)
 {
 	struct timespec t;
@@ -370,11 +420,15 @@ int main(int argc, char **argv)
 	CHECK(fsmoe_comms_groups(comms) == groups);
 	CHECK(fsmoe_comms_get(comms, FSMOE_NGROUPS) == NULL);
 
+	test_alone();
 	test_everything(comms, groups);
 	test_reserve(comms);
 	test_threads(comms, groups);
 	if (!nodes)
 		measure(comms);
+
+	if (fsmoe_topo_ranks(topo) > 1)
+		test_disagreement(fsmoe_comms_get(comms, FSMOE_GROUP_WORLD));
 
 	fsmoe_watch_phase(watch, "end");
 	fsmoe_comms_destroy(comms);

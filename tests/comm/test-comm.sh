@@ -3,7 +3,8 @@
 # Every collective over every kind of group, on one to four ranks, one node and two.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 run=$here/../lib/mpi-run
-program=${FSMOE_COMM_MPI:-./tests/comm/comm-mpi}
+folder=${FSMOE_COMM_TESTS:-./tests/comm}
+program=$folder/comm-mpi
 [ -x "$program" ] || { echo "there is no $program" >&2; exit 99; }
 command -v mpirun >/dev/null || { echo "there is no mpirun"; exit 77; }
 
@@ -13,6 +14,8 @@ for job in 1 2 3 4 "2 2" "4 2" "4 4" "3 3"; do
 	set -- $job
 	"$run" "$1" "$program" ${2:+"$2"} || { echo "FAIL: $1 ranks${2:+ on $2 nodes}"; status=1; }
 done
+
+"$run" 3 "$folder/comm-pieces" 1 || { echo "FAIL: messages in pieces"; status=1; }
 
 # Without a launcher there is no MPI, and one rank.
 env -u OMPI_COMM_WORLD_SIZE -u PMIX_RANK -u PMI_RANK -u PMI_SIZE -u PMI_FD -u PMI_PORT "$program" ||

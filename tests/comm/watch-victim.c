@@ -4,6 +4,7 @@
 #include "comm/comm.h"
 #include "comm/watch.h"
 
+#include <mpi.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -11,8 +12,8 @@
 
 /*
  * watch-victim HOW WHERE VICTIM TIMEOUT: a job of which one rank stops (HOW = stop), is killed
- * (kill), ends (exit), is just slow (sleep) or nothing happens (none) at a place: start, step, end,
- * finalize. Every rank prints its pid first. Status 0 only if everything went well.
+ * (kill), ends (exit), hangs in a task (hang), is just slow (sleep) or nothing happens (none) at a
+ * place: start, step, end, leave (waiting for all), finalize (in MPI_Finalize). Every rank prints its pid first. Status 0 only if everything went well.
  */
 
 struct plan
@@ -31,8 +32,31 @@ static void fate(const struct plan *plan, const char *where)
 		raise(SIGKILL);
 	if (strcmp(plan->how, "exit") == 0)
 		_exit(1);
+	if (strcmp(plan->how, "hang") == 0)
+		nanosleep(&(struct timespec){100, 0}, NULL);
 	if (strcmp(plan->how, "sleep") == 0)
 		nanosleep(&(struct timespec){1, 500000000}, NULL);
+}
+
+static struct plan the_plan;
+
+/* MPI_Finalize deletes the attributes of MPI_COMM_SELF first. */
+static int at_finalize(MPI_Comm comm, int key, void *value, void *extra)
+{
+	(void)comm, (void)key, (void)value, (void)extra;
+	fate(&the_plan, "finalize");
+	return MPI_SUCCESS;
+}
+
+static void set_trap(void)
+{
+	int key, there;
+
+	MPI_Initialized(&there);
+	if (!there)
+		return;
+	MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, at_finalize, &key, NULL);
+	MPI_Comm_set_attr(MPI_COMM_SELF, key, NULL);
 }
 
 static void step(fsmoe_comms_t comms, struct fsmoe_watch *watch, int number,
@@ -46,11 +70,13 @@ static void step(fsmoe_comms_t comms, struct fsmoe_watch *watch, int number,
 	snprintf(label, sizeof(label), "gate L0 m%d", number);
 	fsmoe_watch_task(watch, FSMOE_COMPUTE, label, -1);
 	fsmoe_watch_done(watch, FSMOE_COMPUTE);
+	fsmoe_watch_task(watch, FSMOE_COMPUTE, "order L0", -1);
 	if (number == 3)
 		fate(plan, "step");
 	fsmoe_watch_task(watch, FSMOE_INTRA, "dispatch L0", 10 + number);
 	CHECK(fsmoe_comm_alltoall(ep, send, recv, 8) == 0);
 	fsmoe_watch_done(watch, FSMOE_INTRA);
+	fsmoe_watch_done(watch, FSMOE_COMPUTE);
 }
 
 /* CPU time of all threads of this process so far. */
@@ -100,7 +126,9 @@ int main(int argc, char **argv)
 	fsmoe_comms_destroy(comms);
 	fsmoe_groups_destroy(groups);
 	fsmoe_watch_retire(watch);
-	fate(&plan, "finalize");
+	fate(&plan, "leave");
+	the_plan = plan;
+	set_trap();
 	fsmoe_topo_destroy(topo);
 	return 0;
 }

@@ -11,4 +11,16 @@ tests_ops_test_ops_SOURCES = tests/ops/test-ops.c tests/ops/cases.h tests/ops/ca
 	$(opcase_sources)
 tests_ops_test_ops_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_ops_test_ops_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/ops/test-refusals
+TESTS += tests/ops/test-refusals
+tests_ops_test_refusals_SOURCES = tests/ops/test-refusals.c
+tests_ops_test_refusals_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_ops_test_refusals_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/ops/collectives_np4
+TESTS += tests/ops/collectives_np4
+tests_ops_collectives_np4_SOURCES = tests/ops/collectives_np4.c $(opcase_sources)
+tests_ops_collectives_np4_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_ops_collectives_np4_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif

@@ -20,7 +20,7 @@ static fsmoe_topo_t machine(const char *description, int nodes)
 	fsmoe_topo_t topo = NULL;
 
 	if (fsmoe_topo_create(&topo, description, nodes))
-		fail_msg("%s: %s", description, fsmoe_last_error());
+		fail_msg("%s: %s", description ? description : "this job", fsmoe_last_error());
 	return topo;
 }
 

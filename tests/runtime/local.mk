@@ -1,0 +1,8 @@
+# The StarPU side.
+check_PROGRAMS += tests/runtime/walkers
+tests_runtime_walkers_SOURCES = tests/runtime/walkers.c tests/lib/random_graph.c \
+	tests/lib/random_graph.h
+tests_runtime_walkers_LDADD = libfsmoe_core.la
+runtime_tests = tests/runtime/test-walkers.sh
+TESTS += $(runtime_tests)
+dist_check_SCRIPTS += $(runtime_tests)
