@@ -1,5 +1,6 @@
 # Kernels: every file is compiled twice, for float and for double.
 kernel_sources = codelets/cpu/real.h
+kernel_sources += codelets/cpu/exp.h codelets/cpu/gelu.h
 kernel_sources += codelets/cpu/embedding.c
 kernel_sources += codelets/cpu/layer_norm.c
 kernel_sources += codelets/cpu/linear.c

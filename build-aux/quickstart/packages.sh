@@ -50,5 +50,5 @@ install_packages()
 	read -r -a want <<<"$(missing_packages "$@")"
 	[ ${#want[@]} -gt 0 ] || return 0
 	can_be_root || die "these packages are missing and neither root nor sudo is at hand: ${want[*]}"
-	step packages "installing ${#want[@]} packages" apt_install "${want[@]}"
+	step "packages-${want[0]}" "installing ${#want[@]} packages" apt_install "${want[@]}"
 }

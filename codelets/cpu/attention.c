@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/attention.h"
+#include "codelets/cpu/exp.h"
 #include "codelets/cpu/real.h"
 #include "codelets/shape.h"
 
@@ -11,11 +12,9 @@ static void softmax_rows(real *p /* (S, S) */, size_t first, size_t last, size_t
 {
 	for (size_t i = first; i < last; i++)
 	{
-		real *row = p + i * S, max = row[0], sum = 0;
-		for (size_t j = 1; j <= i; j++)
-			max = row[j] > max ? row[j] : max;
+		real *row = p + i * S, max = row_max(row, i + 1), sum = 0;
 		for (size_t j = 0; j <= i; j++)
-			row[j] = exp(row[j] - max);
+			row[j] = fast_exp(row[j] - max);
 		for (size_t j = 0; j <= i; j++)
 			sum += row[j];
 		for (size_t j = 0; j <= i; j++)

@@ -22,8 +22,9 @@ struct fsmoe_runtime_opts
 	int blas_threads; /* of the compute worker; 0: as many cores as this rank has */
 	int bind;         /* 1: give this rank's threads cores of their own where there are enough
 			   */
-	double timeout;   /* seconds without progress after which the watchdog ends the job;
-				   0: never */
+	double timeout; /* seconds without progress after which the watchdog ends the job; 0: never */
+	int catch_term; /* 1: SIGTERM, which mpirun sends when another rank died, ends this rank at
+				* once with a sentence that says where it was */
 	const char *scheduler; /* NULL: $STARPU_SCHED, or the policy "fsmoe"; else a StarPU
 					  policy's name */
 };
@@ -44,7 +45,8 @@ fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t runtime);
 
 /* A graph made ready to be submitted again and again: its tensors as StarPU data. The graph
  * and its memory (float) must outlive it, and must not change. Two programs that share
- * memory (fsmoe_memory_create's `share`) share the data handles, so their order is kept. */
+ * memory (fsmoe_memory_create's `share`) share the data handles, so their order is kept. Collective over the job: -EINVAL when the
+ * ranks' graphs have other collectives or another order of them. */
 int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t runtime, fsmoe_graph_t graph,
 			 fsmoe_memory_t memory);
 void fsmoe_program_destroy(fsmoe_program_t program); /* waits first; NULL is legal */

@@ -40,7 +40,7 @@ int cli_fail(int code, int err)
 {
 	/* Long enough for a launcher to end the job after the first rank's end. */
 	if (cli_launch_rank() > 0)
-		fsmoe_clock_sleep(2.0);
+		fsmoe_clock_sleep(4.0);
 	fsmoe_log(FSMOE_LOG_ERROR, "%s", fsmoe_last_error());
 	return err == -ECONNABORTED || err == -ETIMEDOUT ? FSMOE_EXIT_PEER : code;
 }

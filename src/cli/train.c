@@ -152,8 +152,9 @@ static int do_steps(struct run *run)
 	if (err)
 		return err;
 	snprintf(line, sizeof(line),
-		 "trained %d steps in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s",
-		 run->config.steps, run->seconds, run->first_loss, run->last_loss,
+		 "trained %d step%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s",
+		 run->config.steps, run->config.steps == 1 ? "" : "s", run->seconds,
+		 run->first_loss, run->last_loss,
 		 run->seconds > 0 ? (double)run->tokens_done / run->seconds : 0.0,
 		 *run->metrics_path ? "; see " : "", run->metrics_path);
 	say(run, line);

@@ -1,5 +1,6 @@
 fsmoe_HEADERS += include/fsmoe/starpu.h
 libfsmoe_core_la_SOURCES += \
+	src/runtime/agree.c \
 	src/runtime/bind.c \
 	src/runtime/bind.h \
 	src/runtime/codelet.c \

@@ -119,6 +119,8 @@ int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t rt, fsmoe_gra
 		err = make_slot(p, i);
 	if (!err)
 		err = reserve_comms(p);
+	if (!err)
+		err = fsmoe_program_agree(p);
 	if (err)
 	{
 		fsmoe_program_destroy(p);

@@ -85,6 +85,10 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t runtime, void *data, size_
 				      const char *name);
 void fsmoe_handle_put(fsmoe_runtime_t runtime, struct fsmoe_handle *handle);
 
+/* Collective over the job: -EINVAL unless every rank's program has the same collectives in the
+ * same order. A difference would hang the first step. */
+int fsmoe_program_agree(struct fsmoe_program *program);
+
 /* The one door: makes and submits the task of a node. */
 int fsmoe_submit_node(struct fsmoe_program *program, int node, const struct fsmoe_step *step);
 

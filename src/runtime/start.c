@@ -35,6 +35,7 @@ void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts)
 		.blas_threads = (int)from_environment("FSMOE_BLAS_THREADS", 0),
 		.bind = (int)from_environment("FSMOE_BIND", 1),
 		.timeout = from_environment("FSMOE_TIMEOUT", 120),
+		.catch_term = 1,
 	};
 }
 
@@ -122,6 +123,8 @@ int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 	rt->groups = groups;
 	if (topo)
 		err = fsmoe_watch_start(&rt->watch, topo, opts.timeout);
+	if (!err && rt->watch && opts.catch_term)
+		err = fsmoe_watch_catch_term(rt->watch);
 	fsmoe_watch_phase(rt->watch, "start");
 	if (!err)
 		err = fsmoe_comms_create(&rt->comms, groups);
@@ -156,7 +159,7 @@ void fsmoe_runtime_stop(fsmoe_runtime_t rt)
 	starpu_shutdown();
 	fsmoe_codelets_destroy(rt);
 	fsmoe_comms_destroy(rt->comms);
-	fsmoe_watch_stop(rt->watch);
+	fsmoe_watch_retire(rt->watch); /* it goes on until the topology is destroyed */
 	free(rt);
 }
 

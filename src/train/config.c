@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <fsmoe/module.h>
 #include <limits.h>
 #include <stddef.h>
 #include <string.h>
@@ -156,6 +157,15 @@ void fsmoe_train_config_free(struct fsmoe_train_config *config)
 	fsmoe_json_free(&config->json);
 }
 
+/* The find functions' own sentences name the modules there are. */
+static int check_model(const struct fsmoe_model_spec *model)
+{
+	if (!fsmoe_gate_find(model->gate) || !fsmoe_order_find(model->order) ||
+	    !fsmoe_dispatch_find(model->dispatch) || !fsmoe_expert_find(model->expert))
+		return -EINVAL;
+	return fsmoe_model_spec_check(model, NULL);
+}
+
 int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 {
 	const struct fsmoe_train_opts *train = &config->train;
@@ -173,7 +183,7 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 				  "a batch of %d sequences of %d tokens is more than 2^31 tokens: "
 				  "lower --batch or --seq",
 				  train->batch, config->model.seq);
-	return fsmoe_model_spec_check(&config->model, NULL);
+	return check_model(&config->model);
 }
 
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups)

@@ -26,7 +26,7 @@ END
 build()
 {
 	# shellcheck disable=SC2086
-	${CC:-cc} -std=c11 -Wall -o "$1" "$2" $flags ${interop:-} -lm
+	${CC:-cc} -Wall -o "$1" "$2" $flags ${interop:-} -lm
 }
 build first first.c
 ./first

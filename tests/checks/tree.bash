@@ -29,7 +29,7 @@ sources()
 project_files()
 {
 	(cd "$src" && git ls-files --cached --others --exclude-standard --deduplicate 2>/dev/null | grep . ||
-		find . -type f -not -path './_*' -not -path './build*' -not -name '*.in' \
+		find . -type f -not -path './_*' -not -path './autom4te.cache/*' -not -path './build/*' -not -name '*.in' \
 			-not -name 'configure*' -not -name aclocal.m4 -not -path './m4/l*' -printf '%P\n') |
 		while read -r file; do [ ! -e "$src/$file" ] || echo "$file"; done
 }

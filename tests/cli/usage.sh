@@ -19,6 +19,7 @@ train "--layers is many: it must be a whole number, 1 to 10000" --layers many
 train "--beta1 is 1: it must be a number, 0 to 0.999999999" --beta1 1
 train "--optimizer is 'adam': it must be one of adamw and sgd; did you mean 'adamw'?" --optimizer adam
 train "'tyni'" --preset tyni
+train "there is no gate 'tpok'" --gate tpok
 expect 2 "give --data=PATH" "$fsmoe" train
 
 # Sizes that do not fit each other, known before any rank starts.

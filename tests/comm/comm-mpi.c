@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
+#include "comm-measure.h"
 
 #include "comm/comm.h"
 #include "comm/watch.h"
@@ -7,20 +8,11 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
 
 /*
  * comm-mpi [NODES] and, with an exchange cut into tiny messages, comm-pieces: every collective over every kind of group, on as many ranks as it is started
  * with, cut into NODES nodes. What must come out is computed by each rank from rank numbers alone.
  */
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Element i of what the rank `rank` of the world contributes to round `round`: values of very
  * different sizes, so that another order of addition gives other bits. */
@@ -358,49 +350,6 @@ static void test_disagreement(struct fsmoe_comm *comm)
 	}
 }
 
-static double cpu_seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Not a pass or a failure: what waiting costs, in the log. */
-static void measure(fsmoe_comms_t comms)
-{
-	struct fsmoe_comm *comm = fsmoe_comms_get(comms, FSMOE_GROUP_WORLD);
-	float x[256] = {0}, *big = calloc(1 << 20, sizeof(*big));
-	int rounds = 300;
-
-	CHECK(fsmoe_comm_barrier(comm) == 0);
-	double start = now(), cpu = cpu_seconds();
-	for (int i = 0; i < rounds; i++)
-		CHECK(fsmoe_comm_allreduce(comm, FSMOE_F32, x, 256) == 0);
-	double small = (now() - start) / rounds, small_cpu = (cpu_seconds() - cpu) / rounds;
-
-	CHECK(fsmoe_comm_barrier(comm) == 0);
-	CHECK(fsmoe_comm_allreduce(comm, FSMOE_F32, big, 1 << 20) == 0);
-	start = now();
-	for (int i = 0; i < 10; i++)
-		CHECK(fsmoe_comm_allreduce(comm, FSMOE_F32, big, 1 << 20) == 0);
-	double large = (now() - start) / 10;
-
-	CHECK(fsmoe_comm_barrier(comm) == 0);
-	start = now();
-	cpu = cpu_seconds();
-	if (comm->rank == 0)
-		nanosleep(&(struct timespec){1, 0}, NULL);
-	CHECK(fsmoe_comm_barrier(comm) == 0);
-	double waited = now() - start, wait_cpu = cpu_seconds() - cpu;
-	if (comm->rank == comm->size - 1)
-		printf("%d ranks: allreduce of 1 KiB %.0f us (%.0f us of CPU a rank), of 4 MiB "
-		       "%.2f ms; %.1f %% of a core while waiting\n",
-		       comm->size, small * 1e6, small_cpu * 1e6, large * 1e3,
-		       100 * wait_cpu / waited);
-	free(big);
-}
-
 int main(int argc, char **argv)
 {
 	fsmoe_topo_t topo;
@@ -425,7 +374,7 @@ int main(int argc, char **argv)
 	test_reserve(comms);
 	test_threads(comms, groups);
 	if (!nodes)
-		measure(comms);
+		measure_collectives(comms);
 
 	if (fsmoe_topo_ranks(topo) > 1)
 		test_disagreement(fsmoe_comms_get(comms, FSMOE_GROUP_WORLD));

@@ -1,14 +1,19 @@
 # Jobs of several MPI ranks: collectives, and ranks that are stopped or killed.
-check_PROGRAMS += tests/comm/comm-mpi tests/comm/comm-pieces tests/comm/watch-victim
-tests_comm_comm_mpi_SOURCES = tests/comm/comm-mpi.c tests/comm/check.h
+check_PROGRAMS += tests/comm/comm-mpi tests/comm/comm-pieces tests/comm/foreign-mpi \
+	tests/comm/watch-victim
+tests_comm_comm_mpi_SOURCES = tests/comm/comm-mpi.c tests/comm/comm-measure.c \
+	tests/comm/comm-measure.h tests/comm/check.h
 tests_comm_comm_mpi_LDADD = libfsmoe_core.la -lpthread
 # The same with messages of at most 1000 bytes, as if 2 GiB were exceeded.
 tests_comm_comm_pieces_SOURCES = $(tests_comm_comm_mpi_SOURCES) src/comm/mpi.c
 tests_comm_comm_pieces_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS) -DFSMOE_MPI_PIECE=1000
 tests_comm_comm_pieces_LDADD = libfsmoe_core.la -lpthread
+tests_comm_foreign_mpi_SOURCES = tests/comm/foreign-mpi.c tests/comm/check.h
+tests_comm_foreign_mpi_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
+tests_comm_foreign_mpi_LDADD = libfsmoe_core.la $(MPI_LIBS)
 tests_comm_watch_victim_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
 tests_comm_watch_victim_SOURCES = tests/comm/watch-victim.c tests/comm/check.h
-tests_comm_watch_victim_LDADD = libfsmoe_core.la
+tests_comm_watch_victim_LDADD = libfsmoe_core.la $(MPI_LIBS)
 
 comm_tests = tests/comm/test-comm.sh tests/comm/test-watch.sh
 TESTS += $(comm_tests)

@@ -16,6 +16,9 @@ for job in 1 2 3 4 "2 2" "4 2" "4 4" "3 3"; do
 done
 
 "$run" 3 "$folder/comm-pieces" 1 || { echo "FAIL: messages in pieces"; status=1; }
+for level in multiple single; do
+	"$run" 2 "$folder/foreign-mpi" $level || { echo "FAIL: MPI of another: $level"; status=1; }
+done
 
 # Without a launcher there is no MPI, and one rank.
 env -u OMPI_COMM_WORLD_SIZE -u PMIX_RANK -u PMI_RANK -u PMI_SIZE -u PMI_FD -u PMI_PORT "$program" ||

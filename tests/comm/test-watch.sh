@@ -73,10 +73,20 @@ expect()
 	grep -Eq -- "$1" "$out/$id" || complain "no line matches: $1"
 }
 
+# Exactly one rank prints, one line a rank. (A stopped one, woken to be ended, may say where it was.)
+one_line_a_rank()
+{
+	[ "$how" = hang ] || expect "^fsmoe: rank $rank does not answer \(stopped, dead or cut off\)\$"
+	[ "$(grep -c '^fsmoe: no progress' "$out/$id")" -eq 1 ] || complain "says it twice"
+	[ "$(grep '^fsmoe: rank' "$out/$id" | grep -vc 'another rank')" -eq 4 ] ||
+		complain "not one line a rank"
+}
+
 while read -r id how where rank timeout; do
 	title="rank $rank: $how at $where"
 	before=$failures
 	read -r status seconds <"$out/$id.end"
+	# shellcheck disable=SC2013
 	for pid in $(sed -n 's/.*pid \([0-9]*\)$/\1/p' "$out/$id"); do
 		gone "$pid" || complain "process $pid was left behind"
 	done
@@ -90,13 +100,8 @@ while read -r id how where rank timeout; do
 		;;
 	stop | hang)
 		[ "$status" -eq 5 ] || complain "ends with status $status, not 5"
-		[ "$id" != final-stop ] || continue
-		[ "$how" = hang ] || expect "^fsmoe: rank $rank does not answer \(stopped, dead or cut off\)\$"
 		expect "^fsmoe: no progress for $timeout\.0 s: ending the job\$"
-		[ "$(grep -c '^fsmoe: no progress' "$out/$id")" -eq 1 ] || complain "says it twice"
-		# (The stopped one, woken to be ended, may say where it was.)
-		[ "$(grep '^fsmoe: rank' "$out/$id" | grep -vc 'another rank')" -eq 4 ] ||
-			complain "not one line a rank"
+		[ "$id" = final-stop ] || one_line_a_rank
 		;;
 	*)
 		[ "$status" -ne 0 ] || complain "ends with status 0"
@@ -117,9 +122,10 @@ while read -r id how where rank timeout; do
 			expect "^fsmoe: rank $other: another rank ended the job while this rank was in alltoall \(group ep\), seq 13 of lane intra, for [0-9.]* s; in step 3"
 		done
 		;;
+	final-stop) expect '^fsmoe: rank 0: in end \(MPI_Finalize\); last' ;;
 	hang) expect '^fsmoe: rank 2: in step 3; last task done "gate L0 m3"; runs "order L0" on lane compute for' ;;
 	start-stop) expect '^fsmoe: rank 0: in start; no task done yet' ;;
-	end-stop) expect '^fsmoe: rank 0: in end; last task done "dispatch L0"' ;;
+	end-stop) expect '^fsmoe: rank 0: in end; last task done "order L0"' ;;
 	leave-stop) expect '^fsmoe: rank 0: in end \(waiting for all ranks to end\); last' ;;
 	quiet)
 		sed -n 's/^cpu \(.*\)/\1/p' "$out/$id" | while read -r percent; do
@@ -129,5 +135,15 @@ while read -r id how where rank timeout; do
 	esac
 	[ $failures -gt "$before" ] || echo "ok: $title: $seconds s"
 done < <(jobs_table)
+
+# A program alone, without MPI.
+id=alone
+title="alone: hang"
+env -u OMPI_COMM_WORLD_SIZE -u PMIX_RANK -u PMI_RANK -u PMI_SIZE -u PMI_FD -u PMI_PORT \
+	timeout 10 "$victim" hang step 0 0.5 >"$out/$id" 2>&1
+status=$?
+[ $status -eq 5 ] || complain "ends with status $status"
+expect '^fsmoe: rank 0: in step 3; last task done "gate L0 m3"; runs "order L0" on lane compute for 0\.'
+expect '^fsmoe: no progress for 0\.5 s: ending the job$'
 
 [ $failures -eq 0 ]

@@ -4,7 +4,7 @@
 #include "codelets/expert_gpt.h"
 #include "codelets/gate_topk.h"
 #include "codelets/order.h"
-#include "opcase.h"
+#include "tests/lib/opcase.h"
 #include "reference.h"
 
 #include <fsmoe/ops.h>

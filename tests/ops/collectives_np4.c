@@ -132,7 +132,7 @@ static const enum fsmoe_group kinds[] = {FSMOE_GROUP_WORLD, FSMOE_GROUP_MP, FSMO
 					 FSMOE_GROUP_ESP};
 #define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-/* --- y = transfer(gelu(x)) has a gradient: dy is set by a leaf of its own -------------------- */
+/* --- a graph with a transfer and its gradient; dy is an input -------------------- */
 
 /* loss = sum over a rank's y * dy, so that dy is what arrives at y. */
 static int dot_f64(const struct fsmoe_call *call)
@@ -170,6 +170,17 @@ struct run
 	size_t n, nout;
 };
 
+static void fill(struct run *r, const struct group *g)
+{
+	double *b = fsmoe_memory_data(r->memory, r->param);
+	double *dy = fsmoe_memory_data(r->memory, r->dy);
+
+	for (size_t i = 0; i < r->n; i++)
+		b[i] = held(g, g->me, X, i);
+	for (size_t i = 0; i < r->nout; i++)
+		dy[i] = held(g, g->me, DY, i);
+}
+
 /* x = param + 0: an activation with a gradient, whose gradient the bias' gradient shows. */
 static void setup(struct run *r, const struct transfer *t, const struct group *g,
 		  struct fsmoe_shape shape)
@@ -193,13 +204,7 @@ static void setup(struct run *r, const struct transfer *t, const struct group *g
 	fsmoe_graph_backward(r->graph, loss);
 	if (fsmoe_memory_create(&r->memory, r->graph, FSMOE_F64, NULL))
 		fail_msg("%s", fsmoe_last_error());
-
-	double *b = fsmoe_memory_data(r->memory, r->param);
-	double *dy = fsmoe_memory_data(r->memory, r->dy);
-	for (size_t i = 0; i < r->n; i++)
-		b[i] = held(g, g->me, X, i);
-	for (size_t i = 0; i < r->nout; i++)
-		dy[i] = held(g, g->me, DY, i);
+	fill(r, g);
 }
 
 static void teardown(struct run *r)
@@ -345,6 +350,11 @@ static void lanes(void **state)
 
 /* --- access: the kernels are called together on all ranks, equally often ---------------------- */
 
+static int communicates(const struct fsmoe_op *op)
+{
+	return FSMOE_KIND_IS_COMM(op->kind);
+}
+
 static void rows_and_mutants(void **state)
 {
 	struct group g = group_of(FSMOE_GROUP_WORLD);
@@ -358,11 +368,9 @@ static void rows_and_mutants(void **state)
 		fsmoe_allreduce(r.graph, r.y, FSMOE_GROUP_WORLD);
 		fsmoe_memory_destroy(r.memory);
 		assert_int_equal(fsmoe_memory_create(&r.memory, r.graph, FSMOE_F64, NULL), 0);
-		double *b = fsmoe_memory_data(r.memory, r.param);
-		for (size_t i = 0; i < r.n; i++)
-			b[i] = held(&g, g.me, X, i);
+		fill(&r, &g);
 		opcase_observe_graph(&ports, r.graph, r.memory,
-				     fsmoe_comms_get(comms, FSMOE_GROUP_WORLD), NULL);
+				     fsmoe_comms_get(comms, FSMOE_GROUP_WORLD), communicates);
 		teardown(&r);
 	}
 	opcase_judge(&ports);

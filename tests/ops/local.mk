@@ -18,6 +18,12 @@ tests_ops_test_refusals_SOURCES = tests/ops/test-refusals.c
 tests_ops_test_refusals_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_ops_test_refusals_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/ops/test-exp
+TESTS += tests/ops/test-exp
+tests_ops_test_exp_SOURCES = tests/ops/test-exp.c
+tests_ops_test_exp_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(BLAS_CFLAGS)
+tests_ops_test_exp_LDADD = $(CMOCKA_LIBS) -lm
+
 check_PROGRAMS += tests/ops/collectives_np4
 TESTS += tests/ops/collectives_np4
 tests_ops_collectives_np4_SOURCES = tests/ops/collectives_np4.c $(opcase_sources)

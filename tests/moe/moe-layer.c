@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What holds for a whole layer on one rank: results do not depend on chunks, drops are those of
+ * plain loops, published numbers come out, and the nodes stand in the order of the paper. */
+#include "bench.h"
+#include "reference.h"
+#include "tests/lib/opcase_internal.h"
+
+#include <cblas.h>
+#include <fsmoe/error.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *const params[] = {"x",
+				     "moe.gate.weight",
+				     "moe.experts.w1",
+				     "moe.experts.b1",
+				     "moe.experts.w2",
+				     "moe.experts.b2"};
+#define NPARAMS     ((int)(sizeof(params) / sizeof(params[0])))
+#define FIRST_OF_EXPERTS 2 /* params from here on are the experts' */
+
+static const struct fsmoe_moe_spec plain = {.name = "moe",
+					    .experts = 4,
+					    .topk = 2,
+					    .model_dim = 6,
+					    .hidden = 5,
+					    .capacity_factor = 1};
+
+/* --- degrees ---------------------------------------------------------------------------------- */
+
+static void assert_same(const struct bench *a, const void *x, const struct bench *b, const void *y,
+			size_t n, double tolerance, const char *what)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		double p = bench_get(a, x, i), q = bench_get(b, y, i);
+		if (tolerance == 0 ? p != q : !(fabs(p - q) <= tolerance))
+			fail_msg("%s, element %zu: %.17g and %.17g, tolerance %g", what, i, p, q,
+				 tolerance);
+	}
+}
+
+static double largest(const struct bench *b, const void *data, size_t n)
+{
+	double most = 0;
+
+	for (size_t i = 0; i < n; i++)
+		most = fmax(most, fabs(bench_get(b, data, i)));
+	return most;
+}
+
+/*
+ * A BLAS may compute a row of a product in another order of additions when the matrix has other
+ * numbers of rows: then other chunks give other roundings, and equal chunks equal bits. With a BLAS
+ * that does not, nothing of ours may make a difference either, but for the weights' gradients when
+ * every chunk adds its own.
+ */
+enum strictness
+{
+	ROUNDING,
+	EXACT
+};
+
+static void compare(const struct bench *one, const struct bench *many, enum strictness strict,
+		    int per_chunk)
+{
+	/* Every product is over model, hidden or all tokens. */
+	size_t length = one->rows + 2 * bench_count(one, one->x) / one->rows +
+			2 * bench_count(one, bench_param(one, params[3])->tensor);
+	size_t n = bench_count(one, one->y);
+	const void *y = bench_data(one, one->y);
+
+	assert_same(one, y, many, bench_data(many, many->y), n,
+		    strict == EXACT ? 0
+				    : opcase_tolerance(one->real, length, largest(one, y, n)),
+		    "y");
+	for (int p = 0; p < NPARAMS; p++)
+	{
+		const void *grad = bench_grad(one, params[p]);
+		n = bench_count(one, bench_param(one, params[p])->tensor);
+		assert_same(one, grad, many, bench_grad(many, params[p]), n,
+			    strict == EXACT && (!per_chunk || p < FIRST_OF_EXPERTS)
+				    ? 0
+				    : opcase_tolerance(one->real, length, largest(one, grad, n)),
+			    params[p]);
+	}
+}
+
+static void try_degrees(struct fsmoe_moe_spec spec, size_t rows, enum fsmoe_real real,
+			enum strictness strict)
+{
+	static const int degrees[] = {1, 2, 3, 4, 7};
+	struct bench one, many, again;
+
+	bench_setup(&one, &spec, NULL, real, NULL, 0, rows);
+	assert_int_equal(bench_run(&one, NULL), 0);
+	for (int i = 0; i < 25; i++)
+		for (int per_chunk = 0; per_chunk < 2; per_chunk++)
+		{
+			const struct fsmoe_moe_schedule schedule = {per_chunk};
+			spec.forward_degree = degrees[i / 5];
+			spec.backward_degree = degrees[i % 5];
+			bench_setup(&many, &spec, &schedule, real, NULL, 0, rows);
+			bench_setup(&again, &spec, &schedule, real, NULL, 0, rows);
+			assert_int_equal(bench_run(&many, NULL), 0);
+			assert_int_equal(bench_run(&again, NULL), 0);
+			compare(&one, &many, strict, per_chunk);
+			compare(&many, &again, EXACT, 0);
+			bench_teardown(&many);
+			bench_teardown(&again);
+		}
+	bench_teardown(&one);
+}
+
+static void try_shapes(enum strictness strict)
+{
+	struct fsmoe_moe_spec odd = {.name = "moe",
+				     .experts = 5,
+				     .topk = 2,
+				     .model_dim = 19,
+				     .hidden = 23,
+				     .capacity_factor = 1.2};
+	struct fsmoe_moe_spec large = {
+		.name = "moe", .experts = 2, .topk = 1, .model_dim = 33, .hidden = 48, .group = 120};
+	struct fsmoe_moe_spec single = {
+		.name = "moe", .experts = 1, .topk = 1, .model_dim = 8, .hidden = 9};
+
+	for (int real = 0; real < FSMOE_NREALS; real++)
+	{
+		try_degrees(odd, 37, (enum fsmoe_real)real, strict);
+		try_degrees(large, 600, (enum fsmoe_real)real, strict);
+		try_degrees(single, 10, (enum fsmoe_real)real, strict);
+		try_degrees(single, 1, (enum fsmoe_real)real, strict);
+	}
+}
+
+static void degrees_agree(void **state)
+{
+	(void)state;
+	try_shapes(ROUNDING);
+}
+
+/* Whether a row of a product (n, k) is the same in a matrix of any number of rows. */
+#define ROWS_ARE_THEIR_OWN(name, real, gemm)                                                       \
+	static int name(size_t n, size_t k, CBLAS_TRANSPOSE trans)                                 \
+	{                                                                                          \
+		enum                                                                               \
+		{                                                                                  \
+			ROWS = 300,                                                                \
+			MOST = 64                                                                  \
+		};                                                                                 \
+		static real a[ROWS * MOST], w[MOST * MOST], all[ROWS * MOST], some[ROWS * MOST];   \
+		int ldw = (int)(trans == CblasTrans ? k : n), same = 1;                            \
+                                                                                                   \
+		for (size_t i = 0; i < ROWS * MOST; i++)                                           \
+			a[i] = (real)(opcase_noise(1, 1, i) - 0.5);                                \
+		for (size_t i = 0; i < MOST * MOST; i++)                                           \
+			w[i] = (real)(opcase_noise(1, 2, i) - 0.5);                                \
+		for (int rows = ROWS; rows > 0; rows--)                                            \
+		{                                                                                  \
+			real *c = rows == ROWS ? all : some;                                       \
+			gemm(CblasRowMajor, CblasNoTrans, trans, rows, (int)n, (int)k, 1, a,       \
+			     (int)k, w, ldw, 0, c, (int)n);                                        \
+			same &= !memcmp(all, c, (size_t)rows * n * sizeof(*c));                    \
+		}                                                                                  \
+		return same;                                                                       \
+	}
+ROWS_ARE_THEIR_OWN(rows_are_their_own_f32, float, cblas_sgemm)
+ROWS_ARE_THEIR_OWN(rows_are_their_own_f64, double, cblas_dgemm)
+
+/* For the products of one layer, forward and backward. */
+static int blas_is_exact(size_t M, size_t H)
+{
+	return rows_are_their_own_f32(H, M, CblasTrans) &&
+	       rows_are_their_own_f32(M, H, CblasTrans) &&
+	       rows_are_their_own_f32(H, M, CblasNoTrans) &&
+	       rows_are_their_own_f32(M, H, CblasNoTrans) &&
+	       rows_are_their_own_f64(H, M, CblasTrans) &&
+	       rows_are_their_own_f64(M, H, CblasTrans) &&
+	       rows_are_their_own_f64(H, M, CblasNoTrans) &&
+	       rows_are_their_own_f64(M, H, CblasNoTrans);
+}
+
+static void exactly(void **state)
+{
+	(void)state;
+	try_shapes(EXACT);
+}
+
+static int exact_child(void)
+{
+	const struct CMUnitTest tests[] = {{"degrees agree", exactly, NULL, NULL, NULL}};
+
+	if (!blas_is_exact(33, 48) || !blas_is_exact(19, 23) || !blas_is_exact(8, 9))
+		return 77;
+	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
+}
+
+/* The same test in a process of its own, with kernels of OpenBLAS that are exact in this sense. */
+static void degrees_agree_exactly(void **state)
+{
+	int status;
+	pid_t child;
+
+	(void)state;
+#ifdef __x86_64__
+	if (!__builtin_cpu_supports("avx"))
+		skip();
+#endif
+	child = fork();
+	if (child == 0)
+	{
+		setenv("OPENBLAS_CORETYPE", "SANDYBRIDGE", 1);
+		execl("/proc/self/exe", "moe-layer", "exact", (char *)NULL);
+		_exit(1);
+	}
+	assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* --- drops ------------------------------------------------------------------------------------ */
+
+static struct reference reference_of(const struct bench *b, const struct fsmoe_moe_spec *spec)
+{
+	return (struct reference){
+		.T = b->rows,
+		.M = spec->model_dim,
+		.H = spec->hidden,
+		.E = (size_t)spec->experts,
+		.k = (size_t)spec->topk,
+		.group = spec->group ? spec->group : b->rows,
+		.factor = spec->capacity_factor,
+		.x = bench_data(b, b->x),
+		.wg = bench_data(b, bench_param(b, "moe.gate.weight")->tensor),
+		.w1 = bench_data(b, bench_param(b, "moe.experts.w1")->tensor),
+		.b1 = bench_data(b, bench_param(b, "moe.experts.b1")->tensor),
+		.w2 = bench_data(b, bench_param(b, "moe.experts.w2")->tensor),
+		.b2 = bench_data(b, bench_param(b, "moe.experts.b2")->tensor)};
+}
+
+/* Ports of gate_topk, in the order of its row. */
+enum
+{
+	GATE_SLOT = 3,
+	GATE_COUNTS = 6
+};
+
+static void drops(void **state)
+{
+	struct fsmoe_moe_spec spec = plain;
+	struct bench b;
+	double y[40 * 6];
+	int dropped = 0, kept = 0, want;
+
+	(void)state;
+	spec.capacity_factor = 0.5;
+	spec.group = 20;
+	spec.forward_degree = 3;
+	bench_setup(&b, &spec, NULL, FSMOE_F64, NULL, 0, 40);
+	assert_int_equal(bench_run(&b, NULL), 0);
+
+	const struct reference r = reference_of(&b, &spec);
+	fsmoe_tensor_t slot = bench_port(&b, "gate_topk", GATE_SLOT);
+	fsmoe_tensor_t counts = bench_port(&b, "gate_topk", GATE_COUNTS);
+	want = reference_layer(&r, y);
+	for (size_t i = 0; i < bench_count(&b, slot); i++)
+		dropped += ((const int32_t *)bench_data(&b, slot))[i] < 0;
+	for (size_t i = 0; i < bench_count(&b, counts); i++)
+		kept += ((const int32_t *)bench_data(&b, counts))[i];
+	assert_true(want > 0);
+	assert_int_equal(dropped, want);
+	assert_int_equal(kept, 40 * 2 - want);
+	for (size_t i = 0; i < 40 * 6; i++)
+		assert_true(fabs(y[i] - ((const double *)bench_data(&b, b.y))[i]) < 1e-12);
+	bench_teardown(&b);
+}
+
+/* What the gate says of itself: without drops a token does not see later ones. */
+static void later_tokens_are_not_seen(void **state)
+{
+	struct fsmoe_moe_spec spec = plain;
+	struct bench b;
+	double before[7 * 6], *x;
+
+	(void)state;
+	spec.capacity_factor = 0;
+	bench_setup(&b, &spec, NULL, FSMOE_F64, NULL, 0, 8);
+	assert_int_equal(bench_run(&b, NULL), 0);
+	memcpy(before, bench_data(&b, b.y), sizeof(before));
+	x = bench_data(&b, b.x);
+	for (int m = 0; m < 6; m++)
+		x[7 * 6 + m] = -3 * x[7 * 6 + m] + 1;
+	assert_int_equal(bench_run(&b, NULL), 0);
+	assert_memory_equal(before, bench_data(&b, b.y), sizeof(before));
+	bench_teardown(&b);
+}
+
+static void bad_numbers_fail_the_step(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_setup(&b, &plain, NULL, FSMOE_F32, NULL, 0, 8);
+	((float *)bench_data(&b, b.x))[5 * 6 + 2] = NAN;
+	assert_true(bench_run(&b, NULL) < 0);
+	assert_non_null(strstr(fsmoe_last_error(), "row 5"));
+	bench_teardown(&b);
+}
+
+/* --- order of nodes --------------------------------------------------------------------------- */
+
+/* The nodes of a communication lane, in order, as "alltoall0 ...": operation and chunk. */
+static void lane_text(const struct bench *b, enum fsmoe_lane lane, enum fsmoe_phase phase,
+		      char *text, size_t size)
+{
+	int n;
+	const struct fsmoe_node *node = fsmoe_graph_nodes(b->graph, &n);
+
+	text[0] = '\0';
+	for (int i = 0; i < n; i++)
+		if (node[i].lane == lane && node[i].phase == phase)
+			snprintf(text + strlen(text), size - strlen(text), "%s%s%d",
+				 *text ? " " : "", node[i].op->name, node[i].chunk);
+}
+
+/* Two nodes of two devices, nobody's machine: the lanes' order is that of spec and paper. */
+static void lanes_are_in_order(void **state)
+{
+	struct fsmoe_moe_spec spec = plain;
+	const struct fsmoe_layout layout = {0};
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups;
+	struct bench b;
+	char text[1000];
+
+	(void)state;
+	spec.hidden = 6;
+	spec.forward_degree = 2;
+	spec.backward_degree = 3;
+	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:2", 0), 0);
+	assert_int_equal(fsmoe_groups_create(&groups, topo, &layout), 0);
+	bench_build(&b, &spec, NULL, groups, 8);
+	if (fsmoe_graph_status(b.graph))
+		fail_msg("%s", fsmoe_last_error());
+	lane_text(&b, FSMOE_INTER, FSMOE_FORWARD, text, sizeof(text));
+	assert_string_equal(text, "alltoall0 alltoall1 alltoall0 alltoall1");
+	lane_text(&b, FSMOE_INTRA, FSMOE_FORWARD, text, sizeof(text));
+	assert_string_equal(text, "allgather0 allgather1 reduce_scatter0 reduce_scatter1");
+	lane_text(&b, FSMOE_INTER, FSMOE_BACKWARD, text, sizeof(text));
+	assert_string_equal(
+		text, "alltoall0 alltoall1 alltoall2 alltoall0 alltoall1 alltoall2");
+	lane_text(&b, FSMOE_INTRA, FSMOE_BACKWARD, text, sizeof(text));
+	assert_string_equal(text, "allgather0 allgather1 allgather2 reduce_scatter0 "
+				  "reduce_scatter1 reduce_scatter2");
+	bench_teardown(&b);
+	fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+}
+
+static int count_nodes(const struct bench *b, const char *op)
+{
+	int n, count = 0;
+	const struct fsmoe_node *node = fsmoe_graph_nodes(b->graph, &n);
+
+	for (int i = 0; i < n; i++)
+		count += !strcmp(node[i].op->name, op);
+	return count;
+}
+
+/* Earlier chunks first, sending before computing, deferred weights last. */
+static void priorities(void **state)
+{
+	struct fsmoe_moe_spec spec = plain;
+	struct bench b;
+	int n, order = 1000, expert = 1000, after;
+	const struct fsmoe_node *node;
+
+	(void)state;
+	spec.forward_degree = 4;
+	bench_build(&b, &spec, NULL, NULL, 8);
+	assert_int_equal(fsmoe_graph_status(b.graph), 0);
+	node = fsmoe_graph_nodes(b.graph, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (!strcmp(node[i].op->name, "order"))
+		{
+			assert_true(node[i].priority < order);
+			order = node[i].priority;
+		}
+		if (!strcmp(node[i].op->name, "expert_gpt"))
+		{
+			assert_true(node[i].priority < expert && node[i].priority < order);
+			expert = node[i].priority;
+		}
+		if (!strcmp(node[i].op->name, "expert_gpt.backward_weight"))
+			assert_true(node[i].priority < 0);
+		if (!strcmp(node[i].op->name, "bench.loss")) /* labels are the caller's again */
+		{
+			assert_int_equal(node[i].priority, 0);
+			assert_int_equal(node[i].chunk, -1);
+		}
+	}
+	after = count_nodes(&b, "expert_gpt.backward_weight");
+	assert_int_equal(after, 1);
+	bench_teardown(&b);
+}
+
+static void degree_is_clamped(void **state)
+{
+	struct fsmoe_moe_spec spec = plain;
+	struct bench b;
+
+	(void)state;
+	spec.forward_degree = 1000;
+	spec.backward_degree = 5;
+	bench_build(&b, &spec, &(struct fsmoe_moe_schedule){1}, NULL, 8);
+	assert_int_equal(fsmoe_graph_status(b.graph), 0);
+	assert_int_equal(count_nodes(&b, "order"), 4); /* 2 * int(ceil(8 / 4)) slots */
+	assert_int_equal(count_nodes(&b, "expert_gpt.backward_weight"), 4);
+	bench_teardown(&b);
+}
+
+/* --- published numbers ------------------------------------------------------------------------ */
+
+/* noise() of the peer bench: the same numbers in any language, bit for bit. */
+static float peer_noise(uint64_t seed, uint64_t i, float scale)
+{
+	uint64_t z = seed * 0xD1342543DE82EF95u + (i + 1) * 0x9E3779B97F4A7C15u;
+
+	z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+	z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+	z ^= z >> 31;
+	float u = (float)(z >> 40) * 0x1p-24f;
+	return (u - (0.5f - 0x1p-25f)) * (float)sqrt(12.0) * scale;
+}
+
+static void fill(float *data, size_t n, uint64_t seed, double scale)
+{
+	for (size_t i = 0; i < n; i++)
+		data[i] = peer_noise(seed, i, (float)scale);
+}
+
+static double mean_square(const float *x, size_t n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += (double)x[i] * x[i];
+	return sum / (double)n;
+}
+
+/* Six digits are published. */
+#define assert_published(value, want) assert_true(fabs((value) / (want) - 1) < 2e-5)
+
+static void try_peer(double factor, double y_rms, double y_dy, double dx_rms, double dwg_rms,
+		     double dwe_rms)
+{
+	enum
+	{
+		T = 96,
+		M = 64,
+		H = 96,
+		E = 8
+	};
+	const struct fsmoe_moe_spec spec = {.name = "moe",
+					    .experts = E,
+					    .topk = 2,
+					    .model_dim = M,
+					    .hidden = H,
+					    .capacity_factor = factor,
+					    .forward_degree = 3,
+					    .backward_degree = 2};
+	struct bench b;
+	double dot = 0, w;
+
+	bench_setup(&b, &spec, NULL, FSMOE_F32, NULL, 0, T);
+	fill(bench_data(&b, b.x), T * M, 7919 + 11, 1);
+	fill(bench_data(&b, b.dy), T * M, 7919 + 5003, 1);
+	fill(bench_data(&b, bench_param(&b, params[1])->tensor), E * M, 1, pow(M, -0.5));
+	for (size_t e = 0; e < E; e++)
+	{
+		float *w1 = bench_data(&b, bench_param(&b, params[2])->tensor);
+		float *w2 = bench_data(&b, bench_param(&b, params[4])->tensor);
+		fill(w1 + e * H * M, H * M, 101000 + 10 * e, pow(M, -0.5));
+		fill(w2 + e * H * M, H * M, 101000 + 10 * e + 1, pow(H, -0.5));
+	}
+	memset(bench_data(&b, bench_param(&b, params[3])->tensor), 0, E * H * sizeof(float));
+	memset(bench_data(&b, bench_param(&b, params[5])->tensor), 0, E * M * sizeof(float));
+	assert_int_equal(bench_run(&b, NULL), 0);
+
+	const float *y = bench_data(&b, b.y), *dy = bench_data(&b, b.dy);
+	for (size_t i = 0; i < T * M; i++)
+		dot += (double)y[i] * dy[i];
+	w = mean_square(bench_grad(&b, params[2]), E * H * M) +
+	    mean_square(bench_grad(&b, params[4]), E * H * M);
+	assert_published(sqrt(mean_square(y, T * M)), y_rms);
+	assert_published(dot / (T * M), y_dy);
+	assert_published(sqrt(mean_square(bench_grad(&b, params[0]), T * M)), dx_rms);
+	if (dwg_rms > 0)
+		assert_published(sqrt(mean_square(bench_grad(&b, params[1]), E * M)), dwg_rms);
+	if (dwe_rms > 0)
+		assert_published(sqrt(w / 2), dwe_rms);
+	bench_teardown(&b);
+}
+
+/* Of PyTorch, Tutel, DeepSpeed-MoE and Megatron-Core; gradients of weights of the first alone. */
+static void peers_agree(void **state)
+{
+	(void)state;
+	try_peer(0, 0.485204, 0.00595026, 0.564807, 8.30051, 1.54719);
+	try_peer(1, 0.480257, 0.00620229, 0.558876, 0, 0);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "exact"))
+		return exact_child();
+
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(degrees_agree),
+		cmocka_unit_test(degrees_agree_exactly),
+		cmocka_unit_test(drops),
+		cmocka_unit_test(later_tokens_are_not_seen),
+		cmocka_unit_test(bad_numbers_fail_the_step),
+		cmocka_unit_test(lanes_are_in_order),
+		cmocka_unit_test(priorities),
+		cmocka_unit_test(degree_is_clamped),
+		cmocka_unit_test(peers_agree),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
