@@ -82,7 +82,7 @@ struct fsmoe_adamw_args
 {
 	double beta1, beta2, eps, clip;
 	size_t nsegments;
-	/* struct fsmoe_segment follow, covering the bucket without overlap */
+	/* struct fsmoe_segment follow, ascending, without overlap; padding is left out */
 };
 void fsmoe_adamw(fsmoe_graph_t graph, fsmoe_tensor_t param, fsmoe_tensor_t grad, fsmoe_tensor_t m,
 		 fsmoe_tensor_t v, fsmoe_tensor_t norm2, const struct fsmoe_adamw_args *args,

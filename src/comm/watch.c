@@ -264,7 +264,12 @@ void fsmoe_watch_terminate(struct fsmoe_watch *watch)
 	if (watch && !atomic_load(&watch->printed) &&
 	    (!atomic_load(&watch->asked) ||
 	     fsmoe_watch_now() - atomic_load(&watch->asked) > recent))
+	{
 		fsmoe_watch_write(line, (size_t)fsmoe_watch_term_line(watch, line));
+		/* Open MPI's launcher means to wait a second between SIGTERM and SIGKILL, but goes
+		 * on at the first rank that ends: the others shall have had their say by then. */
+		nanosleep(&(struct timespec){0, 400000000}, NULL);
+	}
 	_exit(FSMOE_EXIT_PEER);
 }
 

@@ -57,12 +57,28 @@ static unsigned nap(void *arg)
 	return 1;
 }
 
+/* StarPU itself only warns of a policy that it does not have, and takes another. */
+static int check_scheduler(const char *name)
+{
+	struct starpu_sched_policy **policy;
+	char known[512] = "fsmoe";
+
+	for (policy = starpu_sched_get_predefined_policies(); *policy; policy++)
+	{
+		if (!strcmp((*policy)->policy_name, name))
+			return 0;
+		snprintf(known + strlen(known), sizeof(known) - strlen(known), ", %s",
+			 (*policy)->policy_name);
+	}
+	return fsmoe_fail(EINVAL, "no scheduling policy '%s': there are %s", name, known);
+}
+
 static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts,
 			const struct fsmoe_binding *binding)
 {
 	struct starpu_conf conf;
 	const char *scheduler = opts->scheduler ? opts->scheduler : getenv("STARPU_SCHED");
-	int err;
+	int err = 0;
 
 	/* A build with FxT records unless it is told not to. */
 	setenv("STARPU_FXT_TRACE", "0", 0);
@@ -76,6 +92,10 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	conf.nopencl = 0;
 	conf.catch_signals = 0;
 	rt->own_policy = !scheduler || !strcmp(scheduler, "fsmoe");
+	if (!rt->own_policy)
+		err = check_scheduler(scheduler);
+	if (err)
+		return err;
 	if (rt->own_policy)
 		conf.sched_policy = fsmoe_starpu_policy();
 	else

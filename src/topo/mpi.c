@@ -4,7 +4,6 @@
 #include <fsmoe/error.h>
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -49,7 +48,7 @@ int fsmoe_mpi_check(int code, const char *call)
  * times as long with 1 ms) and at 1 ms in a barrier, where none are.
  */
 #define IMMEDIATE_TESTS 30
-#define FIRST_PAUSE     20000   /* ns */
+#define FIRST_PAUSE     5000   /* ns */
 #define LONGEST_PAUSE   200000  /* ns */
 #define BARRIER_PAUSE   1000000 /* ns */
 
@@ -66,7 +65,6 @@ static void pause_between_tests(struct patience *patience)
 	if (patience->tests < IMMEDIATE_TESTS)
 	{
 		patience->tests++;
-		sched_yield();
 		return;
 	}
 	if (!sharp)

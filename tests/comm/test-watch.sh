@@ -122,7 +122,7 @@ while read -r id how where rank timeout; do
 			expect "^fsmoe: rank $other: another rank ended the job while this rank was in alltoall \(group ep\), seq 13 of lane intra, for [0-9.]* s; in step 3"
 		done
 		;;
-	final-stop) expect '^fsmoe: rank 0: in end \(MPI_Finalize\); last' ;;
+	final-stop) expect '^fsmoe: rank [023]: in end \(MPI_Finalize\); last' ;;
 	hang) expect '^fsmoe: rank 2: in step 3; last task done "gate L0 m3"; runs "order L0" on lane compute for' ;;
 	start-stop) expect '^fsmoe: rank 0: in start; no task done yet' ;;
 	end-stop) expect '^fsmoe: rank 0: in end; last task done "order L0"' ;;

@@ -55,9 +55,9 @@ void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec,
 
 	*b = (struct bench){.rows = rows};
 	assert_int_equal(fsmoe_graph_create(&b->graph, groups), 0);
-	b->x = fsmoe_graph_param(b->graph,
-				 &(struct fsmoe_param_spec){
-					 .name = "x", .global = shape, .reduce = FSMOE_GROUP_WORLD});
+	b->x = fsmoe_graph_param(b->graph, &(struct fsmoe_param_spec){.name = "x",
+								      .global = shape,
+								      .reduce = FSMOE_GROUP_WORLD});
 	b->dy = fsmoe_graph_input(b->graph, FSMOE_REAL, shape, "dy");
 	b->y = fsmoe_moe_scheduled(b->graph, opcase_copy(b->graph, b->x), spec, schedule);
 	loss = fsmoe_graph_activation(b->graph, FSMOE_REAL, FSMOE_SHAPE1(1), "loss");
@@ -105,8 +105,7 @@ void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec,
 
 	bench_build(b, spec, schedule, groups, rows);
 	b->real = real;
-	if (fsmoe_graph_status(b->graph) ||
-	    fsmoe_memory_create(&b->memory, b->graph, real, NULL))
+	if (fsmoe_graph_status(b->graph) || fsmoe_memory_create(&b->memory, b->graph, real, NULL))
 		fail_msg("%s", fsmoe_last_error());
 	param = fsmoe_graph_params(b->graph, &nparams);
 	for (int p = 0; p < nparams; p++)
@@ -163,8 +162,7 @@ void *bench_grad(const struct bench *b, const char *param)
 {
 	int n;
 
-	return bench_data(
-		b, fsmoe_graph_tensors(b->graph, &n)[bench_param(b, param)->tensor].grad);
+	return bench_data(b, fsmoe_graph_tensors(b->graph, &n)[bench_param(b, param)->tensor].grad);
 }
 
 size_t bench_count(const struct bench *b, fsmoe_tensor_t tensor)

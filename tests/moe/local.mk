@@ -1,16 +1,25 @@
 # The Mixture-of-Experts layer; opcase_sources comes from tests/ops/local.mk.
 if HAVE_CMOCKA
-moe_tests = tests/moe/moe-ops tests/moe/moe-layer tests/moe/moe-modules
+moe_tests = tests/moe/moe-ops tests/moe/moe-layer tests/moe/moe-degrees tests/moe/moe-modules \
+	tests/moe/moe-ranks_np4
+moe_bench_sources = tests/moe/bench.c tests/moe/bench.h $(opcase_sources)
 check_PROGRAMS += $(moe_tests)
 TESTS += $(moe_tests)
 tests_moe_moe_ops_SOURCES = tests/moe/moe-ops.c tests/moe/reference.c tests/moe/reference.h \
 	$(opcase_sources)
-tests_moe_moe_ops_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib $(CMOCKA_CFLAGS)
+tests_moe_moe_ops_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_moe_moe_ops_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
-tests_moe_moe_layer_SOURCES = tests/moe/moe-layer.c tests/moe/bench.c tests/moe/bench.h
+tests_moe_moe_layer_SOURCES = tests/moe/moe-layer.c tests/moe/reference.c tests/moe/reference.h \
+	$(moe_bench_sources)
 tests_moe_moe_layer_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_moe_moe_layer_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
-tests_moe_moe_modules_SOURCES = tests/moe/moe-modules.c tests/moe/bench.c tests/moe/bench.h
+tests_moe_moe_degrees_SOURCES = tests/moe/moe-degrees.c $(moe_bench_sources)
+tests_moe_moe_degrees_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(BLAS_CFLAGS)
+tests_moe_moe_degrees_LDADD = libfsmoe_core.la $(CMOCKA_LIBS) $(BLAS_LIBS)
+tests_moe_moe_modules_SOURCES = tests/moe/moe-modules.c $(moe_bench_sources)
 tests_moe_moe_modules_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_moe_moe_modules_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+tests_moe_moe_ranks_np4_SOURCES = tests/moe/moe-ranks_np4.c $(moe_bench_sources)
+tests_moe_moe_ranks_np4_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_moe_moe_ranks_np4_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif

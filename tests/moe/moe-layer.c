@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What holds for a whole layer on one rank: results do not depend on chunks, drops are those of
- * plain loops, published numbers come out, and the nodes stand in the order of the paper. */
+/* What holds for a whole layer on one rank: drops are those of plain loops, published
+ * numbers come out, and the nodes stand in the order of the paper. */
 #include "bench.h"
 #include "reference.h"
 #include "tests/lib/opcase_internal.h"
 
-#include <cblas.h>
 #include <fsmoe/error.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static const char *const params[] = {"x",
 				     "moe.gate.weight",
@@ -19,228 +16,26 @@ static const char *const params[] = {"x",
 				     "moe.experts.b1",
 				     "moe.experts.w2",
 				     "moe.experts.b2"};
-#define NPARAMS     ((int)(sizeof(params) / sizeof(params[0])))
-#define FIRST_OF_EXPERTS 2 /* params from here on are the experts' */
-
-static const struct fsmoe_moe_spec plain = {.name = "moe",
-					    .experts = 4,
-					    .topk = 2,
-					    .model_dim = 6,
-					    .hidden = 5,
-					    .capacity_factor = 1};
-
-/* --- degrees ---------------------------------------------------------------------------------- */
-
-static void assert_same(const struct bench *a, const void *x, const struct bench *b, const void *y,
-			size_t n, double tolerance, const char *what)
-{
-	for (size_t i = 0; i < n; i++)
-	{
-		double p = bench_get(a, x, i), q = bench_get(b, y, i);
-		if (tolerance == 0 ? p != q : !(fabs(p - q) <= tolerance))
-			fail_msg("%s, element %zu: %.17g and %.17g, tolerance %g", what, i, p, q,
-				 tolerance);
-	}
-}
-
-static double largest(const struct bench *b, const void *data, size_t n)
-{
-	double most = 0;
-
-	for (size_t i = 0; i < n; i++)
-		most = fmax(most, fabs(bench_get(b, data, i)));
-	return most;
-}
-
-/*
- * A BLAS may compute a row of a product in another order of additions when the matrix has other
- * numbers of rows: then other chunks give other roundings, and equal chunks equal bits. With a BLAS
- * that does not, nothing of ours may make a difference either, but for the weights' gradients when
- * every chunk adds its own.
- */
-enum strictness
-{
-	ROUNDING,
-	EXACT
-};
-
-static void compare(const struct bench *one, const struct bench *many, enum strictness strict,
-		    int per_chunk)
-{
-	/* Every product is over model, hidden or all tokens. */
-	size_t length = one->rows + 2 * bench_count(one, one->x) / one->rows +
-			2 * bench_count(one, bench_param(one, params[3])->tensor);
-	size_t n = bench_count(one, one->y);
-	const void *y = bench_data(one, one->y);
-
-	assert_same(one, y, many, bench_data(many, many->y), n,
-		    strict == EXACT ? 0
-				    : opcase_tolerance(one->real, length, largest(one, y, n)),
-		    "y");
-	for (int p = 0; p < NPARAMS; p++)
-	{
-		const void *grad = bench_grad(one, params[p]);
-		n = bench_count(one, bench_param(one, params[p])->tensor);
-		assert_same(one, grad, many, bench_grad(many, params[p]), n,
-			    strict == EXACT && (!per_chunk || p < FIRST_OF_EXPERTS)
-				    ? 0
-				    : opcase_tolerance(one->real, length, largest(one, grad, n)),
-			    params[p]);
-	}
-}
-
-static void try_degrees(struct fsmoe_moe_spec spec, size_t rows, enum fsmoe_real real,
-			enum strictness strict)
-{
-	static const int degrees[] = {1, 2, 3, 4, 7};
-	struct bench one, many, again;
-
-	bench_setup(&one, &spec, NULL, real, NULL, 0, rows);
-	assert_int_equal(bench_run(&one, NULL), 0);
-	for (int i = 0; i < 25; i++)
-		for (int per_chunk = 0; per_chunk < 2; per_chunk++)
-		{
-			const struct fsmoe_moe_schedule schedule = {per_chunk};
-			spec.forward_degree = degrees[i / 5];
-			spec.backward_degree = degrees[i % 5];
-			bench_setup(&many, &spec, &schedule, real, NULL, 0, rows);
-			bench_setup(&again, &spec, &schedule, real, NULL, 0, rows);
-			assert_int_equal(bench_run(&many, NULL), 0);
-			assert_int_equal(bench_run(&again, NULL), 0);
-			compare(&one, &many, strict, per_chunk);
-			compare(&many, &again, EXACT, 0);
-			bench_teardown(&many);
-			bench_teardown(&again);
-		}
-	bench_teardown(&one);
-}
-
-static void try_shapes(enum strictness strict)
-{
-	struct fsmoe_moe_spec odd = {.name = "moe",
-				     .experts = 5,
-				     .topk = 2,
-				     .model_dim = 19,
-				     .hidden = 23,
-				     .capacity_factor = 1.2};
-	struct fsmoe_moe_spec large = {
-		.name = "moe", .experts = 2, .topk = 1, .model_dim = 33, .hidden = 48, .group = 120};
-	struct fsmoe_moe_spec single = {
-		.name = "moe", .experts = 1, .topk = 1, .model_dim = 8, .hidden = 9};
-
-	for (int real = 0; real < FSMOE_NREALS; real++)
-	{
-		try_degrees(odd, 37, (enum fsmoe_real)real, strict);
-		try_degrees(large, 600, (enum fsmoe_real)real, strict);
-		try_degrees(single, 10, (enum fsmoe_real)real, strict);
-		try_degrees(single, 1, (enum fsmoe_real)real, strict);
-	}
-}
-
-static void degrees_agree(void **state)
-{
-	(void)state;
-	try_shapes(ROUNDING);
-}
-
-/* Whether a row of a product (n, k) is the same in a matrix of any number of rows. */
-#define ROWS_ARE_THEIR_OWN(name, real, gemm)                                                       \
-	static int name(size_t n, size_t k, CBLAS_TRANSPOSE trans)                                 \
-	{                                                                                          \
-		enum                                                                               \
-		{                                                                                  \
-			ROWS = 300,                                                                \
-			MOST = 64                                                                  \
-		};                                                                                 \
-		static real a[ROWS * MOST], w[MOST * MOST], all[ROWS * MOST], some[ROWS * MOST];   \
-		int ldw = (int)(trans == CblasTrans ? k : n), same = 1;                            \
-                                                                                                   \
-		for (size_t i = 0; i < ROWS * MOST; i++)                                           \
-			a[i] = (real)(opcase_noise(1, 1, i) - 0.5);                                \
-		for (size_t i = 0; i < MOST * MOST; i++)                                           \
-			w[i] = (real)(opcase_noise(1, 2, i) - 0.5);                                \
-		for (int rows = ROWS; rows > 0; rows--)                                            \
-		{                                                                                  \
-			real *c = rows == ROWS ? all : some;                                       \
-			gemm(CblasRowMajor, CblasNoTrans, trans, rows, (int)n, (int)k, 1, a,       \
-			     (int)k, w, ldw, 0, c, (int)n);                                        \
-			same &= !memcmp(all, c, (size_t)rows * n * sizeof(*c));                    \
-		}                                                                                  \
-		return same;                                                                       \
-	}
-ROWS_ARE_THEIR_OWN(rows_are_their_own_f32, float, cblas_sgemm)
-ROWS_ARE_THEIR_OWN(rows_are_their_own_f64, double, cblas_dgemm)
-
-/* For the products of one layer, forward and backward. */
-static int blas_is_exact(size_t M, size_t H)
-{
-	return rows_are_their_own_f32(H, M, CblasTrans) &&
-	       rows_are_their_own_f32(M, H, CblasTrans) &&
-	       rows_are_their_own_f32(H, M, CblasNoTrans) &&
-	       rows_are_their_own_f32(M, H, CblasNoTrans) &&
-	       rows_are_their_own_f64(H, M, CblasTrans) &&
-	       rows_are_their_own_f64(M, H, CblasTrans) &&
-	       rows_are_their_own_f64(H, M, CblasNoTrans) &&
-	       rows_are_their_own_f64(M, H, CblasNoTrans);
-}
-
-static void exactly(void **state)
-{
-	(void)state;
-	try_shapes(EXACT);
-}
-
-static int exact_child(void)
-{
-	const struct CMUnitTest tests[] = {{"degrees agree", exactly, NULL, NULL, NULL}};
-
-	if (!blas_is_exact(33, 48) || !blas_is_exact(19, 23) || !blas_is_exact(8, 9))
-		return 77;
-	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
-}
-
-/* The same test in a process of its own, with kernels of OpenBLAS that are exact in this sense. */
-static void degrees_agree_exactly(void **state)
-{
-	int status;
-	pid_t child;
-
-	(void)state;
-#ifdef __x86_64__
-	if (!__builtin_cpu_supports("avx"))
-		skip();
-#endif
-	child = fork();
-	if (child == 0)
-	{
-		setenv("OPENBLAS_CORETYPE", "SANDYBRIDGE", 1);
-		execl("/proc/self/exe", "moe-layer", "exact", (char *)NULL);
-		_exit(1);
-	}
-	assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
-	if (WEXITSTATUS(status) == 77)
-		skip();
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
+static const struct fsmoe_moe_spec plain = {
+	.name = "moe", .experts = 4, .topk = 2, .model_dim = 6, .hidden = 5, .capacity_factor = 1};
 
 /* --- drops ------------------------------------------------------------------------------------ */
 
 static struct reference reference_of(const struct bench *b, const struct fsmoe_moe_spec *spec)
 {
-	return (struct reference){
-		.T = b->rows,
-		.M = spec->model_dim,
-		.H = spec->hidden,
-		.E = (size_t)spec->experts,
-		.k = (size_t)spec->topk,
-		.group = spec->group ? spec->group : b->rows,
-		.factor = spec->capacity_factor,
-		.x = bench_data(b, b->x),
-		.wg = bench_data(b, bench_param(b, "moe.gate.weight")->tensor),
-		.w1 = bench_data(b, bench_param(b, "moe.experts.w1")->tensor),
-		.b1 = bench_data(b, bench_param(b, "moe.experts.b1")->tensor),
-		.w2 = bench_data(b, bench_param(b, "moe.experts.w2")->tensor),
-		.b2 = bench_data(b, bench_param(b, "moe.experts.b2")->tensor)};
+	return (struct reference){.T = b->rows,
+				  .M = spec->model_dim,
+				  .H = spec->hidden,
+				  .E = (size_t)spec->experts,
+				  .k = (size_t)spec->topk,
+				  .group = spec->group ? spec->group : b->rows,
+				  .factor = spec->capacity_factor,
+				  .x = bench_data(b, b->x),
+				  .wg = bench_data(b, bench_param(b, "moe.gate.weight")->tensor),
+				  .w1 = bench_data(b, bench_param(b, "moe.experts.w1")->tensor),
+				  .b1 = bench_data(b, bench_param(b, "moe.experts.b1")->tensor),
+				  .w2 = bench_data(b, bench_param(b, "moe.experts.w2")->tensor),
+				  .b2 = bench_data(b, bench_param(b, "moe.experts.b2")->tensor)};
 }
 
 /* Ports of gate_topk, in the order of its row. */
@@ -352,8 +147,7 @@ static void lanes_are_in_order(void **state)
 	lane_text(&b, FSMOE_INTRA, FSMOE_FORWARD, text, sizeof(text));
 	assert_string_equal(text, "allgather0 allgather1 reduce_scatter0 reduce_scatter1");
 	lane_text(&b, FSMOE_INTER, FSMOE_BACKWARD, text, sizeof(text));
-	assert_string_equal(
-		text, "alltoall0 alltoall1 alltoall2 alltoall0 alltoall1 alltoall2");
+	assert_string_equal(text, "alltoall0 alltoall1 alltoall2 alltoall0 alltoall1 alltoall2");
 	lane_text(&b, FSMOE_INTRA, FSMOE_BACKWARD, text, sizeof(text));
 	assert_string_equal(text, "allgather0 allgather1 allgather2 reduce_scatter0 "
 				  "reduce_scatter1 reduce_scatter2");
@@ -455,7 +249,7 @@ static double mean_square(const float *x, size_t n)
 }
 
 /* Six digits are published. */
-#define assert_published(value, want) assert_true(fabs((value) / (want) - 1) < 2e-5)
+#define assert_published(value, want) assert_true(fabs((value) / (want)-1) < 2e-5)
 
 static void try_peer(double factor, double y_rms, double y_dy, double dx_rms, double dwg_rms,
 		     double dwe_rms)
@@ -516,14 +310,9 @@ static void peers_agree(void **state)
 	try_peer(1, 0.480257, 0.00620229, 0.558876, 0, 0);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-	if (argc > 1 && !strcmp(argv[1], "exact"))
-		return exact_child();
-
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(degrees_agree),
-		cmocka_unit_test(degrees_agree_exactly),
 		cmocka_unit_test(drops),
 		cmocka_unit_test(later_tokens_are_not_seen),
 		cmocka_unit_test(bad_numbers_fail_the_step),

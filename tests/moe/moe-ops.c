@@ -14,8 +14,12 @@
 
 static struct reference gate_reference(const size_t *s)
 {
-	return (struct reference){
-		.T = s[0], .M = s[1], .E = s[2], .k = s[3], .group = s[4], .factor = (double)s[5] / 10};
+	return (struct reference){.T = s[0],
+				  .M = s[1],
+				  .E = s[2],
+				  .k = s[3],
+				  .group = s[4],
+				  .factor = (double)s[5] / 10};
 }
 
 static struct fsmoe_gate_topk append_gate(struct opcase_graph *og, const size_t *s,
@@ -57,9 +61,9 @@ static void expect_gate(const struct opcase_values *v)
 }
 
 static const size_t gate_sizes[][OPCASE_MAX_SIZES] = {
-	{1, 1, 1, 1, 1, 0, 0},    {1, 3, 4, 4, 1, 0, 0},  {7, 5, 3, 1, 7, 0, 0},
-	{8, 9, 4, 2, 8, 10, 0},   {8, 17, 3, 2, 4, 5, 0}, {6, 3, 5, 3, 2, 10, 0},
-	{12, 4, 3, 2, 3, 10, 1},  {5, 8, 4, 1, 5, 12, 1}, {9, 16, 8, 8, 9, 0, 1},
+	{1, 1, 1, 1, 1, 0, 0},   {1, 3, 4, 4, 1, 0, 0},  {7, 5, 3, 1, 7, 0, 0},
+	{8, 9, 4, 2, 8, 10, 0},  {8, 17, 3, 2, 4, 5, 0}, {6, 3, 5, 3, 2, 10, 0},
+	{12, 4, 3, 2, 3, 10, 1}, {5, 8, 4, 1, 5, 12, 1}, {9, 16, 8, 8, 9, 0, 1},
 };
 
 /* --- order: the same sizes, then lo * 10 + hi of the chunk ------------------------------------ */
@@ -85,8 +89,8 @@ static void expect_order(const struct opcase_values *v)
 	reference_route(&r, &routing);
 	for (size_t i = 0; i < n; i++)
 		for (size_t m = 0; m < r.M && slot[i] >= (double)lo && slot[i] < (double)hi; m++)
-			v->out[0][((size_t)expert[i] * (hi - lo) + (size_t)slot[i] - lo) * r.M + m] =
-				r.x[i / r.k * r.M + m];
+			v->out[0][((size_t)expert[i] * (hi - lo) + (size_t)slot[i] - lo) * r.M +
+				  m] = r.x[i / r.k * r.M + m];
 	free(expert);
 	free(slot);
 }
@@ -228,8 +232,8 @@ static void expect_layer(const struct opcase_values *v)
 
 /* One token; one expert; k = E; experts without tokens; drops; groups smaller than the rows. */
 static const size_t layer_sizes[][OPCASE_MAX_SIZES] = {
-	{1, 3, 4, 2, 1, 0, 0, 0},    {5, 3, 2, 1, 1, 0, 0, 23},   {4, 2, 3, 3, 3, 0, 0, 31},
-	{3, 3, 4, 7, 2, 0, 0, 12},   {8, 3, 4, 4, 2, 0, 10, 43},  {8, 3, 4, 2, 2, 0, 5, 13},
+	{1, 3, 4, 2, 1, 0, 0, 0},    {5, 3, 2, 1, 1, 0, 0, 23},  {4, 2, 3, 3, 3, 0, 0, 31},
+	{3, 3, 4, 7, 2, 0, 0, 12},   {8, 3, 4, 4, 2, 0, 10, 43}, {8, 3, 4, 2, 2, 0, 5, 13},
 	{12, 2, 3, 3, 2, 4, 10, 35}, {8, 3, 4, 4, 2, 2, 10, 14},
 };
 

@@ -87,8 +87,7 @@ void reference_route(const struct reference *r, struct reference_routing *out)
 	{
 		size_t t = i / r->k, g = t / r->group, capacity = reference_capacity(r);
 		size_t position = served_before(r, chosen, t, i % r->k);
-		put(out->slot, i,
-		    position < capacity ? (double)(g * capacity + position) : -1.0);
+		put(out->slot, i, position < capacity ? (double)(g * capacity + position) : -1.0);
 		if (position >= capacity)
 			out->dropped++;
 		else if (out->counts)

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A layer on four ranks gives every token what it gets on one rank that holds all of them, and the
+ * parameters' gradients, summed over the group that their spec names, are parts of that rank's. */
+#include "bench.h"
+#include "comm/comm.h"
+#include "tests/lib/opcase_internal.h"
+
+#include <fsmoe/error.h>
+#include <math.h>
+#include <string.h>
+
+enum
+{
+	RANKS = 4,
+	ROWS = 12 /* of a rank, which is a routing group */
+};
+
+static const struct fsmoe_moe_spec plain = {.name = "moe",
+					    .experts = 8,
+					    .topk = 2,
+					    .model_dim = 6,
+					    .hidden = 8,
+					    .capacity_factor = 1,
+					    .group = ROWS};
+
+static fsmoe_topo_t topo;
+
+static void assert_part(const struct bench *part, const void *got, const struct bench *whole,
+			const void *want, size_t i, size_t at, const char *what)
+{
+	double g = bench_get(part, got, i), w = bench_get(whole, want, at);
+	double tolerance = opcase_tolerance(part->real, RANKS * ROWS + 2 * 6 + 2 * 8, fabs(w));
+
+	if (!(fabs(g - w) <= tolerance))
+		fail_msg("%s, element %zu (%zu of the whole): %.17g, expected %.17g", what, i, at,
+			 g, w);
+}
+
+static void compare(const struct bench *part, fsmoe_comms_t comms, const struct bench *whole,
+		    size_t first)
+{
+	size_t M = plain.model_dim;
+	int n;
+	const struct fsmoe_param *param = fsmoe_graph_params(part->graph, &n);
+
+	for (size_t i = 0; i < ROWS * M; i++)
+	{
+		assert_part(part, bench_data(part, part->y), whole, bench_data(whole, whole->y), i,
+			    first * M + i, "y");
+		assert_part(part, bench_grad(part, "x"), whole, bench_grad(whole, "x"), i,
+			    first * M + i, "x");
+	}
+	for (int p = 0; p < n; p++)
+	{
+		const struct fsmoe_param_spec *spec = &param[p].spec;
+		size_t count = bench_count(part, param[p].tensor);
+		if (param[p].tensor == part->x)
+			continue;
+		assert_int_equal(fsmoe_comm_allreduce(fsmoe_comms_get(comms, spec->reduce),
+						      part->real, bench_grad(part, spec->name),
+						      count),
+				 0);
+		for (size_t i = 0; i < count; i++)
+			assert_part(part, bench_grad(part, spec->name), whole,
+				    bench_grad(whole, spec->name), i, bench_global_index(spec, i),
+				    spec->name);
+	}
+}
+
+static void try_layout(struct fsmoe_layout layout, int forward_degree, int backward_degree)
+{
+	struct fsmoe_moe_spec spec = plain;
+	struct bench part, whole;
+	fsmoe_groups_t groups;
+	fsmoe_comms_t comms;
+	size_t first = ROWS * (size_t)fsmoe_topo_rank(topo);
+
+	bench_setup(&whole, &spec, NULL, FSMOE_F64, NULL, 0, RANKS * ROWS);
+	assert_int_equal(bench_run(&whole, NULL), 0);
+	spec.forward_degree = forward_degree;
+	spec.backward_degree = backward_degree;
+	assert_int_equal(fsmoe_groups_create(&groups, topo, &layout), 0);
+	assert_int_equal(fsmoe_comms_create(&comms, groups), 0);
+	bench_setup(&part, &spec, NULL, FSMOE_F64, groups, first, ROWS);
+	if (bench_run(&part, comms))
+		fail_msg("%s", fsmoe_last_error());
+	compare(&part, comms, &whole, first);
+	bench_teardown(&part);
+	bench_teardown(&whole);
+	fsmoe_comms_destroy(comms);
+	fsmoe_groups_destroy(groups);
+}
+
+/* Degrees of data, model, expert and shard parallelism; 4 / (ep * esp) ranks hold the same. */
+static const struct fsmoe_layout layouts[] = {
+	{.dp = 2, .mp = 2, .ep = 2, .esp = 2}, {.dp = 4, .mp = 1, .ep = 4, .esp = 1},
+	{.dp = 1, .mp = 4, .ep = 1, .esp = 4}, {.dp = 4, .mp = 1, .ep = 2, .esp = 1},
+	{.dp = 2, .mp = 2, .ep = 1, .esp = 2}, {.dp = 4, .mp = 1, .ep = 1, .esp = 1},
+};
+
+static void layouts_agree(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
+	{
+		try_layout(layouts[i], 1, 1);
+		try_layout(layouts[i], 3, 2);
+		try_layout(layouts[i], 2, 4);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(layouts_agree)};
+	int failed;
+
+	if (fsmoe_topo_create(&topo, NULL, 2))
+	{
+		fprintf(stderr, "%s\n", fsmoe_last_error());
+		return 99;
+	}
+	if (fsmoe_topo_ranks(topo) != RANKS)
+	{
+		fprintf(stderr, "this test is for %d ranks\n", RANKS);
+		return 77;
+	}
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	fsmoe_topo_destroy(topo);
+	return failed ? 1 : 0;
+}
