@@ -1,1 +1,10 @@
-# tests
+# Measurements: built by `make check`, run by hand.
+check_PROGRAMS += bench/overhead/overhead
+bench_overhead_overhead_LDADD = libfsmoe_core.la
+EXTRA_DIST += bench/overhead/run.sh bench/overhead/plot.awk
+
+## bench-overhead: what StarPU costs, in two minutes
+.PHONY: bench-overhead
+bench-overhead: bench/overhead/overhead fsmoe
+	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
+		$(SHELL) $(top_srcdir)/bench/overhead/run.sh

@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Laws of every file: a licence line in each source, nothing that names a machine, a user's folder
-# or a package host, no merge leftovers, text that ends in a newline.
+# Laws of every file: a licence line in each source, a place in the archive, nothing that names a
+# machine, a user's folder or a package host, no merge leftovers, text that ends in a newline.
 . "$(dirname "$0")/tree.bash"
 cd "$src"
 
 for file in $(sources); do
 	head -n 3 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' ||
 		complain "$file: no SPDX-License-Identifier: Apache-2.0 in the first three lines"
+done
+
+listed=$(cat Makefile.am ./*/*.mk ./*/*/*.mk)
+for file in $(sources); do
+	grep -qE "(^|[[:space:]])$file([[:space:]]|$)" <<<"$listed" ||
+		complain "$file: in no local.mk, so not in the archive"
 done
 
 self=tests/checks/sources.sh
