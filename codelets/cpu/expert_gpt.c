@@ -1,31 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/expert_gpt.h"
+#include "codelets/cpu/gelu.h"
 #include "codelets/cpu/real.h"
 #include "codelets/cuts.h"
 #include "codelets/shape.h"
 
-#define ROOT_2_OVER_PI ((real)0.79788456080286535588)
-#define CUBIC          ((real)0.044715)
-
 static void gelu(const real *z, real *h, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-	{
-		real u = ROOT_2_OVER_PI * (z[i] + CUBIC * z[i] * z[i] * z[i]);
-		h[i] = z[i] / 2 * (1 + tanh(u));
-	}
+		h[i] = gelu_value(z[i]);
 }
 
 /* dz *= gelu'(z) */
 static void gelu_chain(const real *z, real *dz, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-	{
-		real u = ROOT_2_OVER_PI * (z[i] + CUBIC * z[i] * z[i] * z[i]);
-		real du = ROOT_2_OVER_PI * (1 + 3 * CUBIC * z[i] * z[i]);
-		real t = tanh(u);
-		dz[i] *= (1 + t) / 2 + z[i] / 2 * (1 - t * t) * du;
-	}
+		dz[i] *= gelu_slope(z[i]);
 }
 
 /* Every row of c (n, columns) = bias. */

@@ -11,7 +11,8 @@ done
 
 listed=$(cat Makefile.am ./*/*.mk ./*/*/*.mk)
 for file in $(sources); do
-	grep -qE "(^|[[:space:]])$file([[:space:]]|$)" <<<"$listed" ||
+	# by its name, or as the one source of the program of that name
+	grep -qE "(^|[[:space:]])${file%.c}(\.c)?([[:space:]]|$)" <<<"$listed" ||
 		complain "$file: in no local.mk, so not in the archive"
 done
 
