@@ -30,6 +30,8 @@ AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_b
 		interop_cflags interop_libs;
 EXTRA_DIST += tests/lib/run-test tests/lib/mpi-run
 
+AM_DISTCHECK_CONFIGURE_FLAGS = PKG_CONFIG_PATH='$(PKG_CONFIG_PATH)'
+
 # Named here so that Automake writes their rules; make check-long runs them.
 if LONG_TESTS
 TESTS += $(long_tests)

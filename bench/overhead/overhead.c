@@ -64,7 +64,7 @@ static void bench_step(int pairs)
 	TRY(fsmoe_model_spec_init(&spec, "quickstart"));
 	fsmoe_train_opts_init(&opts);
 	opts.seq = spec.seq;
-	opts.batch = 4;
+	opts.batch = 16;
 	TRY(fsmoe_runtime_start(&rt, NULL, NULL));
 	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_forward, &spec, &opts));
 	TRY(fsmoe_memory_create(&executed, step.graph, FSMOE_F32, NULL));

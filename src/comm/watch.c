@@ -212,6 +212,9 @@ int fsmoe_watch_start(struct fsmoe_watch **watch, fsmoe_topo_t topo, double time
 	if (!(timeout >= 0))
 		return fsmoe_fail(EINVAL, "a time-out of %g s: give seconds, or 0 for none",
 				  timeout);
+	/* A program part that starts again: the one it retired makes room. */
+	if (topo->at_end == at_end && ((struct fsmoe_watch *)topo->at_end_arg)->retired)
+		fsmoe_watch_stop(topo->at_end_arg);
 	struct fsmoe_watch *new = allocate(topo, timeout);
 	if (!new)
 		return fsmoe_fail(ENOMEM, "no memory for the watchdog");

@@ -19,8 +19,9 @@
  */
 struct fsmoe_watch;
 
-/* Starts the threads; local; right after fsmoe_topo_create(), one watchdog per topology. timeout
- * 0: never ends the job by itself, but answers other ranks. */
+/* Starts the threads; local; right after fsmoe_topo_create(), one watchdog per topology
+ * (one that was retired makes room). timeout 0: never ends the job by itself, but answers other
+ * ranks. */
 int fsmoe_watch_start(struct fsmoe_watch **watch, fsmoe_topo_t topo, double timeout);
 
 /* Ends the threads; local; NULL is legal. Before or after fsmoe_topo_destroy(): after it, the

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/bind.h"
+#include "runtime/inside.h"
 #include "runtime/policy.h"
 #include "runtime/runtime.h"
 #include "runtime/version.h"
@@ -67,8 +68,10 @@ static int check_scheduler(const char *name)
 	{
 		if (!strcmp((*policy)->policy_name, name))
 			return 0;
-		snprintf(known + strlen(known), sizeof(known) - strlen(known), ", %s",
-			 (*policy)->policy_name);
+		/* The list is for a sentence: without the two dozen built from components. */
+		if (strncmp((*policy)->policy_name, "modular-", 8) != 0)
+			snprintf(known + strlen(known), sizeof(known) - strlen(known), ", %s",
+				 (*policy)->policy_name);
 	}
 	return fsmoe_fail(EINVAL, "no scheduling policy '%s': there are %s", name, known);
 }
@@ -191,4 +194,9 @@ fsmoe_comms_t fsmoe_runtime_comms(fsmoe_runtime_t rt)
 fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t rt)
 {
 	return rt->groups;
+}
+
+struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)
+{
+	return rt->watch;
 }
