@@ -8,3 +8,4 @@ EXTRA_DIST += bench/overhead/run.sh bench/overhead/plot.awk
 bench-overhead: bench/overhead/overhead fsmoe
 	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
 		$(SHELL) $(top_srcdir)/bench/overhead/run.sh
+include bench/gpu/local.mk

@@ -176,6 +176,7 @@ const struct fsmoe_op fsmoe_op_alltoall = {
 	.grad = grad_alltoall,
 	.group = group_of,
 	FSMOE_CPU(alltoall),
+	FSMOE_CUDA(alltoall),
 };
 
 const struct fsmoe_op fsmoe_op_allgather = {
@@ -188,6 +189,7 @@ const struct fsmoe_op fsmoe_op_allgather = {
 	.grad = grad_allgather,
 	.group = group_of,
 	FSMOE_CPU(allgather),
+	FSMOE_CUDA(allgather),
 };
 
 const struct fsmoe_op fsmoe_op_reduce_scatter = {
@@ -200,6 +202,7 @@ const struct fsmoe_op fsmoe_op_reduce_scatter = {
 	.grad = grad_reduce_scatter,
 	.group = group_of,
 	FSMOE_CPU(reduce_scatter),
+	FSMOE_CUDA(reduce_scatter),
 };
 
 const struct fsmoe_op fsmoe_op_allreduce = {
@@ -211,4 +214,5 @@ const struct fsmoe_op fsmoe_op_allreduce = {
 	.work = work,
 	.group = group_of,
 	FSMOE_CPU(allreduce),
+	FSMOE_CUDA(allreduce),
 };

@@ -106,6 +106,7 @@ const struct fsmoe_op fsmoe_op_cross_entropy = {
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(cross_entropy),
+	FSMOE_CUDA_SCRATCH(cross_entropy),
 };
 
 const struct fsmoe_op fsmoe_op_cross_entropy_backward = {
@@ -116,4 +117,5 @@ const struct fsmoe_op fsmoe_op_cross_entropy_backward = {
 	.check = check_backward,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(cross_entropy_backward),
+	FSMOE_CUDA(cross_entropy_backward),
 };

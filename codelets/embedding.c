@@ -133,6 +133,7 @@ const struct fsmoe_op fsmoe_op_embedding = {
 	.work = work,
 	.grad = grad,
 	FSMOE_CPU(embedding),
+	FSMOE_CUDA(embedding),
 };
 
 const struct fsmoe_op fsmoe_op_embedding_backward = {
@@ -143,4 +144,5 @@ const struct fsmoe_op fsmoe_op_embedding_backward = {
 	.check = check_backward,
 	.work = work_backward,
 	FSMOE_CPU(embedding_backward),
+	FSMOE_CUDA(embedding_backward),
 };

@@ -359,6 +359,7 @@ const struct fsmoe_op fsmoe_op_expert_gpt = {
 	.work = work,
 	.grad = grad,
 	FSMOE_CPU(expert_gpt),
+	FSMOE_CUDA_SCRATCH(expert_gpt),
 };
 
 const struct fsmoe_op fsmoe_op_expert_gpt_backward_input = {
@@ -369,6 +370,7 @@ const struct fsmoe_op fsmoe_op_expert_gpt_backward_input = {
 	.check = check_backward_input,
 	.work = work_backward_input,
 	FSMOE_CPU(expert_gpt_backward_input),
+	FSMOE_CUDA(expert_gpt_backward_input),
 };
 
 const struct fsmoe_op fsmoe_op_expert_gpt_backward_weight = {
@@ -379,4 +381,5 @@ const struct fsmoe_op fsmoe_op_expert_gpt_backward_weight = {
 	.check = check_backward_weight,
 	.work = work_backward_weight,
 	FSMOE_CPU(expert_gpt_backward_weight),
+	FSMOE_CUDA_SCRATCH(expert_gpt_backward_weight),
 };

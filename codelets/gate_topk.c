@@ -202,6 +202,7 @@ const struct fsmoe_op fsmoe_op_gate_topk = {
 	.work = work,
 	.grad = grad,
 	FSMOE_CPU(gate_topk),
+	FSMOE_CUDA(gate_topk),
 };
 
 const struct fsmoe_op fsmoe_op_gate_topk_backward = {
@@ -212,4 +213,5 @@ const struct fsmoe_op fsmoe_op_gate_topk_backward = {
 	.check = check_backward,
 	.work = work_backward,
 	FSMOE_CPU(gate_topk_backward),
+	FSMOE_CUDA(gate_topk_backward),
 };

@@ -62,6 +62,7 @@ const struct fsmoe_op fsmoe_op_gelu = {
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(gelu),
+	FSMOE_CUDA(gelu),
 };
 
 const struct fsmoe_op fsmoe_op_gelu_backward = {
@@ -72,4 +73,5 @@ const struct fsmoe_op fsmoe_op_gelu_backward = {
 	.check = check,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(gelu_backward),
+	FSMOE_CUDA(gelu_backward),
 };

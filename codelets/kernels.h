@@ -4,10 +4,31 @@
 
 #include <fsmoe/op.h>
 
-/* Declares the float and the double kernel of codelets/cpu that a row names. */
+/* Kernels are C functions, also where a .cu file, which is C++, defines them. */
+#ifdef __cplusplus
+#define FSMOE_KERNEL_LINKAGE extern "C"
+#else
+#define FSMOE_KERNEL_LINKAGE
+#endif
+
+/* Declares the kernels that a row names: float and double of codelets/cpu, and of codelets/cuda
+ * the float one and what it needs of scratch memory, which not every operation has. */
 #define FSMOE_KERNELS(name)                                                                        \
-	int fsmoe_##name##_f32(const struct fsmoe_call *call);                                     \
-	int fsmoe_##name##_f64(const struct fsmoe_call *call)
+	FSMOE_KERNEL_LINKAGE int fsmoe_##name##_f32(const struct fsmoe_call *call);                \
+	FSMOE_KERNEL_LINKAGE int fsmoe_##name##_f64(const struct fsmoe_call *call);                \
+	FSMOE_KERNEL_LINKAGE int fsmoe_##name##_cuda(const struct fsmoe_call *call,                \
+						     const struct fsmoe_cuda *cuda);               \
+	FSMOE_KERNEL_LINKAGE size_t fsmoe_##name##_cuda_scratch(const struct fsmoe_call *call)
 #define FSMOE_CPU(name) .cpu = {fsmoe_##name##_f32, fsmoe_##name##_f64}
+
+/* NULL in a build without CUDA. */
+#ifdef FSMOE_USE_CUDA
+#define FSMOE_CUDA(name) .cuda = fsmoe_##name##_cuda
+#define FSMOE_CUDA_SCRATCH(name)                                                                   \
+	.cuda = fsmoe_##name##_cuda, .cuda_scratch = fsmoe_##name##_cuda_scratch
+#else
+#define FSMOE_CUDA(name)         .cuda = NULL
+#define FSMOE_CUDA_SCRATCH(name) .cuda = NULL
+#endif
 
 #endif

@@ -113,6 +113,7 @@ const struct fsmoe_op fsmoe_op_layer_norm = {
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(layer_norm),
+	FSMOE_CUDA(layer_norm),
 };
 
 const struct fsmoe_op fsmoe_op_layer_norm_backward = {
@@ -123,4 +124,5 @@ const struct fsmoe_op fsmoe_op_layer_norm_backward = {
 	.check = check_backward,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(layer_norm_backward),
+	FSMOE_CUDA_SCRATCH(layer_norm_backward),
 };

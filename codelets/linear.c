@@ -153,6 +153,7 @@ const struct fsmoe_op fsmoe_op_linear = {
 	.work = work,
 	.grad = grad,
 	FSMOE_CPU(linear),
+	FSMOE_CUDA(linear),
 };
 
 const struct fsmoe_op fsmoe_op_linear_backward_input = {
@@ -163,6 +164,7 @@ const struct fsmoe_op fsmoe_op_linear_backward_input = {
 	.check = check_backward_input,
 	.work = work_backward_input,
 	FSMOE_CPU(linear_backward_input),
+	FSMOE_CUDA(linear_backward_input),
 };
 
 const struct fsmoe_op fsmoe_op_linear_backward_weight = {
@@ -173,4 +175,5 @@ const struct fsmoe_op fsmoe_op_linear_backward_weight = {
 	.check = check_backward_weight,
 	.work = work_backward_weight,
 	FSMOE_CPU(linear_backward_weight),
+	FSMOE_CUDA_SCRATCH(linear_backward_weight),
 };

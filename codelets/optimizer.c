@@ -10,7 +10,7 @@
 
 void fsmoe_zero(fsmoe_graph_t graph, fsmoe_tensor_t x)
 {
-	fsmoe_fill(graph, x, 0);
+	fsmoe_fill_with(graph, x, 0);
 }
 
 /* --- sum of squares ----------------------------------------------------------------------- */
@@ -140,6 +140,7 @@ const struct fsmoe_op fsmoe_op_sum_squares = {
 	.check = check_sum_squares,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(sum_squares),
+	FSMOE_CUDA_SCRATCH(sum_squares),
 };
 
 const struct fsmoe_op fsmoe_op_adamw = {
@@ -150,6 +151,7 @@ const struct fsmoe_op fsmoe_op_adamw = {
 	.check = check_adamw,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(adamw),
+	FSMOE_CUDA(adamw),
 };
 
 const struct fsmoe_op fsmoe_op_sgd = {
@@ -160,4 +162,5 @@ const struct fsmoe_op fsmoe_op_sgd = {
 	.check = check_sgd,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(sgd),
+	FSMOE_CUDA(sgd),
 };

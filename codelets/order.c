@@ -285,6 +285,7 @@ const struct fsmoe_op fsmoe_op_order = {
 	.work = fsmoe_work_bytes,
 	.grad = grad_order,
 	FSMOE_CPU(order),
+	FSMOE_CUDA_SCRATCH(order),
 };
 
 const struct fsmoe_op fsmoe_op_order_backward = {
@@ -295,6 +296,7 @@ const struct fsmoe_op fsmoe_op_order_backward = {
 	.check = check_order_backward,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(order_backward),
+	FSMOE_CUDA(order_backward),
 };
 
 const struct fsmoe_op fsmoe_op_inverse_order = {
@@ -306,6 +308,7 @@ const struct fsmoe_op fsmoe_op_inverse_order = {
 	.work = fsmoe_work_bytes,
 	.grad = grad_inverse,
 	FSMOE_CPU(inverse_order),
+	FSMOE_CUDA(inverse_order),
 };
 
 const struct fsmoe_op fsmoe_op_inverse_order_backward_chunk = {
@@ -316,6 +319,7 @@ const struct fsmoe_op fsmoe_op_inverse_order_backward_chunk = {
 	.check = check_backward_chunk,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(inverse_order_backward_chunk),
+	FSMOE_CUDA_SCRATCH(inverse_order_backward_chunk),
 };
 
 const struct fsmoe_op fsmoe_op_inverse_order_backward_weight = {
@@ -326,4 +330,5 @@ const struct fsmoe_op fsmoe_op_inverse_order_backward_weight = {
 	.check = check_all_chunks,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(inverse_order_backward_weight),
+	FSMOE_CUDA(inverse_order_backward_weight),
 };

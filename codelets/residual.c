@@ -83,6 +83,7 @@ const struct fsmoe_op fsmoe_op_residual = {
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(residual),
+	FSMOE_CUDA(residual),
 };
 
 const struct fsmoe_op fsmoe_op_residual_backward_bias = {
@@ -93,4 +94,5 @@ const struct fsmoe_op fsmoe_op_residual_backward_bias = {
 	.check = check_backward_bias,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(residual_backward_bias),
+	FSMOE_CUDA_SCRATCH(residual_backward_bias),
 };

@@ -1,10 +1,12 @@
 # Examples use public headers only and link the shared library, as a user's program does.
-example_programs = examples/01_graph examples/02_moe_layer examples/03_own_model examples/04_policy
+example_programs = examples/01_graph examples/02_moe_layer examples/03_own_model examples/04_policy \
+	examples/05_custom_gate
 check_PROGRAMS += $(example_programs)
 examples_01_graph_LDADD = libfsmoe.la
 examples_02_moe_layer_LDADD = libfsmoe.la
 examples_03_own_model_LDADD = libfsmoe.la
 examples_04_policy_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
 examples_04_policy_LDADD = libfsmoe.la $(STARPU_LIBS)
+examples_05_custom_gate_LDADD = libfsmoe.la
 TESTS += examples/test-examples.sh
 dist_check_SCRIPTS += examples/test-examples.sh

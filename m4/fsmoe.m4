@@ -68,26 +68,6 @@ AC_LINK_IFELSE([AC_LANG_PROGRAM([[int starpu_init(void *);]],[[return starpu_ini
 LIBS=$save_LIBS
 ])
 
-dnl Sets cuda=yes when a build with CUDA is possible, else cuda_why.
-AC_DEFUN([FSMOE_CHECK_CUDA],[
-AC_ARG_VAR([NVCC],[the CUDA compiler])
-AC_ARG_VAR([CUDA_HOME],[where the CUDA Toolkit is, when nvcc is not on PATH])
-AC_ARG_WITH([cuda],[AS_HELP_STRING([--with-cuda=auto|yes|no],
-	[CUDA (default auto: when nvcc is found and StarPU was built with CUDA)])],[],[with_cuda=auto])
-cuda=no
-AS_CASE([$with_cuda],
-	[no],[cuda_why="--with-cuda=no"],
-	[auto|yes],[
-		AC_PATH_PROG([NVCC],[nvcc],[],[$PATH$PATH_SEPARATOR${CUDA_HOME:-/usr/local/cuda}/bin])
-		AS_IF([test "x$NVCC" = x],[cuda_why="nvcc was not found on PATH or in \$CUDA_HOME/bin"],
-			[test "x$starpu_cuda" = xno],[cuda_why="this StarPU was built without CUDA"],
-			[cuda=yes])
-		AS_IF([test "$with_cuda$cuda" = yesno],
-			[AC_MSG_ERROR([--with-cuda=yes was asked for, but $cuda_why])])
-	],
-	[AC_MSG_ERROR([--with-cuda takes auto, yes or no, not '$with_cuda'])])
-])
-
 AC_DEFUN([FSMOE_CHECK_MPI],[
 PKG_CHECK_MODULES([MPI],[ompi-c],[],[PKG_CHECK_MODULES([MPI],[mpi-c],[],[PKG_CHECK_MODULES([MPI],[mpich],[],
 	[AC_MSG_ERROR([MPI was not found by pkg-config (ompi-c, mpi-c, mpich); install Open MPI's development files])])])])
@@ -108,8 +88,7 @@ AM_CONDITIONAL([HAVE_CMOCKA],[test "x$have_cmocka" = xyes])
 ])
 
 AC_DEFUN([FSMOE_SUMMARY],[
-AS_IF([test $cuda = yes],[cuda_line="not in this version (nvcc and StarPU would allow them)"],
-	[cuda_line="not in this version ($cuda_why)"])
+AS_IF([test $cuda = yes],[cuda_line="yes, sm_$with_cuda_arch"],[cuda_line="no ($cuda_why)"])
 AS_IF([test $have_cmocka = yes],[cmocka_line=yes],[cmocka_line="no (cmocka was not found)"])
 AS_IF([test $starpu_fxt = yes],[fxt_line=yes],[fxt_line="no (this StarPU was built without --with-fxt)"])
 AS_IF([test "x$ac_cv_func_openblas_set_num_threads" = xyes],[threads_line=""],

@@ -87,16 +87,26 @@ check_fsmoe()
 # The text to train on when no other is named: the package fortunes.
 train_fsmoe()
 {
-	local data=/usr/share/games/fortunes launcher=(mpirun -np 4)
+	local data=/usr/share/games/fortunes launcher=(mpirun -np 4) run=$top/runs/quickstart bar=
 	case " $* " in
 	*" --data"*) data= ;;
 	*) [ -d $data ] || die "there is no $data to train on: install the package fortunes or give --data FILE" ;;
 	esac
 	if mpirun --version 2>/dev/null | grep -q 'Open MPI'; then
 		launcher+=(--oversubscribe --bind-to none)
+		# After Ctrl-C: seconds before the ranks are told, and again before they are killed.
+		launcher+=(--mca odls_base_sigkill_timeout 5)
 		[ "$(id -u)" -ne 0 ] || launcher+=(--allow-run-as-root)
 	fi
+	[ ! -t 2 ] || bar=--progress
 	unlock
-	exec "${launcher[@]}" "$build/fsmoe" train --preset quickstart --nodes 2 \
-		${data:+--data "$data"} --run "$top/runs/quickstart" "$@"
+	trap : INT TERM # mpirun gets them too: what follows waits for it
+	"${launcher[@]}" "$build/fsmoe" train --preset quickstart --nodes 2 \
+		${data:+--data "$data"} --run "$run" --checkpoint "$run/checkpoint" \
+		--checkpoint-every 500 $bar "$@"
+	trap - INT TERM
+	[ -e "$run/checkpoint/latest" ] || return 0
+	echo
+	echo "fsmoe generate --checkpoint $run/checkpoint --length 300:"
+	"$build/fsmoe" generate --checkpoint "$run/checkpoint" --length 300
 }

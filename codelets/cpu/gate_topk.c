@@ -1,58 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "codelets/cpu/real.h"
+#include "codelets/cpu/choose.h"
 #include "codelets/gate_topk.h"
-
-#include <errno.h>
-
-/* A dot product whose order of additions is written down here, and not chosen by a library from
- * the shape of a whole matrix: near-ties between experts fall the same way however the tokens lie
- * on ranks. Eight running sums so that a compiler may use vectors. */
-static real dot(const real *a, const real *b, size_t n)
-{
-	real sum[8] = {0};
-	size_t i = 0;
-
-	for (; i + 8 <= n; i += 8)
-		for (int l = 0; l < 8; l++)
-			sum[l] += a[i + l] * b[i + l];
-	for (int l = 0; i < n; i++, l++)
-		sum[l] += a[i] * b[i];
-	return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
-}
-
-/* The k largest, largest first, of equals the lower number first. Each pass takes the best of
- * those that come after the last pick in that order, so nothing needs to be marked. */
-static void pick(const real *logit, size_t experts, size_t topk, int32_t *expert)
-{
-	size_t last = 0;
-
-	for (size_t j = 0; j < topk; j++)
-	{
-		size_t best = experts;
-		for (size_t e = 0; e < experts; e++)
-		{
-			if (j > 0 &&
-			    (logit[e] > logit[last] || (logit[e] == logit[last] && e <= last)))
-				continue;
-			if (best == experts || logit[e] > logit[best])
-				best = e;
-		}
-		expert[j] = (int32_t)best;
-		last = best;
-	}
-}
-
-static void softmax(real *row, size_t n)
-{
-	real top = row[0], sum = 0;
-
-	for (size_t i = 1; i < n; i++)
-		top = row[i] > top ? row[i] : top;
-	for (size_t i = 0; i < n; i++)
-		sum += row[i] = exp(row[i] - top);
-	for (size_t i = 0; i < n; i++)
-		row[i] /= sum;
-}
 
 /* One choice keeps the softmax's weight, through which its gate learns; several share out 1. */
 static void weigh(const real *prob, const int32_t *expert, size_t topk, real *weight)
@@ -63,24 +11,6 @@ static void weigh(const real *prob, const int32_t *expert, size_t topk, real *we
 		sum += weight[j] = prob[expert[j]];
 	for (size_t j = 0; topk > 1 && j < topk; j++)
 		weight[j] /= sum;
-}
-
-/* counts[] serves as the next free position while a group is counted. */
-static void number(const struct fsmoe_gate_topk_args *a, size_t experts, size_t group,
-		   const int32_t *expert, int32_t *slot, int32_t *counts)
-{
-	memset(counts, 0, experts * sizeof(*counts));
-	for (size_t j = 0; j < a->topk; j++)
-		for (size_t t = 0; t < a->group; t++)
-		{
-			size_t position = (size_t)counts[expert[t * a->topk + j]]++;
-			slot[t * a->topk + j] = position < a->capacity
-							? (int32_t)(group * a->capacity + position)
-							: -1;
-		}
-	for (size_t e = 0; e < experts; e++)
-		if ((size_t)counts[e] > a->capacity)
-			counts[e] = (int32_t)a->capacity;
 }
 
 int KERNEL(gate_topk)(const struct fsmoe_call *call)
@@ -96,23 +26,25 @@ int KERNEL(gate_topk)(const struct fsmoe_call *call)
 	{
 		real *row = &probs[t * experts];
 		for (size_t e = 0; e < experts; e++)
-		{
-			row[e] = dot(&x[t * dim], &wg[e * dim], dim);
-			if (!isfinite(row[e]))
-				return fsmoe_fail(
-					EDOM,
-					"the gate's logit of token row %zu for expert %zu is "
-					"not finite: training diverged, or an input is not a "
-					"number",
-					t, e);
-		}
-		pick(row, experts, a->topk, &expert[t * a->topk]);
-		softmax(row, experts);
+			row[e] = choose_dot(&x[t * dim], &wg[e * dim], dim);
+		if (choose_check(call, row, t, experts))
+			return -EDOM;
+		choose_top(row, experts, a->topk, &expert[t * a->topk]);
+		choose_softmax(row, experts);
 		weigh(row, &expert[t * a->topk], a->topk, &weight[t * a->topk]);
 	}
 	for (size_t g = 0; g < rows / a->group; g++)
-		number(a, experts, g, &expert[g * a->group * a->topk],
-		       &slot[g * a->group * a->topk], &counts[g * experts]);
+	{
+		const struct choose_group group = {.tokens = a->group,
+						   .topk = a->topk,
+						   .experts = experts,
+						   .capacity = a->capacity,
+						   .first_slot = g * a->capacity,
+						   .expert = &expert[g * a->group * a->topk],
+						   .slot = &slot[g * a->group * a->topk],
+						   .counts = &counts[g * experts]};
+		choose_slots(&group, FSMOE_DROP_POSITION, NULL);
+	}
 	return 0;
 }
 

@@ -14,19 +14,21 @@
  *
  * Exit codes of the program `fsmoe`:  0 success;  1 a run that failed;  2 a command line or a
  * configuration that is wrong;  3 data that cannot be read or is wrong;  4 the machine or the
- * layout of ranks does not fit;  5 another rank failed or stopped answering.
+ * layout of ranks does not fit;  5 another rank failed or stopped answering;  6 stopped in order by
+ * SIGINT, SIGTERM or SIGUSR1.
  */
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define FSMOE_EXIT_OK     0
-#define FSMOE_EXIT_RUN    1
-#define FSMOE_EXIT_USAGE  2
-#define FSMOE_EXIT_DATA   3
-#define FSMOE_EXIT_LAYOUT 4
-#define FSMOE_EXIT_PEER   5
+#define FSMOE_EXIT_OK      0
+#define FSMOE_EXIT_RUN     1
+#define FSMOE_EXIT_USAGE   2
+#define FSMOE_EXIT_DATA    3
+#define FSMOE_EXIT_LAYOUT  4
+#define FSMOE_EXIT_PEER    5
+#define FSMOE_EXIT_STOPPED 6
 
 /* The text of an error (negative errno); static, never NULL, any thread. */
 const char *fsmoe_strerror(int err);

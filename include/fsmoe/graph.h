@@ -199,10 +199,16 @@ fsmoe_tensor_t fsmoe_graph_find(fsmoe_graph_t graph, const char *name);
 int fsmoe_graph_append(fsmoe_graph_t graph, const struct fsmoe_op *op, const void *args,
 		       size_t args_size, const struct fsmoe_access *access, int naccess);
 
+/* An auxiliary loss (one element, already weighted): the next fsmoe_graph_backward
+ * differentiates it along with the loss that it is given. */
+void fsmoe_graph_add_loss(fsmoe_graph_t graph, fsmoe_tensor_t loss);
+/* All auxiliary losses so far, in order. */
+const fsmoe_tensor_t *fsmoe_graph_losses(fsmoe_graph_t graph, int *n);
+
 /*
- * Appends the backward of everything that leads to `loss` (one element), in reverse, with
- * the gradients of parameters accumulated. A region (fsmoe/op.h) is differentiated as a
- * whole.
+ * Appends the backward of everything that leads to `loss` (one element) and to the auxiliary
+ * losses added since the last call, in reverse, with the gradients of parameters accumulated. A
+ * region (fsmoe/op.h) is differentiated as a whole.
  */
 int fsmoe_graph_backward(fsmoe_graph_t graph, fsmoe_tensor_t loss);
 
@@ -253,7 +259,7 @@ int fsmoe_memory_init_params(fsmoe_memory_t memory, uint64_t seed);
 /* What changes from step to step; read by operations that need it. */
 struct fsmoe_step
 {
-	uint64_t step; /* from 1 */
+	uint64_t step; /* from 1; 0: evaluation, without the noise of training */
 	uint64_t seed;
 	double lr;
 };

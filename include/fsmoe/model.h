@@ -3,6 +3,7 @@
 #define FSMOE_MODEL_H
 
 #include <fsmoe/graph.h>
+#include <fsmoe/ops.h>
 
 /*
  * A GPT-style decoder whose feed-forward layers are Mixtures of Experts, laid out over DP x MP x
@@ -29,11 +30,18 @@ struct fsmoe_model_spec
 	int group;              /* tokens of a routing group; 0: a rank's tokens of one sequence */
 	int forward_degree, backward_degree;          /* chunks of every MoE layer */
 	const char *gate, *order, *dispatch, *expert; /* module names */
+	/* 0: the blocks are without it, to see what it is good for. */
+	int attention, mixture;
+	struct fsmoe_gate_opts gate_opts; /* fsmoe/ops.h */
+	int allow_leak; /* 1: also a gate that looks at later tokens, which no generation can */
 };
 
 /* Neutral defaults, or a preset ("tiny", "quickstart"). -ENOENT lists the presets. Strings
  * are static; allocates nothing. */
 int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *preset);
+/* The presets' names, i = 0, 1, ... until NULL, and a line about each. */
+const char *fsmoe_model_preset_name(int i);
+const char *fsmoe_model_preset_doc(int i);
 
 /* 0, or -EINVAL with a sentence that names the sizes that do not fit each other or the
  * layout. */
@@ -50,12 +58,16 @@ struct fsmoe_batch_spec
 	int seq;                        /* tokens of a sequence, before the split */
 	fsmoe_tensor_t tokens, targets; /* int32 inputs of sequences * seq / MP rows */
 	double scale;                   /* of the loss: 1 / targets of the global batch */
+	size_t first;                   /* number of the first sequence in the global batch */
 };
 
 /* Appends the forward of one micro-batch and returns the loss (1): this rank's share. Has
  * the type fsmoe_forward_fn; arg is a const struct fsmoe_model_spec *. */
 fsmoe_tensor_t fsmoe_model_forward(fsmoe_graph_t graph, const struct fsmoe_batch_spec *batch,
 				   void *arg);
+/* The same without the loss: the logits (rows, V) of this rank's rows. */
+fsmoe_tensor_t fsmoe_model_logits(fsmoe_graph_t graph, const struct fsmoe_batch_spec *batch,
+				  const struct fsmoe_model_spec *spec);
 
 #ifdef __cplusplus
 }

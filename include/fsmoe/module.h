@@ -3,6 +3,7 @@
 #define FSMOE_MODULE_H
 
 #include <fsmoe/op.h>
+#include <fsmoe/ops.h>
 
 /*
  * The replaceable parts of a Mixture-of-Experts layer. There are six in a layer and four kinds
@@ -22,7 +23,7 @@
  * differ. For one layer the order of calls is
  *
  *   forward   gate, order and expert `module.check`; expert.weights; gate.forward;
- *             for each chunk order.order, dispatch.send;
+ *             order.prepare; for each chunk order.order, dispatch.send;
  *             for each chunk expert.forward, dispatch.reduce;
  *             for each chunk dispatch.combine;
  *             order.inverse
@@ -31,9 +32,11 @@
  *             for each chunk expert.backward, dispatch.reduce, maybe expert.weight_gradients of
  *             that chunk;
  *             for each chunk dispatch.combine;
- *             order.order_backward; gate.backward; maybe expert.weight_gradients of all chunks
+ *             order.order_backward; maybe expert.weight_gradients of all chunks
  *
- * and every rank makes the same calls. Names, labels of layer, phase, micro-batch, chunk and
+ * and every rank makes the same calls. What a gate and order.prepare append is differentiated node
+ * by node, by the `grad` of its rows; only what lies between a routing and the layer's output is
+ * laid out by hand, in chunks. Names, labels of layer, phase, micro-batch, chunk and
  * priority are set by the caller. The order of nodes on a communication lane is the order in which
  * they are appended. A function reports a failure through the graph (a check function of an
  * operation that fails does that); it then returns FSMOE_NONE, and so does everything after it.
@@ -45,7 +48,24 @@
 extern "C" {
 #endif
 
-#define FSMOE_MODULE_ABI 1
+#define FSMOE_MODULE_ABI 2
+
+/* Who gives way when more tokens want an expert than it has slots. */
+enum fsmoe_drop
+{
+	FSMOE_DROP_POSITION,    /* later choices, of equal ones later tokens, as Tutel and GShard */
+	FSMOE_DROP_PROBABILITY, /* smaller weights; of equals the later, as above */
+	FSMOE_DROP_TOKEN,       /* later tokens, whichever choice: nobody sees who comes later */
+};
+
+/* What a chosen expert's weight is made of. */
+enum fsmoe_weights
+{
+	FSMOE_WEIGHTS_DEFAULT, /* as the gate likes it */
+	FSMOE_WEIGHTS_CHOSEN,  /* softmax over what was chosen together: adds up to 1 */
+	FSMOE_WEIGHTS_ALL,     /* the entry of the softmax over all experts */
+	FSMOE_WEIGHTS_SIGMOID, /* of the score */
+};
 
 /* The layer that a module works for. */
 struct fsmoe_moe_layer
@@ -62,6 +82,11 @@ struct fsmoe_moe_layer
 	size_t sources;           /* ep * esp: ranks whose tokens reach an expert */
 	int ep, ep_rank, esp, esp_rank;
 	double init_scale, output_scale; /* of the weights; of an expert's last matrix */
+	double loss_scale;               /* of one token's share of an auxiliary loss */
+	enum fsmoe_drop drop;
+	enum fsmoe_weights weights;
+	struct fsmoe_gate_opts opts;   /* drop and weights already read */
+	struct fsmoe_token_map tokens; /* with span > 0 */
 };
 
 /* n pieces of the slots: piece i is [at[i], at[i + 1]). */
@@ -92,22 +117,26 @@ enum fsmoe_routing_kind
 	FSMOE_ROUTING_DENSE, /* matrices tokens x slots: every slot a mix of tokens */
 };
 
-#define FSMOE_GATE_SAVED 6
+/* What a gate decides. Everything that follows reads this record and nothing else of the gate. */
 struct fsmoe_routing
 {
 	enum fsmoe_routing_kind kind;
 	/* Lists, all (T, width): width is k for token-choice gates; a gate whose experts
-		 * choose has width E and slot -1 where an expert did not want the token. Slots of
-		 * one expert are numbered group * C + position; -1 is dropped. Two entries never
-		 * name the same slot of the same expert. */
+	 * choose has width E and slot -1 where an expert did not want the token. Slots of
+	 * one expert are numbered group * C + position; -1 is dropped. Two entries never
+	 * name the same slot of the same expert. */
 	size_t width;
 	fsmoe_tensor_t expert, slot; /* int32 */
 	fsmoe_tensor_t weight;
-	/* Dense, both (T, E * slots); a token's entries outside its group are 0. */
+	/* Dense, both (T, E * C): column e * C + p is position p of expert e in the token's own
+	 * group. Of dispatch a group's columns add up to 1, of combine the rows. */
 	fsmoe_tensor_t dispatch, combine;
-	/* int32 (groups, E): tokens kept, for balance losses and router health. */
+	/* int32 (groups, E): tokens kept, for router health; FSMOE_NONE: every slot is used. */
 	fsmoe_tensor_t counts;
-	fsmoe_tensor_t saved[FSMOE_GATE_SAVED]; /* the gate's own, for its backward */
+	/* For losses and router health, all (T, E), FSMOE_NONE where there is none: scores
+	 * before a softmax and before noise; softmax of them; scores with noise; the
+	 * deviation of the noise. */
+	fsmoe_tensor_t logits, probs, noisy, deviation;
 };
 
 /* Gradients of a routing; FSMOE_NONE: zero. */
@@ -120,8 +149,17 @@ struct fsmoe_routing_grad
 enum fsmoe_causal
 {
 	FSMOE_CAUSAL,
-	FSMOE_CAUSAL_WITHOUT_DROPS, /* only the competition for slots looks ahead */
+	/* Only the competition for slots looks ahead; with FSMOE_DROP_TOKEN not even that. */
+	FSMOE_CAUSAL_WITHOUT_DROPS,
 	FSMOE_NOT_CAUSAL,
+};
+
+/* Auxiliary losses, as bits: which of them mean something for a gate. */
+enum fsmoe_gate_loss
+{
+	FSMOE_LOSS_BALANCE = 1,    /* needs logits, and expert[0] as the first choice */
+	FSMOE_LOSS_IMPORTANCE = 2, /* needs logits, and a choice of topk experts by them */
+	FSMOE_LOSS_Z = 4,          /* needs logits */
 };
 
 struct fsmoe_gate
@@ -129,17 +167,32 @@ struct fsmoe_gate
 	struct fsmoe_module module;
 	enum fsmoe_causal causal;
 	enum fsmoe_routing_kind routing;
+	unsigned losses; /* of enum fsmoe_gate_loss */
 	/* x (T, M). Makes the gate's parameters, appends its nodes, fills the routing,
-		 * which comes with every tensor FSMOE_NONE and the kind set. */
+	 * which comes with every tensor FSMOE_NONE and the kind set. Gradients reach weight,
+	 * dispatch, combine, and what the losses read. */
 	void (*forward)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 			struct fsmoe_routing *routing);
-	/* Accumulates the gradients of the parameters (fsmoe_backward_param), returns the
-		 * gate's part of the gradient of x, or FSMOE_NONE when it has none. */
-	fsmoe_tensor_t (*backward)(const struct fsmoe_moe_layer *layer,
-				   struct fsmoe_backward *backward, fsmoe_tensor_t x,
-				   const struct fsmoe_routing *routing,
-				   const struct fsmoe_routing_grad *grad);
 };
+
+/* What gates are made of, besides every other operation of fsmoe/ops.h. */
+
+/* The parameter "<layer>.gate.<name>", held whole by every rank. */
+fsmoe_tensor_t fsmoe_gate_param(const struct fsmoe_moe_layer *layer, const char *name,
+				struct fsmoe_shape shape, enum fsmoe_init init, double scale);
+/* x (T, I), w (E, I) -> (T, E): x w^T with the additions of a product in an order that depends
+ * on I alone, so that ties and near-ties fall the same way on every layout. */
+fsmoe_tensor_t fsmoe_gate_logits(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_t w);
+/* score (T, E) -> the lists and counts of a routing: every token takes the topk experts of
+ * the greatest scores, of equals the lower number, weighs them as the layer says or by
+ * `weights`, and gets slots as the layer's drop policy has it. Scores that are not finite fail
+ * the step. */
+void fsmoe_gate_choose(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t score,
+		       enum fsmoe_weights weights, struct fsmoe_routing *routing);
+/* The same the other way round: every expert takes the C tokens of a group with the greatest
+ * scores, of equals the earlier. */
+void fsmoe_gate_choose_tokens(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t score,
+			      enum fsmoe_weights weights, struct fsmoe_routing *routing);
 
 /* --- order ------------------------------------------------------------------------------
  */
@@ -148,6 +201,9 @@ struct fsmoe_order
 {
 	struct fsmoe_module module;
 	unsigned routings; /* 1 << enum fsmoe_routing_kind of each kind it reads */
+	/* Once, before anything else: may append nodes that turn the routing into what this
+	 * order reads, and fill empty fields of the routing. NULL: nothing to do. */
+	void (*prepare)(const struct fsmoe_moe_layer *layer, struct fsmoe_routing *routing);
 	/* x (T, M) -> (E, hi - lo, M): the slots [lo, hi) of every expert, zeros where
 		 * nobody is. */
 	fsmoe_tensor_t (*order)(const struct fsmoe_moe_layer *layer,

@@ -19,6 +19,12 @@
  *           FSMOE_F32 or FSMOE_F64. It must write only through ports that say so, write all of
  *           a port that says FSMOE_W, allocate nothing that outlives it, and may not call
  *           StarPU. Returns 0 or fsmoe_fail(...): the step then fails with that sentence.
+ *   cuda    the float kernel on a GPU, under the same rules: addresses are the device's, work is
+ *           enqueued on the given stream and the function returns without waiting. It may not
+ *           allocate, free or synchronise. What goes wrong on the device is told through
+ *           `fault`. NULL: there is none, and the node runs on the host.
+ *   cuda_scratch  bytes of device memory that `cuda` needs besides its ports, from the shapes
+ *           alone: every address of the call is NULL, also of ports that are there; NULL: none
  */
 
 #ifdef __cplusplus
@@ -68,6 +74,21 @@ struct fsmoe_call
 
 typedef int (*fsmoe_kernel_fn)(const struct fsmoe_call *call);
 
+struct fsmoe_cuda_fault; /* codelets/cuda/fault.h */
+
+/* What a CUDA kernel gets besides. One stream, handle and scratch belong to one lane: nobody else
+ * uses them until what was enqueued before is done. */
+struct fsmoe_cuda
+{
+	struct CUstream_st *stream;     /* a cudaStream_t */
+	struct cublasContext *cublas;   /* a cublasHandle_t on that stream, with its workspace */
+	struct fsmoe_cuda_fault *fault; /* in device memory */
+	void *scratch;                  /* aligned to 256 bytes */
+	size_t scratch_bytes;
+};
+
+typedef int (*fsmoe_cuda_fn)(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda);
+
 /* Seen while building: shapes per access, NULL where absent. */
 struct fsmoe_check
 {
@@ -95,8 +116,14 @@ struct fsmoe_op
 	/* Of a communication: which group, from its arguments. */
 	enum fsmoe_group (*group)(const void *args);
 	fsmoe_kernel_fn cpu[FSMOE_NREALS];
+	fsmoe_cuda_fn cuda;
+	size_t (*cuda_scratch)(const struct fsmoe_call *call);
 };
 #define FSMOE_PORTS(array) .ports = (array), .nports = (int)(sizeof(array) / sizeof((array)[0]))
+
+/* For builders outside of the library: after fsmoe_fail(...), keeps that sentence and `status`, a
+ * negative errno, as the graph's first failure; later ones change nothing. Returns the status. */
+int fsmoe_graph_fail(fsmoe_graph_t graph, int status);
 
 /*
  * For grad functions. `node` is a copy that stays valid while its grad runs.

@@ -96,10 +96,36 @@ struct fsmoe_sgd_args
 void fsmoe_sgd(fsmoe_graph_t graph, fsmoe_tensor_t param, fsmoe_tensor_t grad, fsmoe_tensor_t norm2,
 	       const struct fsmoe_sgd_args *args, const struct fsmoe_segment *segments);
 
+/* What gates can be told besides the sizes; all zero is a good choice. */
+struct fsmoe_gate_opts
+{
+	/* Who gives way when an expert is full: "position" (NULL: this), "probability",
+	 * "token"; see enum fsmoe_drop. */
+	const char *drop;
+	/* What weights are made of: "chosen", "all", "sigmoid"; NULL: as the gate likes it; see
+	 * enum fsmoe_weights. */
+	const char *weights;
+	size_t rank;   /* of xmoe's projection; 0: max(E / 2, 16), M at most */
+	int normalize; /* softmoe: 1: cosines of tokens and slots, with a learned scale */
+	/* Weights of auxiliary losses; 0: none. A loss is the mean over the tokens of the
+	 * global batch of what their routing group gives. */
+	double balance_loss;    /* E sum_e (mean softmax of e) (share whose first choice is e) */
+	double importance_loss; /* half the sum of CV^2 of importance and of load */
+	double z_loss;          /* square of the log-sum-exp of the logits */
+};
+
+/* Which token of the global batch a row of this rank is: row / span * stride + row % span +
+ * first. span = 0: the ranks' rows one after another. Noise is keyed by it. */
+struct fsmoe_token_map
+{
+	size_t first, span, stride;
+};
+
 /*
  * One sparse Mixture-of-Experts layer: gate, order, dispatch, experts, combine, inverse
  * order, in chunks, with its own backward (fsmoe/module.h tells how the modules are
- * replaced). x (T, M) -> (T, M), without the residual.
+ * replaced). x (T, M) -> (T, M), without the residual. Auxiliary losses go to
+ * fsmoe_graph_add_loss.
  */
 struct fsmoe_moe_spec
 {
@@ -107,14 +133,24 @@ struct fsmoe_moe_spec
 	int experts, topk;        /* in all; per token */
 	size_t model_dim, hidden; /* M, H */
 	double capacity_factor;   /* f; C = k * int(f * ceil(S / E)) slots per expert of a
-					     group of S tokens */
+				     group of S tokens */
 	size_t group; /* tokens of a routing group: divides the rows of x; 0: all rows of x
 			       */
 	int forward_degree, backward_degree; /* chunks of the slots; 0: 1 */
+	/* 0: the gradients of the experts' weights in one node after the last chunk, which fills
+	 * the compute lane while the last transfers travel. 1: a node per backward chunk, beside
+	 * that chunk's input gradients, as in the paper. Equal up to rounding. */
+	int weight_gradients_per_chunk;
 	const char *gate, *order, *dispatch,
-		*expert;     /* module names; NULL: topk, sparse, flat, gpt */
+		*expert;     /* module names; NULL: topk, the first that fits it, flat, gpt */
 	double init_scale;   /* standard deviation of the weights */
 	double output_scale; /* and of the second matrix of an expert */
+	struct fsmoe_gate_opts gate_opts;
+	double loss_scale; /* 1 / tokens of the global batch; 0: 1 / rows of x on all ranks */
+	struct fsmoe_token_map tokens;
+	/* 1: rows of a group are tokens in order and none may know a later one, so a gate that
+	 * is not causal is refused, unless allow_leak is 1. */
+	int causal, allow_leak;
 };
 fsmoe_tensor_t fsmoe_moe(fsmoe_graph_t graph, fsmoe_tensor_t x, const struct fsmoe_moe_spec *spec);
 

@@ -51,7 +51,9 @@ struct fsmoe_train_result
 };
 
 /* One step on the global batch: `tokens` and `targets` are (batch, seq) int32, the same on
- * every rank (each takes its share); targets < 0 are not counted. Blocks. */
+ * every rank (each takes its share); targets < 0 are not counted. Blocks. -EDOM, on every rank:
+ * the loss or the gradient is not finite; the sentence says where that began, no parameter was
+ * changed, the step counts, and the next one may be taken. */
 int fsmoe_trainer_step(fsmoe_trainer_t trainer, const int32_t *tokens, const int32_t *targets,
 		       double lr, struct fsmoe_train_result *result);
 

@@ -29,6 +29,7 @@ static const struct
 	{FSMOE_EXIT_DATA, "data that cannot be read or is wrong"},
 	{FSMOE_EXIT_LAYOUT, "the machine or the layout of ranks does not fit"},
 	{FSMOE_EXIT_PEER, "another rank failed or stopped answering"},
+	{FSMOE_EXIT_STOPPED, "stopped in order by SIGINT, SIGTERM or SIGUSR1"},
 };
 #define NCODES (sizeof(exit_codes) / sizeof(exit_codes[0]))
 

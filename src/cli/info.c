@@ -7,6 +7,7 @@
 #include <cblas.h>
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <fsmoe/model.h>
 #include <fsmoe/module.h>
 #include <fsmoe/topo.h>
 #include <limits.h>
@@ -97,13 +98,16 @@ static json_t *machine_object(const struct info *info)
 /* Everything there is to tell; text and JSON are two ways to print it. */
 static json_t *collect(void)
 {
-	json_t *modules = json_object();
+	json_t *modules = json_object(), *presets = json_object();
 
 	for (int kind = 0; kind < FSMOE_NMODULES; kind++)
 		json_object_set_new(modules, fsmoe_module_kind_name(kind), module_object(kind));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "version", PACKAGE_VERSION, "starpu",
+	for (int i = 0; fsmoe_model_preset_name(i); i++)
+		json_object_set_new(presets, fsmoe_model_preset_name(i),
+				    json_string(fsmoe_model_preset_doc(i)));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "version", PACKAGE_VERSION, "starpu",
 			 fsmoe_starpu_version(), "mpi", fsmoe_mpi_version(), "blas", blas_version(),
-			 "modules", modules);
+			 "modules", modules, "presets", presets);
 }
 
 static void print_machine(const json_t *machine)
@@ -118,25 +122,31 @@ static void print_machine(const json_t *machine)
 		json_is_true(json_object_get(group, "spans_nodes")) ? "  spans nodes" : "");
 }
 
+static void print_names(const char *title, json_t *names)
+{
+	const char *name;
+	json_t *doc;
+
+	printf("%s\n", title);
+	json_object_foreach(names, name, doc) printf("  %-10s %s\n", name, json_string_value(doc));
+}
+
 static void print_text(const json_t *all)
 {
 	static const struct
 	{
 		const char *key, *title;
 	} lines[] = {{"starpu", "StarPU"}, {"mpi", "MPI"}, {"blas", "BLAS"}};
-	const char *kind, *name;
-	json_t *modules, *doc;
+	const char *kind;
+	json_t *modules;
 
 	printf("fsmoe %s\n", json_string_value(json_object_get(all, "version")));
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		printf("  %-8s %s\n", lines[i].title,
 		       json_string_value(json_object_get(all, lines[i].key)));
 	json_object_foreach(json_object_get(all, "modules"), kind, modules)
-	{
-		printf("%s\n", kind);
-		json_object_foreach(modules, name, doc)
-			printf("  %-8s %s\n", name, json_string_value(doc));
-	}
+		print_names(kind, modules);
+	print_names("preset", json_object_get(all, "presets"));
 }
 
 int cli_info(int argc, char **argv)

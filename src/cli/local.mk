@@ -1,10 +1,18 @@
 bin_PROGRAMS += fsmoe
 fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
+	src/cli/breakdown.c \
 	src/cli/fail.c \
+	src/cli/generate.c \
 	src/cli/help.c \
 	src/cli/info.c \
-	src/cli/train.c
-fsmoe_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
+	src/cli/plan.c \
+	src/cli/planning.c src/cli/planning.h \
+	src/cli/progress.c src/cli/progress.h \
+	src/cli/simulate.c \
+	src/cli/stop.c src/cli/stop.h \
+	src/cli/train.c src/cli/train.h \
+	src/cli/train_steps.c
+fsmoe_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS) -DFSMOE_PKGDATADIR='"$(pkgdatadir)"'
 fsmoe_LDADD = libfsmoe_core.la
 
 # For the program alone; <mpi.h> stays in src/topo.

@@ -10,7 +10,14 @@
 #include <string.h>
 
 const struct cli_command cli_commands[] = {
-	{"train", "Train a model on text", cli_train, fsmoe_train_options, cli_train_defaults},
+	{"train", "Train a model on text or tokens", cli_train, fsmoe_train_options,
+	 cli_train_defaults},
+	{"generate", "Continue a text with a trained model", cli_generate, cli_generate_options,
+	 cli_generate_defaults},
+	{"plan", "Chunks of every layer and gradients beside them, from a profile", cli_plan,
+	 cli_plan_options, cli_plan_defaults},
+	{"simulate", "What every schedule takes, of a model or of the paper's grid", cli_simulate,
+	 cli_simulate_options, cli_simulate_defaults},
 	{"info", "What was built in; what a machine's ranks become", cli_info, cli_info_options,
 	 NULL},
 	{"help", "This list, a command's options, or the manual page", cli_help, cli_help_options,

@@ -42,6 +42,7 @@ struct fsmoe_comm
 	enum fsmoe_group kind;
 	int size, rank;
 	void *impl;    /* the backend's */
+	void *device;  /* src/comm/nccl.c's; NULL: no GPU */
 	void *scratch; /* for ordered sums; grown by fsmoe_comm_reserve only */
 	size_t scratch_bytes;
 	size_t *parts; /* 4 * size numbers: sizes and offsets of what is sent and received */

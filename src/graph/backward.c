@@ -172,6 +172,23 @@ static int walk(struct fsmoe_backward *b)
 	return g->status;
 }
 
+void fsmoe_graph_add_loss(fsmoe_graph_t g, fsmoe_tensor_t loss)
+{
+	if (g->status)
+		return;
+	if (loss == FSMOE_NONE || fsmoe_shape_count(&g->tensors[loss].shape) != 1)
+		fsmoe_graph_fail(g, fsmoe_fail(EINVAL, "a loss is a tensor of one element"));
+	else if (!fsmoe_graph_grow(g, (void **)&g->losses, g->nlosses, &g->losses_room,
+				   sizeof(*g->losses)))
+		g->losses[g->nlosses++] = loss;
+}
+
+const fsmoe_tensor_t *fsmoe_graph_losses(fsmoe_graph_t g, int *n)
+{
+	*n = g->nlosses;
+	return g->losses;
+}
+
 int fsmoe_graph_backward(fsmoe_graph_t g, fsmoe_tensor_t loss)
 {
 	struct fsmoe_labels labels = g->labels;
@@ -190,8 +207,10 @@ int fsmoe_graph_backward(fsmoe_graph_t g, fsmoe_tensor_t loss)
 		find_wants(&b);
 		g->labels.phase = FSMOE_BACKWARD;
 		fsmoe_tensor_t one = fsmoe_graph_like(g, loss, "d.");
-		fsmoe_fill(g, one, 1.0);
+		fsmoe_fill_with(g, one, 1.0);
 		fsmoe_backward_give(&b, loss, one);
+		while (g->losses_done < g->nlosses)
+			fsmoe_backward_give(&b, g->losses[g->losses_done++], one);
 		walk(&b);
 		for (int t = 0; t < b.ntensors; t++)
 			free(b.gifts[t].tensor);

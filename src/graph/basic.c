@@ -96,6 +96,7 @@ const struct fsmoe_op fsmoe_op_fill = {
 	FSMOE_PORTS(fill_ports),
 	.work = all_bytes,
 	.cpu = {fill_f32, fill_f64},
+	FSMOE_BASIC_CUDA(fill),
 };
 
 static const struct fsmoe_port sum_ports[] = {{"in", FSMOE_R, FSMOE_MANY}, {"out", FSMOE_W, 0}};
@@ -108,6 +109,7 @@ const struct fsmoe_op fsmoe_op_sum = {
 	.work = all_bytes,
 	.grad = sum_grad,
 	.cpu = {sum_f32, sum_f64},
+	FSMOE_BASIC_CUDA(sum),
 };
 
 static const struct fsmoe_port accumulate_ports[] = {{"in", FSMOE_R, 0}, {"out", FSMOE_RW, 0}};
@@ -118,6 +120,7 @@ const struct fsmoe_op fsmoe_op_accumulate = {
 	FSMOE_PORTS(accumulate_ports),
 	.work = all_bytes,
 	.cpu = {accumulate_f32, accumulate_f64},
+	FSMOE_BASIC_CUDA(accumulate),
 };
 
 void fsmoe_accumulate(fsmoe_graph_t graph, fsmoe_tensor_t in, fsmoe_tensor_t out)
@@ -127,7 +130,7 @@ void fsmoe_accumulate(fsmoe_graph_t graph, fsmoe_tensor_t in, fsmoe_tensor_t out
 	fsmoe_graph_append(graph, &fsmoe_op_accumulate, NULL, 0, access, 2);
 }
 
-void fsmoe_fill(fsmoe_graph_t graph, fsmoe_tensor_t out, double value)
+void fsmoe_fill_with(fsmoe_graph_t graph, fsmoe_tensor_t out, double value)
 {
 	fsmoe_graph_append(graph, &fsmoe_op_fill, &(struct fsmoe_fill_args){value},
 			   sizeof(struct fsmoe_fill_args), &(struct fsmoe_access){.tensor = out},

@@ -41,6 +41,7 @@ void fsmoe_graph_destroy(fsmoe_graph_t g)
 	free(g->params);
 	free(g->buckets);
 	free(g->regions);
+	free(g->losses);
 	free(g);
 }
 

@@ -46,7 +46,9 @@ struct fsmoe_graph
 	int nbuckets, buckets_room;
 	struct fsmoe_region *regions;
 	int nregions, regions_room;
-	int open_region; /* -1: none */
+	int open_region;        /* -1: none */
+	fsmoe_tensor_t *losses; /* auxiliary ones, and how many of them are differentiated */
+	int nlosses, losses_room, losses_done;
 
 	struct fsmoe_labels labels;
 	int next_seq[FSMOE_NLANES];
@@ -56,9 +58,6 @@ struct fsmoe_graph
 /* Every bucket and the parameters in it start at a multiple of this many elements, so that
  * vector loads are aligned in every bucket alike. */
 #define FSMOE_BUCKET_ALIGN 32
-
-/* Keeps the first failure: the sentence is this thread's last error. Returns the status. */
-int fsmoe_graph_fail(fsmoe_graph_t graph, int status);
 
 /* NULL on failure, which is then the graph's status. */
 void *fsmoe_graph_alloc(fsmoe_graph_t graph, size_t size);

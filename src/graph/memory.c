@@ -125,8 +125,8 @@ enum fsmoe_real fsmoe_memory_real(fsmoe_memory_t m)
 	return m->real;
 }
 
-/* The global index of a local element: mixed radix over the dimensions, this rank's part first. */
-static size_t global_index(const struct fsmoe_param_spec *spec, size_t local)
+/* Mixed radix over the dimensions, this rank's part first. */
+size_t fsmoe_param_global_index(const struct fsmoe_param_spec *spec, size_t local)
 {
 	size_t index[FSMOE_MAX_DIMS], global = 0;
 
@@ -151,7 +151,7 @@ static double initial(const struct fsmoe_param_spec *spec, uint64_t key, size_t 
 	case FSMOE_INIT_ONE:
 		return 1.0;
 	case FSMOE_INIT_NORMAL:
-		return spec->scale * fsmoe_rng_normal(key, global_index(spec, local));
+		return spec->scale * fsmoe_rng_normal(key, fsmoe_param_global_index(spec, local));
 	}
 	return 0.0;
 }

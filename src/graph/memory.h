@@ -20,4 +20,7 @@ static inline size_t fsmoe_element_bytes(enum fsmoe_real real, enum fsmoe_dtype 
 				    : sizeof(float);
 }
 
+/* Where an element of this rank's part lies in the parameter's global array. */
+size_t fsmoe_param_global_index(const struct fsmoe_param_spec *spec, size_t local);
+
 #endif

@@ -120,6 +120,14 @@ static fsmoe_tensor_t mixture(const struct model *m, fsmoe_tensor_t x, int layer
 		.expert = s->expert,
 		.init_scale = init_scale,
 		.output_scale = m->output_scale,
+		.gate_opts = s->gate_opts,
+		.loss_scale = m->batch->scale,
+		.tokens = {.first = m->batch->first * (size_t)m->batch->seq +
+				    (size_t)m->mp_rank * m->span,
+			   .span = m->span,
+			   .stride = (size_t)m->batch->seq},
+		.causal = 1,
+		.allow_leak = s->allow_leak,
 	};
 
 	snprintf(name, sizeof(name), "h.%d.moe", layer);
@@ -127,10 +135,9 @@ static fsmoe_tensor_t mixture(const struct model *m, fsmoe_tensor_t x, int layer
 			      FSMOE_NONE);
 }
 
-fsmoe_tensor_t fsmoe_model_forward(fsmoe_graph_t graph, const struct fsmoe_batch_spec *batch,
-				   void *arg)
+fsmoe_tensor_t fsmoe_model_logits(fsmoe_graph_t graph, const struct fsmoe_batch_spec *batch,
+				  const struct fsmoe_model_spec *s)
 {
-	const struct fsmoe_model_spec *s = arg;
 	fsmoe_groups_t groups = fsmoe_graph_groups(graph);
 	struct model m = {.graph = graph,
 			  .spec = s,
@@ -152,12 +159,20 @@ fsmoe_tensor_t fsmoe_model_forward(fsmoe_graph_t graph, const struct fsmoe_batch
 	for (int layer = 0; layer < s->layers; layer++)
 	{
 		fsmoe_graph_set_layer(graph, layer);
-		x = attention(&m, x, layer);
-		x = mixture(&m, x, layer);
+		if (s->attention)
+			x = attention(&m, x, layer);
+		if (s->mixture)
+			x = mixture(&m, x, layer);
 	}
 	fsmoe_graph_set_layer(graph, -1);
 	x = norm(&m, x, "ln_f", -1);
-	x = fsmoe_linear(graph, x, table,
-			 FSMOE_NONE); /* the embedding's table is the output's too */
-	return fsmoe_cross_entropy(graph, x, batch->targets, batch->scale);
+	/* The embedding's table is the output's too. */
+	return fsmoe_linear(graph, x, table, FSMOE_NONE);
+}
+
+fsmoe_tensor_t fsmoe_model_forward(fsmoe_graph_t graph, const struct fsmoe_batch_spec *batch,
+				   void *arg)
+{
+	return fsmoe_cross_entropy(graph, fsmoe_model_logits(graph, batch, arg), batch->targets,
+				   batch->scale);
 }

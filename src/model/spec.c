@@ -9,14 +9,25 @@
 /* Presets, one row each. */
 static const struct preset
 {
-	const char *name;
+	const char *name, *doc;
 	int vocab, seq, layers, heads, model_dim, hidden, experts, topk;
 	double capacity_factor;
 } presets[] = {
-	{"tiny", 256, 16, 2, 4, 16, 32, 4, 2, 2.0},
-	{"quickstart", 256, 128, 4, 4, 128, 256, 8, 2, 1.25},
+	{"tiny", "for tests: a second a hundred steps", 256, 16, 2, 4, 16, 32, 4, 2, 2.0},
+	{"quickstart", "learns English spelling in ten minutes on two cores", 256, 128, 4, 4, 128,
+	 256, 8, 2, 1.25},
 };
 #define NPRESETS (sizeof(presets) / sizeof(presets[0]))
+
+const char *fsmoe_model_preset_name(int i)
+{
+	return i >= 0 && (size_t)i < NPRESETS ? presets[i].name : NULL;
+}
+
+const char *fsmoe_model_preset_doc(int i)
+{
+	return i >= 0 && (size_t)i < NPRESETS ? presets[i].doc : NULL;
+}
 
 int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 {
@@ -50,6 +61,8 @@ int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 		.order = "sparse",
 		.dispatch = "flat",
 		.expert = "gpt",
+		.attention = 1,
+		.mixture = 1,
 	};
 	return 0;
 }
@@ -105,11 +118,14 @@ int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t grou
 void fsmoe_model_count(const struct fsmoe_model_spec *s, size_t *total, size_t *active)
 {
 	size_t m = (size_t)s->model_dim, h = (size_t)s->hidden;
-	size_t expert = 2 * m * h + h + m;
-	size_t layer = 4 * m * m + 4 * m                 /* attention and its biases */
-		       + 4 * m + (size_t)s->experts * m; /* two norms, gate */
+	size_t expert = s->mixture ? 2 * m * h + h + m : 0;
+	size_t layer = 0;
 	size_t rest = ((size_t)s->vocab + (size_t)s->seq) * m + 2 * m;
 
+	if (s->attention)
+		layer += 4 * m * m + 4 * m + 2 * m; /* with its biases and norm */
+	if (s->mixture)
+		layer += (size_t)s->experts * m + 2 * m; /* gate, norm */
 	*total = rest + (size_t)s->layers * (layer + (size_t)s->experts * expert);
 	*active = rest + (size_t)s->layers * (layer + (size_t)s->topk * expert);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "moe/layer.h"
+#include "codelets/gate_loss.h"
 #include "graph/graph.h"
+#include "moe/modules.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -14,7 +16,7 @@
 struct moe
 {
 	struct fsmoe_moe_layer layer;
-	struct fsmoe_moe_schedule schedule;
+	int weight_gradients_per_chunk;
 	const struct fsmoe_gate *gate;
 	const struct fsmoe_order *order;
 	const struct fsmoe_dispatch *dispatch;
@@ -51,6 +53,32 @@ static void label_whole(fsmoe_graph_t graph, int priority)
 
 /* --- stages ------------------------------------------------------------------------------- */
 
+/* The gate, its losses, what the order makes of the routing: differentiated node by node. */
+static void route(struct moe *moe)
+{
+	const struct fsmoe_moe_layer *layer = &moe->layer;
+	const struct fsmoe_gate_opts *o = &layer->opts;
+	struct fsmoe_routing *r = &moe->routing;
+
+	label_whole(layer->graph, 2 * (int)moe->forward.cuts.n + 1);
+	moe->gate->forward(layer, moe->x, r);
+	if (o->balance_loss != 0 || o->importance_loss != 0 || o->z_loss != 0)
+		fsmoe_graph_add_loss(
+			layer->graph,
+			fsmoe_gate_loss(
+				layer->graph,
+				&(struct fsmoe_gate_loss_inputs){r->logits, r->noisy, r->deviation,
+								 r->expert},
+				&(struct fsmoe_gate_loss_args){
+					.balance = o->balance_loss * layer->loss_scale,
+					.importance = o->importance_loss * layer->loss_scale,
+					.z = o->z_loss * layer->loss_scale,
+					.group = layer->group,
+					.topk = layer->topk}));
+	if (moe->order->prepare)
+		moe->order->prepare(layer, r);
+}
+
 /* Results, or gradients of inputs, back to the ranks of their tokens. */
 static void combine(struct moe *moe, size_t n, fsmoe_tensor_t *chunk)
 {
@@ -67,9 +95,6 @@ static void forward(struct moe *moe)
 	struct fsmoe_cuts cuts = moe->forward.cuts;
 	fsmoe_graph_t graph = layer->graph;
 
-	moe->expert->weights(layer, moe->weight);
-	label_whole(graph, 2 * (int)cuts.n + 1);
-	moe->gate->forward(layer, moe->x, &moe->routing);
 	for (size_t i = 0; i < cuts.n; i++)
 	{
 		label_chunk(graph, STAGE_SEND, i, cuts.n);
@@ -109,9 +134,15 @@ static void backward_chunks(struct moe *moe, const fsmoe_tensor_t *gradient)
 		label_chunk(layer->graph, STAGE_COMPUTE, i, n);
 		dx = moe->expert->backward(layer, moe->weight, &moe->forward, &moe->backward, i);
 		moe->dreturned[i] = moe->dispatch->reduce(layer, dx);
-		if (moe->schedule.weight_gradients_per_chunk)
+		if (moe->weight_gradients_per_chunk)
 			weight_gradients(moe, gradient, i, i + 1);
 	}
+}
+
+static void give(struct fsmoe_backward *b, fsmoe_tensor_t tensor, fsmoe_tensor_t gradient)
+{
+	if (gradient != FSMOE_NONE && fsmoe_backward_wants(b, tensor))
+		fsmoe_backward_give(b, tensor, gradient);
 }
 
 static int backward(struct fsmoe_backward *b, const void *args)
@@ -121,7 +152,7 @@ static int backward(struct fsmoe_backward *b, const void *args)
 	struct fsmoe_cuts cuts = moe->backward.cuts;
 	struct fsmoe_routing_grad grad = {FSMOE_NONE, FSMOE_NONE, FSMOE_NONE};
 	fsmoe_tensor_t dy = fsmoe_backward_out(b, moe->y), gradient[FSMOE_EXPERT_WEIGHTS];
-	fsmoe_tensor_t dx_order, dx_gate;
+	fsmoe_tensor_t dx;
 
 	if (dy == FSMOE_NONE)
 		return fsmoe_graph_status(layer->graph);
@@ -140,19 +171,15 @@ static int backward(struct fsmoe_backward *b, const void *args)
 	backward_chunks(moe, gradient);
 	combine(moe, cuts.n, moe->dreturned);
 	label_whole(layer->graph, 0);
-	dx_order = moe->order->order_backward(layer, &moe->routing, moe->x, cuts, moe->dreturned,
-					      &grad);
-	dx_gate = moe->gate->backward(layer, b, moe->x, &moe->routing, &grad);
+	dx = moe->order->order_backward(layer, &moe->routing, moe->x, cuts, moe->dreturned, &grad);
 	label_whole(layer->graph, WEIGHTS_PRIORITY);
-	if (!moe->schedule.weight_gradients_per_chunk)
+	if (!moe->weight_gradients_per_chunk)
 		weight_gradients(moe, gradient, 0, cuts.n);
 	label_whole(layer->graph, 0);
-	if (fsmoe_backward_wants(b, moe->x))
-	{
-		fsmoe_backward_give(b, moe->x, dx_order);
-		if (dx_gate != FSMOE_NONE)
-			fsmoe_backward_give(b, moe->x, dx_gate);
-	}
+	give(b, moe->x, dx);
+	give(b, moe->routing.weight, grad.weight);
+	give(b, moe->routing.dispatch, grad.dispatch);
+	give(b, moe->routing.combine, grad.combine);
 	return fsmoe_graph_status(layer->graph);
 }
 
@@ -165,22 +192,51 @@ static int check_module(const struct moe *moe, const struct fsmoe_module *module
 
 static int find_modules(struct moe *moe, const struct fsmoe_moe_spec *spec)
 {
+	const struct fsmoe_order *fits;
+
 	if (!(moe->gate = fsmoe_gate_find(spec->gate)) ||
-	    !(moe->order = fsmoe_order_find(spec->order)) ||
+	    !(fits = fsmoe_order_for(moe->gate->routing)) ||
+	    !(moe->order = spec->order ? fsmoe_order_find(spec->order) : fits) ||
 	    !(moe->dispatch = fsmoe_dispatch_find(spec->dispatch)) ||
 	    !(moe->expert = fsmoe_expert_find(spec->expert)))
 		return -ENOENT;
 	if (!(moe->order->routings & 1u << moe->gate->routing))
-		return fsmoe_fail(
-			EINVAL,
-			"'%s': order '%s' cannot read what gate '%s' decides: choose another "
-			"of either",
-			spec->name, moe->order->module.name, moe->gate->module.name);
+		return fsmoe_fail(EINVAL,
+				  "'%s': order '%s' cannot read what gate '%s' decides: take order "
+				  "'%s'",
+				  spec->name, moe->order->module.name, moe->gate->module.name,
+				  fits->module.name);
 	return check_module(moe, &moe->gate->module) || check_module(moe, &moe->order->module) ||
 			       check_module(moe, &moe->dispatch->module) ||
 			       check_module(moe, &moe->expert->module)
 		       ? -EINVAL
 		       : 0;
+}
+
+/* What a gate says of itself against what is asked of it. */
+static int check_gate(const struct moe *moe, const struct fsmoe_moe_spec *spec)
+{
+	const struct fsmoe_gate_opts *o = &spec->gate_opts;
+	const char *gate = moe->gate->module.name;
+	unsigned asked = (o->balance_loss != 0 ? FSMOE_LOSS_BALANCE : 0u) |
+			 (o->importance_loss != 0 ? FSMOE_LOSS_IMPORTANCE : 0u) |
+			 (o->z_loss != 0 ? FSMOE_LOSS_Z : 0u);
+
+	if (asked & ~moe->gate->losses)
+		return fsmoe_fail(EINVAL,
+				  "'%s': gate '%s' has no %s loss: leave it away, or take another "
+				  "gate",
+				  spec->name, gate,
+				  asked & ~moe->gate->losses & FSMOE_LOSS_BALANCE ? "balance"
+				  : asked & ~moe->gate->losses & FSMOE_LOSS_IMPORTANCE
+					  ? "importance"
+					  : "z");
+	if (spec->causal && !spec->allow_leak && moe->gate->causal == FSMOE_NOT_CAUSAL)
+		return fsmoe_fail(EINVAL,
+				  "'%s': gate '%s' looks at later tokens, which a causal model "
+				  "must not know: take another gate, or allow the leak",
+				  spec->name, gate);
+	return 0;
 }
 
 static void clear(fsmoe_tensor_t *tensor, size_t n)
@@ -214,27 +270,21 @@ static int make(struct moe *moe, fsmoe_graph_t graph, fsmoe_tensor_t x,
 	moe->x = x;
 	moe->y = FSMOE_NONE;
 	if ((err = fsmoe_moe_layer_init(&moe->layer, graph, x, spec)) ||
-	    (err = find_modules(moe, spec)) ||
+	    (err = find_modules(moe, spec)) || (err = check_gate(moe, spec)) ||
 	    (err = make_pass(graph, moe->layer.slots, spec->forward_degree, &moe->forward,
 			     &moe->returned)) ||
 	    (err = make_pass(graph, moe->layer.slots, spec->backward_degree, &moe->backward,
 			     &moe->dreturned)))
 		return err;
-	moe->routing = (struct fsmoe_routing){.kind = moe->gate->routing,
-					      .expert = FSMOE_NONE,
-					      .slot = FSMOE_NONE,
-					      .weight = FSMOE_NONE,
-					      .dispatch = FSMOE_NONE,
-					      .combine = FSMOE_NONE,
-					      .counts = FSMOE_NONE};
-	clear(moe->routing.saved, FSMOE_GATE_SAVED);
+	moe->weight_gradients_per_chunk = spec->weight_gradients_per_chunk;
+	moe->routing = (struct fsmoe_routing){
+		moe->gate->routing, 0,          FSMOE_NONE, FSMOE_NONE, FSMOE_NONE, FSMOE_NONE,
+		FSMOE_NONE,         FSMOE_NONE, FSMOE_NONE, FSMOE_NONE, FSMOE_NONE, FSMOE_NONE};
 	clear(moe->weight, FSMOE_EXPERT_WEIGHTS);
 	return 0;
 }
 
-fsmoe_tensor_t fsmoe_moe_scheduled(fsmoe_graph_t graph, fsmoe_tensor_t x,
-				   const struct fsmoe_moe_spec *spec,
-				   const struct fsmoe_moe_schedule *schedule)
+fsmoe_tensor_t fsmoe_moe(fsmoe_graph_t graph, fsmoe_tensor_t x, const struct fsmoe_moe_spec *spec)
 {
 	const struct fsmoe_labels labels = graph->labels;
 	struct moe *moe;
@@ -245,21 +295,17 @@ fsmoe_tensor_t fsmoe_moe_scheduled(fsmoe_graph_t graph, fsmoe_tensor_t x,
 	moe = fsmoe_graph_alloc(graph, sizeof(*moe));
 	if (!moe)
 		return FSMOE_NONE;
-	moe->schedule = schedule ? *schedule : (struct fsmoe_moe_schedule){0};
 	err = make(moe, graph, x, spec);
 	if (err)
 	{
 		fsmoe_graph_fail(graph, err);
 		return FSMOE_NONE;
 	}
+	moe->expert->weights(&moe->layer, moe->weight);
+	route(moe);
 	fsmoe_graph_region_begin(graph, moe->layer.name);
 	forward(moe);
 	fsmoe_graph_region_end(graph, backward, &moe, sizeof(moe));
 	graph->labels = labels;
 	return graph->status ? FSMOE_NONE : moe->y;
-}
-
-fsmoe_tensor_t fsmoe_moe(fsmoe_graph_t graph, fsmoe_tensor_t x, const struct fsmoe_moe_spec *spec)
-{
-	return fsmoe_moe_scheduled(graph, x, spec, NULL);
 }

@@ -5,20 +5,6 @@
 #include <fsmoe/module.h>
 #include <fsmoe/ops.h>
 
-/* What a schedule decides about a layer beyond its degrees. */
-struct fsmoe_moe_schedule
-{
-	/* 0: the gradients of the experts' weights in one node after the last chunk, which fills
-	 * the compute lane while the last transfers travel. 1: a node per backward chunk, beside
-	 * that chunk's input gradients, as in the paper. Equal up to rounding. */
-	int weight_gradients_per_chunk;
-};
-
-/* fsmoe_moe with a schedule; NULL: all zero. */
-fsmoe_tensor_t fsmoe_moe_scheduled(fsmoe_graph_t graph, fsmoe_tensor_t x,
-				   const struct fsmoe_moe_spec *spec,
-				   const struct fsmoe_moe_schedule *schedule);
-
 /* --- routing.c: sizes --------------------------------------------------------------------- */
 
 /* Slots per expert for a group of S tokens: k * int(f * ceil(S / E)), never more than S, which is

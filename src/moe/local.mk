@@ -1,10 +1,17 @@
 libfsmoe_core_la_SOURCES += \
 	src/moe/dispatch/flat.c \
 	src/moe/expert/gpt.c \
+	src/moe/gate/expert_choice.c \
+	src/moe/gate/gshard.c \
+	src/moe/gate/parts.c \
+	src/moe/gate/sigmoid.c \
+	src/moe/gate/softmoe.c \
 	src/moe/gate/topk.c \
+	src/moe/gate/xmoe.c \
 	src/moe/layer.c \
 	src/moe/layer.h \
 	src/moe/modules.c \
 	src/moe/modules.h \
+	src/moe/order/einsum.c \
 	src/moe/order/sparse.c \
 	src/moe/routing.c

@@ -8,10 +8,13 @@
 
 /* Every variant there is, the default of each kind first. */
 static const struct fsmoe_module *const gates[] = {
-	&fsmoe_gate_module_topk.module,
+	&fsmoe_gate_module_topk.module,          &fsmoe_gate_module_gshard.module,
+	&fsmoe_gate_module_sigmoid.module,       &fsmoe_gate_module_xmoe.module,
+	&fsmoe_gate_module_expert_choice.module, &fsmoe_gate_module_softmoe.module,
 };
 static const struct fsmoe_module *const orders[] = {
 	&fsmoe_order_module_sparse.module,
+	&fsmoe_order_module_einsum.module,
 };
 static const struct fsmoe_module *const dispatches[] = {
 	&fsmoe_dispatch_module_flat.module,
@@ -130,6 +133,20 @@ const struct fsmoe_gate *fsmoe_gate_find(const char *name)
 const struct fsmoe_order *fsmoe_order_find(const char *name)
 {
 	return (const struct fsmoe_order *)find(FSMOE_MODULE_ORDER, name);
+}
+
+const struct fsmoe_order *fsmoe_order_for(enum fsmoe_routing_kind kind)
+{
+	const struct kind *k = &kinds[FSMOE_MODULE_ORDER];
+
+	for (int i = 0; i < count(k); i++)
+	{
+		const struct fsmoe_order *order = (const struct fsmoe_order *)at(k, i);
+		if (order->routings & 1u << kind)
+			return order;
+	}
+	fsmoe_fail(ENOENT, "no order reads routings of kind %d", (int)kind);
+	return NULL;
 }
 
 const struct fsmoe_dispatch *fsmoe_dispatch_find(const char *name)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <stdio.h>
 #include <string.h>
 
 size_t fsmoe_moe_capacity(size_t tokens, size_t experts, size_t topk, double factor)
@@ -84,6 +85,60 @@ static int check_rows(const struct fsmoe_moe_spec *s, const struct fsmoe_shape *
 	return 0;
 }
 
+/* --- names of options --------------------------------------------------------------------- */
+
+static const char *const drops[] = {"position", "probability", "token"};
+static const char *const weights[] = {"default", "chosen", "all", "sigmoid"};
+#define NAMES(array) array, (int)(sizeof(array) / sizeof((array)[0]))
+
+/* The number of a name, 0 for NULL; -EINVAL with a sentence that has them all. */
+static int find_name(const struct fsmoe_moe_spec *s, const char *what, const char *name,
+		     const char *const *names, int n)
+{
+	char all[100] = "";
+
+	for (int i = 0; i < n; i++)
+	{
+		size_t used = strlen(all);
+		if (!name || !strcmp(name, names[i]))
+			return i;
+		snprintf(all + used, sizeof(all) - used, "%s%s", i ? ", " : "", names[i]);
+	}
+	return fsmoe_fail(EINVAL, "'%s': %s cannot be '%s'; there is: %s", s->name, what, name,
+			  all);
+}
+
+static int check_losses(const struct fsmoe_moe_spec *s)
+{
+	const struct fsmoe_gate_opts *o = &s->gate_opts;
+
+	if (o->balance_loss >= 0 && o->importance_loss >= 0 && o->z_loss >= 0)
+		return 0;
+	return fsmoe_fail(EINVAL, "'%s': weights of losses are %g, %g and %g: 0 or more", s->name,
+			  o->balance_loss, o->importance_loss, o->z_loss);
+}
+
+/* What a gate is told, read from the spec. */
+static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *s,
+			fsmoe_groups_t groups)
+{
+	size_t rank = (size_t)fsmoe_group_rank(groups, FSMOE_GROUP_WORLD);
+	size_t ranks = (size_t)fsmoe_group_size(groups, FSMOE_GROUP_WORLD);
+	int drop = find_name(s, "drop", s->gate_opts.drop, NAMES(drops));
+	int weigh = find_name(s, "weights", s->gate_opts.weights, NAMES(weights));
+
+	if (drop < 0 || weigh < 0 || check_losses(s))
+		return -EINVAL;
+	l->opts = s->gate_opts;
+	l->drop = (enum fsmoe_drop)drop;
+	l->weights = (enum fsmoe_weights)weigh;
+	l->loss_scale = s->loss_scale > 0 ? s->loss_scale : 1.0 / (double)(l->rows * ranks);
+	l->tokens = s->tokens;
+	if (l->tokens.span == 0)
+		l->tokens = (struct fsmoe_token_map){rank * l->rows, l->rows, l->rows};
+	return 0;
+}
+
 int fsmoe_moe_layer_init(struct fsmoe_moe_layer *layer, fsmoe_graph_t graph, fsmoe_tensor_t x,
 			 const struct fsmoe_moe_spec *s)
 {
@@ -115,6 +170,8 @@ int fsmoe_moe_layer_init(struct fsmoe_moe_layer *layer, fsmoe_graph_t graph, fsm
 	};
 	if (!l.name)
 		return fsmoe_graph_status(graph);
+	if (read_options(&l, s, groups))
+		return -EINVAL;
 	if (l.capacity == 0)
 		return fsmoe_fail(
 			EINVAL,

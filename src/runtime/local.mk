@@ -5,6 +5,7 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/bind.h \
 	src/runtime/codelet.c \
 	src/runtime/handle.c \
+	src/runtime/inside.h \
 	src/runtime/policy.c \
 	src/runtime/policy.h \
 	src/runtime/program.c \
@@ -12,3 +13,13 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/start.c \
 	src/runtime/submit.c \
 	src/runtime/version.h
+
+if HAVE_CUDA
+libfsmoe_core_la_SOURCES += \
+	src/runtime/device.c \
+	src/runtime/device.h \
+	src/runtime/device_internal.h \
+	src/runtime/stream.c \
+	src/runtime/stream_host.c \
+	src/runtime/stream_make.c
+endif

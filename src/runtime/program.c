@@ -165,8 +165,12 @@ int fsmoe_program_submit(fsmoe_program_t p, const struct fsmoe_step *step)
 
 int fsmoe_program_wait(fsmoe_program_t p)
 {
+	int err;
+
 	starpu_task_wait_for_all();
-	return p->error ? fsmoe_fail(-p->error, "%s", p->sentence) : 0;
+	err = p->error;
+	p->error = 0; /* the next step starts afresh */
+	return err ? fsmoe_fail(-err, "%s", p->sentence) : 0;
 }
 
 int fsmoe_program_observe(fsmoe_program_t p, struct fsmoe_timeline *timeline)

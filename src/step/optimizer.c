@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "step/optimizer.h"
 
+#include "graph/basic.h"
 #include "graph/graph.h"
 
 #include <errno.h>
@@ -80,11 +81,12 @@ static size_t bucket_segments(const struct fsmoe_graph *g, const struct fsmoe_bu
 	return n;
 }
 
-int fsmoe_step_append_update(fsmoe_graph_t g, const struct fsmoe_train_opts *o,
+int fsmoe_step_append_update(fsmoe_graph_t g, const struct fsmoe_train_opts *o, fsmoe_tensor_t loss,
 			     fsmoe_tensor_t *norm2)
 {
 	const struct optimizer *optimizer = find(o->optimizer);
 	struct fsmoe_segment *segments;
+	fsmoe_tensor_t own[2]; /* a sum takes two */
 
 	if (!optimizer)
 		return fsmoe_fail(EINVAL, "no optimizer '%s': there are adamw and sgd",
@@ -93,8 +95,11 @@ int fsmoe_step_append_update(fsmoe_graph_t g, const struct fsmoe_train_opts *o,
 	if (!segments)
 		return fsmoe_fail(ENOMEM, "no memory for the optimizer's segments");
 
-	*norm2 = fsmoe_graph_activation(g, FSMOE_REAL, FSMOE_SHAPE1(1), "norm2");
-	fsmoe_zero(g, *norm2);
+	for (int i = 0; i < 2; i++)
+	{
+		own[i] = fsmoe_graph_activation(g, FSMOE_REAL, FSMOE_SHAPE1(1), "norm2.own");
+		fsmoe_zero(g, own[i]);
+	}
 	/* In the order in which the backward ends them: the last layer's first. */
 	for (int i = g->nbuckets - 1; i >= 0; i--)
 	{
@@ -105,10 +110,16 @@ int fsmoe_step_append_update(fsmoe_graph_t g, const struct fsmoe_train_opts *o,
 	{
 		fsmoe_graph_set_layer(g, g->buckets[i].layer);
 		/* Each part once, however many ranks hold it. */
-		fsmoe_sum_squares(g, g->buckets[i].grad, *norm2, 1.0 / g->buckets[i].replicas);
+		fsmoe_sum_squares(g, g->buckets[i].grad, own[0], 1.0 / g->buckets[i].replicas);
 	}
 	fsmoe_graph_set_layer(g, -1);
-	fsmoe_allreduce(g, *norm2, FSMOE_GROUP_WORLD);
+	/* Nothing times the loss: nothing, unless the loss is no number. Then no parameter is
+	 * changed, as when the gradient is none. */
+	fsmoe_sum_squares(g, loss, own[0], 0.0);
+	/* A copy, made only when all this went well on this rank: see struct fsmoe_step_graph. */
+	*norm2 = fsmoe_sum(g, own, 2);
+	if (*norm2 != FSMOE_NONE)
+		fsmoe_allreduce(g, *norm2, FSMOE_GROUP_WORLD);
 	for (int i = g->nbuckets - 1; i >= 0 && !g->status; i--)
 	{
 		struct update u = {.graph = g,

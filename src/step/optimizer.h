@@ -5,8 +5,9 @@
 #include <fsmoe/train.h>
 
 /* Appends what comes after the last backward: gradients summed over their groups, the global
- * norm, one optimizer node a bucket. */
+ * norm, one optimizer node a bucket. The norm is NaN, and nothing updated, when the loss is not
+ * finite. */
 int fsmoe_step_append_update(fsmoe_graph_t graph, const struct fsmoe_train_opts *opts,
-			     fsmoe_tensor_t *norm2);
+			     fsmoe_tensor_t loss, fsmoe_tensor_t *norm2);
 
 #endif

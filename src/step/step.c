@@ -36,6 +36,8 @@ static void append_microbatch(struct fsmoe_step_graph *s, int i, fsmoe_forward_f
 	*b = (struct fsmoe_batch_spec){.sequences = o->batch / dp / o->microbatches,
 				       .seq = o->seq,
 				       .scale = 1.0 / ((double)o->batch * o->seq)};
+	b->first = (size_t)(fsmoe_group_rank(g->groups, FSMOE_GROUP_DP) * o->microbatches + i) *
+		   (size_t)b->sequences;
 	size_t rows = (size_t)b->sequences * (size_t)(o->seq / mp);
 	fsmoe_graph_set_microbatch(g, i);
 	b->tokens = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens.%d", i);
@@ -48,6 +50,21 @@ static void append_microbatch(struct fsmoe_step_graph *s, int i, fsmoe_forward_f
 		fsmoe_zero(g, g->buckets[k].grad);
 	}
 	fsmoe_graph_backward(g, *loss);
+}
+
+/* The sum of all auxiliary losses over the job, for people: it is in no loss, only in gradients. */
+static fsmoe_tensor_t sum_losses(fsmoe_graph_t g)
+{
+	int n;
+	const fsmoe_tensor_t *loss = fsmoe_graph_losses(g, &n);
+	fsmoe_tensor_t sum;
+
+	if (n == 0)
+		return FSMOE_NONE;
+	sum = n > 1 ? fsmoe_sum(g, loss, n) : loss[0];
+	if (sum != FSMOE_NONE)
+		fsmoe_allreduce(g, sum, FSMOE_GROUP_WORLD);
+	return sum;
 }
 
 int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_forward_fn forward,
@@ -77,7 +94,8 @@ int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_f
 	s->loss = o->microbatches > 1 ? fsmoe_sum(s->graph, loss, o->microbatches) : loss[0];
 	if (s->loss != FSMOE_NONE)
 		fsmoe_allreduce(s->graph, s->loss, FSMOE_GROUP_WORLD);
-	err = fsmoe_step_append_update(s->graph, o, &s->norm2);
+	s->auxiliary = sum_losses(s->graph);
+	err = fsmoe_step_append_update(s->graph, o, s->loss, &s->norm2);
 	if (err)
 		fsmoe_step_destroy(s);
 	return err;

@@ -13,7 +13,10 @@ struct fsmoe_step_graph
 	fsmoe_graph_t graph;
 	struct fsmoe_batch_spec *batch; /* of each micro-batch: its inputs */
 	int microbatches;
-	fsmoe_tensor_t loss;  /* (1), summed over all ranks */
+	fsmoe_tensor_t loss;      /* (1), summed over all ranks */
+	fsmoe_tensor_t auxiliary; /* (1), auxiliary losses over all ranks; FSMOE_NONE: none */
+	/* Squared norm of the global gradient. Who writes NaN here before a step makes sure that a
+	 * rank that fails on its way to the norm gives that to all: then nobody updates. */
 	fsmoe_tensor_t norm2; /* (1), squared norm of the global gradient */
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/options.h"
+#include "train/data_file.h"
 
 #include <fsmoe/model.h>
 #include <fsmoe/runtime.h>
@@ -20,10 +21,17 @@ struct fsmoe_train_config
 	int nodes; /* 0: as they are */
 
 	int steps, warmup;
-	double lr;
+	double lr, lr_end; /* lr_end: the part of lr that is left at the last step */
 
-	const char *preset, *config, *data, *metrics, *run;
-	int quiet;
+	const char *data, *data_format, *val;
+	double val_fraction;
+	int val_every, val_samples;
+
+	const char *checkpoint, *resume, *on_nan;
+	int checkpoint_every, keep;
+
+	const char *preset, *config, *metrics, *run;
+	int log_every, progress, quiet, breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
 };
@@ -45,7 +53,9 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config);
 /* And what can be said once they are. */
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups);
 
-/* The learning rate of a step, from 1: grows in a line for `warmup` steps, then stays. */
+/* The learning rate of a step, from 1: grows in a line for `warmup` steps, then falls by half a
+ * cosine to lr * lr_end at step `steps`. */
 double fsmoe_train_config_lr(const struct fsmoe_train_config *config, int step);
+enum fsmoe_data_format fsmoe_train_config_format(const struct fsmoe_train_config *config);
 
 #endif

@@ -13,7 +13,7 @@
 
 enum
 {
-	LLMC_HEADER = 1024, /* bytes: 256 int32, of which three mean something */
+	LLMC_HEADER = 1024,           /* bytes: 256 int32, of which three mean something */
 	CHECKED_AT_OPENING = 1 << 26, /* bytes */
 	MOST_BYTE = 255,
 	MOST_UINT16 = 65535,
@@ -133,9 +133,9 @@ static int interpret(struct fsmoe_data_file *file, enum fsmoe_data_format format
 	if (!file->map_bytes)
 		return 0;
 	if (format == FSMOE_DATA_AUTO)
-		format = find_llmc(file)                   ? FSMOE_DATA_LLMC
+		format = find_llmc(file)                  ? FSMOE_DATA_LLMC
 			 : has_suffix(file->path, ".bin") ? FSMOE_DATA_UINT16
-							   : FSMOE_DATA_BYTES;
+							  : FSMOE_DATA_BYTES;
 	if (format == FSMOE_DATA_LLMC)
 		return read_llmc(file);
 	return read_plain(file, format == FSMOE_DATA_UINT16 ? 2 : 1);

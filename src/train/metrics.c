@@ -15,14 +15,14 @@ struct fsmoe_metrics
 	char *path;
 };
 
-int fsmoe_metrics_open(struct fsmoe_metrics **metrics, const char *path)
+int fsmoe_metrics_open(struct fsmoe_metrics **metrics, const char *path, int append)
 {
 	struct fsmoe_metrics *fresh = calloc(1, sizeof(*fresh));
 	int err = ENOMEM;
 
 	if (fresh && (fresh->path = strdup(path)))
 	{
-		fresh->file = fopen(path, "we");
+		fresh->file = fopen(path, append ? "ae" : "we");
 		err = errno;
 	}
 	if (!fresh || !fresh->file)
@@ -61,32 +61,61 @@ static double tokens_per_second(const struct fsmoe_train_result *result)
 	return result->seconds > 0 ? (double)result->tokens / result->seconds : 0;
 }
 
+static int flush(struct fsmoe_metrics *metrics)
+{
+	if (fflush(metrics->file) || ferror(metrics->file))
+		return failed(metrics->path);
+	return 0;
+}
+
 int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metrics_row *row)
 {
 	const struct fsmoe_train_result *result = &row->result;
+	const struct fsmoe_boundary_result *load = &row->load;
 	char loss[32], lr[32], norm[32];
 
 	/* Loss and norm are written in full: two runs are compared by them, bit by bit. */
 	errno = 0;
 	fprintf(metrics->file,
 		"{\"step\": %d, \"loss\": %s, \"lr\": %s, \"grad_norm\": %s, "
-		"\"tokens_per_s\": %.1f, \"ms\": %.3f, \"tokens\": %zu}\n",
+		"\"tokens_per_s\": %.1f, \"ms\": %.3f, \"tokens\": %zu, \"routed\": %.0f, "
+		"\"dropped\": %.0f, \"load_min\": %.0f, \"load_mean\": %.1f, \"load_max\": "
+		"%.0f}\n",
 		row->step, fsmoe_json_real(result->loss, loss, sizeof(loss)),
 		fsmoe_json_real(row->lr, lr, sizeof(lr)),
 		fsmoe_json_real(result->grad_norm, norm, sizeof(norm)), tokens_per_second(result),
-		1e3 * result->seconds, result->tokens);
-	if (fflush(metrics->file) || ferror(metrics->file))
-		return failed(metrics->path);
-	return 0;
+		1e3 * result->seconds, result->tokens, load->routed, load->dropped, load->load_min,
+		load->load_mean, load->load_max);
+	return flush(metrics);
+}
+
+int fsmoe_metrics_write_val(struct fsmoe_metrics *metrics, int step,
+			    const struct fsmoe_eval_result *result)
+{
+	char loss[32];
+
+	errno = 0;
+	fprintf(metrics->file,
+		"{\"step\": %d, \"val_loss\": %s, \"val_tokens\": %zu, \"val_ms\": %.3f}\n", step,
+		fsmoe_json_real(result->loss, loss, sizeof(loss)), result->tokens,
+		1e3 * result->seconds);
+	return flush(metrics);
 }
 
 const char *fsmoe_metrics_line(const struct fsmoe_metrics_row *row, int steps, char *buffer,
 			       size_t size)
 {
 	const struct fsmoe_train_result *result = &row->result;
+	const struct fsmoe_boundary_result *load = &row->load;
+	int n;
 
-	snprintf(buffer, size, "step %*d/%d  loss %.4f  lr %.3g  grad %.4g  %.0f tokens/s  %.1f ms",
-		 snprintf(NULL, 0, "%d", steps), row->step, steps, result->loss, row->lr,
-		 result->grad_norm, tokens_per_second(result), 1e3 * result->seconds);
+	n = snprintf(buffer, size,
+		     "step %*d/%d  loss %.4f  lr %.3g  grad %.4g  %.0f tokens/s  %.1f ms",
+		     snprintf(NULL, 0, "%d", steps), row->step, steps, result->loss, row->lr,
+		     result->grad_norm, tokens_per_second(result), 1e3 * result->seconds);
+	if (load->routed > 0 && n > 0 && (size_t)n < size)
+		snprintf(buffer + n, size - (size_t)n, "  dropped %.1f%%  load %.0f %.0f %.0f",
+			 100 * load->dropped / load->routed, load->load_min, load->load_mean,
+			 load->load_max);
 	return buffer;
 }

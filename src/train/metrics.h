@@ -2,7 +2,9 @@
 #ifndef FSMOE_TRAIN_METRICS_H
 #define FSMOE_TRAIN_METRICS_H
 
-#include <fsmoe/train.h>
+#include "train/boundary.h"
+#include "train/eval.h"
+
 #include <stddef.h>
 
 /*
@@ -16,17 +18,22 @@ struct fsmoe_metrics_row
 	int step; /* from 1 */
 	double lr;
 	struct fsmoe_train_result result;
+	struct fsmoe_boundary_result load; /* all 0: there are no experts */
 };
 
-/* The file is emptied first. -errno with a sentence. */
-int fsmoe_metrics_open(struct fsmoe_metrics **metrics, const char *path);
+/* The file is emptied first, unless a run goes on. -errno with a sentence. */
+int fsmoe_metrics_open(struct fsmoe_metrics **metrics, const char *path, int append);
 /* -errno with a sentence when the last bytes could not be written; NULL is legal. */
 int fsmoe_metrics_close(struct fsmoe_metrics *metrics);
 
 /* NaN and infinities become null. -EIO, -ENOSPC, ... with a sentence. */
 int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metrics_row *row);
+/* An object of its own: {"step": 200, "val_loss": ...}. */
+int fsmoe_metrics_write_val(struct fsmoe_metrics *metrics, int step,
+			    const struct fsmoe_eval_result *result);
 
-/* "step  12/100  loss 5.4321  lr 0.001  grad 1.23  4567 tokens/s  89.0 ms". Returns buffer. */
+/* "step  12/100  loss 5.4321  lr 0.001  grad 1.23  4567 tokens/s  89.0 ms", and with experts
+ * "  dropped 1.2%  load 10 32 57": fewest, mean and most tokens of one. Returns buffer. */
 const char *fsmoe_metrics_line(const struct fsmoe_metrics_row *row, int steps, char *buffer,
 			       size_t size);
 

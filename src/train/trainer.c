@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "comm/comm.h"
 #include "step/step.h"
+#include "train/finite.h"
+#include "train/share.h"
+#include "train/trainer.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/train.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct fsmoe_trainer
 {
@@ -80,24 +86,29 @@ void fsmoe_trainer_destroy(fsmoe_trainer_t t)
 	free(t);
 }
 
-/* This rank's share of one micro-batch of a (batch, seq) array: its data-parallel slice of the
- * samples, and of each its model-parallel slice of the tokens. */
 static int write_share(struct fsmoe_trainer *t, int microbatch, fsmoe_tensor_t input,
 		       const int32_t *global)
 {
-	fsmoe_groups_t groups = fsmoe_runtime_groups(t->runtime);
-	const struct fsmoe_batch_spec *b = &t->step.batch[microbatch];
-	int mp = fsmoe_group_size(groups, FSMOE_GROUP_MP),
-	    mp_rank = fsmoe_group_rank(groups, FSMOE_GROUP_MP);
-	int dp_rank = fsmoe_group_rank(groups, FSMOE_GROUP_DP), span = t->opts.seq / mp;
-	int first = (dp_rank * t->step.microbatches + microbatch) * b->sequences;
-	size_t n = 0;
+	const size_t n =
+		fsmoe_share_rows(fsmoe_runtime_groups(t->runtime), &t->step.batch[microbatch],
+				 microbatch, t->step.microbatches, global, t->rows);
 
-	for (int s = 0; s < b->sequences; s++)
-		for (int i = 0; i < span; i++)
-			t->rows[n++] = global[(size_t)(first + s) * (size_t)t->opts.seq +
-					      (size_t)(mp_rank * span + i)];
 	return fsmoe_program_write(t->program, input, t->rows, n * sizeof(*t->rows));
+}
+
+/* Nothing was updated, on any rank, since all have the same norm. `why`: what this rank's own
+ * operation failed with, "" where it was only the optimizer that refused. */
+static int not_finite(struct fsmoe_trainer *t, float loss, const char *why)
+{
+	struct fsmoe_comm *world =
+		fsmoe_comms_get(fsmoe_runtime_comms(t->runtime), FSMOE_GROUP_WORLD);
+	char where[256];
+	int err = fsmoe_finite_blame(t->step.graph, t->memory, world, why, where, sizeof(where));
+
+	if (err)
+		return err;
+	return fsmoe_fail(EDOM, "step %llu: the %s not finite: %s", (unsigned long long)t->steps,
+			  isfinite(loss) ? "gradient is" : "loss is", where);
 }
 
 int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *targets, double lr,
@@ -105,8 +116,9 @@ int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *
 {
 	struct fsmoe_step step = {.step = t->steps + 1, .seed = t->opts.seed, .lr = lr};
 	double start = fsmoe_clock();
-	float loss = 0, norm2 = 0;
-	int err = 0;
+	float loss = NAN, norm2 = NAN;
+	char why[256] = "";
+	int err = fsmoe_program_write(t->program, t->step.norm2, &norm2, sizeof(norm2));
 
 	for (int i = 0; i < t->step.microbatches && !err; i++)
 	{
@@ -116,15 +128,21 @@ int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *
 	}
 	if (!err)
 		err = fsmoe_program_submit(t->program, &step);
-	if (!err)
-		err = fsmoe_program_wait(t->program);
-	if (!err)
-		err = fsmoe_program_read(t->program, t->step.loss, &loss, sizeof(loss));
-	if (!err)
-		err = fsmoe_program_read(t->program, t->step.norm2, &norm2, sizeof(norm2));
 	if (err)
 		return err;
+	err = fsmoe_program_wait(t->program);
+	if (err && err != -EDOM)
+		return err;
+	if (err && strncmp(fsmoe_last_error(), t->opts.optimizer, strlen(t->opts.optimizer)))
+		snprintf(why, sizeof(why), "%s", fsmoe_last_error());
+	if (fsmoe_program_read(t->program, t->step.loss, &loss, sizeof(loss)) ||
+	    fsmoe_program_read(t->program, t->step.norm2, &norm2, sizeof(norm2)))
+		return -EIO;
 	t->steps++;
+	if (!isfinite(loss) || !isfinite(norm2))
+		return not_finite(t, loss, why);
+	if (err)
+		return err;
 	*result =
 		(struct fsmoe_train_result){.loss = loss,
 					    .grad_norm = sqrt(norm2),
@@ -146,4 +164,25 @@ fsmoe_memory_t fsmoe_trainer_memory(fsmoe_trainer_t t)
 fsmoe_program_t fsmoe_trainer_program(fsmoe_trainer_t t)
 {
 	return t->program;
+}
+
+fsmoe_runtime_t fsmoe_trainer_runtime(fsmoe_trainer_t t)
+{
+	return t->runtime;
+}
+
+const struct fsmoe_train_opts *fsmoe_trainer_opts(fsmoe_trainer_t t)
+{
+	return &t->opts;
+}
+
+uint64_t fsmoe_trainer_steps(fsmoe_trainer_t t)
+{
+	return t->steps;
+}
+
+void fsmoe_trainer_restore(fsmoe_trainer_t t, uint64_t steps, uint64_t seed)
+{
+	t->steps = steps;
+	t->opts.seed = seed;
 }

@@ -138,17 +138,43 @@ static void sizes_that_do_not_fit(void **state)
 	unlink(test_path("run.json"));
 }
 
-static void learning_rate_warms_up(void **state)
+static void learning_rate_warms_up_and_falls(void **state)
 {
-	struct fsmoe_train_config config = {.lr = 0.8, .warmup = 4};
+	struct fsmoe_train_config config = {.lr = 0.8, .warmup = 4, .steps = 104, .lr_end = 0.1};
 
 	(void)state;
 	assert_true(fabs(fsmoe_train_config_lr(&config, 1) - 0.2) < 1e-15);
 	assert_true(fabs(fsmoe_train_config_lr(&config, 3) - 0.6) < 1e-15);
 	assert_true(fsmoe_train_config_lr(&config, 4) == 0.8);
-	assert_true(fsmoe_train_config_lr(&config, 400) == 0.8);
+	/* Half way down a cosine, and at its end. */
+	assert_true(fabs(fsmoe_train_config_lr(&config, 54) - 0.8 * 0.55) < 1e-12);
+	assert_true(fabs(fsmoe_train_config_lr(&config, 104) - 0.08) < 1e-12);
+	for (int step = 4; step < 104; step++)
+		assert_true(fsmoe_train_config_lr(&config, step) >
+			    fsmoe_train_config_lr(&config, step + 1));
+	config.lr_end = 1;
+	assert_true(fsmoe_train_config_lr(&config, 4) == 0.8);
+	assert_true(fsmoe_train_config_lr(&config, 104) == 0.8);
 	config.warmup = 0;
 	assert_true(fsmoe_train_config_lr(&config, 1) == 0.8);
+}
+
+static void checkpoints_need_a_place(void **state)
+{
+	struct fsmoe_train_config config;
+
+	(void)state;
+	assert_fails(load(&config, "--data=x", "--checkpoint-every=5", NULL, NULL), EINVAL,
+		     "give --checkpoint=DIR");
+	assert_fails(load(&config, "--data=x", "--resume=latest", NULL, NULL), EINVAL,
+		     "--checkpoint=DIR, which is not given");
+	assert_fails(load(&config, "--data=x", "--on-nan=jump", NULL, NULL), EINVAL,
+		     "one of stop and skip");
+	assert_int_equal(load(&config, "--data=x", "--checkpoint-every=5", "--checkpoint=y",
+			      "--data-format=llmc"),
+			 0);
+	assert_int_equal(fsmoe_train_config_format(&config), FSMOE_DATA_LLMC);
+	fsmoe_train_config_free(&config);
 }
 
 int main(void)
@@ -158,7 +184,8 @@ int main(void)
 		cmocka_unit_test(every_key_of_the_table_is_read_from_json),
 		cmocka_unit_test(names_are_unique_and_documented),
 		cmocka_unit_test(sizes_that_do_not_fit),
-		cmocka_unit_test(learning_rate_warms_up),
+		cmocka_unit_test(learning_rate_warms_up_and_falls),
+		cmocka_unit_test(checkpoints_need_a_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,12 @@ static long find_window(const int32_t *tokens, const int32_t *targets, int seq, 
 	return -1;
 }
 
+static int open_text(struct fsmoe_data **data, const char *source, int vocab)
+{
+	return fsmoe_data_open(data, source,
+			       &(struct fsmoe_data_opts){.vocab = vocab, .held_out = 0.1});
+}
+
 enum
 {
 	SIZE = 5000,
@@ -57,10 +63,10 @@ static void an_epoch_is_every_window_once(void **state)
 	long first_epoch[WINDOWS];
 
 	(void)state;
-	assert_int_equal(fsmoe_data_open(&data, path, 256), 0);
+	assert_int_equal(open_text(&data, path, 256), 0);
 	assert_int_equal(fsmoe_data_files(data), 1);
-	assert_int_equal(fsmoe_data_bytes(data, FSMOE_SPLIT_TRAIN), TRAINED);
-	assert_int_equal(fsmoe_data_bytes(data, FSMOE_SPLIT_HELD_OUT), SIZE / 10);
+	assert_int_equal(fsmoe_data_tokens(data, FSMOE_SPLIT_TRAIN), TRAINED);
+	assert_int_equal(fsmoe_data_tokens(data, FSMOE_SPLIT_HELD_OUT), SIZE / 10);
 	assert_int_equal(fsmoe_data_samples(data, FSMOE_SPLIT_TRAIN, SEQ), WINDOWS);
 	for (int epoch = 0; epoch < 3; epoch++)
 	{
@@ -94,7 +100,7 @@ static void a_batch_is_its_samples(void **state)
 	struct fsmoe_data *data;
 
 	(void)state;
-	assert_int_equal(fsmoe_data_open(&data, path, 256), 0);
+	assert_int_equal(open_text(&data, path, 256), 0);
 	/* Across the end of an epoch, as any other place. */
 	assert_int_equal(fsmoe_data_batch(data, 5, WINDOWS - 3, 6, SEQ, whole[0], whole[1]), 0);
 	for (int i = 0; i < 6; i++)
@@ -120,7 +126,7 @@ static void held_out_windows_are_not_trained_on(void **state)
 	size_t n;
 
 	(void)state;
-	assert_int_equal(fsmoe_data_open(&data, path, 256), 0);
+	assert_int_equal(open_text(&data, path, 256), 0);
 	n = fsmoe_data_samples(data, FSMOE_SPLIT_HELD_OUT, SEQ);
 	assert_int_equal(n, SIZE / 10 / (SEQ + 1));
 	assert_int_equal(
@@ -160,15 +166,15 @@ static void files_are_one_text(void **state)
 	snprintf(pattern, sizeof(pattern), "%s/sub", directory);
 	assert_int_equal(mkdir(pattern, 0777), 0);
 
-	assert_int_equal(fsmoe_data_open(&data, whole, 256), 0);
+	assert_int_equal(open_text(&data, whole, 256), 0);
 	assert_int_equal(fsmoe_data_batch(data, 1, 0, WINDOWS, SEQ, a[0], a[1]), 0);
 	fsmoe_data_close(data);
 	for (int way = 0; way < 2; way++)
 	{
 		snprintf(pattern, sizeof(pattern), way ? "%s/[a-g]" : "%s", directory);
-		assert_int_equal(fsmoe_data_open(&data, pattern, 256), 0);
+		assert_int_equal(open_text(&data, pattern, 256), 0);
 		assert_int_equal(fsmoe_data_files(data), 6);
-		assert_int_equal(fsmoe_data_bytes(data, FSMOE_SPLIT_TRAIN), TRAINED);
+		assert_int_equal(fsmoe_data_tokens(data, FSMOE_SPLIT_TRAIN), TRAINED);
 		assert_int_equal(fsmoe_data_batch(data, 1, 0, WINDOWS, SEQ, b[0], b[1]), 0);
 		assert_memory_equal(a, b, sizeof(a));
 		fsmoe_data_close(data);
@@ -192,25 +198,24 @@ static void bad_data(void **state)
 	struct fsmoe_data *data = NULL;
 
 	(void)state;
-	assert_fails(fsmoe_data_open(&data, test_path("absent"), 256), ENOENT,
-		     "cannot read the data");
-	assert_fails(fsmoe_data_open(&data, "/no/such/*.txt", 256), ENOENT, "no file matches");
-	assert_fails(fsmoe_data_open(&data, empty, 256), ENODATA, "is empty");
+	assert_fails(open_text(&data, test_path("absent"), 256), ENOENT, "cannot read the data");
+	assert_fails(open_text(&data, "/no/such/*.txt", 256), ENOENT, "no file matches");
+	assert_fails(open_text(&data, empty, 256), ENODATA, "is empty");
 	assert_int_equal(mkdir(directory, 0777), 0);
-	assert_fails(fsmoe_data_open(&data, directory, 256), ENOENT, "DIR/*.txt");
+	assert_fails(open_text(&data, directory, 256), ENOENT, "DIR/*.txt");
 	assert_int_equal(mkfifo(pipe, 0666), 0);
-	assert_fails(fsmoe_data_open(&data, pipe, 256), EINVAL, "not a regular file");
-	assert_fails(fsmoe_data_open(&data, "/dev/null", 256), EINVAL, "not a regular file");
+	assert_fails(open_text(&data, pipe, 256), EINVAL, "not a regular file");
+	assert_fails(open_text(&data, "/dev/null", 256), EINVAL, "not a regular file");
 	test_write(shorter, "ab\303", 3);
-	assert_fails(fsmoe_data_open(&data, shorter, 128), EDOM, "token 195, byte 2 of");
+	assert_fails(open_text(&data, shorter, 128), EDOM, "token 195, byte 2 of");
 	assert_null(data);
 
-	assert_int_equal(fsmoe_data_open(&data, shorter, 256), 0);
+	assert_int_equal(open_text(&data, shorter, 256), 0);
 	assert_int_equal(fsmoe_data_samples(data, FSMOE_SPLIT_TRAIN, SEQ), 0);
 	assert_fails(fsmoe_data_batch(data, 1, 0, 1, SEQ, tokens, targets), ENODATA,
-		     "has 3 bytes, a sample of --seq=15 takes 16");
+		     "the training part has 3 bytes, a sample of --seq=15 takes 16");
 	assert_fails(fsmoe_data_windows(data, FSMOE_SPLIT_HELD_OUT, 0, 1, SEQ, tokens, targets),
-		     ENODATA, "the held-out tenth");
+		     ENODATA, "the held-out part has 0 bytes");
 	fsmoe_data_close(data);
 	fsmoe_data_close(NULL);
 	unlink(empty);
@@ -229,8 +234,8 @@ static void unreadable_data(void **state)
 	assert_int_equal(mkdir(directory, 0), 0);
 	if (!test_drop_root())
 		skip();
-	assert_fails(fsmoe_data_open(&data, path, 256), EACCES, "Permission denied");
-	assert_fails(fsmoe_data_open(&data, directory, 256), EACCES, "Permission denied");
+	assert_fails(open_text(&data, path, 256), EACCES, "Permission denied");
+	assert_fails(open_text(&data, directory, 256), EACCES, "Permission denied");
 	test_restore_root();
 	unlink(path);
 	rmdir(directory);
@@ -244,12 +249,34 @@ static void a_window_of_exactly_the_text(void **state)
 	struct fsmoe_data *data;
 
 	(void)state;
-	assert_int_equal(fsmoe_data_open(&data, path, 256), 0);
+	assert_int_equal(open_text(&data, path, 256), 0);
 	assert_int_equal(fsmoe_data_samples(data, FSMOE_SPLIT_TRAIN, 8), 1);
 	assert_int_equal(fsmoe_data_samples(data, FSMOE_SPLIT_TRAIN, 9), 0);
 	assert_int_equal(fsmoe_data_batch(data, 1, UINT64_MAX, 1, 8, tokens, targets), 0);
 	assert_int_equal(tokens[0], byte_at(0));
 	assert_int_equal(targets[7], byte_at(8));
+	fsmoe_data_close(data);
+	unlink(path);
+}
+
+static void all_or_nothing_held_out(void **state)
+{
+	const char *path = write_text("text", 0, SIZE);
+	struct fsmoe_data_opts opts = {.vocab = 256};
+	struct fsmoe_data *data;
+	int32_t tokens[SEQ], targets[SEQ];
+
+	(void)state;
+	assert_int_equal(fsmoe_data_open(&data, path, &opts), 0);
+	assert_int_equal(fsmoe_data_tokens(data, FSMOE_SPLIT_TRAIN), SIZE);
+	assert_int_equal(fsmoe_data_tokens(data, FSMOE_SPLIT_HELD_OUT), 0);
+	fsmoe_data_close(data);
+	/* What --val opens. */
+	opts.held_out = 1;
+	assert_int_equal(fsmoe_data_open(&data, path, &opts), 0);
+	assert_int_equal(fsmoe_data_samples(data, FSMOE_SPLIT_HELD_OUT, SEQ), SIZE / (SEQ + 1));
+	assert_fails(fsmoe_data_batch(data, 1, 0, 1, SEQ, tokens, targets), ENODATA,
+		     "the training part has 0 bytes");
 	fsmoe_data_close(data);
 	unlink(path);
 }
@@ -262,6 +289,7 @@ int main(void)
 		cmocka_unit_test(held_out_windows_are_not_trained_on),
 		cmocka_unit_test(files_are_one_text),
 		cmocka_unit_test(a_window_of_exactly_the_text),
+		cmocka_unit_test(all_or_nothing_held_out),
 		cmocka_unit_test(bad_data),
 		cmocka_unit_test(unreadable_data),
 	};

@@ -12,6 +12,10 @@
 static const struct fsmoe_metrics_row rows[] = {
 	{1, 1e-3, {5.0 / 3, 0.1, 0.25, 1000}},
 	{2, 1e-3, {NAN, INFINITY, 0, 1000}},
+	{3,
+	 1e-3,
+	 {2, 1, 0.5, 100},
+	 {.routed = 400, .dropped = 5, .load_min = 2, .load_mean = 25, .load_max = 50}},
 };
 
 static void a_json_object_a_step(void **state)
@@ -22,7 +26,7 @@ static void a_json_object_a_step(void **state)
 	json_t *object;
 
 	(void)state;
-	assert_int_equal(fsmoe_metrics_open(&metrics, path), 0);
+	assert_int_equal(fsmoe_metrics_open(&metrics, path, 0), 0);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(fsmoe_metrics_write(metrics, &rows[i]), 0);
 	/* Read before it is closed: every line is out as soon as it is written. */
@@ -48,6 +52,18 @@ static void a_json_object_a_step(void **state)
 	free(text);
 	assert_int_equal(fsmoe_metrics_close(metrics), 0);
 	assert_int_equal(fsmoe_metrics_close(NULL), 0);
+
+	/* A run that goes on appends. */
+	assert_int_equal(fsmoe_metrics_open(&metrics, path, 1), 0);
+	assert_int_equal(
+		fsmoe_metrics_write_val(metrics, 2, &(struct fsmoe_eval_result){1.25, 640, 0.5}),
+		0);
+	assert_int_equal(fsmoe_metrics_close(metrics), 0);
+	assert_int_equal(fsmoe_file_read(path, &text, NULL), 0);
+	assert_non_null(strstr(text, "{\"step\": 1, "));
+	assert_non_null(strstr(text, "{\"step\": 2, \"val_loss\": 1.25, \"val_tokens\": 640, "
+				     "\"val_ms\": 500.000}\n"));
+	free(text);
 	unlink(path);
 }
 
@@ -56,10 +72,10 @@ static void metrics_that_cannot_be_written(void **state)
 	struct fsmoe_metrics *metrics;
 
 	(void)state;
-	assert_fails(fsmoe_metrics_open(&metrics, "/no/such/folder/metrics.jsonl"), ENOENT,
+	assert_fails(fsmoe_metrics_open(&metrics, "/no/such/folder/metrics.jsonl", 0), ENOENT,
 		     "cannot write the metrics /no/such/folder/metrics.jsonl");
 	/* A full disk. */
-	assert_int_equal(fsmoe_metrics_open(&metrics, "/dev/full"), 0);
+	assert_int_equal(fsmoe_metrics_open(&metrics, "/dev/full", 0), 0);
 	assert_fails(fsmoe_metrics_write(metrics, &rows[0]), ENOSPC, "/dev/full");
 	fsmoe_metrics_close(metrics);
 }
@@ -72,6 +88,9 @@ static void the_line_for_people(void **state)
 	assert_string_equal(
 		fsmoe_metrics_line(&rows[0], 100, line, sizeof(line)),
 		"step   1/100  loss 1.6667  lr 0.001  grad 0.1  4000 tokens/s  250.0 ms");
+	assert_string_equal(fsmoe_metrics_line(&rows[2], 9, line, sizeof(line)),
+			    "step 3/9  loss 2.0000  lr 0.001  grad 1  200 tokens/s  500.0 ms  "
+			    "dropped 1.2%  load 2 25 50");
 }
 
 static void directories(void **state)

@@ -9,7 +9,8 @@ declare -A level=([base]=0 [topo]=1 [graph]=1 [schedule]=1 [cost]=1 [comm]=1 [co
 # A public header stands where its types are first needed, which may be below what implements it.
 declare -A public=([error]=base [topo]=topo [graph]=graph [op]=graph [timeline]=graph
 	[schedule]=schedule [profile]=cost [ops]=codelets [module]=codelets [model]=model [plan]=plan
-	[runtime]=runtime [starpu]=runtime [mpi]=topo [train]=step)
+	[runtime]=runtime [starpu]=runtime [mpi]=topo [train]=step
+	[checkpoint]=train)
 # Who may name a foreign header, as patterns of paths.
 declare -A foreign=(
 	[starpu]='src/runtime/*|include/fsmoe/starpu.h|examples/04*|tests/*|bench/*'

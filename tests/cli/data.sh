@@ -8,12 +8,23 @@ train "no file matches the pattern" "$work/*.absent"
 : >"$work/empty"
 train "the data $work/empty is empty" "$work/empty"
 printf 'short' >"$work/short"
-train "the data is too short: the training part (nine tenths) has 5 bytes" "$work/short"
+train "the data is too short: the training part has 5 bytes" "$work/short"
 train "is not a regular file" /dev/null
 mkdir "$work/folder"
 train "'DIR/*.txt'" "$work/folder"
 printf '\377' | cat - "$text" >"$work/binary"
 train "token 255, byte 0 of $work/binary, is not in the vocabulary of 128" "$work/binary" --vocab 128
+
+train "the held-out part has" "$text" --val-fraction 0.00001 --val-every 1
+train "cannot read the data $work/absent" "$text" --val "$work/absent"
+# Token files: a header that is wrong, a token that is too large.
+printf '\210\330\064\001\001\000\000\000\377\000\000\000' >"$work/llmc.bin"
+train "ends before byte 1024" "$work/llmc.bin"
+head -c 2000 /dev/zero >>"$work/llmc.bin"
+train "its header says 255 tokens of 2 bytes" "$work/llmc.bin"
+{ head -c 2000 /dev/zero; printf '\000\002'; } >"$work/gpt.bin"
+train "token 512, byte 2000 of $work/gpt.bin, is not in the vocabulary of 256" "$work/gpt.bin"
+train "is no whole number of uint16" "$work/binary" --data-format uint16
 
 chmod 755 "$work"
 cp "$text" "$work/secret"

@@ -6,7 +6,7 @@ has() { grep -qF -- "$1" "$work/out" || complain "'$1' is missing" "${@:2}"; }
 
 expect 0 "" "$fsmoe" --help
 has "fsmoe COMMAND --help"
-for code in 0 1 2 3 4 5; do
+for code in 0 1 2 3 4 5 6; do
 	has "  $code  "
 done
 expect 0 "" "$fsmoe" --version
@@ -21,7 +21,7 @@ done
 cp "$work/out" "$work/options"
 
 expect 0 "" "$fsmoe" info --json
-for key in '"starpu": "1.' '"mpi": "' '"blas": "' '"gate": {' '"topk": "'; do
+for key in '"starpu": "1.' '"mpi": "' '"blas": "' '"gate": {' '"topk": "' '"presets": {' '"quickstart": "'; do
 	has "$key" info --json
 done
 expect 0 "" "$fsmoe" info

@@ -2,8 +2,8 @@
 # A few steps on one rank and on four: lines, metrics, run directory, result.
 . "$(dirname "$0")/cli.bash"
 
-small=(--preset tiny --data "$text" --steps 3 --batch 4 --seed 2)
-keys='"step": [123], "loss": [0-9.]*, "lr": [0-9.e-]*, "grad_norm": [0-9.e-]*, "tokens_per_s": [0-9.]*, "ms": [0-9.]*, "tokens": 64'
+small=(--log-every 1 --preset tiny --data "$text" --steps 3 --batch 4 --seed 2)
+keys='"step": [123], "loss": [0-9.]*, "lr": [0-9.e-]*, "grad_norm": [0-9.e-]*, "tokens_per_s": [0-9.]*, "ms": [0-9.]*, "tokens": 64, "routed": 256, "dropped": [0-9]*, "load_min": [0-9]*, "load_mean": [0-9.]*, "load_max": [0-9]*'
 
 check_run()
 {
@@ -21,11 +21,36 @@ check_run "$work/runs/one" one rank
 
 expect 0 "" "$fsmoe" train "${small[@]}" --metrics "$work/again.jsonl" --quiet
 [ ! -s "$work/out" ] || complain "--quiet prints" one rank
-losses() { sed 's/.*"loss": \([^,]*\),.*/\1/' "$1"; }
+losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
 [ "$(losses "$work/again.jsonl")" = "$(losses "$work/runs/one/metrics.jsonl")" ] ||
 	complain "the same seed, another loss" one rank
 
-expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --nodes 2 --run "$work/runs/four"
+# What is held out is measured on the way and at the end, by one rank as by four.
+val() { sed -n 's/.*"val_loss": \([^,]*\),.*/\1/p' "$1"; }
+expect 0 "" "$fsmoe" train "${small[@]}" --run "$work/runs/val" --val-every 2
+[ "$(val "$work/runs/val/metrics.jsonl" | wc -l)" -eq 2 ] || complain "two val_loss" one rank
+grep -q '^step 2  held-out loss ' "$work/out" || complain "no held-out loss" one rank
+[ "$(losses "$work/runs/val/metrics.jsonl")" = "$(losses "$work/again.jsonl")" ] ||
+	complain "looking at held-out data changes training" one rank
+cp "$text" "$work/other"
+expect 0 "" "$fsmoe" train "${small[@]}" --run "$work/runs/other" --val "$work/other"
+grep -q ' 0 held out' "$work/out" && complain "--val is not counted" one rank
+"$fsmoe" train "${small[@]}" --progress >"$work/out" 2>"$work/err"
+grep -q '100%  0:00 left' "$work/err" || complain "no bar" one rank
+
+# Where time goes; what the model is without its parts.
+expect 0 "" "$fsmoe" train "${small[@]}" --breakdown --mixture=no --attention=no
+grep -q 'operation  *lane' "$work/out" || complain "no breakdown" one rank
+grep -qE 'attention|expert_gpt' "$work/out" && complain "attention and experts are still there" one rank
+
+# More than there is.
+expect 4 "make --batch, --seq or the model smaller" "$fsmoe" train --data "$text" --seq 16 \
+	--layers 200 --model-dim 16384 --hidden 65536 --experts 64 --heads 16
+
+expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --nodes 2 --run "$work/runs/four" --val-every 2
+difference=$(paste <(val "$work/runs/four/metrics.jsonl") <(val "$work/runs/val/metrics.jsonl") |
+	awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > m) m = d } END { print (NR == 2 && m < 1e-4) }')
+[ "$difference" = 1 ] || complain "another held-out loss" four ranks
 grep -q '4 ranks on 2 nodes, dp 2 mp 2 ep 2 esp 2' "$work/out" || complain "no layout" four ranks
 check_run "$work/runs/four" four ranks
 

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/cli.bash"
 
 expect 2 "no command given: 'fsmoe help' lists them" "$fsmoe"
-expect 2 "unknown command 'tran': there are train, info and help; did you mean 'train'?" "$fsmoe" tran
+expect 2 "unknown command 'tran': there are train, generate, info and help; did you mean 'train'?" "$fsmoe" tran
 expect 2 "unknown command 'nonsense'" "$fsmoe" help nonsense
 expect 2 "unknown option --jsno; did you mean --json?" "$fsmoe" info --jsno
 
@@ -21,6 +21,11 @@ train "--optimizer is 'adam': it must be one of adamw and sgd; did you mean 'ada
 train "'tyni'" --preset tyni
 train "there is no gate 'tpok'" --gate tpok
 expect 2 "give --data=PATH" "$fsmoe" train
+train "--checkpoint-every=5 without a place: give --checkpoint=DIR" --checkpoint-every 5
+train "--resume=latest looks in --checkpoint=DIR, which is not given" --resume latest
+train "--on-nan is 'skipp': it must be one of stop and skip; did you mean 'skip'?" --on-nan skipp
+expect 2 "give --checkpoint=DIR, where train --checkpoint=DIR has left one" "$fsmoe" generate
+expect 2 "--top-p is 2: it must be a number, 0 to 1" "$fsmoe" generate --top-p 2
 
 # Sizes that do not fit each other, known before any rank starts.
 train "model-dim = 10 is not a multiple of heads = 4" --model-dim 10 --heads 4

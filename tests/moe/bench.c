@@ -47,8 +47,8 @@ static const struct fsmoe_op op_loss = {
 
 /* --- building and filling --------------------------------------------------------------------- */
 
-void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec,
-		 const struct fsmoe_moe_schedule *schedule, fsmoe_groups_t groups, size_t rows)
+void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec, fsmoe_groups_t groups,
+		 size_t rows)
 {
 	const struct fsmoe_shape shape = FSMOE_SHAPE2(rows, spec->model_dim);
 	fsmoe_tensor_t loss;
@@ -59,7 +59,7 @@ void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec,
 								      .global = shape,
 								      .reduce = FSMOE_GROUP_WORLD});
 	b->dy = fsmoe_graph_input(b->graph, FSMOE_REAL, shape, "dy");
-	b->y = fsmoe_moe_scheduled(b->graph, opcase_copy(b->graph, b->x), spec, schedule);
+	b->y = fsmoe_moe(b->graph, opcase_copy(b->graph, b->x), spec);
 	loss = fsmoe_graph_activation(b->graph, FSMOE_REAL, FSMOE_SHAPE1(1), "loss");
 	fsmoe_graph_append(b->graph, &op_loss, NULL, 0,
 			   (struct fsmoe_access[]){{b->y, 0, 0}, {b->dy, 1, 0}, {loss, 2, 0}}, 3);
@@ -96,14 +96,13 @@ static double noise(const char *name, size_t i)
 	return 2 * opcase_noise(3, stream_of(name), i) - 1;
 }
 
-void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec,
-		 const struct fsmoe_moe_schedule *schedule, enum fsmoe_real real,
+void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec, enum fsmoe_real real,
 		 fsmoe_groups_t groups, size_t first, size_t rows)
 {
 	int nparams;
 	const struct fsmoe_param *param;
 
-	bench_build(b, spec, schedule, groups, rows);
+	bench_build(b, spec, groups, rows);
 	b->real = real;
 	if (fsmoe_graph_status(b->graph) || fsmoe_memory_create(&b->memory, b->graph, real, NULL))
 		fail_msg("%s", fsmoe_last_error());

@@ -17,12 +17,11 @@ struct bench
 
 /* x is tokens [first, first + rows) of an endless noise; parameters are noise by global index, so
  * that parts on many ranks are parts of the same whole. Fails the cmocka test when it cannot. */
-void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec,
-		 const struct fsmoe_moe_schedule *schedule, enum fsmoe_real real,
+void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec, enum fsmoe_real real,
 		 fsmoe_groups_t groups, size_t first, size_t rows);
 /* Only the graph; its failure, if any, is the graph's status. */
-void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec,
-		 const struct fsmoe_moe_schedule *schedule, fsmoe_groups_t groups, size_t rows);
+void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec, fsmoe_groups_t groups,
+		 size_t rows);
 void bench_teardown(struct bench *b);
 /* Zeroes the gradients and executes. */
 int bench_run(struct bench *b, fsmoe_comms_t comms);

@@ -1,7 +1,7 @@
 # The Mixture-of-Experts layer; opcase_sources comes from tests/ops/local.mk.
 if HAVE_CMOCKA
 moe_tests = tests/moe/moe-ops tests/moe/moe-layer tests/moe/moe-degrees tests/moe/moe-modules \
-	tests/moe/moe-ranks_np4
+	tests/moe/moe-ranks_np4 tests/moe/conformance tests/moe/conformance-ops
 moe_bench_sources = tests/moe/bench.c tests/moe/bench.h $(opcase_sources)
 check_PROGRAMS += $(moe_tests)
 TESTS += $(moe_tests)
@@ -22,4 +22,13 @@ tests_moe_moe_modules_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 tests_moe_moe_ranks_np4_SOURCES = tests/moe/moe-ranks_np4.c $(moe_bench_sources)
 tests_moe_moe_ranks_np4_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_moe_moe_ranks_np4_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+moe_pairs_sources = tests/moe/pairs.c tests/moe/pairs.h tests/moe/gates.c tests/moe/gates.h \
+	tests/moe/reference.c tests/moe/reference.h
+tests_moe_conformance_SOURCES = tests/moe/conformance.c $(moe_pairs_sources) $(moe_bench_sources)
+tests_moe_conformance_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_moe_conformance_LDADD = libfsmoe_core.la $(CMOCKA_LIBS) -lm
+tests_moe_conformance_ops_SOURCES = tests/moe/conformance-ops.c $(moe_pairs_sources) \
+	$(opcase_sources)
+tests_moe_conformance_ops_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_moe_conformance_ops_LDADD = libfsmoe_core.la $(CMOCKA_LIBS) -lm
 endif

@@ -82,16 +82,16 @@ static void try_degrees(struct fsmoe_moe_spec spec, size_t rows, enum fsmoe_real
 	static const int degrees[] = {1, 2, 3, 4, 7};
 	struct bench one, many, again;
 
-	bench_setup(&one, &spec, NULL, real, NULL, 0, rows);
+	bench_setup(&one, &spec, real, NULL, 0, rows);
 	assert_int_equal(bench_run(&one, NULL), 0);
 	for (int i = 0; i < 25; i++)
 		for (int per_chunk = 0; per_chunk < 2; per_chunk++)
 		{
-			const struct fsmoe_moe_schedule schedule = {per_chunk};
+			spec.weight_gradients_per_chunk = per_chunk;
 			spec.forward_degree = degrees[i / 5];
 			spec.backward_degree = degrees[i % 5];
-			bench_setup(&many, &spec, &schedule, real, NULL, 0, rows);
-			bench_setup(&again, &spec, &schedule, real, NULL, 0, rows);
+			bench_setup(&many, &spec, real, NULL, 0, rows);
+			bench_setup(&again, &spec, real, NULL, 0, rows);
 			assert_int_equal(bench_run(&many, NULL), 0);
 			assert_int_equal(bench_run(&again, NULL), 0);
 			compare(&one, &many, strict, per_chunk);

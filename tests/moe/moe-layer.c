@@ -56,7 +56,7 @@ static void drops(void **state)
 	spec.capacity_factor = 0.5;
 	spec.group = 20;
 	spec.forward_degree = 3;
-	bench_setup(&b, &spec, NULL, FSMOE_F64, NULL, 0, 40);
+	bench_setup(&b, &spec, FSMOE_F64, NULL, 0, 40);
 	assert_int_equal(bench_run(&b, NULL), 0);
 
 	const struct reference r = reference_of(&b, &spec);
@@ -84,7 +84,7 @@ static void later_tokens_are_not_seen(void **state)
 
 	(void)state;
 	spec.capacity_factor = 0;
-	bench_setup(&b, &spec, NULL, FSMOE_F64, NULL, 0, 8);
+	bench_setup(&b, &spec, FSMOE_F64, NULL, 0, 8);
 	assert_int_equal(bench_run(&b, NULL), 0);
 	memcpy(before, bench_data(&b, b.y), sizeof(before));
 	x = bench_data(&b, b.x);
@@ -100,7 +100,7 @@ static void bad_numbers_fail_the_step(void **state)
 	struct bench b;
 
 	(void)state;
-	bench_setup(&b, &plain, NULL, FSMOE_F32, NULL, 0, 8);
+	bench_setup(&b, &plain, FSMOE_F32, NULL, 0, 8);
 	((float *)bench_data(&b, b.x))[5 * 6 + 2] = NAN;
 	assert_true(bench_run(&b, NULL) < 0);
 	assert_non_null(strstr(fsmoe_last_error(), "row 5"));
@@ -139,7 +139,7 @@ static void lanes_are_in_order(void **state)
 	spec.backward_degree = 3;
 	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:2", 0), 0);
 	assert_int_equal(fsmoe_groups_create(&groups, topo, &layout), 0);
-	bench_build(&b, &spec, NULL, groups, 8);
+	bench_build(&b, &spec, groups, 8);
 	if (fsmoe_graph_status(b.graph))
 		fail_msg("%s", fsmoe_last_error());
 	lane_text(&b, FSMOE_INTER, FSMOE_FORWARD, text, sizeof(text));
@@ -176,7 +176,7 @@ static void priorities(void **state)
 
 	(void)state;
 	spec.forward_degree = 4;
-	bench_build(&b, &spec, NULL, NULL, 8);
+	bench_build(&b, &spec, NULL, 8);
 	assert_int_equal(fsmoe_graph_status(b.graph), 0);
 	node = fsmoe_graph_nodes(b.graph, &n);
 	for (int i = 0; i < n; i++)
@@ -212,7 +212,8 @@ static void degree_is_clamped(void **state)
 	(void)state;
 	spec.forward_degree = 1000;
 	spec.backward_degree = 5;
-	bench_build(&b, &spec, &(struct fsmoe_moe_schedule){1}, NULL, 8);
+	spec.weight_gradients_per_chunk = 1;
+	bench_build(&b, &spec, NULL, 8);
 	assert_int_equal(fsmoe_graph_status(b.graph), 0);
 	assert_int_equal(count_nodes(&b, "order"), 4); /* 2 * int(ceil(8 / 4)) slots */
 	assert_int_equal(count_nodes(&b, "expert_gpt.backward_weight"), 4);
@@ -272,7 +273,7 @@ static void try_peer(double factor, double y_rms, double y_dy, double dx_rms, do
 	struct bench b;
 	double dot = 0, w;
 
-	bench_setup(&b, &spec, NULL, FSMOE_F32, NULL, 0, T);
+	bench_setup(&b, &spec, FSMOE_F32, NULL, 0, T);
 	fill(bench_data(&b, b.x), T * M, 7919 + 11, 1);
 	fill(bench_data(&b, b.dy), T * M, 7919 + 5003, 1);
 	fill(bench_data(&b, bench_param(&b, params[1])->tensor), E * M, 1, pow(M, -0.5));

@@ -67,19 +67,10 @@ static void own_forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 	fsmoe_gate_find("topk")->forward(layer, x, routing);
 }
 
-static fsmoe_tensor_t own_backward(const struct fsmoe_moe_layer *layer, struct fsmoe_backward *b,
-				   fsmoe_tensor_t x, const struct fsmoe_routing *routing,
-				   const struct fsmoe_routing_grad *grad)
-{
-	gate_calls++;
-	return fsmoe_gate_find("topk")->backward(layer, b, x, routing, grad);
-}
-
 static const struct fsmoe_gate own_gate = {
 	.module = {FSMOE_MODULE_ABI, "own", "a program's own gate", own_check},
 	.routing = FSMOE_ROUTING_LISTS,
 	.forward = own_forward,
-	.backward = own_backward,
 };
 
 static void registers(void **state)
@@ -117,12 +108,12 @@ static void own_modules_work(void **state)
 	struct bench ours, theirs;
 
 	(void)state;
-	bench_setup(&theirs, &spec, NULL, FSMOE_F32, NULL, 0, 12);
+	bench_setup(&theirs, &spec, FSMOE_F32, NULL, 0, 12);
 	spec.gate = "own";
 	spec.dispatch = "own-dispatch";
 	spec.expert = "own-expert";
-	bench_setup(&ours, &spec, NULL, FSMOE_F32, NULL, 0, 12);
-	assert_int_equal(gate_calls, 2);
+	bench_setup(&ours, &spec, FSMOE_F32, NULL, 0, 12);
+	assert_int_equal(gate_calls, 1);
 	assert_int_equal(bench_run(&ours, NULL), 0);
 	assert_int_equal(bench_run(&theirs, NULL), 0);
 	assert_memory_equal(bench_data(&ours, ours.y), bench_data(&theirs, theirs.y),
@@ -133,6 +124,50 @@ static void own_modules_work(void **state)
 	bench_teardown(&theirs);
 }
 
+/* A gate from elsewhere reports what went wrong, and chooses for the experts. */
+static int choose_fails;
+
+static void picky_forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
+			  struct fsmoe_routing *routing)
+{
+	fsmoe_tensor_t w =
+		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
+				 FSMOE_INIT_NORMAL, 1);
+
+	if (choose_fails)
+		fsmoe_graph_fail(layer->graph, fsmoe_fail(ERANGE, "picky: not today"));
+	fsmoe_gate_choose_tokens(layer, fsmoe_gate_logits(layer->graph, x, w),
+				 FSMOE_WEIGHTS_DEFAULT, routing);
+}
+
+static const struct fsmoe_gate picky_gate = {
+	.module = {FSMOE_MODULE_ABI, "picky", "a gate of no fixed temper", NULL},
+	.causal = FSMOE_NOT_CAUSAL,
+	.routing = FSMOE_ROUTING_LISTS,
+	.forward = picky_forward,
+};
+
+static void builders_fail_in_public(void **state)
+{
+	struct fsmoe_moe_spec spec = plain;
+	struct bench b;
+
+	(void)state;
+	assert_int_equal(fsmoe_gate_register(&picky_gate), 0);
+	spec.gate = "picky";
+	bench_setup(&b, &spec, FSMOE_F32, NULL, 0, 8);
+	assert_int_equal(bench_run(&b, NULL), 0);
+	fsmoe_graph_add_loss(b.graph, b.y);
+	assert_int_equal(fsmoe_graph_status(b.graph), -EINVAL);
+	assert_non_null(strstr(fsmoe_last_error(), "one element"));
+	bench_teardown(&b);
+	choose_fails = 1;
+	bench_build(&b, &spec, NULL, 8);
+	assert_int_equal(fsmoe_graph_status(b.graph), -ERANGE);
+	assert_string_equal(fsmoe_last_error(), "picky: not today");
+	bench_teardown(&b);
+}
+
 /* --- layers that cannot be -------------------------------------------------------------------- */
 
 static void assert_refused(const struct fsmoe_moe_spec *spec, fsmoe_groups_t groups, size_t rows,
@@ -140,7 +175,7 @@ static void assert_refused(const struct fsmoe_moe_spec *spec, fsmoe_groups_t gro
 {
 	struct bench b;
 
-	bench_build(&b, spec, NULL, groups, rows);
+	bench_build(&b, spec, groups, rows);
 	assert_int_equal(fsmoe_graph_status(b.graph), status);
 	if (!strstr(fsmoe_last_error(), words))
 		fail_msg("'%s' was expected in: %s", words, fsmoe_last_error());
@@ -237,6 +272,7 @@ int main(void)
 		cmocka_unit_test(finds),
 		cmocka_unit_test(registers),
 		cmocka_unit_test(own_modules_work),
+		cmocka_unit_test(builders_fail_in_public),
 		cmocka_unit_test(wrong_layers_are_refused),
 		cmocka_unit_test(layouts_that_do_not_divide_are_refused),
 		cmocka_unit_test(capacity_is_the_formula),

@@ -67,21 +67,21 @@ static void compare(const struct bench *part, fsmoe_comms_t comms, const struct 
 	}
 }
 
-static void try_layout(struct fsmoe_layout layout, int forward_degree, int backward_degree)
+static void try_layout(struct fsmoe_moe_spec spec, struct fsmoe_layout layout, int forward_degree,
+		       int backward_degree)
 {
-	struct fsmoe_moe_spec spec = plain;
 	struct bench part, whole;
 	fsmoe_groups_t groups;
 	fsmoe_comms_t comms;
 	size_t first = ROWS * (size_t)fsmoe_topo_rank(topo);
 
-	bench_setup(&whole, &spec, NULL, FSMOE_F64, NULL, 0, RANKS * ROWS);
+	bench_setup(&whole, &spec, FSMOE_F64, NULL, 0, RANKS * ROWS);
 	assert_int_equal(bench_run(&whole, NULL), 0);
 	spec.forward_degree = forward_degree;
 	spec.backward_degree = backward_degree;
 	assert_int_equal(fsmoe_groups_create(&groups, topo, &layout), 0);
 	assert_int_equal(fsmoe_comms_create(&comms, groups), 0);
-	bench_setup(&part, &spec, NULL, FSMOE_F64, groups, first, ROWS);
+	bench_setup(&part, &spec, FSMOE_F64, groups, first, ROWS);
 	if (bench_run(&part, comms))
 		fail_msg("%s", fsmoe_last_error());
 	compare(&part, comms, &whole, first);
@@ -103,15 +103,45 @@ static void layouts_agree(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
 	{
-		try_layout(layouts[i], 1, 1);
-		try_layout(layouts[i], 3, 2);
-		try_layout(layouts[i], 2, 4);
+		try_layout(plain, layouts[i], 1, 1);
+		try_layout(plain, layouts[i], 3, 2);
+		try_layout(plain, layouts[i], 2, 4);
+	}
+}
+
+/* Losses, drops and noise included: all of it is of groups and tokens, not of ranks. */
+static void gates_agree(void **state)
+{
+	static const char *const drops[] = {"position", "probability", "token"};
+	struct fsmoe_module_info gate[32], order[32];
+	int ngates = 32, norders = 32;
+
+	(void)state;
+	assert_int_equal(fsmoe_module_list(FSMOE_MODULE_GATE, gate, &ngates), 0);
+	assert_int_equal(fsmoe_module_list(FSMOE_MODULE_ORDER, order, &norders), 0);
+	for (int i = 0; i < ngates * norders; i++)
+	{
+		struct fsmoe_moe_spec spec = plain;
+		const struct fsmoe_gate *g = fsmoe_gate_find(gate[i / norders].name);
+		const struct fsmoe_order *o = fsmoe_order_find(order[i % norders].name);
+		if (!(o->routings & 1u << g->routing))
+			continue;
+		spec.gate = g->module.name;
+		spec.order = o->module.name;
+		if (g->routing == FSMOE_ROUTING_LISTS)
+			spec.gate_opts.drop = drops[i % 3];
+		spec.gate_opts.balance_loss = g->losses & FSMOE_LOSS_BALANCE ? 0.5 : 0;
+		spec.gate_opts.importance_loss = g->losses & FSMOE_LOSS_IMPORTANCE ? 0.3 : 0;
+		spec.gate_opts.z_loss = g->losses & FSMOE_LOSS_Z ? 0.1 : 0;
+		try_layout(spec, layouts[0], 2, 3);
+		try_layout(spec, layouts[1 + i % 5], 1, 2);
 	}
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(layouts_agree)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(layouts_agree),
+					   cmocka_unit_test(gates_agree)};
 	int failed;
 
 	if (fsmoe_topo_create(&topo, NULL, 2))

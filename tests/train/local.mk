@@ -1,10 +1,11 @@
 # Training as a whole.
-train_programs = tests/train/layouts tests/train/step tests/train/stumble
+train_programs = tests/train/finite tests/train/layouts tests/train/step tests/train/stumble
 check_PROGRAMS += $(train_programs)
+tests_train_finite_LDADD = libfsmoe_core.la -lm
 tests_train_layouts_LDADD = libfsmoe_core.la
 tests_train_step_SOURCES = tests/train/step.c tests/lib/random_graph.c tests/lib/random_graph.h
 tests_train_step_LDADD = libfsmoe_core.la
 tests_train_stumble_LDADD = libfsmoe_core.la
-train_tests = tests/train/test-layouts.sh tests/train/test-step.sh tests/train/test-stumble.sh
+train_tests = tests/train/test-finite.sh tests/train/test-layouts.sh tests/train/test-step.sh tests/train/test-stumble.sh
 TESTS += $(train_tests)
 dist_check_SCRIPTS += $(train_tests)

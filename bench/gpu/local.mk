@@ -1,0 +1,13 @@
+# Measurements on GPUs: built by `make check` where CUDA is, bundled and run by hand.
+EXTRA_DIST += bench/gpu/bundle.sh bench/gpu/run.sh bench/gpu/blas.c
+if HAVE_CUDA
+check_PROGRAMS += bench/gpu/layer
+bench_gpu_layer_LDADD = libfsmoe_core.la
+gpu_programs = bench/gpu/layer$(EXEEXT)
+endif
+
+## gpu-bundle: programs for a bare GPU machine and the libraries they need, in build-gpu
+.PHONY: gpu-bundle
+gpu-bundle: $(gpu_programs) $(check_cuda_program)
+	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' CC='$(CC)' \
+		$(SHELL) $(top_srcdir)/bench/gpu/bundle.sh $(GPU_BUNDLE)

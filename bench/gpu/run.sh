@@ -1,0 +1,145 @@
+#!/bin/bash
+# run.sh [MODE...]: checks and measures fsmoe on a GPU machine, from a bundle (bundle.sh), which is
+# the folder above this script, or from build-gpu in the current one. Modes: check, sanitize, time,
+# ranks; none: check, sanitize, time. Three files go to $OUT (default: a new folder in $TMPDIR):
+# log.txt, all output; summary.txt; machine.txt. Every command has a time limit; exit status 1 when
+# a check failed.
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+bundle=$(dirname "$here")
+[ -x "$bundle/bin/check-cuda" ] || bundle=$PWD/build-gpu
+[ -x "$bundle/bin/check-cuda" ] || { echo "run.sh: no bundle in $bundle" >&2; exit 2; }
+OUT=${OUT:-$(mktemp -d)}
+mkdir -p "$OUT"
+[ $# -gt 0 ] || set -- check sanitize time
+failures=0
+summary=$OUT/summary.txt
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+: >"$summary"
+: >"$OUT/log.txt"
+
+# --- libraries: the bundle's, then CUDA's wherever this machine keeps them ---------------------
+
+cuda_folder()
+{
+	local name=$1 folder
+	# An array of patterns on purpose.
+	for folder in ${CUDA_HOME:+"$CUDA_HOME/lib64"} /usr/local/cuda/lib64 /usr/local/cuda/lib \
+		/usr/local/cuda/targets/x86_64-linux/lib /usr/lib/x86_64-linux-gnu /usr/local/lib \
+		/usr/local/lib/python3*/dist-packages/nvidia/*/lib \
+		/usr/local/lib/python3*/site-packages/nvidia/*/lib \
+		/usr/lib/python3/dist-packages/nvidia/*/lib \
+		/opt/*/lib/python3*/site-packages/nvidia/*/lib; do
+		[ -e "$folder/$name" ] && { echo "$folder"; return; }
+	done
+	python3 - "$name" <<'EOF' 2>/dev/null
+import glob, os, sys, sysconfig
+for base in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *sys.path}:
+    for hit in glob.glob(os.path.join(base or ".", "nvidia", "*", "lib", sys.argv[1])):
+        print(os.path.dirname(hit))
+        sys.exit()
+EOF
+}
+
+path=$bundle/lib
+for name in libcudart.so.13 libcublas.so.13 libcublasLt.so.13 libcusparse.so.12 libnvJitLink.so.13 \
+	libnccl.so.2; do
+	folder=$(cuda_folder $name)
+	[ -n "$folder" ] || { ldconfig -p | grep -q "$name" || echo "run.sh: $name was not found"; continue; }
+	case :$path: in *:"$folder":*) ;; *) path=$path:$folder ;; esac
+done
+export LD_LIBRARY_PATH=$path${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+if ldd "$bundle/bin/check-cuda" | grep -q 'not found'; then
+	LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$bundle/lib-if-none
+fi
+ldd "$bundle/bin/check-cuda" | tee -a "$OUT/log.txt" | grep 'not found'
+export NCCL_NVLS_ENABLE=0 CUDA_MODULE_LOADING=EAGER CUDA_DEVICE_MAX_CONNECTIONS=32
+unset NVIDIA_TF32_OVERRIDE
+{
+	cat "$bundle/version"
+	nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
+	nvcc --version 2>/dev/null | tail -1
+	uname -r
+	nproc
+} >"$OUT/machine.txt" 2>&1
+cat "$OUT/machine.txt"
+
+# --- running --------------------------------------------------------------------------------------
+
+# run LIMIT NAME COMMAND...: one line in the summary, the output in $logs/NAME.log and log.txt.
+run()
+{
+	local limit=$1 name=$2 start=$SECONDS status
+	shift 2
+	echo "== $name: $*"
+	timeout -k 5 "$limit" "$@" >"$logs/$name.log" 2>&1
+	status=$?
+	{ echo "== $name: $*"; cat "$logs/$name.log"; } >>"$OUT/log.txt"
+	case $status in
+	0) set -- ok ;;
+	77) set -- skipped ;;
+	124 | 137) set -- "TIME OUT after $limit s" ;;
+	*) set -- "FAILED ($status)" ;;
+	esac
+	[ $status -eq 0 ] || [ $status -eq 77 ] || failures=$((failures + 1))
+	printf '%-28s %-22s %4d s\n' "$name" "$1" $((SECONDS - start)) | tee -a "$summary"
+	[ $status -eq 0 ] || tail -n 15 "$logs/$name.log" | cut -c1-300
+}
+
+check()
+{
+	for part in ops moe faults training; do
+		run 120 check-$part "$bundle/bin/check-cuda" $part
+	done
+	grep -hE 'worst error|\[  FAILED|ERROR|^  step|preset' "$logs"/check-*.log | cut -c1-200
+}
+
+sanitize()
+{
+	local tool part sanitizer
+	sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+	[ -n "$sanitizer" ] || { echo "sanitize: no compute-sanitizer here" | tee -a "$summary"; return; }
+	for tool in memcheck racecheck; do
+		for part in ops moe; do
+			# Eager loading would instrument all of cuBLAS.
+			run "${SANITIZE_LIMIT:-130}" $tool-$part env CUDA_MODULE_LOADING=LAZY \
+				FSMOE_CHECK_SIZES="${SANITIZE_SIZES:-3}" "$sanitizer" --tool $tool \
+				--error-exitcode 9 "$bundle/bin/check-cuda" $part
+			grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$logs/$tool-$part.log"
+		done
+	done
+}
+
+measure()
+{
+	run 60 time-quickstart "$bundle/bin/layer" quickstart 32
+	run 60 time-quickstart-layer "$bundle/bin/layer" 128 256 8 2 1.25 4096
+	run 120 time-gpt-fp32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096
+	run 120 time-gpt-tf32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 tf32
+	cat "$logs"/time-*.log
+}
+
+# Two ranks, a GPU each, over NCCL.
+ranks()
+{
+	local mpirun
+	mpirun=$(command -v mpirun) || { echo "ranks: no mpirun here" | tee -a "$summary"; return; }
+	run 120 ranks-2 "$mpirun" --allow-run-as-root --oversubscribe --bind-to none -np 2 \
+		-x LD_LIBRARY_PATH -x NCCL_NVLS_ENABLE "$bundle/bin/check-cuda" training
+	cat "$logs/ranks-2.log"
+}
+
+for mode in "$@"; do
+	case $mode in
+	check) check ;;
+	sanitize) sanitize ;;
+	time) measure ;;
+	ranks) ranks ;;
+	*) echo "run.sh: no mode '$mode': there are check, sanitize, time, ranks" >&2; exit 2 ;;
+	esac
+done
+echo "-- summary"
+cat "$summary"
+echo "$failures failures; logs in $OUT"
+[ $failures -eq 0 ]

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/cuda/launch.cuh"
+#include "graph/basic.h"
+
+struct fill
+{
+	float *out;
+	float value;
+
+	template <int V> __device__ void run(size_t i) const
+	{
+		pack<V> a;
+		for (int j = 0; j < V; j++)
+			a.v[j] = value;
+		store<V>(out + i, a);
+	}
+};
+
+/* More terms than these are summed in several passes. */
+static constexpr int TERMS = 16;
+
+/* Terms may be the output itself: an element is read before it is written. */
+struct sum
+{
+	const float *in[TERMS];
+	int n;
+	float *out;
+
+	template <int V> __device__ void run(size_t i) const
+	{
+		pack<V> total = load<V>(in[0] + i);
+		for (int k = 1; k < n; k++)
+		{
+			pack<V> a = load<V>(in[k] + i);
+			for (int j = 0; j < V; j++)
+				total.v[j] += a.v[j];
+		}
+		store<V>(out + i, total);
+	}
+};
+
+extern "C" int fsmoe_fill_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	const struct fsmoe_fill_args *args =
+		static_cast<const struct fsmoe_fill_args *>(call->args);
+	fill f = {data_of<float>(call, 0), (float)args->value};
+	size_t n = fsmoe_count(call->tensor[0]);
+
+	if (args->value == 0)
+		return enqueued(call, cudaMemsetAsync(f.out, 0, n * sizeof(float), cuda->stream));
+	return map(call, cuda, f, n, aligned(f.out));
+}
+
+extern "C" int fsmoe_sum_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	sum f = {{nullptr}, 0, data_of<float>(call, call->n - 1)};
+	int err = 0;
+
+	for (int k = 0; k < call->n - 1 && !err;)
+	{
+		bool wide = aligned(f.out);
+		f.n = 0;
+		if (k > 0)
+			f.in[f.n++] = f.out;
+		for (; k < call->n - 1 && f.n < TERMS; k++)
+		{
+			f.in[f.n++] = data_of<const float>(call, k);
+			wide = wide && aligned(call->data[k]);
+		}
+		err = map(call, cuda, f, fsmoe_count(call->tensor[0]), wide);
+	}
+	return err;
+}
+
+extern "C" int fsmoe_accumulate_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	float *out = data_of<float>(call, 1);
+	sum f = {{out, data_of<const float>(call, 0)}, 2, out};
+
+	return map(call, cuda, f, fsmoe_count(call->tensor[0]), aligned(out, call->data[0]));
+}

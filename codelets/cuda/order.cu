@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/order.h"
+#include "codelets/cuda/pieces.cuh"
+#include "codelets/cuda/reduce.cuh"
+
+/* What every kernel here works on. An expert that there is not is reported, and its entry is as if
+ * dropped. */
+struct lists
+{
+	size_t rows, topk, experts, dim;
+	const int32_t *expert, *slot; /* (T, k) */
+	fault_to fault;
+
+	__device__ bool good(size_t i) const
+	{
+		int32_t e = expert[i];
+		if (e >= 0 && (size_t)e < experts)
+			return true;
+		fault.set(FSMOE_FAULT_EXPERT, (long long)(i / topk), e, 0);
+		return false;
+	}
+};
+
+static lists lists_of(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, size_t experts)
+{
+	return lists{fsmoe_rows(call->tensor[0]),
+		     fsmoe_columns(call->tensor[1]),
+		     experts,
+		     fsmoe_columns(call->tensor[0]),
+		     data_of<const int32_t>(call, 1),
+		     data_of<const int32_t>(call, 2),
+		     fault_of(call, cuda)};
+}
+
+/* --- tokens to the slots of one chunk ------------------------------------------------------- */
+
+/* entry (E, span): the list entry whose token is in a slot; -1, set before: nobody. */
+static __global__ void invert(const __grid_constant__ lists l, size_t lo, size_t hi, int32_t *entry)
+{
+	size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+
+	if (i >= l.rows * l.topk || l.slot[i] < 0)
+		return;
+	size_t s = (size_t)l.slot[i];
+	if (s >= lo && s < hi && l.good(i))
+		entry[(size_t)l.expert[i] * (hi - lo) + s - lo] = (int32_t)i;
+}
+
+/* Every row of the chunk is written once, straight where it is sent from. */
+struct fill_chunk
+{
+	const float *source; /* (T, M) */
+	const float *weight; /* (T, k) or NULL */
+	const int32_t *entry;
+	float *chunk; /* (E, span, M) */
+	size_t topk, M;
+
+	template <int V> __device__ void run(size_t row, size_t m) const
+	{
+		int32_t i = entry[row];
+		pack<V> a = {};
+		if (i >= 0)
+			a = load<V>(source + (size_t)i / topk * M + m);
+		if (i >= 0 && weight)
+			for (int j = 0; j < V; j++)
+				a.v[j] *= weight[i];
+		store<V>(chunk + row * M + m, a);
+	}
+};
+
+static size_t entries_of(const struct fsmoe_call *call)
+{
+	const struct fsmoe_order_args *a = static_cast<const struct fsmoe_order_args *>(call->args);
+
+	return a->experts * (a->hi - a->lo);
+}
+
+static int scatter(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+		   const float *weight, float *chunk)
+{
+	const struct fsmoe_order_args *a = static_cast<const struct fsmoe_order_args *>(call->args);
+	const lists l = lists_of(call, cuda, a->experts);
+	int32_t *entry = static_cast<int32_t *>(cuda->scratch);
+	size_t rows = entries_of(call);
+	fill_chunk f = {data_of<const float>(call, 0), weight, entry, chunk, l.topk, l.dim};
+	int err = enqueued(call, cudaMemsetAsync(entry, 0xff, rows * sizeof(*entry), cuda->stream));
+
+	if (!err && l.rows > 0)
+	{
+		invert<<<(unsigned)((l.rows * l.topk + 255) / 256), 256, 0, cuda->stream>>>(
+			l, a->lo, a->hi, entry);
+		err = launched(call);
+	}
+	return err ? err : map_rows(call, cuda, f, rows, l.dim, aligned(f.source, chunk));
+}
+
+extern "C" size_t fsmoe_order_cuda_scratch(const struct fsmoe_call *call)
+{
+	return entries_of(call) * sizeof(int32_t);
+}
+
+extern "C" int fsmoe_order_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	return scatter(call, cuda, nullptr, data_of<float>(call, 3));
+}
+
+extern "C" size_t fsmoe_inverse_order_backward_chunk_cuda_scratch(const struct fsmoe_call *call)
+{
+	return entries_of(call) * sizeof(int32_t);
+}
+
+extern "C" int fsmoe_inverse_order_backward_chunk_cuda(const struct fsmoe_call *call,
+						       const struct fsmoe_cuda *cuda)
+{
+	return scatter(call, cuda, data_of<const float>(call, 3), data_of<float>(call, 4));
+}
+
+/* --- slots of all chunks to tokens ---------------------------------------------------------- */
+
+/* Where the slot of list entry i lies; NULL: in none of the pieces. */
+static __device__ const float *locate(const lists &l, const pieces &p, size_t i)
+{
+	int32_t slot = l.slot[i];
+
+	if (slot < 0 || (size_t)slot < p.at[0] || (size_t)slot >= p.at[p.n] || !l.good(i))
+		return nullptr;
+	return p.row((size_t)l.expert[i], (size_t)slot, l.dim);
+}
+
+/* Sums of a token's slots, weighted or not, in the order of its choices. */
+struct gather
+{
+	lists l;
+	pieces p;
+	const float *weight; /* (T, k) or NULL */
+	float *target;       /* (T, M) */
+
+	template <int V> __device__ void run(size_t t, size_t m) const
+	{
+		pack<V> sum = {};
+		for (size_t i = t * l.topk; i < (t + 1) * l.topk; i++)
+		{
+			const float *row = locate(l, p, i);
+			if (!row)
+				continue;
+			pack<V> a = load<V>(row + m);
+			float w = weight ? weight[i] : 1;
+			for (int j = 0; j < V; j++)
+				sum.v[j] += w * a.v[j];
+		}
+		store<V>(target + t * l.dim + m, sum);
+	}
+};
+
+static int gathered(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+		    const float *weight, size_t first)
+{
+	const struct fsmoe_cuts_args *a = static_cast<const struct fsmoe_cuts_args *>(call->args);
+	gather f = {lists_of(call, cuda, a->experts), {}, weight, data_of<float>(call, 0)};
+	int err = pieces_of(call, a->n, a->at, first, &f.p);
+
+	return err ? err
+		   : map_rows(call, cuda, f, f.l.rows, f.l.dim, aligned(f.p) && aligned(f.target));
+}
+
+extern "C" int fsmoe_order_backward_cuda(const struct fsmoe_call *call,
+					 const struct fsmoe_cuda *cuda)
+{
+	return gathered(call, cuda, nullptr, 3);
+}
+
+extern "C" int fsmoe_inverse_order_cuda(const struct fsmoe_call *call,
+					const struct fsmoe_cuda *cuda)
+{
+	return gathered(call, cuda, data_of<const float>(call, 3), 4);
+}
+
+/* One warp a list entry. */
+static __global__ void dots(const __grid_constant__ lists l, const __grid_constant__ pieces p,
+			    const float *dy, /* (T, M) */
+			    float *dweight /* (T, k) */)
+{
+	size_t i = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+	unsigned lane = threadIdx.x % 32;
+	float sum = 0;
+
+	if (i >= l.rows * l.topk)
+		return;
+	const float *row = locate(l, p, i), *g = dy + i / l.topk * l.dim;
+	for (size_t m = lane; row && m < l.dim; m += 32)
+		sum += g[m] * row[m];
+	sum = warp_sum(sum);
+	if (lane == 0)
+		dweight[i] = sum;
+}
+
+extern "C" int fsmoe_inverse_order_backward_weight_cuda(const struct fsmoe_call *call,
+							const struct fsmoe_cuda *cuda)
+{
+	const struct fsmoe_cuts_args *a = static_cast<const struct fsmoe_cuts_args *>(call->args);
+	const lists l = lists_of(call, cuda, a->experts);
+	pieces p;
+	int err = pieces_of(call, a->n, a->at, 4, &p);
+
+	if (err || l.rows == 0)
+		return err;
+	dots<<<(unsigned)((l.rows * l.topk + 7) / 8), 256, 0, cuda->stream>>>(
+		l, p, data_of<const float>(call, 0), data_of<float>(call, 3));
+	return launched(call);
+}

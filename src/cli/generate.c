@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+
+#include "base/log.h"
+#include "topo/abort.h"
+#include "train/generate.h"
+
+#include <errno.h>
+#include <fsmoe/checkpoint.h>
+#include <fsmoe/error.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct generate
+{
+	const char *checkpoint, *prompt;
+	int length, nodes, quiet;
+	struct fsmoe_sampling sampling;
+	struct fsmoe_layout layout;
+	struct fsmoe_runtime_opts runtime;
+
+	struct fsmoe_checkpoint_info info;
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups;
+	fsmoe_runtime_t started;
+	struct fsmoe_generator *generator;
+	int first;
+	int32_t *tokens; /* the prompt, then what is generated */
+	size_t n;
+};
+
+/* clang-format off */
+#define AT(field) offsetof(struct generate, field)
+#define COUNT(name_, field, lo, doc) \
+	{.type = FSMOE_OPTION_INT, .name = (name_), .offset = AT(field), .metavar = "N", \
+	 .help = (doc), .min = (lo), .max = INT_MAX}
+#define REAL(name_, field, hi, doc) \
+	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = AT(field), .metavar = "X", \
+	 .help = (doc), .min = 0, .max = (hi)}
+
+const struct fsmoe_option cli_generate_options[] = {
+	{.type = FSMOE_OPTION_STRING, .name = "checkpoint", .offset = AT(checkpoint),
+	 .metavar = "DIR", .help = "Where the model is: what train --checkpoint was given, or one "
+				   "step's directory in it"},
+	{.type = FSMOE_OPTION_STRING, .name = "prompt", .offset = AT(prompt), .metavar = "TEXT",
+	 .help = "What to continue; token numbers with blanks between them where the vocabulary is "
+		 "more than bytes"},
+	COUNT("length", length, 1, "Tokens to generate"),
+	REAL("temperature", sampling.temperature, 1e3, "How bold: 0 takes the likeliest token"),
+	COUNT("top-k", sampling.top_k, 0, "Choose among the k likeliest; 0: among all"),
+	REAL("top-p", sampling.top_p, 1, "Choose among the likeliest that have this probability"),
+	{.type = FSMOE_OPTION_U64, .name = "seed", .offset = AT(sampling.seed), .metavar = "N",
+	 .help = "The same seed gives the same text"},
+	COUNT("nodes", nodes, 0, "Treat the ranks as this many equal nodes; 0: as they are"),
+	COUNT("mp", layout.mp, 0, "Ranks that share a sequence's heads; 0: a node's"),
+	COUNT("ep", layout.ep, 0, "Ranks that the experts are spread over; 0: one of a node"),
+	COUNT("esp", layout.esp, 0, "Ranks that share each expert; 0: a node's"),
+	COUNT("dp", layout.dp, 0, "Ranks that do the same work; 0: what is left"),
+	{.type = FSMOE_OPTION_INT, .name = "blas-threads", .offset = AT(runtime.blas_threads),
+	 .metavar = "N", .help = "Threads of a rank's matrix products; 0: as many as it has cores",
+	 .max = 4096},
+	{.type = FSMOE_OPTION_END},
+};
+/* clang-format on */
+
+static void init(struct generate *g)
+{
+	*g = (struct generate){
+		.prompt = "\n",
+		.length = 300,
+		.sampling = {.temperature = 0.8, .top_p = 1, .seed = 1},
+	};
+	fsmoe_runtime_opts_init(&g->runtime);
+	fsmoe_checkpoint_info_init(&g->info);
+}
+
+const void *cli_generate_defaults(void)
+{
+	static struct generate g;
+
+	init(&g);
+	return &g;
+}
+
+/* The prompt as tokens, with room for what comes. */
+static int read_prompt(struct generate *g)
+{
+	const int bytes = g->info.model.vocab <= 256;
+	const char *text = g->prompt;
+	char *end;
+
+	g->tokens = calloc(strlen(text) + (size_t)g->length + 1, sizeof(*g->tokens));
+	if (!g->tokens)
+		return fsmoe_fail(ENOMEM, "no memory for %d tokens", g->length);
+	for (; bytes && *text; text++)
+		g->tokens[g->n++] = (unsigned char)*text;
+	while (!bytes && *(text += strspn(text, " \n\t")))
+	{
+		const long token = strtol(text, &end, 10);
+
+		if (end == text || token < 0 || token >= g->info.model.vocab)
+			return fsmoe_fail(EINVAL,
+					  "--prompt: '%.20s' is no token number below %d, the "
+					  "model's vocabulary",
+					  text, g->info.model.vocab);
+		g->tokens[g->n++] = (int32_t)token;
+		text = end;
+	}
+	if (!g->n)
+		return fsmoe_fail(EINVAL, "--prompt is empty: give at least one token to continue");
+	return 0;
+}
+
+static void print_token(const struct generate *g, int32_t token)
+{
+	if (!g->first)
+		return;
+	if (g->info.model.vocab <= 256)
+		putchar(token);
+	else
+		printf("%d ", token);
+	fflush(stdout);
+}
+
+static int generate(struct generate *g)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < g->n; i++)
+		print_token(g, g->tokens[i]);
+	for (int i = 0; i < g->length && !err; i++)
+	{
+		err = fsmoe_generator_next(g->generator, g->tokens, g->n, &g->sampling, (uint64_t)i,
+					   &g->tokens[g->n]);
+		if (!err)
+			print_token(g, g->tokens[g->n++]);
+	}
+	if (!err && g->first)
+		putchar('\n');
+	return err;
+}
+
+static void release(struct generate *g)
+{
+	fsmoe_generator_destroy(g->generator);
+	fsmoe_runtime_stop(g->started);
+	fsmoe_groups_destroy(g->groups);
+	fsmoe_topo_destroy(g->topo);
+	fsmoe_checkpoint_info_free(&g->info);
+	free(g->tokens);
+}
+
+static int fail_alone(struct generate *g, int code, int err)
+{
+	code = cli_fail(code, err);
+	fsmoe_topo_abort(g->topo, code);
+	release(g);
+	return code;
+}
+
+static int fail_together(struct generate *g, int code)
+{
+	code = cli_fail_together(code);
+	release(g);
+	return code;
+}
+
+static int run(struct generate *g)
+{
+	int err = fsmoe_topo_create(&g->topo, NULL, g->nodes);
+
+	if (err)
+		return fail_alone(g, FSMOE_EXIT_LAYOUT, err);
+	g->first = fsmoe_topo_rank(g->topo) == 0;
+	fsmoe_log_setup(fsmoe_topo_rank(g->topo), fsmoe_topo_ranks(g->topo), FSMOE_LOG_WARNING);
+	if (fsmoe_groups_create(&g->groups, g->topo, &g->layout) ||
+	    fsmoe_model_spec_check(&g->info.model, g->groups))
+		return fail_together(g, FSMOE_EXIT_LAYOUT);
+	err = fsmoe_runtime_start(&g->started, g->groups, &g->runtime);
+	if (err)
+		return fail_alone(g, err == -ENODEV ? FSMOE_EXIT_LAYOUT : FSMOE_EXIT_RUN, err);
+	if (fsmoe_generator_create(&g->generator, g->started, &g->info.model, g->checkpoint))
+		return fail_together(g, FSMOE_EXIT_DATA);
+	err = generate(g);
+	if (err)
+		return fail_alone(g, FSMOE_EXIT_RUN, err);
+	release(g);
+	return FSMOE_EXIT_OK;
+}
+
+int cli_generate(int argc, char **argv)
+{
+	struct generate g;
+	int err;
+
+	init(&g);
+	err = fsmoe_options_parse(cli_generate_options, argc, argv, &g);
+	if (err == FSMOE_OPTIONS_HELP)
+		return cli_show_help(argv[0]);
+	if (!err && !g.checkpoint)
+		err = fsmoe_fail(EINVAL,
+				 "there is no model to generate with: give --checkpoint=DIR, "
+				 "where train --checkpoint=DIR has left one");
+	if (err)
+		return cli_fail(FSMOE_EXIT_USAGE, err);
+	err = fsmoe_checkpoint_read_info(g.checkpoint, &g.info);
+	if (!err && !g.info.has_model)
+		err = fsmoe_fail(EINVAL,
+				 "the checkpoint %s is of a program's own model: that program must "
+				 "generate with it",
+				 g.checkpoint);
+	if (err)
+		return cli_fail(FSMOE_EXIT_DATA, err);
+	err = read_prompt(&g);
+	return err ? fail_alone(&g, FSMOE_EXIT_USAGE, err) : run(&g);
+}

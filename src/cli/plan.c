@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/planning.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct fsmoe_option cli_plan_options[] = {
+	CLI_FLAG("json", json, "Write the plan as JSON; several as an array"),
+	CLI_TEXT("out", out, "FILE", "Write the plan into a file (one schedule)"),
+	CLI_PLANNING_ROWS,
+	{.type = FSMOE_OPTION_END},
+};
+
+const void *cli_plan_defaults(void)
+{
+	return &cli_planning_defaults;
+}
+
+static double mb(const struct fsmoe_share *share)
+{
+	return (double)share->bytes / 1e6;
+}
+
+static int same_layer(const struct fsmoe_plan_layer *a, const struct fsmoe_plan_layer *b)
+{
+	return a->forward_degree == b->forward_degree && a->backward_degree == b->backward_degree &&
+	       a->moe.bytes == b->moe.bytes && a->moe.pieces == b->moe.pieces &&
+	       a->dense.bytes == b->dense.bytes && a->dense.pieces == b->dense.pieces;
+}
+
+/* A line for every run of equal layers. */
+static void print_layers(const struct fsmoe_plan *plan)
+{
+	puts("  layers      chunks            gradients beside");
+	puts("              forward backward  experts MB (pieces)  dense part MB (pieces)");
+	for (int i = 0, j; i < plan->layers; i = j)
+	{
+		const struct fsmoe_plan_layer *l = &plan->layer[i];
+		char range[32];
+
+		for (j = i + 1; j < plan->layers && same_layer(l, &plan->layer[j]); j++)
+			;
+		snprintf(range, sizeof(range), j > i + 1 ? "%d - %d" : "%d", i, j - 1);
+		printf("  %-10s  %7d %8d  %10.3f (%d)  %17.3f (%d)\n", range, l->forward_degree,
+		       l->backward_degree, mb(&l->moe), l->moe.pieces, mb(&l->dense),
+		       l->dense.pieces);
+	}
+}
+
+static void print_plan(const struct fsmoe_plan *plan)
+{
+	printf("schedule %s, %d layers\n", plan->schedule, plan->layers);
+	print_layers(plan);
+	printf("  at the end  %.3f MB (%d), %.3f ms\n", mb(&plan->tail), plan->tail.pieces,
+	       1e3 * plan->tail_seconds);
+	printf("  predicted   %.3f ms = forward %.3f + backward %.3f + exchange at the end %.3f\n",
+	       1e3 * cli_plan_seconds(plan), 1e3 * plan->forward, 1e3 * plan->backward,
+	       1e3 * plan->tail_seconds);
+}
+
+static int print_json(const struct fsmoe_plan *plan)
+{
+	char *text;
+	int err = fsmoe_plan_text(plan, &text);
+
+	if (err)
+		return err;
+	fputs(text, stdout);
+	free(text);
+	return 0;
+}
+
+static int plan_rows(const struct cli_planning *o, const struct cli_problem *p)
+{
+	for (int i = 0; i < p->rows; i++)
+	{
+		struct fsmoe_plan plan;
+		int err = fsmoe_plan_create(&plan, &p->problem, &p->row[i]);
+
+		if (err)
+			return FSMOE_EXIT_USAGE;
+		if (o->json)
+		{
+			fputs(p->rows > 1 ? (i ? ",\n" : "[\n") : "", stdout);
+			err = print_json(&plan);
+			fputs(p->rows > 1 && i + 1 == p->rows ? "]\n" : "", stdout);
+		}
+		else
+			print_plan(&plan);
+		if (!err && o->out)
+			err = fsmoe_plan_save(&plan, o->out);
+		fsmoe_plan_destroy(&plan);
+		if (err)
+			return FSMOE_EXIT_RUN;
+	}
+	return FSMOE_EXIT_OK;
+}
+
+int cli_plan(int argc, char **argv)
+{
+	struct cli_planning o = cli_planning_defaults;
+	struct cli_problem problem = {0};
+	fsmoe_profile_t profile = NULL;
+	int err = fsmoe_options_parse(cli_plan_options, argc, argv, &o), code;
+
+	if (err == FSMOE_OPTIONS_HELP)
+		return cli_show_help(argv[0]);
+	if (err)
+		return cli_fail(FSMOE_EXIT_USAGE, err);
+	if (o.out && !strcmp(o.schedule, "all"))
+	{
+		fsmoe_fail(EINVAL, "--out is the file of one plan: name one --schedule");
+		return cli_fail(FSMOE_EXIT_USAGE, 0);
+	}
+	code = cli_planning_rows(&o, &problem);
+	if (!code)
+		code = cli_planning_profile(&o, &profile);
+	if (!code)
+		code = cli_planning_problem(&o, profile, &problem);
+	if (!code)
+		code = plan_rows(&o, &problem);
+	fsmoe_profile_destroy(profile);
+	cli_planning_free(&problem);
+	return code ? cli_fail(code, 0) : FSMOE_EXIT_OK;
+}

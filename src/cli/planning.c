@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/planning.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <fsmoe/topo.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const cli_testbeds[] = {"A", "B", NULL};
+const char *const cli_experts[] = {"gpt", "mixtral", NULL};
+
+const struct cli_planning cli_planning_defaults = {
+	.preset = "gpt2-xl", .schedule = "fsmoe", .capacity_factor = -1, .max_degree = 8};
+
+double cli_plan_seconds(const struct fsmoe_plan *plan)
+{
+	return plan->forward + plan->backward + plan->tail_seconds;
+}
+
+/* --- profile and machine ------------------------------------------------------------------ */
+
+int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile)
+{
+	const char *data = getenv("FSMOE_DATA");
+	char path[4096];
+	int err;
+
+	if (!o->profile == !o->testbed)
+	{
+		fsmoe_fail(EINVAL, "give --profile=FILE or --testbed=A|B, and not both: what tasks "
+				   "cost must come from somewhere");
+		return FSMOE_EXIT_USAGE;
+	}
+	snprintf(path, sizeof(path), "%s/profiles/testbed-%c.json",
+		 data && *data ? data : FSMOE_PKGDATADIR,
+		 o->testbed && *o->testbed == 'B' ? 'b' : 'a');
+	err = fsmoe_profile_load(profile, o->profile ? o->profile : path);
+	return err ? FSMOE_EXIT_DATA : FSMOE_EXIT_OK;
+}
+
+/* Nodes and devices of a node. */
+static int find_machine(const struct cli_planning *o, fsmoe_profile_t profile,
+			struct fsmoe_layer_sizes *sizes)
+{
+	const char *text = o->machine ? o->machine : fsmoe_profile_machine(profile);
+	fsmoe_groups_t groups = NULL;
+	fsmoe_topo_t topo = NULL;
+	struct fsmoe_layout layout = {.mp = o->layout.mp, .esp = o->layout.mp};
+	int err;
+
+	if (!*text)
+		return fsmoe_fail(EINVAL, "the profile does not say of which machine it is: give "
+					  "--machine='node:2 gpu:4'");
+	err = fsmoe_topo_create(&topo, text, 0);
+	if (!err)
+		err = fsmoe_groups_create(&groups, topo, &layout);
+	if (!err && fsmoe_group_spans_nodes(groups, FSMOE_GROUP_MP))
+		err = fsmoe_fail(EINVAL, "mp = %d ranks do not fit into a node", o->layout.mp);
+	if (!err)
+	{
+		sizes->mp = fsmoe_group_size(groups, FSMOE_GROUP_MP);
+		sizes->ep = fsmoe_group_size(groups, FSMOE_GROUP_EP);
+	}
+	if (groups)
+		fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+	return err;
+}
+
+/* --- sizes -------------------------------------------------------------------------------- */
+
+/* The preset's sizes, changed by what the command line says. */
+static int find_sizes(const struct cli_planning *o, struct fsmoe_layer_sizes *s, int *layers)
+{
+	double topk = 2, factor = 1.2;
+	int err = fsmoe_layer_sizes_init(s, layers, o->preset);
+
+	if (err)
+		return err;
+	if (o->layers)
+		*layers = o->layers;
+	s->batch = o->batch ? o->batch : s->batch;
+	s->seq = o->seq ? o->seq : s->seq;
+	s->model_dim = o->model_dim ? o->model_dim : s->model_dim;
+	s->hidden = o->hidden ? o->hidden : s->hidden;
+	s->kv_heads = o->kv_heads || o->heads ? o->kv_heads : s->kv_heads;
+	s->heads = o->heads ? o->heads : s->heads;
+	s->dense_forward = o->dense_forward;
+	s->dense_backward = o->dense_backward;
+	if (o->expert)
+	{
+		s->gemms = strcmp(o->expert, "gpt") ? 3 : 2;
+		s->biases = !strcmp(o->expert, "gpt");
+	}
+	if (o->topk || o->capacity_factor >= 0)
+	{
+		topk = o->topk ? o->topk : topk;
+		factor = o->capacity_factor > 0   ? o->capacity_factor
+			 : o->capacity_factor < 0 ? factor
+						  : 1;
+		s->load = topk * factor;
+	}
+	return 0;
+}
+
+int cli_planning_start(const struct cli_planning *o, fsmoe_profile_t profile,
+		       struct fsmoe_plan_problem *p)
+{
+	struct fsmoe_fit fit;
+	int err = fsmoe_profile_get(profile, FSMOE_KIND_ALLREDUCE, FSMOE_INTER, &fit);
+
+	if (err)
+		return FSMOE_EXIT_DATA;
+	*p = (struct fsmoe_plan_problem){.allreduce_alpha = fit.alpha,
+					 .allreduce_beta = fit.beta,
+					 .max_degree = o->max_degree,
+					 .powers = o->powers,
+					 .steady = o->steady};
+	return FSMOE_EXIT_OK;
+}
+
+int cli_planning_problem(const struct cli_planning *o, fsmoe_profile_t profile,
+			 struct cli_problem *problem)
+{
+	struct fsmoe_layer_sizes sizes;
+	struct fsmoe_layer_cost cost;
+	int layers, code, err;
+
+	if (find_sizes(o, &sizes, &layers))
+		return FSMOE_EXIT_USAGE;
+	if (find_machine(o, profile, &sizes))
+		return FSMOE_EXIT_LAYOUT;
+	/* The paper's models are measured with an expert a node. */
+	for (int i = 0; fsmoe_layer_sizes_name(i); i++)
+		if (!strcmp(o->preset, fsmoe_layer_sizes_name(i)))
+			sizes.experts = sizes.ep;
+	sizes.experts = o->experts ? o->experts : sizes.experts;
+	err = fsmoe_layer_cost_init(&cost, profile, &sizes);
+	if (err)
+		return err == -ENODATA ? FSMOE_EXIT_DATA : FSMOE_EXIT_USAGE;
+	code = cli_planning_start(o, profile, &problem->problem);
+	if (code)
+		return code;
+	problem->layer = calloc((size_t)layers, sizeof(*problem->layer));
+	if (!problem->layer)
+	{
+		fsmoe_fail(ENOMEM, "no memory for %d layers", layers);
+		return FSMOE_EXIT_RUN;
+	}
+	for (int i = 0; i < layers; i++)
+		problem->layer[i] = cost;
+	problem->problem.layers = layers;
+	problem->problem.layer = problem->layer;
+	return FSMOE_EXIT_OK;
+}
+
+/* --- schedules ---------------------------------------------------------------------------- */
+
+int cli_planning_rows(const struct cli_planning *o, struct cli_problem *problem)
+{
+	const int most = sizeof(problem->row) / sizeof(problem->row[0]);
+	const struct fsmoe_schedule *row;
+
+	if (!strcmp(o->schedule, "all"))
+	{
+		for (int i = 0; i < most && (row = fsmoe_schedule_at(i)); i++)
+			problem->row[problem->rows++] = *row;
+		return FSMOE_EXIT_OK;
+	}
+	/* A file has a '/' or a '.' in its name, a row never. */
+	if (strpbrk(o->schedule, "/."))
+	{
+		int err = fsmoe_schedule_load(&problem->row[0], o->schedule);
+
+		problem->rows = 1;
+		return err ? FSMOE_EXIT_DATA : FSMOE_EXIT_OK;
+	}
+	row = fsmoe_schedule_find(o->schedule);
+	if (!row)
+		return FSMOE_EXIT_USAGE;
+	problem->row[0] = *row;
+	problem->rows = 1;
+	return FSMOE_EXIT_OK;
+}
+
+void cli_planning_free(struct cli_problem *problem)
+{
+	free(problem->layer);
+	*problem = (struct cli_problem){0};
+}

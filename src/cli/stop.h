@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_CLI_STOP_H
+#define FSMOE_CLI_STOP_H
+
+#include <fsmoe/runtime.h>
+
+/*
+ * Being asked to stop. SIGINT, SIGTERM and SIGUSR1 are remembered until the step has ended; all
+ * ranks then save and leave together. A second SIGINT or SIGTERM ends this rank at once, as does a
+ * SIGTERM that mpirun sends because another rank of this host is gone: no step would ever end.
+ */
+
+/* Collective over the job. */
+int cli_stop_catch(fsmoe_runtime_t runtime);
+/* Before the runtime is stopped: from here on they are ignored. The end is near, and a launcher
+ * sends SIGTERM to the others when the first rank has ended. */
+void cli_stop_release(void);
+
+/* The signal, or 0. */
+int cli_stop_asked(void);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_CLI_TRAIN_H
+#define FSMOE_CLI_TRAIN_H
+
+#include "train/boundary.h"
+#include "train/config.h"
+#include "train/data.h"
+#include "train/eval.h"
+#include "train/metrics.h"
+
+#include <limits.h>
+
+/* One run, from its parts in the order in which they are made. */
+struct run
+{
+	struct fsmoe_train_config config;
+	struct fsmoe_model_spec eval_model; /* as config's, but nothing is dropped */
+	struct fsmoe_data *data, *val;      /* val: NULL where it is a part of data */
+	int32_t *tokens, *targets;          /* the global batch */
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups;
+	fsmoe_runtime_t runtime;
+	fsmoe_trainer_t trainer;
+	struct fsmoe_eval *eval; /* NULL: nothing is held out */
+	struct fsmoe_boundary *boundary;
+	struct fsmoe_metrics *metrics;
+	char metrics_path[PATH_MAX];
+	int first; /* this is rank 0, which speaks and writes */
+
+	int step;                              /* done */
+	int saved;                             /* at which step; -1: never */
+	uint64_t samples;                      /* sequences done */
+	double first_loss, last_loss, seconds; /* of the steps */
+	size_t tokens_done;
+};
+
+/* A line for people, from rank 0: on the screen unless they asked for quiet, in the log always. */
+void run_say(const struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Where there is held-out data, and where it lies. */
+const struct fsmoe_data *run_held_out(const struct run *run);
+
+/* Every step that is left, with all that happens between them. Returns an exit code, having said
+ * why where it is not 0. *together: every rank returns the same, none needs to be ended. */
+int run_steps(struct run *run, int *together);
+
+/* Goes on from --resume; *code is for a failure, which all ranks share. */
+int run_resume(struct run *run, int *code);
+
+/* --breakdown: where the last step's time went, by operation. */
+int run_breakdown(const struct run *run);
+
+#endif

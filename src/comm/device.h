@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_COMM_DEVICE_H
+#define FSMOE_COMM_DEVICE_H
+
+#include "comm/comm.h"
+
+/*
+ * The collectives of a training step between GPUs, by NCCL. They enqueue on a stream and return;
+ * addresses are the device's. A communicator of a group is used by one stream at a time. Sums are
+ * NCCL's: the same on every rank and every run with the same ranks, but not in group order beyond
+ * two ranks.
+ */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct CUstream_st;
+
+/* Makes the device's side of every communicator of more than one rank, with this thread's current
+ * device, and warms each with every operation. Collective over the job. */
+int fsmoe_device_comms_create(fsmoe_comms_t comms);
+/* Collective over the job; whatever was enqueued must be done. */
+void fsmoe_device_comms_destroy(fsmoe_comms_t comms);
+
+/* bytes: of the whole buffer, which is cut into one part for every rank. */
+int fsmoe_device_alltoall(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
+			  struct CUstream_st *stream);
+/* bytes: of this rank's part. */
+int fsmoe_device_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
+			   struct CUstream_st *stream);
+/* count: floats that this rank receives. */
+int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, const float *send, float *recv,
+				size_t count, struct CUstream_st *stream);
+int fsmoe_device_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
+			   struct CUstream_st *stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

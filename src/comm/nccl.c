@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "comm/device.h"
+
+#include <cuda_runtime.h>
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <nccl.h>
+#include <string.h>
+
+static int nccl_check(ncclResult_t result, const char *call)
+{
+	return result == ncclSuccess || result == ncclInProgress
+		       ? 0
+		       : fsmoe_fail(EIO, "%s failed: %s", call, ncclGetErrorString(result));
+}
+
+static int cuda_check(cudaError_t result, const char *call)
+{
+	return result == cudaSuccess
+		       ? 0
+		       : fsmoe_fail(result == cudaErrorMemoryAllocation ? ENOMEM : EIO,
+				    "%s failed: %s", call, cudaGetErrorString(result));
+}
+
+/* The stream as CUDA's headers call it. */
+static cudaStream_t on(struct CUstream_st *stream)
+{
+	return stream;
+}
+
+int fsmoe_device_alltoall(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
+			  struct CUstream_st *stream)
+{
+	size_t part = bytes / (size_t)comm->size;
+	int err = nccl_check(ncclGroupStart(), "ncclGroupStart");
+
+	for (int p = 0; p < comm->size && !err; p++)
+	{
+		size_t at = (size_t)p * part;
+		err = nccl_check(ncclSend((const char *)send + at, part, ncclInt8, p, comm->device,
+					  on(stream)),
+				 "ncclSend");
+		if (!err)
+			err = nccl_check(ncclRecv((char *)recv + at, part, ncclInt8, p,
+						  comm->device, on(stream)),
+					 "ncclRecv");
+	}
+	int end = nccl_check(ncclGroupEnd(), "ncclGroupEnd");
+	return err ? err : end;
+}
+
+int fsmoe_device_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
+			   struct CUstream_st *stream)
+{
+	return nccl_check(ncclAllGather(send, recv, bytes, ncclInt8, comm->device, on(stream)),
+			  "ncclAllGather");
+}
+
+int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, const float *send, float *recv,
+				size_t count, struct CUstream_st *stream)
+{
+	return nccl_check(ncclReduceScatter(send, recv, count, ncclFloat32, ncclSum, comm->device,
+					    on(stream)),
+			  "ncclReduceScatter");
+}
+
+int fsmoe_device_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
+			   struct CUstream_st *stream)
+{
+	return nccl_check(
+		ncclAllReduce(data, data, count, ncclFloat32, ncclSum, comm->device, on(stream)),
+		"ncclAllReduce");
+}
+
+/* --- start and end -------------------------------------------------------------------------- */
+
+/* The first use of a communicator connects it and blocks until all do: now, not in a step. */
+static int warm(struct fsmoe_comm *comm)
+{
+	size_t bytes = 256 * (size_t)comm->size;
+	char *buffer = NULL;
+	int err = cuda_check(cudaMalloc((void **)&buffer, 2 * bytes), "cudaMalloc");
+
+	if (err)
+		return err;
+	err = cuda_check(cudaMemset(buffer, 0, 2 * bytes), "cudaMemset");
+	if (!err)
+		err = fsmoe_device_alltoall(comm, buffer, buffer + bytes, bytes, NULL);
+	if (!err)
+		err = fsmoe_device_allgather(comm, buffer, buffer + bytes, 256, NULL);
+	if (!err)
+		err = fsmoe_device_reduce_scatter(comm, (float *)buffer, (float *)(buffer + bytes),
+						  64, NULL);
+	if (!err)
+		err = fsmoe_device_allreduce(comm, (float *)buffer, 64, NULL);
+	if (!err)
+		err = cuda_check(cudaStreamSynchronize(NULL), "warming a communicator");
+	cudaFree(buffer);
+	return err;
+}
+
+static int create_one(struct fsmoe_comm *comm)
+{
+	ncclUniqueId id;
+	ncclComm_t device = NULL;
+	int err = 0;
+
+	memset(&id, 0, sizeof(id));
+	if (comm->rank == 0)
+		err = nccl_check(ncclGetUniqueId(&id), "ncclGetUniqueId");
+	if (!err)
+		err = fsmoe_comm_broadcast(comm, &id, sizeof(id), 0);
+	if (!err)
+		err = nccl_check(ncclCommInitRank(&device, comm->size, id, comm->rank),
+				 "ncclCommInitRank");
+	comm->device = device;
+	return err ? err : warm(comm);
+}
+
+int fsmoe_device_comms_create(fsmoe_comms_t comms)
+{
+	int err = 0;
+
+	/* Groups of one kind are apart from each other, and every rank goes through the kinds in
+	 * the same order. */
+	for (int kind = 0; comms && kind < FSMOE_NGROUPS && !err; kind++)
+	{
+		struct fsmoe_comm *comm = fsmoe_comms_get(comms, (enum fsmoe_group)kind);
+		if (comm->size > 1)
+			err = create_one(comm);
+	}
+	if (err)
+		fsmoe_device_comms_destroy(comms);
+	return err;
+}
+
+void fsmoe_device_comms_destroy(fsmoe_comms_t comms)
+{
+	for (int kind = 0; comms && kind < FSMOE_NGROUPS; kind++)
+	{
+		struct fsmoe_comm *comm = fsmoe_comms_get(comms, (enum fsmoe_group)kind);
+		if (comm->device)
+			ncclCommDestroy(comm->device);
+		comm->device = NULL;
+	}
+}

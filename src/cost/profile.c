@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cost/profile.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const kind_names[FSMOE_NKINDS] = {
+	[FSMOE_KIND_GEMM] = "gemm",           [FSMOE_KIND_EXPERT] = "expert",
+	[FSMOE_KIND_ATTENTION] = "attention", [FSMOE_KIND_MEMORY] = "memory",
+	[FSMOE_KIND_GATE] = "gate",           [FSMOE_KIND_ALLTOALL] = "alltoall",
+	[FSMOE_KIND_ALLGATHER] = "allgather", [FSMOE_KIND_REDUCE_SCATTER] = "reduce-scatter",
+	[FSMOE_KIND_ALLREDUCE] = "allreduce", [FSMOE_KIND_BROADCAST] = "broadcast",
+};
+
+const char *fsmoe_kind_name(enum fsmoe_kind kind)
+{
+	return kind_names[kind];
+}
+
+const char *fsmoe_kind_name_at(const void *unused, int i)
+{
+	(void)unused;
+	return i < FSMOE_NKINDS ? kind_names[i] : NULL;
+}
+
+const char *fsmoe_lane_name_at(const void *unused, int i)
+{
+	(void)unused;
+	return i < FSMOE_NLANES ? fsmoe_lane_name((enum fsmoe_lane)i) : NULL;
+}
+
+int fsmoe_profile_create(fsmoe_profile_t *profile)
+{
+	fsmoe_profile_t p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return fsmoe_fail(ENOMEM, "no memory for a profile");
+	*profile = p;
+	return 0;
+}
+
+void fsmoe_profile_destroy(fsmoe_profile_t profile)
+{
+	free(profile);
+}
+
+int fsmoe_profile_describe(fsmoe_profile_t p, const char *machine, const char *source)
+{
+	if ((machine && strlen(machine) >= sizeof(p->machine)) ||
+	    (source && strlen(source) >= sizeof(p->source)))
+		return fsmoe_fail(EINVAL, "a profile keeps %d bytes of what machine it is of",
+				  FSMOE_PROFILE_TEXT - 1);
+	if (machine)
+		snprintf(p->machine, sizeof(p->machine), "%s", machine);
+	if (source)
+		snprintf(p->source, sizeof(p->source), "%s", source);
+	return 0;
+}
+
+const char *fsmoe_profile_machine(fsmoe_profile_t p)
+{
+	return p->machine;
+}
+
+const char *fsmoe_profile_source(fsmoe_profile_t p)
+{
+	return p->source;
+}
+
+static int check_place(enum fsmoe_kind kind, enum fsmoe_lane lane)
+{
+	if ((unsigned)kind >= FSMOE_NKINDS || (unsigned)lane >= FSMOE_NLANES)
+		return fsmoe_fail(EINVAL, "there is no kind %d on a lane %d", (int)kind, (int)lane);
+	if (FSMOE_KIND_IS_COMM(kind) == (lane == FSMOE_COMPUTE))
+		return fsmoe_fail(EINVAL, "%s does not run on the lane %s", kind_names[kind],
+				  fsmoe_lane_name(lane));
+	return 0;
+}
+
+int fsmoe_profile_set(fsmoe_profile_t p, enum fsmoe_kind kind, enum fsmoe_lane lane,
+		      const struct fsmoe_fit *fit)
+{
+	int err = check_place(kind, lane);
+
+	if (err)
+		return err;
+	if (!(fit->alpha >= 0 && isfinite(fit->alpha) && fit->beta >= 0 && isfinite(fit->beta)))
+		return fsmoe_fail(EINVAL,
+				  "alpha = %g and beta = %g of %s: both must be finite and not "
+				  "negative",
+				  fit->alpha, fit->beta, kind_names[kind]);
+	p->fit[kind][lane] = *fit;
+	p->fitted[kind][lane] = 1;
+	return 0;
+}
+
+/* NULL with the sentence. */
+static const struct fsmoe_fit *find(fsmoe_profile_t p, enum fsmoe_kind kind, enum fsmoe_lane lane,
+				    int *err)
+{
+	*err = check_place(kind, lane);
+	if (!*err && !p->fitted[kind][lane])
+		*err = fsmoe_fail(ENODATA,
+				  "the profile has no line for %s on the lane %s: measure it with "
+				  "'fsmoe profile', or write its alpha and beta into the file",
+				  kind_names[kind], fsmoe_lane_name(lane));
+	return *err ? NULL : &p->fit[kind][lane];
+}
+
+int fsmoe_profile_get(fsmoe_profile_t p, enum fsmoe_kind kind, enum fsmoe_lane lane,
+		      struct fsmoe_fit *fit)
+{
+	int err;
+	const struct fsmoe_fit *found = find(p, kind, lane, &err);
+
+	if (found)
+		*fit = *found;
+	return err;
+}
+
+int fsmoe_profile_predict(fsmoe_profile_t p, enum fsmoe_kind kind, enum fsmoe_lane lane, double n,
+			  double *seconds)
+{
+	int err;
+	const struct fsmoe_fit *found = find(p, kind, lane, &err);
+
+	if (found)
+		*seconds = fsmoe_line_seconds(found->alpha, found->beta, n);
+	return err;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_COST_PROFILE_H
+#define FSMOE_COST_PROFILE_H
+
+#include <fsmoe/profile.h>
+
+struct fsmoe_profile
+{
+	struct fsmoe_fit fit[FSMOE_NKINDS][FSMOE_NLANES];
+	char fitted[FSMOE_NKINDS][FSMOE_NLANES];
+	char machine[FSMOE_PROFILE_TEXT], source[FSMOE_PROFILE_TEXT];
+};
+
+/* For fsmoe_nearest: names of kinds, of lanes. */
+const char *fsmoe_kind_name_at(const void *unused, int i);
+const char *fsmoe_lane_name_at(const void *unused, int i);
+
+#endif

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+#include "base/nearest.h"
+#include "cost/profile.h"
+#include "cost/save.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* doc/formats.md describes the file. */
+#define FORMAT "fsmoe profile"
+enum
+{
+	FORMAT_VERSION = 1
+};
+
+/* Units in which people publish their lines; inside there are seconds, bytes and flops. */
+static const struct unit
+{
+	const char *name;
+	double size;
+} times[] = {{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {NULL, 0}},
+  works[] = {{"byte", 1}, {"element", 4}, {"flop", 1}, {"mac", 2}, {"mac/4", 0.5}, {NULL, 0}};
+
+static const char *unit_at(const void *units, int i)
+{
+	return ((const struct unit *)units)[i].name;
+}
+
+static const char *const profile_keys[] = {"format", "version", "machine", "source", "fits", NULL};
+static const char *const fit_keys[] = {"kind", "lane",     "alpha",   "beta", "time",
+				       "per",  "samples",  "dropped", "low",  "high",
+				       "r2",   "residual", "source",  NULL};
+
+/* One value of one object while a file is read; the first failure stays. */
+struct reader
+{
+	const char *path;
+	json_t *object;
+	int fit; /* from 1; 0: the outermost object */
+	int err;
+};
+
+static void bad(struct reader *r, const char *key, const char *what)
+{
+	char where[32] = "";
+
+	if (r->fit)
+		snprintf(where, sizeof(where), "fit %d: ", r->fit);
+	if (!r->err)
+		r->err = fsmoe_fail(EPROTO, "%s: %s\"%s\" %s", r->path, where, key, what);
+}
+
+static void check_keys(struct reader *r, const char *const *known)
+{
+	const char *key, *near;
+	char what[80];
+	json_t *value;
+
+	json_object_foreach(r->object, key, value)
+	{
+		int i = 0;
+
+		while (known[i] && strcmp(known[i], key))
+			i++;
+		if (known[i])
+			continue;
+		near = fsmoe_nearest(key, fsmoe_name_at, known);
+		snprintf(what, sizeof(what), "is an unknown key%s%s%s",
+			 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+		bad(r, key, what);
+	}
+}
+
+static double number(struct reader *r, const char *key, int needed)
+{
+	json_t *value = json_object_get(r->object, key);
+
+	if (!value && !needed)
+		return 0;
+	if (!json_is_number(value) || !(json_number_value(value) >= 0) ||
+	    !isfinite(json_number_value(value)))
+	{
+		bad(r, key, value ? "must be a number, 0 or more" : "is missing");
+		return 0;
+	}
+	return json_number_value(value);
+}
+
+static int count(struct reader *r, const char *key)
+{
+	const double value = number(r, key, 0);
+
+	if (value != floor(value) || value > 1e9)
+		bad(r, key, "must be a whole number");
+	return r->err ? 0 : (int)value;
+}
+
+static void text(struct reader *r, const char *key, char *buffer, size_t size)
+{
+	json_t *value = json_object_get(r->object, key);
+
+	if (value && !json_is_string(value))
+		bad(r, key, "must be a string");
+	else if (value && strlen(json_string_value(value)) >= size)
+		bad(r, key, "is longer than a profile keeps");
+	else if (value)
+		snprintf(buffer, size, "%s", json_string_value(value));
+}
+
+/* The place of a string in a list of names. */
+static int choice(struct reader *r, const char *key, fsmoe_name_fn name, const void *table)
+{
+	const char *value = json_string_value(json_object_get(r->object, key)), *at;
+	char valid[256], what[320];
+
+	for (int i = 0; value && (at = name(table, i)); i++)
+		if (!strcmp(at, value))
+			return i;
+	fsmoe_name_list(name, table, valid, sizeof(valid));
+	snprintf(what, sizeof(what), "must be one of %s", valid);
+	bad(r, key, what);
+	return 0;
+}
+
+static double unit(struct reader *r, const char *key, const struct unit *units)
+{
+	return json_object_get(r->object, key) ? units[choice(r, key, unit_at, units)].size : 1;
+}
+
+static void read_fit(struct reader *r, struct fsmoe_profile *p)
+{
+	struct fsmoe_fit f = {0};
+	double second, one;
+	int kind, lane = FSMOE_COMPUTE;
+
+	check_keys(r, fit_keys);
+	kind = choice(r, "kind", fsmoe_kind_name_at, NULL);
+	if (!r->err && (FSMOE_KIND_IS_COMM(kind) || json_object_get(r->object, "lane")))
+		lane = choice(r, "lane", fsmoe_lane_name_at, NULL);
+	second = unit(r, "time", times);
+	one = unit(r, "per", works);
+	f.alpha = number(r, "alpha", 1) * second;
+	f.beta = number(r, "beta", 1) * second / one;
+	f.samples = count(r, "samples");
+	f.dropped = count(r, "dropped");
+	f.low = number(r, "low", 0) * one;
+	f.high = number(r, "high", 0) * one;
+	f.r2 = number(r, "r2", 0);
+	f.residual = number(r, "residual", 0);
+	text(r, "source", f.source, sizeof(f.source));
+	if (!r->err && p->fitted[kind][lane])
+		bad(r, "kind", "says a second time what stands above");
+	if (!r->err && fsmoe_profile_set(p, (enum fsmoe_kind)kind, (enum fsmoe_lane)lane, &f))
+		bad(r, "lane",
+		    "does not go with this kind: compute kinds run on compute, "
+		    "communication on intra or inter");
+}
+
+static void read_profile(struct reader *r, struct fsmoe_profile *p)
+{
+	json_t *root = r->object, *fits, *fit;
+	size_t i;
+
+	if (!json_is_object(root) || !json_string_value(json_object_get(root, "format")) ||
+	    strcmp(json_string_value(json_object_get(root, "format")), FORMAT))
+	{
+		bad(r, "format", "is not \"" FORMAT "\": this is no profile");
+		return;
+	}
+	if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
+		bad(r, "version", "is none that this program reads: it must be 1");
+	check_keys(r, profile_keys);
+	text(r, "machine", p->machine, sizeof(p->machine));
+	text(r, "source", p->source, sizeof(p->source));
+	fits = json_object_get(root, "fits");
+	if (!json_is_array(fits))
+		bad(r, "fits", "must be an array");
+	json_array_foreach(fits, i, fit)
+	{
+		r->fit = (int)i + 1;
+		r->object = fit;
+		if (!json_is_object(fit))
+			bad(r, "fits", "must hold objects");
+		if (r->err)
+			return;
+		read_fit(r, p);
+	}
+}
+
+int fsmoe_profile_load(fsmoe_profile_t *profile, const char *path)
+{
+	struct reader r = {.path = path};
+	struct fsmoe_json json;
+	fsmoe_profile_t p = NULL;
+	int err = fsmoe_json_load(&json, path);
+
+	if (err)
+		return err;
+	err = fsmoe_profile_create(&p);
+	if (!err)
+	{
+		r.object = json.root;
+		read_profile(&r, p);
+		err = r.err;
+	}
+	fsmoe_json_free(&json);
+	if (err)
+		fsmoe_profile_destroy(p);
+	else
+		*profile = p;
+	return err;
+}
+
+/* --- writing ------------------------------------------------------------------------------ */
+
+static void write_text(FILE *f, const char *before, const char *value)
+{
+	char *quoted = fsmoe_quoted(value);
+
+	fprintf(f, "%s%s", before, quoted ? quoted : "\"\"");
+	free(quoted);
+}
+
+static void write_number(FILE *f, const char *key, double value)
+{
+	char buffer[32];
+
+	fprintf(f, ", \"%s\": %s", key, fsmoe_json_real(value, buffer, sizeof(buffer)));
+}
+
+static void write_fit(FILE *f, int kind, int lane, const struct fsmoe_fit *fit)
+{
+	fprintf(f, "    {\"kind\": \"%s\", \"lane\": \"%s\"", fsmoe_kind_name(kind),
+		fsmoe_lane_name(lane));
+	write_number(f, "alpha", fit->alpha);
+	write_number(f, "beta", fit->beta);
+	if (fit->samples)
+	{
+		fprintf(f, ",\n     \"samples\": %d, \"dropped\": %d", fit->samples, fit->dropped);
+		write_number(f, "low", fit->low);
+		write_number(f, "high", fit->high);
+		write_number(f, "r2", fit->r2);
+		write_number(f, "residual", fit->residual);
+	}
+	if (*fit->source)
+		write_text(f, ",\n     \"source\": ", fit->source);
+	fputc('}', f);
+}
+
+int fsmoe_profile_save(fsmoe_profile_t p, const char *path)
+{
+	const char *separator = "\n";
+	char *buffer = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&buffer, &size);
+	int err;
+
+	if (!f)
+		return fsmoe_fail(ENOMEM, "no memory to write %s", path);
+	fprintf(f, "{\n  \"format\": \"" FORMAT "\",\n  \"version\": %d,\n", FORMAT_VERSION);
+	write_text(f, "  \"machine\": ", p->machine);
+	write_text(f, ",\n  \"source\": ", p->source);
+	fputs(",\n  \"fits\": [", f);
+	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
+		for (int lane = 0; lane < FSMOE_NLANES; lane++)
+			if (p->fitted[kind][lane])
+			{
+				fputs(separator, f);
+				write_fit(f, kind, lane, &p->fit[kind][lane]);
+				separator = ",\n";
+			}
+	fputs("\n  ]\n}\n", f);
+	err = fclose(f) ? fsmoe_fail(ENOMEM, "no memory to write %s", path)
+			: fsmoe_save_text(path, buffer, size);
+	free(buffer);
+	return err;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "moe/modules.h"
+
+/* BASE and StableMoE as the paper has them (fsmoe-spec 2.2): k experts by their logits, each with
+ * the sigmoid of its own as weight, not made to add up to 1. */
+static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
+		    struct fsmoe_routing *routing)
+{
+	fsmoe_tensor_t wg =
+		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
+				 FSMOE_INIT_NORMAL, layer->init_scale);
+
+	routing->logits = fsmoe_gate_logits(layer->graph, x, wg);
+	fsmoe_gate_choose(layer, routing->logits, FSMOE_WEIGHTS_SIGMOID, routing);
+}
+
+const struct fsmoe_gate fsmoe_gate_module_sigmoid = {
+	.module =
+		{
+			.abi = FSMOE_MODULE_ABI,
+			.name = "sigmoid",
+			.doc = "the k experts of the greatest logits, each weighed by its sigmoid",
+		},
+	.causal = FSMOE_CAUSAL_WITHOUT_DROPS,
+	.routing = FSMOE_ROUTING_LISTS,
+	.losses = FSMOE_LOSS_BALANCE | FSMOE_LOSS_IMPORTANCE | FSMOE_LOSS_Z,
+	.forward = forward,
+};

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan/partition.h"
+#include "plan/shares.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <math.h>
+#include <stdlib.h>
+
+/*
+ * The adaptive cut of section 6, exact: fill the windows in the order of time, then spread what is
+ * left by dynamic programming, since a longer AllReduce beside a mixture makes fewer chunks, with
+ * fewer AlltoAlls to start, the better choice. Windows 2 j and 2 j + 1 are the mixture and the
+ * dense part of the layer that comes j-th in backward.
+ */
+struct cut
+{
+	struct fsmoe_shares *shares;
+	const struct fsmoe_plan_problem *problem;
+	struct fsmoe_window *window;   /* 2 l */
+	struct fsmoe_choices *choices; /* l */
+	struct fsmoe_choice *choice;   /* of all layers */
+	int *option;                   /* of each choice: place in the layer's options */
+	int *chosen;                   /* l */
+};
+
+static double bytes_within(const struct fsmoe_plan_problem *p, double seconds)
+{
+	return fsmoe_allreduce_bytes(p->allreduce_alpha, p->allreduce_beta, seconds);
+}
+
+static int layer_of(const struct cut *c, int j)
+{
+	return c->problem->layers - 1 - j;
+}
+
+/* Equation 6.1: what hides at the best degree without gradients, and beside dense parts. */
+static void make_windows(struct cut *c)
+{
+	for (int j = 0; j < c->problem->layers; j++)
+	{
+		const int i = layer_of(c, j);
+		const struct fsmoe_shares_layer *l = &c->shares->layer[i];
+		const struct fsmoe_option_cost *o = &l->backward[l->best];
+
+		c->window[2 * j] = (struct fsmoe_window){
+			.arrives = j ? (double)fsmoe_gradient_of(&c->problem->layer[i + 1]) : 0,
+			.capacity = bytes_within(c->problem, o->seconds - o->busy)};
+		c->window[2 * j + 1] = (struct fsmoe_window){
+			.capacity = bytes_within(
+				c->problem,
+				fsmoe_dense_window(c->shares->row, &c->problem->layer[i]))};
+	}
+}
+
+/* The breakpoints of a layer: degrees that take longer and hide more, none beaten in both. Returns
+ * how many; `choice` and `option` have room for all degrees. */
+static int breakpoints(const struct cut *c, const struct fsmoe_shares_layer *l, double filled,
+		       double most, struct fsmoe_choice *choice, int *option)
+{
+	const double base = l->backward[l->best].seconds;
+	int n = 1;
+
+	choice[0] = (struct fsmoe_choice){0, 0};
+	option[0] = l->best;
+	for (;;)
+	{
+		/* The cheapest that hides more than the last one. */
+		int next = -1;
+		double extra = choice[n - 1].extra, more = 0;
+
+		for (int k = 0; k < l->nbackward; k++)
+		{
+			const struct fsmoe_option_cost *o = &l->backward[k];
+			const double e =
+				fmin(bytes_within(c->problem, o->seconds - o->busy) - filled, most);
+
+			if (e > extra && (next < 0 || o->seconds < l->backward[next].seconds ||
+					  (o->seconds == l->backward[next].seconds && e > more)))
+			{
+				next = k;
+				more = e;
+			}
+		}
+		if (next < 0)
+			return n;
+		choice[n] = (struct fsmoe_choice){l->backward[next].seconds - base, more};
+		option[n++] = next;
+	}
+}
+
+/* Step 2, where something is left: degrees at which more hides. */
+static int spread(struct cut *c, double left)
+{
+	const struct fsmoe_plan_problem *p = c->problem;
+	const double whole = fsmoe_gradient_of(&p->layer[0]) ? 0 : p->allreduce_alpha;
+	double ready = 0;
+	int at = 0, err;
+
+	for (int j = 0; j < p->layers; j++)
+	{
+		const struct fsmoe_shares_layer *l = &c->shares->layer[layer_of(c, j)];
+		struct fsmoe_choices *choices = &c->choices[j];
+
+		ready += c->window[2 * j].left;
+		choices->ready = ready;
+		choices->choice = c->choice + at;
+		choices->n = breakpoints(c, l, c->window[2 * j].filled, left, c->choice + at,
+					 c->option + at);
+		at += choices->n;
+	}
+	err = fsmoe_spread(c->choices, p->layers, p->allreduce_beta, whole, c->chosen, NULL);
+	for (int j = 0; j < p->layers && !err; j++)
+	{
+		const struct fsmoe_shares_layer *l = &c->shares->layer[layer_of(c, j)];
+		const ptrdiff_t k = c->choices[j].choice - c->choice + c->chosen[j];
+		const struct fsmoe_option_cost *o = &l->backward[c->option[k]];
+
+		c->window[2 * j].capacity = bytes_within(p, o->seconds - o->busy);
+	}
+	return err;
+}
+
+/* Whole floats into the windows as they are now (equation 6.6). */
+static void hand_out(struct cut *c)
+{
+	const struct fsmoe_plan_problem *p = c->problem;
+	uint64_t there = 0;
+
+	for (int j = 0; j < 2 * p->layers; j++)
+	{
+		const int i = layer_of(c, j / 2);
+		struct fsmoe_plan_layer *l = &c->shares->plan->layer[i];
+		struct fsmoe_share *share = j % 2 ? &l->dense : &l->moe;
+		uint64_t bytes;
+
+		there += (uint64_t)c->window[j].arrives;
+		bytes = c->window[j].capacity >= (double)there
+				? there
+				: (uint64_t)(c->window[j].capacity / 4) * 4;
+		*share = (struct fsmoe_share){bytes, bytes > 0};
+		there -= bytes;
+	}
+	there += fsmoe_gradient_of(&p->layer[0]);
+	c->shares->plan->tail = (struct fsmoe_share){there, there > 0};
+}
+
+int fsmoe_place_adaptive(struct fsmoe_shares *s)
+{
+	const size_t l = (size_t)s->problem->layers;
+	struct cut c = {.shares = s, .problem = s->problem};
+	size_t options = 0;
+	double left = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < l; i++)
+		options += (size_t)s->layer[i].nbackward + 1;
+	c.window = malloc(2 * l * sizeof(*c.window));
+	c.choices = malloc(l * sizeof(*c.choices));
+	c.choice = malloc(options * sizeof(*c.choice));
+	c.option = malloc(options * sizeof(*c.option));
+	c.chosen = malloc(l * sizeof(*c.chosen));
+	if (c.window && c.choices && c.choice && c.option && c.chosen)
+	{
+		make_windows(&c);
+		fsmoe_fill(c.window, 2 * (int)l);
+		for (size_t j = 0; j < 2 * l; j++)
+			left += c.window[j].left;
+		/* Less than a float is a rounding error. */
+		if (left >= 4)
+			err = spread(&c, left);
+		hand_out(&c);
+	}
+	else
+		err = fsmoe_fail(ENOMEM, "no memory to plan %zu layers", l);
+	free(c.window);
+	free(c.choices);
+	free(c.choice);
+	free(c.option);
+	free(c.chosen);
+	return err;
+}
+
+/* --- a layer in the middle of a long model ------------------------------------------------ */
+
+struct candidate
+{
+	uint64_t moe;
+	double seconds;
+};
+
+static void try_share(const struct fsmoe_shares *s, int i, uint64_t all, uint64_t moe,
+		      struct candidate *best)
+{
+	const struct fsmoe_plan_problem *p = s->problem;
+	const struct fsmoe_shares_layer *l = &s->layer[i];
+	const double gradient = fsmoe_share_seconds(p, (struct fsmoe_share){moe, moe > 0}),
+		     beside = fsmoe_share_seconds(p, (struct fsmoe_share){all - moe, all > moe});
+	const struct fsmoe_option_cost *o =
+		&l->backward[fsmoe_best_option(l->backward, l->nbackward, gradient)];
+	const double seconds = fmax(o->seconds, o->busy + gradient) +
+			       fsmoe_dense_seconds(s->row, &p->layer[i], FSMOE_BACKWARD, beside);
+
+	if (seconds < best->seconds * (1 - 1e-12))
+		*best = (struct candidate){moe, seconds};
+}
+
+/* A layer's time as a function of the bytes beside its mixture is piecewise linear: the least is at
+ * a place where a window is just full, or at an end. */
+void fsmoe_place_adaptive_steady(struct fsmoe_shares *s)
+{
+	const struct fsmoe_plan_problem *p = s->problem;
+
+	for (int i = p->layers - 1; i >= 0; i--)
+	{
+		const uint64_t all = fsmoe_gradient_of(&p->layer[i + 1 < p->layers ? i + 1 : 0]);
+		const struct fsmoe_shares_layer *l = &s->layer[i];
+		struct candidate best = {0, INFINITY};
+
+		try_share(s, i, all, 0, &best);
+		try_share(
+			s, i, all,
+			all - fsmoe_bytes_within(p, fsmoe_dense_window(s->row, &p->layer[i]), all),
+			&best);
+		for (int k = 0; k < l->nbackward; k++)
+			try_share(s, i, all,
+				  fsmoe_bytes_within(
+					  p, l->backward[k].seconds - l->backward[k].busy, all),
+				  &best);
+		try_share(s, i, all, all, &best);
+		s->plan->layer[i].moe = (struct fsmoe_share){best.moe, best.moe > 0};
+		s->plan->layer[i].dense = (struct fsmoe_share){all - best.moe, all > best.moe};
+	}
+}

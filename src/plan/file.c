@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+#include "base/nearest.h"
+#include "cost/save.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <fsmoe/plan.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* doc/formats.md describes the file. */
+#define FORMAT "fsmoe plan"
+enum
+{
+	FORMAT_VERSION = 1
+};
+
+/* --- writing ------------------------------------------------------------------------------ */
+
+static void write_share(FILE *f, const char *name, const struct fsmoe_share *s)
+{
+	fprintf(f, "\"%s_bytes\": %" PRIu64 ", \"%s_pieces\": %d", name, s->bytes, name, s->pieces);
+}
+
+static void write_seconds(FILE *f, const char *name, double value)
+{
+	char buffer[32];
+
+	fprintf(f, "  \"%s\": %s,\n", name, fsmoe_json_real(value, buffer, sizeof(buffer)));
+}
+
+static int write_plan(FILE *f, const struct fsmoe_plan *plan)
+{
+	char *name = fsmoe_quoted(plan->schedule);
+
+	if (!name)
+		return -ENOMEM;
+	fprintf(f, "{\n  \"format\": \"" FORMAT "\",\n  \"version\": %d,\n  \"schedule\": %s,\n",
+		FORMAT_VERSION, name);
+	free(name);
+	write_seconds(f, "forward_seconds", plan->forward);
+	write_seconds(f, "backward_seconds", plan->backward);
+	write_seconds(f, "tail_seconds", plan->tail_seconds);
+	fputs("  ", f);
+	write_share(f, "tail", &plan->tail);
+	fputs(",\n  \"layers\": [", f);
+	for (int i = 0; i < plan->layers; i++)
+	{
+		const struct fsmoe_plan_layer *l = &plan->layer[i];
+
+		fprintf(f, "%s\n    {\"forward_degree\": %d, \"backward_degree\": %d, ",
+			i ? "," : "", l->forward_degree, l->backward_degree);
+		write_share(f, "moe", &l->moe);
+		fputs(", ", f);
+		write_share(f, "dense", &l->dense);
+		fputc('}', f);
+	}
+	fputs("\n  ]\n}\n", f);
+	return 0;
+}
+
+static int make_text(const struct fsmoe_plan *plan, char **text, size_t *size)
+{
+	char *buffer = NULL;
+	FILE *f = open_memstream(&buffer, size);
+	int err = f ? write_plan(f, plan) : -ENOMEM;
+
+	if (f && fclose(f))
+		err = -ENOMEM;
+	if (err)
+	{
+		free(buffer);
+		return fsmoe_fail(ENOMEM, "no memory to write a plan of %d layers", plan->layers);
+	}
+	*text = buffer;
+	return 0;
+}
+
+int fsmoe_plan_text(const struct fsmoe_plan *plan, char **text)
+{
+	size_t size;
+
+	return make_text(plan, text, &size);
+}
+
+/* FNV-1a over the text: what the file says is what is compared. */
+int fsmoe_plan_hash(const struct fsmoe_plan *plan, uint64_t *hash)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+	char *text;
+	size_t size;
+	int err = make_text(plan, &text, &size);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < size; i++)
+		h = (h ^ (unsigned char)text[i]) * 0x100000001b3u;
+	free(text);
+	*hash = h;
+	return 0;
+}
+
+int fsmoe_plan_save(const struct fsmoe_plan *plan, const char *path)
+{
+	char *text;
+	size_t size;
+	int err = make_text(plan, &text, &size);
+
+	if (err)
+		return err;
+	err = fsmoe_save_text(path, text, size);
+	free(text);
+	return err;
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+static const char *const plan_keys[] = {
+	"format",       "version",    "schedule",    "forward_seconds", "backward_seconds",
+	"tail_seconds", "tail_bytes", "tail_pieces", "layers",          NULL};
+static const char *const layer_keys[] = {
+	"forward_degree", "backward_degree", "moe_bytes", "moe_pieces",
+	"dense_bytes",    "dense_pieces",    NULL};
+
+struct reader
+{
+	const char *path;
+	json_t *object;
+	int layer; /* -1: the outermost object */
+	int err;
+};
+
+static void bad(struct reader *r, const char *key, const char *what)
+{
+	char where[32] = "";
+
+	if (r->layer >= 0)
+		snprintf(where, sizeof(where), "layer %d: ", r->layer);
+	if (!r->err)
+		r->err = fsmoe_fail(EPROTO, "%s: %s\"%s\" %s", r->path, where, key, what);
+}
+
+static void check_keys(struct reader *r, const char *const *known)
+{
+	const char *key, *near;
+	char what[80];
+	json_t *value;
+
+	json_object_foreach(r->object, key, value)
+	{
+		int i = 0;
+
+		while (known[i] && strcmp(known[i], key))
+			i++;
+		if (known[i])
+			continue;
+		near = fsmoe_nearest(key, fsmoe_name_at, known);
+		snprintf(what, sizeof(what), "is an unknown key%s%s%s",
+			 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+		bad(r, key, what);
+	}
+}
+
+/* A whole number from `least` on; left out: `least`. */
+static uint64_t whole(struct reader *r, const char *key, json_int_t least, json_int_t most)
+{
+	json_t *value = json_object_get(r->object, key);
+
+	if (!value)
+		return (uint64_t)least;
+	if (!json_is_integer(value) || json_integer_value(value) < least ||
+	    json_integer_value(value) > most)
+	{
+		bad(r, key,
+		    least ? "must be a whole number, 1 to 4096"
+			  : "must be a whole number, 0 or more");
+		return (uint64_t)least;
+	}
+	return (uint64_t)json_integer_value(value);
+}
+
+static double seconds(struct reader *r, const char *key)
+{
+	json_t *value = json_object_get(r->object, key);
+
+	if (value && !(json_is_number(value) && json_number_value(value) >= 0))
+		bad(r, key, "must be a number, 0 or more");
+	return json_number_value(value);
+}
+
+/* Pieces may be left out: one where there are bytes. */
+static struct fsmoe_share share(struct reader *r, const char *bytes, const char *pieces)
+{
+	struct fsmoe_share s = {.bytes = whole(r, bytes, 0, (json_int_t)1 << 60)};
+
+	s.pieces = (int)whole(r, pieces, 0, 1000000);
+	if (!json_object_get(r->object, pieces))
+		s.pieces = s.bytes > 0;
+	if (!s.bytes != !s.pieces)
+		bad(r, pieces, "must be 0 where there are no bytes, and only there");
+	if (s.bytes % 4)
+		bad(r, bytes, "must be a multiple of 4: a gradient is made of floats");
+	return s;
+}
+
+static void read_layers(struct reader *r, struct fsmoe_plan *plan, json_t *layers)
+{
+	json_t *layer;
+	size_t i;
+
+	json_array_foreach(layers, i, layer)
+	{
+		struct fsmoe_plan_layer *l = &plan->layer[i];
+
+		r->layer = (int)i;
+		r->object = layer;
+		if (!json_is_object(layer))
+			bad(r, "layers", "must hold objects");
+		check_keys(r, layer_keys);
+		l->forward_degree = (int)whole(r, "forward_degree", 1, 4096);
+		l->backward_degree = (int)whole(r, "backward_degree", 1, 4096);
+		l->moe = share(r, "moe_bytes", "moe_pieces");
+		l->dense = share(r, "dense_bytes", "dense_pieces");
+		if (r->err)
+			return;
+	}
+}
+
+static void read_plan(struct reader *r, struct fsmoe_plan *plan)
+{
+	json_t *root = r->object, *layers = json_object_get(root, "layers");
+	const char *format = json_string_value(json_object_get(root, "format")),
+		   *name = json_string_value(json_object_get(root, "schedule"));
+
+	if (!format || strcmp(format, FORMAT))
+	{
+		bad(r, "format", "is not \"" FORMAT "\": this is no plan");
+		return;
+	}
+	if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
+		bad(r, "version", "is none that this program reads: it must be 1");
+	check_keys(r, plan_keys);
+	if (!name || strlen(name) >= sizeof(plan->schedule))
+		bad(r, "schedule", "must be the name of a schedule");
+	else
+		memcpy(plan->schedule, name, strlen(name) + 1);
+	plan->forward = seconds(r, "forward_seconds");
+	plan->backward = seconds(r, "backward_seconds");
+	plan->tail_seconds = seconds(r, "tail_seconds");
+	plan->tail = share(r, "tail_bytes", "tail_pieces");
+	if (!json_array_size(layers) || json_array_size(layers) > 1000000)
+		bad(r, "layers", "must be an array of at least one layer");
+	if (r->err)
+		return;
+	plan->layers = (int)json_array_size(layers);
+	plan->layer = calloc((size_t)plan->layers, sizeof(*plan->layer));
+	if (plan->layer)
+		read_layers(r, plan, layers);
+	else
+		r->err = fsmoe_fail(ENOMEM, "no memory for a plan of %d layers", plan->layers);
+}
+
+int fsmoe_plan_load(struct fsmoe_plan *plan, const char *path)
+{
+	struct reader r = {.path = path, .layer = -1};
+	struct fsmoe_plan fresh = {0};
+	struct fsmoe_json json;
+	int err = fsmoe_json_load(&json, path);
+
+	if (err)
+		return err;
+	r.object = json.root;
+	read_plan(&r, &fresh);
+	fsmoe_json_free(&json);
+	if (r.err)
+		fsmoe_plan_destroy(&fresh);
+	else
+		*plan = fresh;
+	return r.err;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan/layer.h"
+#include "plan/shares.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum
+{
+	MOST_DEGREE = 4096
+};
+
+/* --- what is asked ------------------------------------------------------------------------ */
+
+static int is_cost(double x)
+{
+	return x >= 0 && isfinite(x);
+}
+
+static int check_layer(const struct fsmoe_layer_cost *c, int i)
+{
+	const struct fsmoe_stage *const stages[] = {&c->alltoall,       &c->allgather,
+						    &c->reduce_scatter, &c->expert,
+						    &c->expert_input,   &c->expert_weights};
+	int good = is_cost(c->dense_forward) && is_cost(c->dense_backward) &&
+		   is_cost(c->dense_gather) && is_cost(c->dense_scatter) &&
+		   is_cost(c->gradient_bytes) && c->gradient_bytes < 0x1p60 && c->slots >= 0;
+
+	for (size_t k = 0; k < sizeof(stages) / sizeof(stages[0]); k++)
+		good = good && is_cost(stages[k]->alpha) && is_cost(stages[k]->beta) &&
+		       is_cost(stages[k]->work);
+	return good ? 0
+		    : fsmoe_fail(
+			      EINVAL,
+			      "layer %d has a cost that is negative or no number: nothing can be "
+			      "planned with it",
+			      i);
+}
+
+static int check(const struct fsmoe_plan_problem *p, const struct fsmoe_schedule *row)
+{
+	int err = fsmoe_schedule_check(row);
+
+	if (err)
+		return err;
+	if (p->layers < 1 || !p->layer)
+		return fsmoe_fail(EINVAL, "a plan needs at least one layer");
+	if (p->max_degree < 1 || p->max_degree > MOST_DEGREE)
+		return fsmoe_fail(EINVAL, "the greatest degree is %d: it must be 1 to %d",
+				  p->max_degree, MOST_DEGREE);
+	if (!is_cost(p->allreduce_alpha) || !is_cost(p->allreduce_beta))
+		return fsmoe_fail(EINVAL, "the AllReduce's alpha = %g or beta = %g is no cost",
+				  p->allreduce_alpha, p->allreduce_beta);
+	for (int i = 0; i < p->layers && !err; i++)
+		err = check_layer(&p->layer[i], i);
+	return err;
+}
+
+/* --- degrees ------------------------------------------------------------------------------ */
+
+static int equal_costs(const struct fsmoe_layer_cost *a, const struct fsmoe_layer_cost *b)
+{
+	return !memcmp(a, b, offsetof(struct fsmoe_layer_cost, slots)) && a->slots == b->slots;
+}
+
+static void free_layers(struct fsmoe_shares *s)
+{
+	for (int i = 0; i < s->problem->layers && s->layer; i++)
+		if (s->layer[i].own)
+		{
+			free(s->layer[i].forward);
+			free(s->layer[i].backward);
+		}
+	free(s->layer);
+}
+
+/* The options of every layer; equal neighbours share them. */
+static int make_layers(struct fsmoe_shares *s)
+{
+	const struct fsmoe_plan_problem *p = s->problem;
+
+	s->layer = calloc((size_t)p->layers, sizeof(*s->layer));
+	if (!s->layer)
+		return fsmoe_fail(ENOMEM, "no memory to plan %d layers", p->layers);
+	for (int i = 0; i < p->layers; i++)
+	{
+		struct fsmoe_shares_layer *l = &s->layer[i];
+
+		if (i > 0 && equal_costs(&p->layer[i], &p->layer[i - 1]))
+		{
+			*l = s->layer[i - 1];
+			l->own = 0;
+			continue;
+		}
+		l->own = 1;
+		l->nforward = fsmoe_layer_options(p, s->row, &p->layer[i], FSMOE_FORWARD,
+						  s->row->forward_degree, &l->forward);
+		if (l->nforward < 0)
+			return l->nforward;
+		l->nbackward = fsmoe_layer_options(p, s->row, &p->layer[i], FSMOE_BACKWARD,
+						   s->row->backward_degree, &l->backward);
+		if (l->nbackward < 0)
+			return l->nbackward;
+	}
+	return 0;
+}
+
+/* One degree for both passes: where the sum is least. */
+static void share_degree(struct fsmoe_shares_layer *l)
+{
+	struct fsmoe_option_cost both;
+	double least = INFINITY;
+	int best = 0;
+
+	for (int k = 0; k < l->nforward; k++)
+	{
+		const double seconds = l->forward[k].seconds + l->backward[k].seconds;
+
+		if (seconds < least * (1 - 1e-12))
+		{
+			least = seconds;
+			best = k;
+		}
+	}
+	both = l->forward[best];
+	l->forward[0] = both;
+	l->backward[0] = l->backward[best];
+	l->nforward = l->nbackward = 1;
+}
+
+static void choose_degrees(struct fsmoe_shares *s)
+{
+	for (int i = 0; i < s->problem->layers; i++)
+	{
+		struct fsmoe_shares_layer *l = &s->layer[i];
+
+		if (s->row->forward_degree == FSMOE_DEGREE_SHARED)
+		{
+			if (l->own)
+				share_degree(l);
+			else
+				l->nforward = l->nbackward = 1;
+		}
+		l->best = fsmoe_best_option(l->backward, l->nbackward, 0);
+		s->plan->layer[i].forward_degree =
+			l->forward[fsmoe_best_option(l->forward, l->nforward, 0)].degree;
+	}
+}
+
+/* Beside its gradients another number of chunks may be best (equation 6.6). */
+static void settle_degrees(struct fsmoe_shares *s)
+{
+	for (int i = 0; i < s->problem->layers; i++)
+	{
+		const struct fsmoe_shares_layer *l = &s->layer[i];
+		struct fsmoe_plan_layer *pl = &s->plan->layer[i];
+		int k = l->best;
+
+		if (s->row->gradients == FSMOE_GRADIENTS_ADAPTIVE)
+			k = fsmoe_best_option(l->backward, l->nbackward,
+					      fsmoe_share_seconds(s->problem, pl->moe));
+		pl->backward_degree = l->backward[k].degree;
+	}
+}
+
+int fsmoe_plan_create(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *problem,
+		      const struct fsmoe_schedule *row)
+{
+	struct fsmoe_plan fresh = {.layers = problem->layers};
+	struct fsmoe_shares s = {.problem = problem, .row = row, .plan = &fresh};
+	int err = check(problem, row);
+
+	if (err)
+		return err;
+	memcpy(fresh.schedule, row->name, sizeof(fresh.schedule));
+	fresh.layer = calloc((size_t)problem->layers, sizeof(*fresh.layer));
+	err = fresh.layer ? make_layers(&s)
+			  : fsmoe_fail(ENOMEM, "no memory to plan %d layers", problem->layers);
+	if (!err)
+	{
+		choose_degrees(&s);
+		err = fsmoe_place_gradients(&s);
+	}
+	if (!err)
+	{
+		settle_degrees(&s);
+		err = fsmoe_plan_predict(&fresh, problem, row);
+	}
+	free_layers(&s);
+	if (err)
+		fsmoe_plan_destroy(&fresh);
+	else
+		*plan = fresh;
+	return err;
+}
+
+void fsmoe_plan_destroy(struct fsmoe_plan *plan)
+{
+	free(plan->layer);
+	*plan = (struct fsmoe_plan){0};
+}
+
+/* --- what it takes ------------------------------------------------------------------------ */
+
+static int check_share(const struct fsmoe_share *s)
+{
+	return s->bytes ? s->pieces >= 1 : s->pieces == 0;
+}
+
+/* Degrees that fit, gradients that exist when they are sent, and all of them. */
+static int check_plan(const struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p)
+{
+	uint64_t there = p->steady ? fsmoe_gradient_of(&p->layer[0]) : 0;
+
+	if (plan->layers != p->layers)
+		return fsmoe_fail(EINVAL, "the plan is of %d layers, the model has %d",
+				  plan->layers, p->layers);
+	for (int i = p->layers - 1; i >= 0; i--)
+	{
+		const struct fsmoe_plan_layer *l = &plan->layer[i];
+		const int slots = p->layer[i].slots > 0 ? p->layer[i].slots : MOST_DEGREE;
+
+		if (l->forward_degree < 1 || l->forward_degree > slots || l->backward_degree < 1 ||
+		    l->backward_degree > slots)
+			return fsmoe_fail(EINVAL,
+					  "layer %d cannot be cut into %d and %d chunks: 1 to %d "
+					  "are possible",
+					  i, l->forward_degree, l->backward_degree, slots);
+		if (!check_share(&l->moe) || !check_share(&l->dense))
+			return fsmoe_fail(EINVAL,
+					  "layer %d: gradients travel in at least one piece, none "
+					  "in no piece",
+					  i);
+		if (l->moe.bytes > there || l->dense.bytes > there - l->moe.bytes)
+			return fsmoe_fail(EINVAL,
+					  "layer %d exchanges %" PRIu64 " and %" PRIu64
+					  " bytes of gradients, but %" PRIu64 " are ready by then",
+					  i, l->moe.bytes, l->dense.bytes, there);
+		there -= l->moe.bytes + l->dense.bytes;
+		there += !p->steady || i > 0 ? fsmoe_gradient_of(&p->layer[i]) : 0;
+	}
+	if (plan->tail.bytes != there || !check_share(&plan->tail))
+		return fsmoe_fail(EINVAL,
+				  "%" PRIu64
+				  " bytes of gradients are exchanged at the end, but %" PRIu64
+				  " are left",
+				  plan->tail.bytes, there);
+	return 0;
+}
+
+int fsmoe_plan_predict(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p,
+		       const struct fsmoe_schedule *row)
+{
+	double forward = 0, backward = 0;
+	int err = check(p, row);
+
+	if (!err)
+		err = check_plan(plan, p);
+	if (err)
+		return err;
+	for (int i = 0; i < p->layers; i++)
+	{
+		const struct fsmoe_layer_cost *c = &p->layer[i];
+		const struct fsmoe_plan_layer *l = &plan->layer[i];
+
+		forward += fsmoe_dense_seconds(row, c, FSMOE_FORWARD, 0) +
+			   fsmoe_moe_seconds(row, c, FSMOE_FORWARD, l->forward_degree, 0);
+		backward += fsmoe_moe_seconds(row, c, FSMOE_BACKWARD, l->backward_degree,
+					      fsmoe_share_seconds(p, l->moe)) +
+			    fsmoe_dense_seconds(row, c, FSMOE_BACKWARD,
+						fsmoe_share_seconds(p, l->dense));
+	}
+	plan->forward = forward;
+	plan->backward = backward;
+	plan->tail_seconds = fsmoe_share_seconds(p, plan->tail);
+	return 0;
+}

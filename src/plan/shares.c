@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan/shares.h"
+#include "plan/partition.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <math.h>
+#include <stdlib.h>
+
+uint64_t fsmoe_gradient_of(const struct fsmoe_layer_cost *cost)
+{
+	return 4 * (uint64_t)(cost->gradient_bytes / 4 + 0.5);
+}
+
+uint64_t fsmoe_bytes_within(const struct fsmoe_plan_problem *p, double seconds, uint64_t most)
+{
+	const double bytes = fsmoe_allreduce_bytes(p->allreduce_alpha, p->allreduce_beta, seconds);
+
+	/* A whole share that fits but for rounding fits. */
+	if (bytes >= (double)most * (1 - 1e-12))
+		return most;
+	return (uint64_t)(bytes / 4) * 4;
+}
+
+static struct fsmoe_share whole(uint64_t bytes)
+{
+	return (struct fsmoe_share){bytes, bytes > 0};
+}
+
+static int place_at_end(struct fsmoe_shares *s)
+{
+	uint64_t all = 0;
+
+	for (int i = 0; i < s->problem->layers; i++)
+		all += fsmoe_gradient_of(&s->problem->layer[i]);
+	s->plan->tail = whole(all);
+	return 0;
+}
+
+/* A layer's gradients beside the dense part that comes next in backward, however long. */
+static int place_beside_dense(struct fsmoe_shares *s)
+{
+	const struct fsmoe_plan_problem *p = s->problem;
+	uint64_t there = p->steady ? fsmoe_gradient_of(&p->layer[0]) : 0;
+
+	for (int i = p->layers - 1; i >= 0; i--)
+	{
+		s->plan->layer[i].dense = whole(there);
+		there = fsmoe_gradient_of(&p->layer[i]);
+	}
+	if (!p->steady)
+		s->plan->tail = whole(there);
+	return 0;
+}
+
+/* --- fixed pieces ------------------------------------------------------------------------- */
+
+/* Pieces that are ready: each layer's gradients in as few equal ones as the row allows. */
+struct queue
+{
+	uint64_t *piece;
+	int n, next;
+};
+
+static int pieces_of(const struct fsmoe_shares *s, uint64_t bytes)
+{
+	return (int)fmin(ceil((double)bytes / s->row->gradient_bytes), 1e6);
+}
+
+static void push(struct queue *q, const struct fsmoe_shares *s, uint64_t bytes)
+{
+	const int n = pieces_of(s, bytes);
+
+	for (int i = 0; i < n; i++)
+	{
+		/* Whole floats; the last takes what is over. */
+		const uint64_t one = i + 1 < n ? bytes / (uint64_t)(n - i) / 4 * 4 : bytes;
+
+		q->piece[q->n++] = one;
+		bytes -= one;
+	}
+}
+
+/* Pieces start while the lane idles, and end when they end. */
+static struct fsmoe_share take(struct queue *q, const struct fsmoe_plan_problem *p, double seconds)
+{
+	struct fsmoe_share share = {0, 0};
+
+	while (q->next < q->n && fsmoe_share_seconds(p, share) < seconds)
+	{
+		share.bytes += q->piece[q->next++];
+		share.pieces++;
+	}
+	return share;
+}
+
+static int place_fixed(struct fsmoe_shares *s)
+{
+	const struct fsmoe_plan_problem *p = s->problem;
+	struct queue q = {0};
+	size_t n = 0;
+
+	for (int i = 0; i < p->layers; i++)
+		n += (size_t)pieces_of(s, fsmoe_gradient_of(&p->layer[i]));
+	q.piece = malloc((n + 1) * sizeof(*q.piece));
+	if (!q.piece)
+		return fsmoe_fail(ENOMEM, "no memory for %zu pieces of gradients", n);
+	if (p->steady)
+		push(&q, s, fsmoe_gradient_of(&p->layer[0]));
+	for (int i = p->layers - 1; i >= 0; i--)
+	{
+		const struct fsmoe_option_cost *o = &s->layer[i].backward[s->layer[i].best];
+
+		s->plan->layer[i].moe = take(&q, p, o->seconds - o->busy);
+		s->plan->layer[i].dense = take(&q, p, fsmoe_dense_window(s->row, &p->layer[i]));
+		if (!p->steady || i > 0)
+			push(&q, s, fsmoe_gradient_of(&p->layer[i]));
+	}
+	s->plan->tail = take(&q, p, INFINITY);
+	free(q.piece);
+	return 0;
+}
+
+static int place_adaptive(struct fsmoe_shares *s)
+{
+	if (!s->problem->steady)
+		return fsmoe_place_adaptive(s);
+	fsmoe_place_adaptive_steady(s);
+	return 0;
+}
+
+int fsmoe_place_gradients(struct fsmoe_shares *s)
+{
+	static int (*const place[FSMOE_NGRADIENT_RULES])(struct fsmoe_shares *) = {
+		[FSMOE_GRADIENTS_AT_END] = place_at_end,
+		[FSMOE_GRADIENTS_BESIDE_DENSE] = place_beside_dense,
+		[FSMOE_GRADIENTS_FIXED] = place_fixed,
+		[FSMOE_GRADIENTS_ADAPTIVE] = place_adaptive,
+	};
+
+	return place[s->row->gradients](s);
+}

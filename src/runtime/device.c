@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/device.h"
+
+#include "graph/memory.h"
+#include "runtime/device_internal.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+
+enum
+{
+	ALIGNMENT = 256
+};
+
+int fsmoe_cuda_check(cudaError_t result, const char *what)
+{
+	if (result == cudaSuccess)
+		return 0;
+	return fsmoe_fail(result == cudaErrorMemoryAllocation ? ENOMEM
+			  : result == cudaErrorNoDevice       ? ENODEV
+							      : EIO,
+			  "%s failed on the GPU: %s", what, cudaGetErrorString(result));
+}
+
+int fsmoe_device_count(void)
+{
+	int n = 0;
+
+	/* Kernels that are loaded at their first launch would stop the device in a step. */
+	setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+	return cudaGetDeviceCount(&n) == cudaSuccess ? n : 0;
+}
+
+size_t fsmoe_device_tensor_bytes(const struct fsmoe_tensor_info *t)
+{
+	return fsmoe_shape_count(&t->shape) * fsmoe_element_bytes(FSMOE_F32, t->dtype);
+}
+
+static int allocate(struct fsmoe_device_memory *m)
+{
+	size_t free_bytes = 0, all = 0;
+
+	for (int i = 0; i < m->ntensors; i++)
+	{
+		if (m->tensors[i].base != i)
+			continue;
+		m->at[i] = m->bytes;
+		m->bytes += (fsmoe_device_tensor_bytes(&m->tensors[i]) + ALIGNMENT) / ALIGNMENT *
+			    ALIGNMENT;
+	}
+	cudaMemGetInfo(&free_bytes, &all);
+	if (cudaMalloc((void **)&m->base, m->bytes + ALIGNMENT) != cudaSuccess)
+	{
+		cudaGetLastError();
+		return fsmoe_fail(ENOMEM,
+				  "the graph's tensors need %zu MiB on GPU %d, of whose %zu MiB "
+				  "%zu are free; a smaller batch or more ranks may help",
+				  m->bytes >> 20, m->device, all >> 20, free_bytes >> 20);
+	}
+	return fsmoe_device_memory_fill(m, 0);
+}
+
+int fsmoe_device_memory_create(struct fsmoe_device_memory **memory, fsmoe_graph_t graph, int device)
+{
+	struct fsmoe_device_memory *m;
+	int n = fsmoe_device_count(), err = fsmoe_graph_status(graph);
+
+	if (err)
+		return err;
+	if (device < 0 || device >= n)
+		return fsmoe_fail(ENODEV, "GPU %d is asked for, but there are %d", device, n);
+	err = fsmoe_cuda_check(cudaSetDevice(device), "choosing the device");
+	if (err)
+		return err;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
+	m->device = device;
+	m->tensors = fsmoe_graph_tensors(graph, &m->ntensors);
+	m->at = calloc((size_t)m->ntensors + 1, sizeof(*m->at));
+	err = m->at ? allocate(m) : fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
+	if (err)
+	{
+		fsmoe_device_memory_destroy(m);
+		return err;
+	}
+	*memory = m;
+	return 0;
+}
+
+void fsmoe_device_memory_destroy(struct fsmoe_device_memory *m)
+{
+	if (!m)
+		return;
+	cudaFree(m->base);
+	free(m->at);
+	free(m);
+}
+
+void *fsmoe_device_memory_data(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor)
+{
+	const struct fsmoe_tensor_info *t;
+
+	if (tensor == FSMOE_NONE)
+		return NULL;
+	t = &m->tensors[tensor];
+	return m->base + m->at[t->base] + fsmoe_element_bytes(FSMOE_F32, t->dtype) * t->offset;
+}
+
+size_t fsmoe_device_memory_bytes(struct fsmoe_device_memory *m)
+{
+	return m->bytes;
+}
+
+int fsmoe_device_memory_fill(struct fsmoe_device_memory *m, int byte)
+{
+	int err = fsmoe_cuda_check(cudaMemset(m->base, byte, m->bytes), "filling memory");
+
+	return err ? err : fsmoe_cuda_check(cudaDeviceSynchronize(), "filling memory");
+}
+
+int fsmoe_device_memory_read(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor, void *data,
+			     size_t bytes)
+{
+	return fsmoe_cuda_check(cudaMemcpy(data, fsmoe_device_memory_data(m, tensor), bytes,
+					   cudaMemcpyDeviceToHost),
+				"copying a tensor to the host");
+}
+
+/* A copy from pageable memory may return while the last of it is still on its way, and the lanes'
+ * streams do not wait for the default one. */
+int fsmoe_device_memory_write(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor,
+			      const void *data, size_t bytes)
+{
+	int err = fsmoe_cuda_check(cudaMemcpy(fsmoe_device_memory_data(m, tensor), data, bytes,
+					      cudaMemcpyHostToDevice),
+				   "copying a tensor to the GPU");
+
+	return err ? err
+		   : fsmoe_cuda_check(cudaStreamSynchronize(NULL), "copying a tensor to the GPU");
+}
+
+static int is_float(fsmoe_memory_t memory)
+{
+	return fsmoe_memory_real(memory) == FSMOE_F32
+		       ? 0
+		       : fsmoe_fail(EINVAL, "a GPU's memory is float, this host memory is double");
+}
+
+int fsmoe_device_memory_upload(struct fsmoe_device_memory *m, fsmoe_memory_t from)
+{
+	int err = is_float(from);
+
+	for (int i = 0; i < m->ntensors && !err; i++)
+		if (m->tensors[i].base == i && m->tensors[i].role != FSMOE_ACTIVATION)
+			err = fsmoe_device_memory_write(m, i, fsmoe_memory_data(from, i),
+							fsmoe_device_tensor_bytes(&m->tensors[i]));
+	return err;
+}
+
+int fsmoe_device_memory_download(struct fsmoe_device_memory *m, fsmoe_memory_t to)
+{
+	int err = is_float(to);
+
+	for (int i = 0; i < m->ntensors && !err; i++)
+		if (m->tensors[i].base == i)
+			err = fsmoe_device_memory_read(m, i, fsmoe_memory_data(to, i),
+						       fsmoe_device_tensor_bytes(&m->tensors[i]));
+	return err;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_RUNTIME_INSIDE_H
+#define FSMOE_RUNTIME_INSIDE_H
+
+#include <fsmoe/runtime.h>
+
+struct fsmoe_watch; /* comm/watch.h */
+
+/* The watchdog, for programs with signal handlers of their own; NULL: there is none. It lives as
+ * long as the runtime. */
+struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t runtime);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/cuda/fault.h"
+#include "comm/comm.h"
+#include "runtime/device_internal.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+
+/*
+ * Every lane is a stream, in program order. An edge inside a lane is the stream's own order; of the
+ * edges from another lane only the latest needs an event, and none that the lane has waited for
+ * already.
+ */
+
+void fsmoe_stream_describe(struct fsmoe_stream *s, const struct fsmoe_node *node,
+			   struct fsmoe_call *call, void **data,
+			   const struct fsmoe_tensor_info **tensor, int bare)
+{
+	*call = (struct fsmoe_call){.node = node,
+				    .args = node->args,
+				    .data = data,
+				    .tensor = tensor,
+				    .n = node->naccess};
+	for (int i = 0; i < node->naccess; i++)
+	{
+		fsmoe_tensor_t t = node->access[i].tensor;
+		tensor[i] = t == FSMOE_NONE ? NULL : &s->memory->tensors[t];
+		data[i] = bare ? NULL : fsmoe_device_memory_data(s->memory, t);
+	}
+}
+
+static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
+		   const struct fsmoe_step *step)
+{
+	const struct fsmoe_cuda *cuda = &s->cuda[node->lane];
+	void *data[node->naccess + 1];
+	const struct fsmoe_tensor_info *tensor[node->naccess + 1];
+	struct fsmoe_call call;
+
+	if (!node->op->cuda)
+		return fsmoe_stream_run_on_host(s, node, step);
+	fsmoe_stream_describe(s, node, &call, data, tensor, 0);
+	call.step = step;
+	if (FSMOE_KIND_IS_COMM(node->op->kind))
+	{
+		call.comm = fsmoe_comms_get(s->comms, node->op->group(node->args));
+		if (!call.comm || (call.comm->size > 1 && !call.comm->device))
+			return fsmoe_fail(EINVAL, "there is no communicator between GPUs for it");
+	}
+	return node->op->cuda(&call, cuda);
+}
+
+static int run_node(struct fsmoe_stream *s, int i, const struct fsmoe_step *step)
+{
+	const struct fsmoe_node *node = &s->nodes[i];
+	cudaStream_t stream = s->cuda[node->lane].stream;
+	int err = 0;
+
+	for (int l = 0; l < FSMOE_NLANES && !err; l++)
+		if (s->wait[i][l] >= 0)
+			err = fsmoe_cuda_check(
+				cudaStreamWaitEvent(stream, s->done[s->wait[i][l]], 0),
+				"waiting for an event");
+	if (!err && s->begin)
+		err = fsmoe_cuda_check(cudaEventRecord(s->begin[i], stream), "recording an event");
+	if (!err)
+		err = enqueue(s, node, step);
+	if (!err && s->done[i])
+		err = fsmoe_cuda_check(cudaEventRecord(s->done[i], stream), "recording an event");
+	if (err)
+	{
+		char label[128];
+		fsmoe_node_label(node, label, sizeof(label));
+		err = fsmoe_fail(-err, "%s: %s", label, fsmoe_last_error());
+	}
+	return err;
+}
+
+/* No lane begins a step before every lane has ended the last one: tensors are used again. */
+static int join_lanes(struct fsmoe_stream *s)
+{
+	int err = 0;
+
+	for (int l = 0; l < FSMOE_NLANES && !err; l++)
+		err = fsmoe_cuda_check(cudaEventRecord(s->end[l], s->cuda[l].stream),
+				       "recording an event");
+	for (int l = 0; l < FSMOE_NLANES && !err; l++)
+		for (int k = 0; k < FSMOE_NLANES && !err; k++)
+			if (k != l)
+				err = fsmoe_cuda_check(
+					cudaStreamWaitEvent(s->cuda[l].stream, s->end[k], 0),
+					"waiting for an event");
+	return err;
+}
+
+int fsmoe_stream_submit(struct fsmoe_stream *s, const struct fsmoe_step *step)
+{
+	static const struct fsmoe_step first = {.step = 1};
+	int err = join_lanes(s);
+
+	if (!err)
+		err = fsmoe_cuda_check(cudaEventRecord(s->start, s->cuda[FSMOE_COMPUTE].stream),
+				       "recording an event");
+	for (int i = 0; i < s->nnodes && !err; i++)
+		err = run_node(s, i, step ? step : &first);
+	return err;
+}
+
+int fsmoe_stream_wait(struct fsmoe_stream *s)
+{
+	struct fsmoe_cuda_fault fault;
+	int err = 0;
+
+	for (int l = 0; l < FSMOE_NLANES && !err; l++)
+		err = fsmoe_cuda_check(cudaStreamSynchronize(s->cuda[l].stream), "a step");
+	if (!err)
+		err = fsmoe_cuda_check(
+			cudaMemcpy(&fault, s->cuda[0].fault, sizeof(fault), cudaMemcpyDeviceToHost),
+			"reading the faults of a step");
+	if (err || fault.code == FSMOE_FAULT_NONE)
+		return err;
+	err = fsmoe_cuda_check(cudaMemset(s->cuda[0].fault, 0, sizeof(fault)), "clearing memory");
+	if (!err) /* before streams that do not wait for the default one */
+		err = fsmoe_cuda_check(cudaDeviceSynchronize(), "clearing memory");
+	return err ? err : fsmoe_cuda_fault_check(&fault, s->graph);
+}
+
+static int seconds_between(cudaEvent_t from, cudaEvent_t to, double *seconds)
+{
+	float ms;
+	int err = fsmoe_cuda_check(cudaEventElapsedTime(&ms, from, to), "reading a time");
+
+	*seconds = err ? 0 : (double)ms / 1e3;
+	return err;
+}
+
+int fsmoe_stream_observe(struct fsmoe_stream *s, struct fsmoe_timeline *timeline)
+{
+	struct fsmoe_timeline t = {.n = s->nnodes};
+	int err = 0;
+
+	if (!s->timing)
+		return fsmoe_fail(EINVAL, "this stream walker was made without timing");
+	t.start = calloc((size_t)s->nnodes + 1, sizeof(double));
+	t.end = calloc((size_t)s->nnodes + 1, sizeof(double));
+	if (!t.start || !t.end)
+		err = fsmoe_fail(ENOMEM, "no memory for a timeline");
+	for (int i = 0; i < s->nnodes && !err; i++)
+	{
+		err = seconds_between(s->start, s->begin[i], &t.start[i]);
+		if (!err)
+			err = seconds_between(s->start, s->done[i], &t.end[i]);
+		if (t.end[i] > t.makespan)
+			t.makespan = t.end[i];
+		t.busy[s->nodes[i].lane] += t.end[i] - t.start[i];
+	}
+	if (err)
+		fsmoe_timeline_destroy(&t);
+	else
+		*timeline = t;
+	return err;
+}
+
+int fsmoe_graph_stream(fsmoe_graph_t graph, struct fsmoe_device_memory *memory, fsmoe_comms_t comms,
+		       const struct fsmoe_step *step)
+{
+	struct fsmoe_stream *s;
+	int err = fsmoe_stream_create(&s, graph, memory, comms, NULL);
+
+	if (err)
+		return err;
+	err = fsmoe_stream_submit(s, step);
+	if (!err)
+		err = fsmoe_stream_wait(s);
+	fsmoe_stream_destroy(s);
+	return err;
+}

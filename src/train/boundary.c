@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/boundary.h"
+
+#include "comm/comm.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <fsmoe/op.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The sum's first numbers; after them the experts of the first layer, of the second, ... */
+enum
+{
+	STOP,
+	ROUTED,
+	LOADS
+};
+
+struct gate /* one of a micro-batch and layer */
+{
+	fsmoe_tensor_t counts; /* int32 (groups, experts): tokens kept */
+	size_t groups, experts;
+	size_t at; /* of its layer's first expert in the sum */
+};
+
+struct fsmoe_boundary
+{
+	fsmoe_memory_t memory;
+	struct fsmoe_comm *world;
+	struct gate *gate;
+	int ngates;
+	double routed; /* choices of this rank's tokens in a step */
+	double *sum;
+	size_t n;
+};
+
+/* The tensor that a node writes through a port of that name. */
+static fsmoe_tensor_t output(const struct fsmoe_node *node, const char *port)
+{
+	for (int i = 0; i < node->naccess; i++)
+		if (node->access[i].mode == FSMOE_W &&
+		    !strcmp(node->op->ports[node->access[i].port].name, port))
+			return node->access[i].tensor;
+	return FSMOE_NONE;
+}
+
+/* A gate is what writes "counts", whatever its operation is called. */
+static void find_gates(struct fsmoe_boundary *b, fsmoe_graph_t graph)
+{
+	int nnodes, ntensors, layer = -1;
+	const struct fsmoe_node *nodes = fsmoe_graph_nodes(graph, &nnodes);
+	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(graph, &ntensors);
+
+	b->n = LOADS;
+	for (int i = 0; i < nnodes; i++)
+	{
+		const fsmoe_tensor_t counts = output(&nodes[i], "counts"),
+				     expert = output(&nodes[i], "expert");
+		struct gate *gate = &b->gate[b->ngates];
+
+		if (counts == FSMOE_NONE || tensors[counts].dtype != FSMOE_INT32)
+			continue;
+		gate->counts = counts;
+		gate->groups = tensors[counts].shape.dim[0];
+		gate->experts = tensors[counts].shape.dim[1];
+		/* Every micro-batch passes through the layers in the same order. */
+		if (nodes[i].microbatch <= 0)
+		{
+			gate->at = b->n;
+			b->n += gate->experts;
+			layer++;
+		}
+		else
+			gate->at = b->gate[b->ngates % (layer + 1)].at;
+		if (expert != FSMOE_NONE)
+			b->routed += (double)fsmoe_shape_count(&tensors[expert].shape);
+		b->ngates++;
+	}
+}
+
+int fsmoe_boundary_create(struct fsmoe_boundary **boundary, fsmoe_trainer_t trainer,
+			  fsmoe_runtime_t runtime)
+{
+	struct fsmoe_boundary *b = calloc(1, sizeof(*b));
+	int nnodes;
+
+	fsmoe_graph_nodes(fsmoe_trainer_graph(trainer), &nnodes);
+	if (b)
+		b->gate = calloc((size_t)nnodes + 1, sizeof(*b->gate));
+	if (b && b->gate)
+	{
+		b->memory = fsmoe_trainer_memory(trainer);
+		b->world = fsmoe_comms_get(fsmoe_runtime_comms(runtime), FSMOE_GROUP_WORLD);
+		find_gates(b, fsmoe_trainer_graph(trainer));
+		b->sum = calloc(b->n, sizeof(*b->sum));
+	}
+	if (!b || !b->gate || !b->sum)
+	{
+		fsmoe_boundary_destroy(b);
+		return fsmoe_fail(ENOMEM, "no memory for the counts of the experts' tokens");
+	}
+	*boundary = b;
+	return fsmoe_comm_reserve(b->world, b->n * sizeof(*b->sum));
+}
+
+void fsmoe_boundary_destroy(struct fsmoe_boundary *b)
+{
+	if (!b)
+		return;
+	free(b->gate);
+	free(b->sum);
+	free(b);
+}
+
+static void count(struct fsmoe_boundary *b)
+{
+	for (int i = 0; i < b->ngates; i++)
+	{
+		const struct gate *gate = &b->gate[i];
+		const int32_t *counts = fsmoe_memory_data(b->memory, gate->counts);
+
+		for (size_t k = 0; k < gate->groups * gate->experts; k++)
+			b->sum[gate->at + k % gate->experts] += counts[k];
+	}
+}
+
+int fsmoe_boundary_meet(struct fsmoe_boundary *b, int stop, struct fsmoe_boundary_result *result)
+{
+	struct fsmoe_boundary_result r = {0};
+	double kept = 0;
+	int err;
+
+	memset(b->sum, 0, b->n * sizeof(*b->sum));
+	b->sum[STOP] = stop != 0;
+	b->sum[ROUTED] = b->routed;
+	count(b);
+	err = fsmoe_comm_allreduce(b->world, FSMOE_F64, b->sum, b->n);
+	if (err)
+		return err;
+	r.stop = (int)b->sum[STOP];
+	r.routed = b->sum[ROUTED];
+	for (size_t i = LOADS; i < b->n; i++)
+	{
+		const double load = b->sum[i];
+
+		r.load_min = i == LOADS || load < r.load_min ? load : r.load_min;
+		r.load_max = load > r.load_max ? load : r.load_max;
+		kept += load;
+	}
+	if (b->n > LOADS)
+	{
+		r.load_mean = kept / (double)(b->n - LOADS);
+		r.dropped = r.routed - kept;
+	}
+	*result = r;
+	return 0;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_TRAIN_FINITE_H
+#define FSMOE_TRAIN_FINITE_H
+
+#include "comm/comm.h"
+
+/*
+ * After a step whose loss or gradient is not finite: where that began, as text: the first
+ * parameter that holds a NaN or an infinity, else the first node in program order that wrote one,
+ * with its layer, over all ranks; else `why` of the first rank that has one. Collective over
+ * `world`; the text is the same on every rank.
+ */
+int fsmoe_finite_blame(fsmoe_graph_t graph, fsmoe_memory_t memory, struct fsmoe_comm *world,
+		       const char *why, char *text, size_t size);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_TRAIN_MANIFEST_OPTIONS_H
+#define FSMOE_TRAIN_MANIFEST_OPTIONS_H
+
+#include "base/json.h"
+
+#include <fsmoe/model.h>
+#include <fsmoe/train.h>
+
+/*
+ * Model and training options as a manifest keeps them: the keys are those of a --config file,
+ * from the one table of options, so that a new option is in checkpoints without a line here.
+ */
+json_t *fsmoe_manifest_from_model(const struct fsmoe_model_spec *model);
+json_t *fsmoe_manifest_from_training(const struct fsmoe_train_opts *opts);
+
+/* Strings become those of modules and choices, which are static: -EINVAL when this fsmoe has none
+ * of that name. `json` is the file, for sentences. */
+int fsmoe_manifest_to_model(const struct fsmoe_json *json, json_t *object,
+			    struct fsmoe_model_spec *model);
+int fsmoe_manifest_to_training(const struct fsmoe_json *json, json_t *object,
+			       struct fsmoe_train_opts *opts);
+
+/* -EINVAL with the first value that differs, of those on which the meaning of weights depends. */
+int fsmoe_manifest_same_model(const char *path, const struct fsmoe_model_spec *stored,
+			      const struct fsmoe_model_spec *model);
+
+#endif

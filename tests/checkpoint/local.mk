@@ -1,0 +1,18 @@
+# Checkpoints: formats and folders in one process; layouts, resuming and kills on several ranks.
+if HAVE_CMOCKA
+checkpoint_units = tests/checkpoint/formats tests/checkpoint/folder tests/checkpoint/interrupted
+check_PROGRAMS += $(checkpoint_units)
+TESTS += $(checkpoint_units)
+tests_checkpoint_formats_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+tests_checkpoint_folder_SOURCES = tests/checkpoint/folder.c tests/checkpoint/model.h
+tests_checkpoint_folder_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+tests_checkpoint_interrupted_SOURCES = tests/checkpoint/interrupted.c tests/checkpoint/model.h
+tests_checkpoint_interrupted_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+endif
+check_PROGRAMS += tests/checkpoint/ranks
+tests_checkpoint_ranks_LDADD = libfsmoe_core.la
+checkpoint_tests = tests/checkpoint/test-layouts.sh tests/checkpoint/test-python.sh
+TESTS += $(checkpoint_tests)
+long_tests += tests/checkpoint/test-killed.sh
+dist_check_SCRIPTS += $(checkpoint_tests) tests/checkpoint/test-killed.sh
+EXTRA_DIST += tests/checkpoint/oracle.py

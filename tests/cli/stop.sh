@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Signals: the ranks stop together after a step, save, and say so; exit code 6. A second SIGTERM
+# ends a rank at once. Resumed, the run ends as one that nobody stopped.
+. "$(dirname "$0")/cli.bash"
+
+run=(--preset tiny --data "$text" --batch 4 --seed 2 --lr-end 1 --log-every 100000)
+
+# start COMMAND...: in the background, until it trains.
+start()
+{
+	"$@" >"$work/out" 2>"$work/err" </dev/null &
+	job=$!
+	for _ in $(seq 200); do
+		grep -q '^{"step": 3,' "$work/metrics" 2>/dev/null && return
+		sleep 0.1
+	done
+	complain "it did not begin" "$@"
+}
+
+# ended CODE: the job's exit code.
+ended()
+{
+	local status=0
+	wait "$job" || status=$?
+	[ $status -eq "$1" ] || complain "exit code $status instead of $1" "stop by a signal"
+}
+
+last_step() { sed -n 's/^{"step": \([0-9]*\), "loss".*/\1/p' "$work/metrics" | tail -n 1; }
+
+for signal in INT TERM USR1; do
+	rm -rf "$work/ck" "$work/metrics"
+	start "$fsmoe" train "${run[@]}" --steps 1000000 --checkpoint "$work/ck" --metrics "$work/metrics"
+	kill -$signal "$job"
+	ended 6
+	grep -q "^SIG$signal: stopped after step $(last_step) of 1000000; --resume=latest goes on" "$work/out" ||
+		complain "it does not say where it stopped" SIG$signal
+	[ "$(cat "$work/ck/latest")" = "step-$(printf %06d "$(last_step)")" ] || complain "nothing saved" SIG$signal
+done
+
+# Without a place to save.
+rm -f "$work/metrics"
+start "$fsmoe" train "${run[@]}" --steps 1000000 --metrics "$work/metrics"
+kill -TERM "$job"
+ended 6
+grep -q "nothing is saved without --checkpoint" "$work/out" || complain "it does not say so" SIGTERM
+
+# It goes on where it was: the same losses as a run that was not stopped.
+steps=$(($(sed 's/step-0*//' "$work/ck/latest") + 3))
+expect 0 "" "$fsmoe" train "${run[@]}" --steps $steps --checkpoint "$work/ck" --resume latest \
+	--metrics "$work/resumed"
+grep -q "going on from step $((steps - 3)) " "$work/out" || complain "it starts again" --resume
+expect 0 "" "$fsmoe" train "${run[@]}" --steps $steps --metrics "$work/unbroken"
+losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1" | tail -n 3; }
+[ "$(losses "$work/resumed")" = "$(losses "$work/unbroken")" ] || complain "other losses" --resume
+
+# The first of many starts.
+expect 0 "" "$fsmoe" train "${run[@]}" --steps 2 --checkpoint "$work/new" --resume latest
+grep -q "there is no checkpoint in $work/new yet" "$work/out" || complain "it should say so" --resume
+expect 3 "absent" "$fsmoe" train "${run[@]}" --steps 2 --resume "$work/absent"
+
+# Four ranks. One of them is told, and mpirun ends with its code; then mpirun is told, which passes
+# SIGUSR1 on, and SIGTERM after a while.
+rm -rf "$work/ck" "$work/metrics"
+start $ranks 4 "$fsmoe" train "${run[@]}" --nodes 2 --steps 1000000 --checkpoint "$work/ck" \
+	--metrics "$work/metrics"
+mpirun=$(pgrep -P "$job" mpirun || echo "$job")
+victim=$(pgrep -P "$mpirun" -f 'fsmoe train' | tail -n 1)
+kill -USR1 "$victim"
+ended 6
+[ "$(cat "$work/ck/latest")" = "step-$(printf %06d "$(last_step)")" ] || complain "nothing saved" four ranks
+[ "$(grep -c 'stopped after step' "$work/out")" -eq 1 ] || complain "said once" four ranks
+
+export OMPI_MCA_odls_base_sigkill_timeout=4
+for signal in USR1 TERM; do
+	rm -rf "$work/ck" "$work/metrics"
+	start $ranks 4 "$fsmoe" train "${run[@]}" --nodes 2 --steps 1000000 --checkpoint "$work/ck" \
+		--metrics "$work/metrics"
+	mpirun=$(pgrep -P "$job" mpirun || echo "$job")
+	kill -$signal "$mpirun"
+	wait "$job"
+	[ "$(cat "$work/ck/latest")" = "step-$(printf %06d "$(last_step)")" ] ||
+		complain "nothing saved" "SIG$signal to mpirun"
+	grep -q "stopped after step $(last_step) of" "$work/out" ||
+		complain "it does not say so" "SIG$signal to mpirun"
+done
+finish

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, faults,
+ * training; none: all. Under mpirun, one rank a GPU, only `training` makes sense. Exit status 77:
+ * no GPU here.
+ */
+#include "check.h"
+#include "runtime/device.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct
+{
+	const char *name;
+	int (*run)(void);
+} parts[] = {
+	{"ops", ops_main},
+	{"moe", moe_main},
+	{"faults", check_faults},
+	{"training", check_training},
+};
+
+static int wanted(int argc, char **argv, const char *name)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], name))
+			return 1;
+	return argc == 1;
+}
+
+int main(int argc, char **argv)
+{
+	int bad = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (fsmoe_device_count() == 0)
+	{
+		printf("check-cuda: skipped, there is no GPU here\n");
+		return 77;
+	}
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+	{
+		if (!wanted(argc, argv, parts[i].name))
+			continue;
+		int failed = parts[i].run();
+		printf("check-cuda %s: %d failures\n", parts[i].name, failed);
+		bad += failed;
+	}
+	return bad ? 1 : 0;
+}

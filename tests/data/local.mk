@@ -1,0 +1,14 @@
+# Data files, and what a text is worth without a model.
+check_PROGRAMS += tests/data/trigram
+tests_data_trigram_LDADD = libfsmoe_core.la -lm
+TESTS += tests/data/trigram
+
+if HAVE_CMOCKA
+data_tests = tests/data/tokens tests/data/sample
+check_PROGRAMS += $(data_tests)
+TESTS += $(data_tests)
+tests_data_tokens_SOURCES = tests/data/tokens.c tests/base/unit.h
+tests_data_tokens_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+tests_data_sample_SOURCES = tests/data/sample.c tests/base/unit.h
+tests_data_sample_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+endif

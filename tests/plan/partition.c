@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where gradients go: filling windows, and spreading what is left, against every way there is. */
+#include "plancase.h"
+
+#include "plan/partition.h"
+
+#include <float.h>
+#include <time.h>
+
+static void what_is_left_is_what_no_later_window_held(void **state)
+{
+	struct fsmoe_window w[] = {{.arrives = 100, .capacity = 30},
+				   {.capacity = 20},
+				   {.arrives = 10, .capacity = 25},
+				   {.arrives = 7, .capacity = 5}};
+
+	(void)state;
+	fsmoe_fill(w, 4);
+	assert_float_equal(w[0].filled, 30, 1e-12);
+	assert_float_equal(w[1].filled, 20, 1e-12);
+	assert_float_equal(w[2].filled, 25, 1e-12);
+	assert_float_equal(w[3].filled, 5, 1e-12);
+	assert_float_equal(w[0].left, 35, 1e-12);
+	assert_float_equal(w[2].left, 0, 1e-12);
+	assert_float_equal(w[3].left, 2, 1e-12);
+}
+
+static void an_allreduce_that_only_starts_sums_nothing(void **state)
+{
+	(void)state;
+	assert_true(fsmoe_allreduce_bytes(1e-3, 1e-9, 1e-3) == 0);
+	assert_true(fsmoe_allreduce_bytes(1e-3, 1e-9, 0) == 0);
+	assert_float_equal(fsmoe_allreduce_bytes(1e-3, 1e-9, 3e-3), 2e6, 1e-3);
+	assert_true(isinf(fsmoe_allreduce_bytes(1e-3, 0, 2e-3)));
+}
+
+/* --- step 2 ------------------------------------------------------------------------------- */
+
+enum
+{
+	WINDOWS = 6,
+	CHOICES = 4
+};
+
+static double value_of(const struct fsmoe_choices *c, int n, const int *chosen, double beta,
+		       double whole)
+{
+	double hidden = 0, penalty = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		hidden = fmin(hidden + c[i].choice[chosen[i]].extra, c[i].ready);
+		penalty += c[i].choice[chosen[i]].penalty;
+	}
+	return beta * hidden - penalty + (hidden >= c[n - 1].ready * (1 - 1e-12) ? whole : 0);
+}
+
+static int random_choices(struct draw *d, struct fsmoe_choices *c,
+			  struct fsmoe_choice (*choice)[CHOICES])
+{
+	const int n = 1 + below(d, WINDOWS);
+	double ready = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		int k = 1;
+
+		choice[i][0] = (struct fsmoe_choice){0, 0};
+		for (; k < 1 + below(d, CHOICES); k++)
+			choice[i][k] = (struct fsmoe_choice){
+				choice[i][k - 1].penalty + between(d, 0.01, 2),
+				choice[i][k - 1].extra + between(d, 0.1, 4)};
+		ready += below(d, 3) ? between(d, 0.1, 5) : 0;
+		c[i] = (struct fsmoe_choices){choice[i], k, ready};
+	}
+	return n;
+}
+
+static void no_way_to_choose_is_better(void **state)
+{
+	struct draw d = {fsmoe_rng_key(1, "spread"), 0};
+
+	(void)state;
+	for (int i = 0; i < 20000; i++)
+	{
+		struct fsmoe_choice choice[WINDOWS][CHOICES];
+		struct fsmoe_choices c[WINDOWS];
+		const double whole = i % 2 ? 0.5 : 0;
+		int chosen[WINDOWS], other[WINDOWS] = {0}, at = 0;
+		const int n = random_choices(&d, c, choice);
+		double best = -DBL_MAX, gain;
+
+		while (at < n)
+		{
+			best = fmax(best, value_of(c, n, other, 1, whole));
+			for (at = 0; at < n && ++other[at] == c[at].n; at++)
+				other[at] = 0;
+		}
+		assert_int_equal(fsmoe_spread(c, n, 1, whole, chosen, &gain), 0);
+		assert_float_equal(value_of(c, n, chosen, 1, whole), gain, 1e-9);
+		assert_true(gain <= best + 1e-9 && gain >= best - 1e-6 * c[n - 1].ready - 1e-9);
+	}
+}
+
+/* --- plans against a finer grid ----------------------------------------------------------- */
+
+static struct fsmoe_plan_problem random_problem(struct draw *d, struct fsmoe_layer_cost *layer,
+						int layers, int equal)
+{
+	for (int i = 0; i < layers; i++)
+		layer[i] = equal && i ? layer[0] : random_layer(d);
+	return (struct fsmoe_plan_problem){.layers = layers,
+					   .layer = layer,
+					   .allreduce_alpha = between(d, 5e-5, 1e-3),
+					   .allreduce_beta = between(d, 1e-10, 3e-9),
+					   .max_degree = 8};
+}
+
+/* Least seconds of backward and end for two layers' gradients in `cells` parts: every cut of the
+ * last layer's gradient over the first layer's mixture, dense part and the end. */
+static double grid_best(const struct fsmoe_plan_problem *p, const struct fsmoe_schedule *row,
+			int cells)
+{
+	const double g = p->layer[1].gradient_bytes;
+	struct fsmoe_option_cost *last, *first;
+	int nlast = fsmoe_layer_options(p, row, &p->layer[1], FSMOE_BACKWARD, FSMOE_DEGREE_BEST,
+					&last),
+	    nfirst = fsmoe_layer_options(p, row, &p->layer[0], FSMOE_BACKWARD, FSMOE_DEGREE_BEST,
+					 &first);
+	const double before = last[fsmoe_best_option(last, nlast, 0)].seconds +
+			      fsmoe_dense_seconds(row, &p->layer[1], FSMOE_BACKWARD, 0);
+	double best = DBL_MAX;
+
+	for (int a = 0; a <= cells; a++)
+		for (int b = 0; a + b <= cells; b++)
+		{
+			const double moe = g * a / cells, dense = g * b / cells,
+				     rest = g - moe - dense + p->layer[0].gradient_bytes;
+			const double x = a ? p->allreduce_alpha + p->allreduce_beta * moe : 0,
+				     y = b ? p->allreduce_alpha + p->allreduce_beta * dense : 0;
+			const struct fsmoe_option_cost *o =
+				&first[fsmoe_best_option(first, nfirst, x)];
+
+			best = fmin(best, before + fmax(o->seconds, o->busy + x) +
+						  fsmoe_dense_seconds(row, &p->layer[0],
+								      FSMOE_BACKWARD, y) +
+						  p->allreduce_alpha + p->allreduce_beta * rest);
+		}
+	free(last);
+	free(first);
+	return best;
+}
+
+static void two_layers_are_as_good_as_a_fine_grid(void **state)
+{
+	struct draw d = {fsmoe_rng_key(2, "spread"), 0};
+	double worst = 0, gained = 0;
+
+	(void)state;
+	for (int i = 0; i < 400; i++)
+	{
+		const struct fsmoe_schedule *row = fsmoe_schedule_at(4 + i % 2);
+		struct fsmoe_layer_cost layer[2];
+		const struct fsmoe_plan_problem p = random_problem(&d, layer, 2, 0);
+		struct fsmoe_plan plan;
+
+		assert_int_equal(fsmoe_plan_create(&plan, &p, row), 0);
+		const double ours = plan.backward + plan.tail_seconds,
+			     grid = grid_best(&p, row, 300);
+
+		worst = fmax(worst, ours / grid - 1);
+		gained = fmax(gained, 1 - ours / grid);
+		fsmoe_plan_destroy(&plan);
+	}
+	print_message(
+		"400 pairs of layers: above the best of 45,000 cuts by at most %.1e, below by "
+		"at most %.1e\n",
+		worst, gained);
+	/* Whole floats instead of any amount: nothing more. */
+	assert_true(worst < 1e-6);
+}
+
+/* --- properties of plans ------------------------------------------------------------------ */
+
+static void every_row_plans_every_model(void **state)
+{
+	struct draw d = {fsmoe_rng_key(3, "spread"), 0};
+
+	(void)state;
+	for (int i = 0; i < 600; i++)
+	{
+		struct fsmoe_layer_cost layer[12];
+		struct fsmoe_plan_problem p =
+			random_problem(&d, layer, 1 + below(&d, 12), below(&d, 2));
+		double step[6];
+
+		p.steady = below(&d, 3) == 0;
+		p.powers = below(&d, 2);
+		for (int k = 0; k < 6; k++)
+		{
+			struct fsmoe_plan plan, again;
+			char *text, *same;
+
+			/* Made plans are checked by fsmoe_plan_predict on their way. */
+			assert_int_equal(fsmoe_plan_create(&plan, &p, fsmoe_schedule_at(k)), 0);
+			assert_int_equal(fsmoe_plan_create(&again, &p, fsmoe_schedule_at(k)), 0);
+			assert_int_equal(fsmoe_plan_text(&plan, &text), 0);
+			assert_int_equal(fsmoe_plan_text(&again, &same), 0);
+			assert_string_equal(text, same);
+			step[k] = step_seconds(&plan);
+			free(text);
+			free(same);
+			fsmoe_plan_destroy(&plan);
+			fsmoe_plan_destroy(&again);
+		}
+		/* More freedom is never slower, but for whole floats and the millionth of step 2.
+		 * Layers that go round do not pass gradients on: that compares only in the row that
+		 * does not either, or when there is one. */
+		assert_true(step[1] <= step[0] * (1 + 1e-9));
+		assert_true(step[4] <= step[2] * (1 + 1e-6));
+		if (!p.steady || p.layers == 1)
+			assert_true(step[4] <= fmin(step[1], step[3]) * (1 + 1e-6));
+	}
+}
+
+static void one_layer_has_nothing_to_overlap(void **state)
+{
+	struct draw d = {fsmoe_rng_key(4, "spread"), 0};
+	struct fsmoe_layer_cost layer = random_layer(&d);
+	const struct fsmoe_plan_problem p = random_problem(&d, &layer, 1, 1);
+	struct fsmoe_plan plan;
+
+	(void)state;
+	assert_int_equal(fsmoe_plan_create(&plan, &p, fsmoe_schedule_find("fsmoe")), 0);
+	assert_true(plan.layer[0].moe.bytes == 0 && plan.layer[0].dense.bytes == 0);
+	assert_true(plan.tail.bytes == (uint64_t)layer.gradient_bytes);
+	fsmoe_plan_destroy(&plan);
+}
+
+static double seconds_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Of many models the slowest and the median. */
+static void time_plans(int equal, double limit)
+{
+	struct draw d = {fsmoe_rng_key(5, equal ? "equal" : "unequal"), 0};
+	double sum = 0, worst = 0;
+	const char *sanitizer = getenv("sanitizer");
+
+	for (int i = 0; i < 200; i++)
+	{
+		struct fsmoe_layer_cost layer[48];
+		struct fsmoe_plan_problem p = random_problem(&d, layer, 48, equal);
+		struct fsmoe_plan plan;
+
+		/* Few enough bytes hidden that step 2 has work. */
+		for (int k = 0; k < 48; k++)
+			layer[k].gradient_bytes =
+				4 * floor(layer[equal ? 0 : k].gradient_bytes / 2);
+		const double start = seconds_now();
+
+		assert_int_equal(fsmoe_plan_create(&plan, &p, fsmoe_schedule_find("fsmoe")), 0);
+		const double took = seconds_now() - start;
+
+		sum += took;
+		worst = fmax(worst, took);
+		fsmoe_plan_destroy(&plan);
+	}
+	print_message("48 %s layers: a plan in %.3f ms on average, %.3f ms at most\n",
+		      equal ? "equal" : "unequal", 1e3 * sum / 200, 1e3 * worst);
+	if (!sanitizer || !strcmp(sanitizer, "no"))
+		assert_true(sum / 200 < limit);
+}
+
+static void planning_is_quick(void **state)
+{
+	(void)state;
+	time_plans(1, 1e-3);
+	time_plans(0, 20e-3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_left_is_what_no_later_window_held),
+		cmocka_unit_test(an_allreduce_that_only_starts_sums_nothing),
+		cmocka_unit_test(no_way_to_choose_is_better),
+		cmocka_unit_test(two_layers_are_as_good_as_a_fine_grid),
+		cmocka_unit_test(every_row_plans_every_model),
+		cmocka_unit_test(one_layer_has_nothing_to_overlap),
+		cmocka_unit_test(planning_is_quick),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

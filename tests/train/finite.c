@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Steps whose loss is no finite number (any number of ranks): the sentence names the step, the
+ * layer and the operation, no parameter and no moment changes, and the next step is as good as if
+ * nothing had happened. An argument: nodes to pretend.
+ */
+#include <errno.h>
+#include <fsmoe.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum
+{
+	BATCH = 8,
+	SEQ = 16
+};
+
+#define TRY(call)                                                                                  \
+	do                                                                                         \
+	{                                                                                          \
+		if ((call) < 0)                                                                    \
+		{                                                                                  \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
+			exit(1);                                                                   \
+		}                                                                                  \
+	}                                                                                          \
+	while (0)
+
+static int32_t tokens[BATCH * SEQ], targets[BATCH * SEQ];
+
+/* Parameters and moments, summed up so that any change shows. */
+static double everything(fsmoe_trainer_t trainer)
+{
+	int n;
+	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(fsmoe_trainer_graph(trainer), &n);
+	double sum = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const float *x = fsmoe_memory_data(fsmoe_trainer_memory(trainer), i);
+		if (t[i].base != i || (t[i].role != FSMOE_PARAM && t[i].role != FSMOE_STATE))
+			continue;
+		for (size_t k = 0; k < fsmoe_shape_count(&t[i].shape); k++)
+			sum += x[k] * (double)(k % 7 + 1);
+	}
+	return sum;
+}
+
+/* With one number of a parameter replaced, the step fails and says all of this. */
+static int breaks(fsmoe_trainer_t trainer, const char *name, float value, const char *const *parts)
+{
+	float *x = fsmoe_memory_data(fsmoe_trainer_memory(trainer),
+				     fsmoe_graph_find(fsmoe_trainer_graph(trainer), name));
+	const float good = x[0];
+	struct fsmoe_train_result result;
+	double before = everything(trainer);
+	int err, bad = 0;
+
+	x[0] = value;
+	err = fsmoe_trainer_step(trainer, tokens, targets, 1e-3, &result);
+	x[0] = good;
+	if (err != -EDOM)
+	{
+		printf("%s = %g: the step returns %d\n", name, value, err);
+		return 1;
+	}
+	for (; *parts; parts++)
+		if (!strstr(fsmoe_last_error(), *parts))
+		{
+			printf("'%s' does not say '%s'\n", fsmoe_last_error(), *parts);
+			bad = 1;
+		}
+	if (everything(trainer) != before)
+	{
+		printf("%s = %g: something was updated\n", name, value);
+		bad = 1;
+	}
+	return bad;
+}
+
+int main(int argc, char **argv)
+{
+	struct fsmoe_model_spec spec;
+	struct fsmoe_train_opts opts;
+	struct fsmoe_train_result result;
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups;
+	fsmoe_runtime_t rt;
+	fsmoe_trainer_t trainer;
+	int bad = 0;
+
+	for (int i = 0; i < BATCH * SEQ; i++)
+	{
+		tokens[i] = i * 31 % 256;
+		targets[i] = (i * 31 + 7) % 256;
+	}
+	TRY(fsmoe_model_spec_init(&spec, "tiny"));
+	fsmoe_train_opts_init(&opts);
+	opts.batch = BATCH;
+	opts.seq = SEQ;
+	TRY(fsmoe_topo_create(&topo, NULL, argc > 1 ? atoi(argv[1]) : 0));
+	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
+	TRY(fsmoe_runtime_start(&rt, groups, NULL));
+	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_trainer_step(trainer, tokens, targets, 1e-3, &result));
+	bad |= breaks(trainer, "h.1.ln_2.weight", NAN,
+		      (const char *const[]){"step 2: the ",
+					    "it was in the parameter 'h.1.ln_2.weight'", NULL});
+	bad |= breaks(trainer, "h.1.ln_1.weight", 3e38f,
+		      (const char *const[]){"step 3: the ", "in layer 1", "in the operation '",
+					    "micro-batch 0", NULL});
+	TRY(fsmoe_trainer_step(trainer, tokens, targets, 1e-3, &result));
+	if (!isfinite(result.loss) || !isfinite(result.grad_norm))
+	{
+		printf("the step after gives %g\n", result.loss);
+		bad = 1;
+	}
+	fsmoe_trainer_destroy(trainer);
+	fsmoe_runtime_stop(rt);
+	fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+	return bad;
+}
