@@ -73,6 +73,7 @@ int main(void)
 
 	TRY(fsmoe_runtime_start(&rt, NULL, NULL));
 	TRY(fsmoe_program_create(&program, rt, g, memory));
+	TRY(fsmoe_program_write(program, targets, labels, sizeof(labels)));
 	TRY(fsmoe_program_submit(program, &step));
 	TRY(fsmoe_program_wait(program));
 	TRY(fsmoe_program_read(program, loss, &submitted, sizeof(submitted)));

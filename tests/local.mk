@@ -9,6 +9,7 @@ include tests/moe/local.mk
 include tests/cli/local.mk
 include tests/plan/local.mk
 include tests/graph/local.mk
+include tests/model/local.mk
 include tests/runtime/local.mk
 include tests/train/local.mk
 include tests/checkpoint/local.mk

@@ -196,15 +196,14 @@ static int simulate_point(struct grid *g, struct fsmoe_plan_problem *p, int i)
 
 static void print_grid(const struct grid *g)
 {
-	printf("testbed %c, %d layers: speed-up, mean (least, most)\n  schedule          over "
-	       "tutel  "
-	       "               over ds-moe\n",
+	printf("testbed %c, %d layers: speed-up, mean (least, most)\n"
+	       "  schedule          over tutel            over ds-moe\n",
 	       'A' + (int)g->testbed, FSMOE_GRID_POINTS);
 	for (int k = 0; k < g->p->rows; k++)
 	{
 		printf("  %-16s", g->p->row[k].name);
 		for (int b = 0; b < NBASELINES; b++)
-			printf("  %.3f (%.3f, %.3f)    ", g->over[k][b].sum / FSMOE_GRID_POINTS,
+			printf("  %.3f (%.3f, %.3f)", g->over[k][b].sum / FSMOE_GRID_POINTS,
 			       g->over[k][b].low, g->over[k][b].high);
 		putchar('\n');
 	}

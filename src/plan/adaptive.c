@@ -163,7 +163,7 @@ int fsmoe_place_adaptive(struct fsmoe_shares *s)
 	if (c.window && c.choices && c.choice && c.option && c.chosen)
 	{
 		make_windows(&c);
-		fsmoe_fill(c.window, 2 * (int)l);
+		fsmoe_fill_windows(c.window, 2 * (int)l);
 		for (size_t j = 0; j < 2 * l; j++)
 			left += c.window[j].left;
 		/* Less than a float is a rounding error. */

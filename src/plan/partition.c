@@ -13,7 +13,7 @@ double fsmoe_allreduce_bytes(double alpha, double beta, double seconds)
 /* Equations 6.2 and 6.3, in the order of time (spec 9.15). What is left of one arrival is the
  * oldest, since the newest goes first: so a byte that stays was there in every window after it
  * arrived, and all of those are full. */
-void fsmoe_fill(struct fsmoe_window *w, int n)
+void fsmoe_fill_windows(struct fsmoe_window *w, int n)
 {
 	for (int i = 0; i < n; i++)
 	{

@@ -20,7 +20,7 @@ struct fsmoe_window
 double fsmoe_allreduce_bytes(double alpha, double beta, double seconds);
 
 /* Step 1: every window, in turn, takes what is there, the newest first, up to its capacity. */
-void fsmoe_fill(struct fsmoe_window *window, int n);
+void fsmoe_fill_windows(struct fsmoe_window *window, int n);
 
 /* A choice at a window: for `penalty` more seconds it hides `extra` more bytes. The first of a
  * window is {0, 0}; both ascend. */

@@ -215,6 +215,59 @@ static void test_export(void **state)
 	fsmoe_graph_destroy(g);
 }
 
+/* Labels set while building come out of the nodes and of their names. */
+static void test_labels(void **state)
+{
+	fsmoe_graph_t g;
+	char label[64];
+
+	(void)state;
+	assert_int_equal(fsmoe_graph_create(&g, NULL), 0);
+	fsmoe_tensor_t x = weight(g, "x", 4);
+	fsmoe_graph_set_layer(g, 3);
+	fsmoe_graph_set_microbatch(g, 1);
+	fsmoe_graph_set_chunk(g, 2);
+	fsmoe_graph_set_phase(g, FSMOE_UPDATE);
+	fsmoe_graph_set_priority(g, 7);
+	fsmoe_gelu(g, x);
+	int length = fsmoe_node_label(&g->nodes[0], label, sizeof(label));
+	assert_int_equal(length, strlen(label));
+	assert_string_equal(label, "gelu L3 m1 c2");
+	assert_string_equal(fsmoe_phase_name(g->nodes[0].phase), "update");
+	assert_string_equal(fsmoe_lane_name(g->nodes[0].lane), "compute");
+	assert_int_equal(g->nodes[0].priority, 7);
+	fsmoe_graph_destroy(g);
+}
+
+static int no_gradient(struct fsmoe_backward *backward, const void *args)
+{
+	++**(int *const *)args;
+	return fsmoe_graph_status(fsmoe_backward_graph(backward));
+}
+
+/* A region is differentiated once, by its own function, and regions do not nest. */
+static void test_regions(void **state)
+{
+	int calls = 0, *counter = &calls;
+	fsmoe_graph_t g;
+
+	(void)state;
+	assert_int_equal(fsmoe_graph_create(&g, NULL), 0);
+	fsmoe_tensor_t x = fsmoe_graph_param(
+		g, &(struct fsmoe_param_spec){.name = "x", .global = FSMOE_SHAPE2(1, 2)});
+	fsmoe_tensor_t targets = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(1), "targets");
+	fsmoe_graph_region_begin(g, "twice");
+	fsmoe_tensor_t y = fsmoe_gelu(g, fsmoe_gelu(g, x));
+	fsmoe_graph_region_end(g, no_gradient, &counter, sizeof(counter));
+	assert_int_equal(fsmoe_graph_backward(g, fsmoe_cross_entropy(g, y, targets, 1)), 0);
+	assert_int_equal(calls, 1);
+	fsmoe_graph_region_begin(g, "outer");
+	fsmoe_graph_region_begin(g, "inner");
+	assert_int_equal(fsmoe_graph_status(g), -EINVAL);
+	assert_non_null(strstr(fsmoe_last_error(), "inner"));
+	fsmoe_graph_destroy(g);
+}
+
 /* A tensor used twice gets the sum of both gradients; a residual costs no node. */
 static void test_backward_sums(void **state)
 {
@@ -247,7 +300,8 @@ int main(void)
 		cmocka_unit_test(test_edges),         cmocka_unit_test(test_simulate),
 		cmocka_unit_test(test_params),        cmocka_unit_test(test_init),
 		cmocka_unit_test(test_sticky),        cmocka_unit_test(test_export),
-		cmocka_unit_test(test_backward_sums),
+		cmocka_unit_test(test_backward_sums), cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_regions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

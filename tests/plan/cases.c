@@ -194,7 +194,7 @@ static void fill_cases(void **state)
 				.capacity = fsmoe_allreduce_bytes(
 					real(c, "alpha_ar"), real(c, "beta_ar"),
 					json_number_value(json_array_get(windows, (size_t)k)))};
-		fsmoe_fill(w, n);
+		fsmoe_fill_windows(w, n);
 		for (size_t k = 0; k < json_array_size(index); k++)
 			left[json_integer_value(json_array_get(index, k))] =
 				json_number_value(json_array_get(at(ref, "leftover"), k));

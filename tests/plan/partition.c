@@ -15,7 +15,7 @@ static void what_is_left_is_what_no_later_window_held(void **state)
 				   {.arrives = 7, .capacity = 5}};
 
 	(void)state;
-	fsmoe_fill(w, 4);
+	fsmoe_fill_windows(w, 4);
 	assert_float_equal(w[0].filled, 30, 1e-12);
 	assert_float_equal(w[1].filled, 20, 1e-12);
 	assert_float_equal(w[2].filled, 25, 1e-12);

@@ -91,8 +91,11 @@ static void write_gradients(fsmoe_trainer_t trainer, FILE *f)
 		fwrite(&params[i].spec.global, sizeof(struct fsmoe_shape), 1, f);
 		fwrite(params[i].spec.parts, sizeof(params[i].spec.parts), 1, f);
 		fwrite(params[i].spec.index, sizeof(params[i].spec.index), 1, f);
-		fwrite(fsmoe_memory_data(fsmoe_trainer_memory(trainer), t[params[i].tensor].grad),
-		       sizeof(float), count, f);
+		float *value = malloc(count * sizeof(*value));
+		TRY(fsmoe_program_read(fsmoe_trainer_program(trainer), t[params[i].tensor].grad,
+				       value, count * sizeof(*value)));
+		fwrite(value, sizeof(*value), count, f);
+		free(value);
 	}
 }
 

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The model's description: presets, the count of parameters against the graph's, sizes that do
+ * not fit, logits, and a forward whose parts are switched off. */
+#include <fsmoe.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static fsmoe_graph_t build(struct fsmoe_model_spec *spec, fsmoe_tensor_t *out, int logits)
+{
+	struct fsmoe_batch_spec batch = {.sequences = 1, .seq = spec->seq, .scale = 1};
+	fsmoe_graph_t g;
+
+	assert_int_equal(fsmoe_graph_create(&g, NULL), 0);
+	assert_null(fsmoe_graph_groups(g));
+	batch.tokens = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1((size_t)spec->seq), "tokens");
+	batch.targets =
+		fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1((size_t)spec->seq), "targets");
+	*out = logits ? fsmoe_model_logits(g, &batch, spec) : fsmoe_model_forward(g, &batch, spec);
+	assert_int_equal(fsmoe_graph_status(g), 0);
+	return g;
+}
+
+static void test_presets(void **state)
+{
+	struct fsmoe_model_spec spec;
+	int n;
+
+	(void)state;
+	for (n = 0; fsmoe_model_preset_name(n); n++)
+	{
+		assert_int_equal(fsmoe_model_spec_init(&spec, fsmoe_model_preset_name(n)), 0);
+		assert_int_equal(fsmoe_model_spec_check(&spec, NULL), 0);
+		assert_true(strlen(fsmoe_model_preset_doc(n)) > 0);
+	}
+	assert_true(n >= 2);
+	assert_true(fsmoe_model_spec_init(&spec, "huge") < 0);
+	assert_non_null(strstr(fsmoe_last_error(), "tiny"));
+}
+
+/* What fsmoe_model_count says is what the graph makes. */
+static void test_count(void **state)
+{
+	struct fsmoe_model_spec spec;
+	size_t total, active, made = 0;
+	fsmoe_tensor_t loss;
+	int n;
+
+	(void)state;
+	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+	fsmoe_graph_t g = build(&spec, &loss, 0);
+	const struct fsmoe_param *params = fsmoe_graph_params(g, &n);
+	for (int i = 0; i < n; i++)
+		made += fsmoe_shape_count(&params[i].spec.global);
+	fsmoe_model_count(&spec, &total, &active);
+	assert_int_equal(total, made);
+	assert_true(active < total);
+	spec.topk = spec.experts;
+	fsmoe_model_count(&spec, &total, &active);
+	assert_int_equal(active, total);
+	fsmoe_graph_destroy(g);
+}
+
+static void test_logits(void **state)
+{
+	struct fsmoe_model_spec spec;
+	fsmoe_tensor_t logits;
+	fsmoe_memory_t memory;
+	int n;
+
+	(void)state;
+	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+	fsmoe_graph_t g = build(&spec, &logits, 1);
+	const struct fsmoe_tensor_info *t = &fsmoe_graph_tensors(g, &n)[logits];
+	assert_int_equal(fsmoe_shape_count(&t->shape), spec.seq * spec.vocab);
+	assert_int_equal(fsmoe_memory_create(&memory, g, FSMOE_F64, NULL), 0);
+	assert_true(fsmoe_memory_bytes(memory) > fsmoe_shape_count(&t->shape) * sizeof(double));
+	assert_int_equal(fsmoe_memory_init_params(memory, 1), 0);
+	assert_int_equal(fsmoe_graph_execute(g, memory, NULL, NULL), 0);
+	const double *value = fsmoe_memory_data(memory, logits);
+	for (int i = 1; i < spec.seq; i++) /* the same token everywhere, at other positions */
+		assert_true(value[i * spec.vocab] != value[0]);
+	fsmoe_memory_destroy(memory);
+	fsmoe_graph_destroy(g);
+}
+
+static void test_check(void **state)
+{
+	struct fsmoe_model_spec spec;
+
+	(void)state;
+	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+	spec.heads = 3;
+	assert_true(fsmoe_model_spec_check(&spec, NULL) < 0);
+	assert_non_null(strstr(fsmoe_last_error(), "heads"));
+	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+	spec.topk = spec.experts + 1;
+	assert_true(fsmoe_model_spec_check(&spec, NULL) < 0);
+	assert_non_null(strstr(fsmoe_last_error(), "topk"));
+	assert_string_equal(fsmoe_strerror(-2), "not found");
+	assert_string_equal(fsmoe_strerror(-12345), "unknown error");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_presets),
+		cmocka_unit_test(test_count),
+		cmocka_unit_test(test_logits),
+		cmocka_unit_test(test_check),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
