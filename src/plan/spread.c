@@ -164,6 +164,12 @@ static double hope(const struct spread *s, const struct way *way)
 	return s->beta * way->hidden - way->penalty + more + s->whole;
 }
 
+/* Whether it may gain more than a millionth of the exchange over what is known. */
+static int is_hope(const struct spread *s, const struct way *way)
+{
+	return hope(s, way) > s->value + 1e-6 * s->beta * s->ready;
+}
+
 /* The choice that is best at once; moves the way on. */
 static int take_best(const struct spread *s, int window, struct way *way)
 {
@@ -255,8 +261,8 @@ static void thin(struct spread *s, int first)
 	s->nways = kept;
 }
 
-/* Keeps, of the ways from `first` on, those that hide more than every cheaper one and can still
- * gain more than a millionth of the exchange over what is known. */
+/* Keeps, of the ways from `first` on, those that hide more than every cheaper one and are still
+ * a hope once some have been tried to the end. */
 static void prune(struct spread *s, int first, int window)
 {
 	const double little = 1e-12 * s->ready; /* sums in another order differ by less */
@@ -271,19 +277,19 @@ static void prune(struct spread *s, int first, int window)
 			s->way[kept++] = s->way[i];
 		}
 	s->nways = kept;
-	look_ahead(s, window);
-	apart = (s->nways - first + LOOKS - 1) / LOOKS;
+	apart = (s->nways - first + LOOKS - 1) / LOOKS + (s->nways == first);
 	for (int i = first; i < s->nways; i += apart)
 		try_way(s, &s->way[i], window + 1);
 	kept = first;
 	for (int i = first; i < s->nways; i++)
-		if (hope(s, &s->way[i]) > s->value + 1e-6 * s->beta * s->ready)
+		if (is_hope(s, &s->way[i]))
 			s->way[kept++] = s->way[i];
 	s->nways = kept;
-	if (kept - first > CELLS)
+	if (s->nways - first > CELLS)
 		thin(s, first);
 }
 
+/* Every choice at a window after every way so far, but for those that are no hope any more. */
 static int extend(struct spread *s, int first, int last, const struct fsmoe_choices *c)
 {
 	int err = 0;
@@ -292,11 +298,13 @@ static int extend(struct spread *s, int first, int last, const struct fsmoe_choi
 		for (int k = 0; k < c->n && !err; k++)
 		{
 			/* A copy: adding may move the array. */
-			const struct way from = s->way[i];
+			const struct way from = s->way[i],
+					 way = {from.penalty + c->choice[k].penalty,
+						fmin(from.hidden + c->choice[k].extra, c->ready), i,
+						k};
 
-			err = add(s, (struct way){from.penalty + c->choice[k].penalty,
-						  fmin(from.hidden + c->choice[k].extra, c->ready),
-						  i, k});
+			if (is_hope(s, &way))
+				err = add(s, way);
 		}
 	return err;
 }
@@ -334,6 +342,7 @@ int fsmoe_spread(const struct fsmoe_choices *choices, int n, double beta, double
 	{
 		const int last = s.nways;
 
+		look_ahead(&s, i);
 		err = extend(&s, first, last, &choices[i]);
 		first = last;
 		if (!err)

@@ -3,6 +3,9 @@
 #include "plancase.h"
 
 #include "plan/grid.h"
+#include "step/step.h"
+#include <fsmoe/model.h>
+#include <fsmoe/topo.h>
 
 static void every_preset_has_costs(void **state)
 {
@@ -95,6 +98,83 @@ static void the_breakdown_of_table_2(void **state)
 	}
 }
 
+/* A line for everything: a kind's number in microseconds to start, and as many picoseconds a
+ * unit. */
+static fsmoe_profile_t simple_profile(void)
+{
+	fsmoe_profile_t p;
+
+	assert_int_equal(fsmoe_profile_create(&p), 0);
+	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
+		for (int lane = 0; lane < FSMOE_NLANES; lane++)
+			if (FSMOE_KIND_IS_COMM(kind) != (lane == FSMOE_COMPUTE))
+				assert_int_equal(
+					fsmoe_profile_set(p, (enum fsmoe_kind)kind,
+							  (enum fsmoe_lane)lane,
+							  &(struct fsmoe_fit){1e-6 * (kind + 1),
+									      1e-12 * (kind + 1)}),
+					0);
+	return p;
+}
+
+static void costs_are_read_off_a_graph(void **state)
+{
+	const struct fsmoe_layout layout = {0};
+	struct fsmoe_layer_cost read[8], by_formula;
+	struct fsmoe_layer_sizes sizes;
+	struct fsmoe_model_spec spec;
+	struct fsmoe_train_opts opts;
+	struct fsmoe_step_graph step;
+	fsmoe_profile_t profile = simple_profile();
+	fsmoe_groups_t groups;
+	fsmoe_topo_t topo;
+	int layers;
+
+	(void)state;
+	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:2", 0), 0);
+	assert_int_equal(fsmoe_groups_create(&groups, topo, &layout), 0);
+	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+	spec.layers = 3;
+	fsmoe_train_opts_init(&opts);
+	opts.seq = spec.seq;
+	opts.batch = 8;
+	opts.microbatches = 2;
+	if (fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts))
+		fail_msg("%s", fsmoe_last_error());
+	if (fsmoe_layer_cost_read(read, spec.layers, step.graph, profile))
+		fail_msg("%s", fsmoe_last_error());
+	assert_int_equal(fsmoe_layer_sizes_init(&sizes, &layers, "tiny"), 0);
+	sizes.batch = 2;
+	sizes.mp = sizes.ep = 2;
+	assert_int_equal(fsmoe_layer_cost_init(&by_formula, profile, &sizes), 0);
+	for (int i = 0; i < 3; i++)
+	{
+		const struct fsmoe_layer_cost *c = &read[i];
+
+		/* Slots are whole numbers in the graph. */
+		assert_float_equal(c->alltoall.work / by_formula.alltoall.work, 1, 0.3);
+		assert_float_equal(c->allgather.work / by_formula.allgather.work, 1, 0.3);
+		assert_true(c->allgather.work == 2 * c->alltoall.work &&
+			    c->reduce_scatter.work == c->allgather.work);
+		assert_float_equal(c->expert.work / by_formula.expert.work, 1, 0.3);
+		assert_true(c->expert_input.work >= 0.99 * c->expert.work &&
+			    c->expert_weights.work >= 0.99 * c->expert.work);
+		assert_true(c->alltoall.alpha == by_formula.alltoall.alpha);
+		assert_float_equal(c->dense_gather, by_formula.dense_gather, 1e-9);
+		assert_float_equal(c->dense_scatter, by_formula.dense_scatter, 1e-9);
+		assert_float_equal(c->gradient_bytes / by_formula.gradient_bytes, 1, 0.01);
+		assert_true(c->dense_forward > 0 && c->dense_backward > 0);
+	}
+	fsmoe_step_destroy(&step);
+	spec.forward_degree = 2;
+	assert_int_equal(fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts), 0);
+	assert_fails(fsmoe_layer_cost_read(read, 3, step.graph, profile), EINVAL, "one chunk");
+	fsmoe_step_destroy(&step);
+	fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+	fsmoe_profile_destroy(profile);
+}
+
 static void kinds_have_names(void **state)
 {
 	(void)state;
@@ -107,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_preset_has_costs),
 		cmocka_unit_test(the_breakdown_of_table_2),
+		cmocka_unit_test(costs_are_read_off_a_graph),
 		cmocka_unit_test(kinds_have_names),
 	};
 

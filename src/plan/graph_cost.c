@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <fsmoe/op.h>
+#include <fsmoe/plan.h>
+#include <stdlib.h>
+
+/*
+ * The costs of layers read off a step's graph, so that what is planned is what runs: every node's
+ * work at its kind's line. The graph has one chunk a layer and weight gradients after it.
+ */
+
+enum
+{
+	MOST_ACCESSES = 64
+};
+
+struct reading
+{
+	fsmoe_graph_t graph;
+	fsmoe_profile_t profile;
+	const struct fsmoe_tensor_info *tensor;
+	struct fsmoe_layer_cost *cost;
+	int layers;
+};
+
+static int work_of(const struct reading *r, const struct fsmoe_node *node, double *work)
+{
+	const struct fsmoe_tensor_info *info[MOST_ACCESSES];
+
+	*work = 0;
+	if (!node->op->work)
+		return 0;
+	if (node->naccess > MOST_ACCESSES)
+		return fsmoe_fail(ENOTSUP, "%s has %d accesses: more than are costed",
+				  node->op->name, node->naccess);
+	for (int i = 0; i < node->naccess; i++)
+		info[i] = node->access[i].tensor == FSMOE_NONE ? NULL
+							       : &r->tensor[node->access[i].tensor];
+	*work = node->op->work(node->args, info, node->naccess);
+	return 0;
+}
+
+/* Two nodes of one stage add up: one more start, more work. */
+static void add_stage(struct fsmoe_stage *stage, const struct fsmoe_fit *fit, double work)
+{
+	stage->alpha += fit->alpha;
+	stage->beta = fit->beta;
+	stage->work += work;
+}
+
+/* Which stage of the mixture a node is; NULL: it belongs to the dense part. Both passes have the
+ * same communication: that of forward is read, and of AlltoAll the way out. */
+static struct fsmoe_stage *stage_of(struct fsmoe_layer_cost *c, const struct fsmoe_node *node)
+{
+	const int forward = node->phase == FSMOE_FORWARD;
+
+	if (node->op->kind == FSMOE_KIND_EXPERT)
+		return forward           ? &c->expert
+		       : node->chunk < 0 ? &c->expert_weights
+					 : &c->expert_input;
+	if (node->chunk < 0 || !forward)
+		return NULL;
+	switch (node->op->kind)
+	{
+	case FSMOE_KIND_ALLTOALL:
+		return c->alltoall.work > 0 ? NULL : &c->alltoall;
+	case FSMOE_KIND_ALLGATHER:
+		return &c->allgather;
+	case FSMOE_KIND_REDUCE_SCATTER:
+		return &c->reduce_scatter;
+	default:
+		return NULL;
+	}
+}
+
+static int read_node(const struct reading *r, const struct fsmoe_node *node)
+{
+	struct fsmoe_layer_cost *c = &r->cost[node->layer];
+	const int comm = FSMOE_KIND_IS_COMM(node->op->kind);
+	struct fsmoe_stage *stage = stage_of(c, node);
+	struct fsmoe_fit fit;
+	double work, seconds;
+	int err = work_of(r, node, &work);
+
+	if (err || work <= 0 ||
+	    (comm && !stage && (node->chunk >= 0 || node->phase != FSMOE_FORWARD)))
+		return err;
+	if (node->chunk > 0)
+		return fsmoe_fail(EINVAL,
+				  "costs are read off a graph with one chunk a layer: layer "
+				  "%d has more",
+				  node->layer);
+	err = fsmoe_profile_get(r->profile, node->op->kind, node->lane, &fit);
+	if (err)
+		return err;
+	if (stage)
+	{
+		add_stage(stage, &fit, work);
+		return 0;
+	}
+	seconds = fsmoe_line_seconds(fit.alpha, fit.beta, work);
+	if (node->op->kind == FSMOE_KIND_REDUCE_SCATTER)
+		c->dense_scatter += seconds;
+	else if (comm)
+		c->dense_gather += seconds;
+	else if (node->phase == FSMOE_FORWARD)
+		c->dense_forward += seconds;
+	else
+		c->dense_backward += seconds;
+	return 0;
+}
+
+/* What is summed over ranks after a layer's backward. */
+static void read_gradients(const struct reading *r)
+{
+	int n;
+	const struct fsmoe_param *param = fsmoe_graph_params(r->graph, &n);
+	fsmoe_groups_t groups = fsmoe_graph_groups(r->graph);
+
+	for (int i = 0; i < n; i++)
+	{
+		const struct fsmoe_tensor_info *info = &r->tensor[param[i].tensor];
+
+		if (info->layer >= 0 && info->layer < r->layers &&
+		    fsmoe_group_size(groups, param[i].spec.reduce) > 1)
+			r->cost[info->layer].gradient_bytes +=
+				4 * (double)fsmoe_shape_count(&info->shape);
+	}
+}
+
+int fsmoe_layer_cost_read(struct fsmoe_layer_cost *cost, int layers, fsmoe_graph_t graph,
+			  fsmoe_profile_t profile)
+{
+	struct reading r = {.graph = graph, .profile = profile, .layers = layers};
+	const struct fsmoe_node *node;
+	int n, err = fsmoe_graph_status(graph);
+
+	if (err)
+		return err;
+	r.cost = calloc((size_t)layers, sizeof(*r.cost));
+	if (!r.cost)
+		return fsmoe_fail(ENOMEM, "no memory for the costs of %d layers", layers);
+	r.tensor = fsmoe_graph_tensors(graph, &n);
+	node = fsmoe_graph_nodes(graph, &n);
+	for (int i = 0; i < n && !err; i++)
+		if (node[i].layer >= 0 && node[i].layer < layers && node[i].phase != FSMOE_UPDATE &&
+		    node[i].microbatch <= 0)
+			err = read_node(&r, &node[i]);
+	if (!err)
+	{
+		read_gradients(&r);
+		for (int i = 0; i < layers; i++)
+			cost[i] = r.cost[i];
+	}
+	free(r.cost);
+	return err;
+}
