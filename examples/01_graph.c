@@ -16,8 +16,7 @@
 			fprintf(stderr, "%s\n", fsmoe_last_error());                               \
 			return 1;                                                                  \
 		}                                                                                  \
-	}                                                                                          \
-	while (0)
+	} while (0)
 
 static fsmoe_tensor_t matrix(fsmoe_graph_t g, const char *name, size_t rows, size_t columns)
 {

@@ -17,8 +17,7 @@
 			fprintf(stderr, "%s\n", fsmoe_last_error());                               \
 			return 1;                                                                  \
 		}                                                                                  \
-	}                                                                                          \
-	while (0)
+	} while (0)
 
 enum
 {

@@ -27,8 +27,7 @@ enum
 			fprintf(stderr, "%s\n", fsmoe_last_error());                               \
 			return 1;                                                                  \
 		}                                                                                  \
-	}                                                                                          \
-	while (0)
+	} while (0)
 
 /* A parameter that every rank holds: its gradient is summed over all ranks. */
 static fsmoe_tensor_t param(fsmoe_graph_t g, const char *name, size_t rows, size_t columns,

@@ -14,3 +14,4 @@ include tests/runtime/local.mk
 include tests/train/local.mk
 include tests/checkpoint/local.mk
 include tests/cuda/local.mk
+EXTRA_DIST += tests/lib/try.h

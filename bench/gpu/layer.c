@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "runtime/device.h"
 #include "step/step.h"
+#include "tests/lib/try.h"
 
 #include <fsmoe.h>
 #include <fsmoe/op.h>
@@ -28,17 +29,6 @@ enum
 	STEPS = 11,
 	KINDS = 64
 };
-
-#define TRY(call)                                                                                  \
-	do                                                                                         \
-	{                                                                                          \
-		if ((call) < 0)                                                                    \
-		{                                                                                  \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
-			exit(1);                                                                   \
-		}                                                                                  \
-	}                                                                                          \
-	while (0)
 
 struct row
 {

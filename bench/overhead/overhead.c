@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "comm/comm.h"
 #include "step/step.h"
+#include "tests/lib/try.h"
 
 #include <fsmoe.h>
 #include <fsmoe/op.h>
@@ -21,17 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-
-#define TRY(call)                                                                                  \
-	do                                                                                         \
-	{                                                                                          \
-		if ((call) < 0)                                                                    \
-		{                                                                                  \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
-			exit(1);                                                                   \
-		}                                                                                  \
-	}                                                                                          \
-	while (0)
 
 static int ascending(const void *a, const void *b)
 {

@@ -31,8 +31,7 @@ static int read_all(FILE *file, char **text, size_t *size)
 			data = more;
 		}
 		used += fread(data + used, 1, room - 1 - used, file);
-	}
-	while (!feof(file) && !ferror(file));
+	} while (!feof(file) && !ferror(file));
 	if (ferror(file))
 	{
 		const int err = errno ? errno : EIO;

@@ -103,8 +103,7 @@ static void add_hull(struct spread *s, int window)
 				c->choice[next].extra - c->choice[at].extra, least, window};
 			at = next;
 		}
-	}
-	while (next >= 0);
+	} while (next >= 0);
 }
 
 static int make_bound(struct spread *s)

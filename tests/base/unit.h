@@ -23,8 +23,7 @@
 		assert_int_equal((call), -(err));                                                  \
 		if (!strstr(fsmoe_last_error(), (part)))                                           \
 			fail_msg("'%s' does not say '%s'", fsmoe_last_error(), (part));            \
-	}                                                                                          \
-	while (0)
+	} while (0)
 
 /* A path in the test's own folder; static, overwritten after 32 calls. */
 static inline const char *test_path(const char *name)

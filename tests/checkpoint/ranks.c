@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "codelets/shape.h"
 #include "train/safetensors.h"
+#include "tests/lib/try.h"
 
 #include <fsmoe.h>
 #include <stdio.h>
@@ -24,17 +25,6 @@ enum
 	BATCH = 8,
 	KEEP = 2
 };
-
-#define TRY(call)                                                                                  \
-	do                                                                                         \
-	{                                                                                          \
-		if ((call) < 0)                                                                    \
-		{                                                                                  \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
-			exit(1);                                                                   \
-		}                                                                                  \
-	}                                                                                          \
-	while (0)
 
 struct job
 {

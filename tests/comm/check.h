@@ -18,7 +18,6 @@
 				__FILE__, __LINE__, (int)getpid(), #what, fsmoe_last_error());     \
 			_exit(1);                                                                  \
 		}                                                                                  \
-	}                                                                                          \
-	while (0)
+	} while (0)
 
 #endif

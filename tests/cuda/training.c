@@ -6,6 +6,7 @@
 #include "runtime/device.h"
 #include "step/step.h"
 #include "topo/topo.h"
+#include "tests/lib/try.h"
 
 #include <fsmoe.h>
 #include <fsmoe/ops.h>
@@ -21,17 +22,6 @@ enum
 {
 	STEPS = 5
 };
-
-#define TRY(call)                                                                                  \
-	do                                                                                         \
-	{                                                                                          \
-		if ((call) < 0)                                                                    \
-		{                                                                                  \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
-			exit(1);                                                                   \
-		}                                                                                  \
-	}                                                                                          \
-	while (0)
 
 struct job
 {

@@ -189,8 +189,7 @@ static void assert_refused(const struct fsmoe_moe_spec *spec, fsmoe_groups_t gro
 		struct fsmoe_moe_spec spec_ = plain;                                               \
 		spec_.field = (value);                                                             \
 		assert_refused(&spec_, NULL, rows, status, words);                                 \
-	}                                                                                          \
-	while (0)
+	} while (0)
 
 static void wrong_layers_are_refused(void **state)
 {

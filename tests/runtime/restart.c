@@ -15,8 +15,7 @@
 				fsmoe_last_error());                                               \
 			return 1;                                                                  \
 		}                                                                                  \
-	}                                                                                          \
-	while (0)
+	} while (0)
 
 int main(void)
 {

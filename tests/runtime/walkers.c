@@ -5,22 +5,12 @@
  * mpirun (an argument: the number of nodes to pretend) the graphs communicate.
  */
 #include "tests/lib/random_graph.h"
+#include "tests/lib/try.h"
 
 #include <fsmoe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TRY(call)                                                                                  \
-	do                                                                                         \
-	{                                                                                          \
-		if ((call) < 0)                                                                    \
-		{                                                                                  \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
-			exit(1);                                                                   \
-		}                                                                                  \
-	}                                                                                          \
-	while (0)
 
 static double one(const struct fsmoe_node *node, void *arg)
 {

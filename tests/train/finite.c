@@ -5,6 +5,8 @@
  * nothing had happened. An argument: nodes to pretend.
  */
 #include <errno.h>
+#include "tests/lib/try.h"
+
 #include <fsmoe.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,17 +18,6 @@ enum
 	BATCH = 8,
 	SEQ = 16
 };
-
-#define TRY(call)                                                                                  \
-	do                                                                                         \
-	{                                                                                          \
-		if ((call) < 0)                                                                    \
-		{                                                                                  \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
-			exit(1);                                                                   \
-		}                                                                                  \
-	}                                                                                          \
-	while (0)
 
 static int32_t tokens[BATCH * SEQ], targets[BATCH * SEQ];
 

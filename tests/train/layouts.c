@@ -11,6 +11,7 @@
  */
 #include "base/rng.h"
 #include "graph/graph.h"
+#include "tests/lib/try.h"
 
 #include <fsmoe.h>
 #include <math.h>
@@ -24,17 +25,6 @@ enum
 	BATCH = 8,
 	MOST_PARAMS = 256
 };
-
-#define TRY(call)                                                                                  \
-	do                                                                                         \
-	{                                                                                          \
-		if ((call) < 0)                                                                    \
-		{                                                                                  \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
-			exit(1);                                                                   \
-		}                                                                                  \
-	}                                                                                          \
-	while (0)
 
 /* --- run ---------------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "step/step.h"
 #include "tests/lib/random_graph.h"
+#include "tests/lib/try.h"
 
 #include <fsmoe.h>
 #include <stdio.h>
@@ -17,17 +18,6 @@ enum
 {
 	STEPS = 3
 };
-
-#define TRY(call)                                                                                  \
-	do                                                                                         \
-	{                                                                                          \
-		if ((call) < 0)                                                                    \
-		{                                                                                  \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, fsmoe_last_error());    \
-			exit(1);                                                                   \
-		}                                                                                  \
-	}                                                                                          \
-	while (0)
 
 static double some_seconds(const struct fsmoe_node *node, void *arg)
 {

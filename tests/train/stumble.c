@@ -28,8 +28,7 @@ enum
 			fprintf(stderr, "rank %d: %s\n", the.self, fsmoe_last_error());            \
 			exit(FSMOE_EXIT_RUN);                                                      \
 		}                                                                                  \
-	}                                                                                          \
-	while (0)
+	} while (0)
 
 /* What a kernel must know and no argument brings: a test program has one such plan. */
 static struct
