@@ -242,6 +242,16 @@ static int load(struct record *r, const char *dir, int nparams)
 	}
 }
 
+static void clear(struct record *r)
+{
+	for (int i = 0; i < r->n; i++)
+	{
+		free(r->gradient[i].value);
+		free(r->gradient[i].filled);
+	}
+	memset(r, 0, sizeof(*r));
+}
+
 static double norm(const struct gradient *g)
 {
 	double sum = 0;
@@ -312,9 +322,11 @@ static int compare(int n, char **dirs)
 	       "margin | loss |\n|---|---|---|---|---|---|\n");
 	for (int i = 0; i < n; i++)
 	{
-		memset(&other, 0, sizeof(other));
+		clear(&other);
 		bad |= load(&other, dirs[i], nparams) || compare_one(&ref, &other, dirs[i]);
 	}
+	clear(&other);
+	clear(&ref);
 	return bad;
 }
 
