@@ -9,13 +9,16 @@
 /*
  * What gates score tokens with.
  *
- *   gate_logits   x (T, I), w (E, I) -> (T, E): x w^T, additions in an order that depends on I alone.
+ *   gate_logits   x (T, I), w (E, I) -> (T, E): x w^T, additions in an order that depends on I
+ *   alone.
  *                 Its gradients are those of `linear`.
  *   gate_noise    clean, raw (T, E) -> deviation = softplus(raw), noisy = clean + eps deviation
- *                 (fsmoe-spec 2.1). eps is normal, a function of (seed, stream, step, token of the
+ *                 (arXiv 1701.06538). eps is normal, a function of (seed, stream, step, token of
+ *                 the
  *                 global batch, expert); 0 in a step numbered 0.
  *   gate_cosine   u (T, d), w (E, d), theta (1) -> (T, E): cos(u_t, w_e) / max(scale theta, 0.01)
- *                 (fsmoe-spec 2.3). The cosine with a zero vector is 0, and so is its gradient.
+ *                 (X-MoE, arXiv 2204.09179). The cosine with a zero vector is 0, and so is its
+ *                 gradient.
  */
 struct fsmoe_gate_noise_args
 {

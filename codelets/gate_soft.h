@@ -5,8 +5,9 @@
 #include "codelets/kernels.h"
 
 /*
- * Soft routing (fsmoe-spec 2.5) within groups of `group` tokens. logits (T, N), N slots of a group
- * -> dispatch (T, N) = softmax over the tokens of a group, combine (T, N) = softmax over the slots.
+ * Soft routing (arXiv 2308.00951) within groups of `group` tokens. logits (T, N), N slots of a
+ * group -> dispatch (T, N) = softmax over the tokens of a group, combine (T, N) = softmax over the
+ * slots.
  */
 struct fsmoe_gate_soft_args
 {

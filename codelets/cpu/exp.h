@@ -6,9 +6,9 @@
 
 /*
  * exp() for loops. A call of libm's keeps gcc from making vectors of a loop, and then GELU takes
- * longer than the matrix product before it (three times as long; now a sixth of it). So in float there is a polynomial: within 2 ulp, 0
- * below -87.68 (where floats become subnormal), infinite above 88.38, NaN of NaN. The double
- * kernels are the reference and call libm.
+ * longer than the matrix product before it (three times as long; now a sixth of it). So in float
+ * there is a polynomial: within 2 ulp, 0 below -87.68 (where floats become subnormal), infinite
+ * above 88.38, NaN of NaN. The double kernels are the reference and call libm.
  */
 
 #if FSMOE_KERNEL_REAL == 32

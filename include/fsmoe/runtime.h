@@ -45,8 +45,8 @@ fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t runtime);
 
 /* A graph made ready to be submitted again and again: its tensors as StarPU data. The graph
  * and its memory (float) must outlive it, and must not change. Two programs that share
- * memory (fsmoe_memory_create's `share`) share the data handles, so their order is kept. Collective over the job: -EINVAL when the
- * ranks' graphs have other collectives or another order of them. */
+ * memory (fsmoe_memory_create's `share`) share the data handles, so their order is kept. Collective
+ * over the job: -EINVAL when the ranks' graphs have other collectives or another order of them. */
 int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t runtime, fsmoe_graph_t graph,
 			 fsmoe_memory_t memory);
 void fsmoe_program_destroy(fsmoe_program_t program); /* waits first; NULL is legal */

@@ -10,7 +10,7 @@ double fsmoe_allreduce_bytes(double alpha, double beta, double seconds)
 	return beta > 0 ? (seconds - alpha) / beta : INFINITY;
 }
 
-/* Equations 6.2 and 6.3, in the order of time (spec 9.15). What is left of one arrival is the
+/* Equations 6.2 and 6.3, in the order of time. What is left of one arrival is the
  * oldest, since the newest goes first: so a byte that stays was there in every window after it
  * arrived, and all of those are full. */
 void fsmoe_fill_windows(struct fsmoe_window *w, int n)

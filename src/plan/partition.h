@@ -41,7 +41,8 @@ struct fsmoe_choices
  * Step 2: chooses at every window so that beta * (bytes hidden) - (penalties) is greatest, plus
  * `whole` when nothing is left. chosen[i] is the place in choices[i]. A dynamic program over the
  * (penalty, hidden) that no other choice beats in both: within a millionth of beta * ready of the
- * best there is, as long as few enough ways compete (doc/cost-model.md). *gain may be NULL. -ENOMEM.
+ * best there is, as long as few enough ways compete (doc/cost-model.md). *gain may be NULL.
+ * -ENOMEM.
  */
 int fsmoe_spread(const struct fsmoe_choices *choices, int n, double beta, double whole, int *chosen,
 		 double *gain);

@@ -10,8 +10,9 @@
 #include <string.h>
 
 /*
- * comm-mpi [NODES] and, with an exchange cut into tiny messages, comm-pieces: every collective over every kind of group, on as many ranks as it is started
- * with, cut into NODES nodes. What must come out is computed by each rank from rank numbers alone.
+ * comm-mpi [NODES] and, with an exchange cut into tiny messages, comm-pieces: every collective over
+ * every kind of group, on as many ranks as it is started with, cut into NODES nodes. What must come
+ * out is computed by each rank from rank numbers alone.
  */
 
 /* Element i of what the rank `rank` of the world contributes to round `round`: values of very

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /*
- * Every gate in plain loops, in double, from the formulas of fsmoe-spec 2 and sharing no line with
+ * Every gate in plain loops, in double, from the formulas of their papers and sharing no line with
  * the library: ranks are found by counting who comes before, nothing is sorted.
  */
 struct reference_gate

@@ -115,7 +115,7 @@ static void units_are_converted_where_they_are_read(void **state)
 	(void)state;
 	assert_int_equal(fsmoe_profile_load(&p, tree_path("data/profiles/testbed-a.json")), 0);
 	assert_int_equal(fsmoe_profile_get(p, FSMOE_KIND_ALLTOALL, FSMOE_INTER, &fit), 0);
-	/* 1.7 GB/s a GPU, 21.8 TFLOP/s (spec 4.4). */
+	/* 1.7 GB/s a GPU, 21.8 TFLOP/s. */
 	assert_float_equal(1 / fit.beta, 1.724e9, 1e6);
 	assert_int_equal(fsmoe_profile_get(p, FSMOE_KIND_GEMM, FSMOE_COMPUTE, &fit), 0);
 	assert_float_equal(1 / fit.beta, 21.83e12, 1e10);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "moe/modules.h"
 
-/* Expert choice (fsmoe-spec 2.4): in every routing group an expert takes the C tokens that score
+/* Expert choice (arXiv 2202.09368): in every routing group an expert takes the C tokens that score
  * highest with it. Weights are the softmax over the tokens it took, as in the FSMoE paper; the
  * original's, entries of every token's softmax over the experts, are the option weights "all". */
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,

@@ -3,7 +3,7 @@
 #include "codelets/gate_scores.h"
 #include "moe/modules.h"
 
-/* The paper's GShard gate, which is the noisy top-k gate of Shazeer et al. (fsmoe-spec 2.1):
+/* The paper's GShard gate, which is the noisy top-k gate of Shazeer et al. (arXiv 1701.06538):
  * h = x Wg + eps softplus(x Wnoise), softmax over the k greatest. */
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		    struct fsmoe_routing *routing)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "moe/modules.h"
 
-/* BASE and StableMoE as the paper has them (fsmoe-spec 2.2): k experts by their logits, each with
- * the sigmoid of its own as weight, not made to add up to 1. */
+/* BASE and StableMoE as the paper has them (arXiv 2103.16716, 2204.08396): k experts by their
+ * logits, each with the sigmoid of its own as weight, not made to add up to 1. */
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		    struct fsmoe_routing *routing)
 {

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <fsmoe/error.h>
 
-/* SoftMoE (fsmoe-spec 2.5) within routing groups: every slot is a mix of a group's tokens, every
+/* SoftMoE (arXiv 2308.00951) within routing groups: every slot is a mix of a group's tokens, every
  * output a mix of its slots. phi has a vector a slot, so its size follows the group's capacity. */
 
 static int check(const struct fsmoe_moe_layer *layer)

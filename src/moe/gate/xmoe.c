@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* X-MoE (fsmoe-spec 2.3): u = Wproj x of a low rank d, logits = cos(u, w_e) / tau. */
+/* X-MoE (arXiv 2204.09179): u = Wproj x of a low rank d, logits = cos(u, w_e) / tau. */
 
 /* Where the learned temperature starts, as X-MoE's. */
 #define TAU 0.07

@@ -2,8 +2,8 @@
 #include "codelets/order_einsum.h"
 #include "moe/modules.h"
 
-/* GShard's order: masks and products (fsmoe-spec 2.7). Lists are turned into masks; a soft routing
- * brings its own. */
+/* GShard's order: masks and products (arXiv 2006.16668). Lists are turned into masks; a soft
+ * routing brings its own. */
 
 static struct fsmoe_einsum_sizes sizes_of(const struct fsmoe_moe_layer *layer)
 {
