@@ -11,6 +11,7 @@
  */
 #include "base/rng.h"
 #include "graph/graph.h"
+#include "graph/memory.h"
 #include "tests/lib/try.h"
 
 #include <fsmoe.h>
@@ -177,40 +178,25 @@ static struct gradient *gradient_of(struct record *r, const char *name, size_t c
 	return g;
 }
 
-static size_t global_index(const struct fsmoe_shape *global, const int *parts, const int *index,
-			   size_t local)
-{
-	size_t at[FSMOE_MAX_DIMS], g = 0;
-
-	for (int d = global->ndim - 1; d >= 0; d--)
-	{
-		size_t here = global->dim[d] / (size_t)(parts[d] > 1 ? parts[d] : 1);
-		at[d] = local % here + here * (size_t)index[d];
-		local /= here;
-	}
-	for (int d = 0; d < global->ndim; d++)
-		g = g * global->dim[d] + at[d];
-	return g;
-}
-
-/* Reads one parameter; 0 at the end of them (the next bytes are a loss). */
+/* Reads one parameter's part, as write_gradients wrote it. */
 static void read_gradient(struct record *r, FILE *f)
 {
 	char name[128];
-	struct fsmoe_shape global;
-	int parts[FSMOE_MAX_DIMS], index[FSMOE_MAX_DIMS];
+	struct fsmoe_param_spec spec = {.name = name};
 	size_t local = 1;
 
-	if (fread(name, sizeof(name), 1, f) != 1 || fread(&global, sizeof(global), 1, f) != 1 ||
-	    fread(parts, sizeof(parts), 1, f) != 1 || fread(index, sizeof(index), 1, f) != 1)
+	if (fread(name, sizeof(name), 1, f) != 1 ||
+	    fread(&spec.global, sizeof(spec.global), 1, f) != 1 ||
+	    fread(spec.parts, sizeof(spec.parts), 1, f) != 1 ||
+	    fread(spec.index, sizeof(spec.index), 1, f) != 1)
 		exit(1);
-	struct gradient *g = gradient_of(r, name, fsmoe_shape_count(&global));
-	for (int d = 0; d < global.ndim; d++)
-		local *= global.dim[d] / (size_t)(parts[d] > 1 ? parts[d] : 1);
+	struct gradient *g = gradient_of(r, name, fsmoe_shape_count(&spec.global));
+	for (int d = 0; d < spec.global.ndim; d++)
+		local *= spec.global.dim[d] / (size_t)(spec.parts[d] > 1 ? spec.parts[d] : 1);
 	for (size_t i = 0; i < local; i++)
 	{
 		float value;
-		size_t at = global_index(&global, parts, index, i);
+		size_t at = fsmoe_param_global_index(&spec, i);
 		if (fread(&value, sizeof(value), 1, f) != 1)
 			exit(1);
 		g->value[at] = value;
