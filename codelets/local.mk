@@ -48,6 +48,7 @@ libfsmoe_core_la_SOURCES += codelets/order.c codelets/order.h
 libfsmoe_core_la_SOURCES += codelets/order_einsum.c codelets/order_einsum.h
 libfsmoe_core_la_SOURCES += codelets/expert_ffn.c codelets/expert_ffn.h
 libfsmoe_core_la_SOURCES += codelets/expert_gpt.c codelets/expert_gpt.h
+libfsmoe_core_la_SOURCES += codelets/expert_mixtral.c codelets/expert_mixtral.h
 
 # CUDA kernels, in files named as the CPU's.
 cuda_sources = codelets/cuda/basic.cu

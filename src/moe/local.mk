@@ -1,6 +1,7 @@
 libfsmoe_core_la_SOURCES += \
 	src/moe/dispatch/flat.c \
 	src/moe/expert/gpt.c \
+	src/moe/expert/mixtral.c \
 	src/moe/expert/param.c \
 	src/moe/gate/expert_choice.c \
 	src/moe/gate/gshard.c \
