@@ -10,4 +10,7 @@ struct fsmoe_watch; /* comm/watch.h */
  * long as the runtime. */
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t runtime);
 
+/* Threads that this rank's matrix products take. */
+int fsmoe_runtime_blas_threads(fsmoe_runtime_t runtime);
+
 #endif

@@ -37,6 +37,7 @@ struct fsmoe_runtime
 	int lane_worker[FSMOE_NLANES];
 	int own_policy; /* the policy is "fsmoe" */
 	int idle_hook;
+	int blas_threads;
 };
 
 /* One node made ready to be submitted. */

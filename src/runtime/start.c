@@ -166,7 +166,8 @@ int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 		free(rt);
 		return err;
 	}
-	fsmoe_blas_threads(opts.blas_threads > 0 ? opts.blas_threads : binding.cores);
+	rt->blas_threads = opts.blas_threads > 0 ? opts.blas_threads : binding.cores;
+	fsmoe_blas_threads(rt->blas_threads);
 	*runtime = rt;
 	return 0;
 }
@@ -199,4 +200,9 @@ fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t rt)
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)
 {
 	return rt->watch;
+}
+
+int fsmoe_runtime_blas_threads(fsmoe_runtime_t rt)
+{
+	return rt->blas_threads;
 }
