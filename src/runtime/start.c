@@ -126,6 +126,24 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	return 0;
 }
 
+/* Where StarPU has not seen a host before it measures it and writes files, which others may not read
+ * while they are written (it aborts): one rank of a host goes ahead. */
+static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts,
+			 const struct fsmoe_binding *binding)
+{
+	struct fsmoe_comm *world = fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD);
+	fsmoe_topo_t topo = rt->groups ? fsmoe_groups_topo(rt->groups) : NULL;
+	const int ahead = !topo || fsmoe_topo_host_rank(topo) == 0;
+	int err = ahead ? start_starpu(rt, opts, binding) : 0;
+	const int met = world ? fsmoe_comm_barrier(world) : 0;
+
+	if (!ahead && !met)
+		err = start_starpu(rt, opts, binding);
+	if (met && ahead && !err)
+		starpu_shutdown();
+	return met && !err ? met : err;
+}
+
 int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 			const struct fsmoe_runtime_opts *given)
 {
@@ -158,7 +176,7 @@ int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 					 topo ? fsmoe_topo_host_size(topo) : 1, opts.bind);
 	}
 	if (!err)
-		err = start_starpu(rt, &opts, &binding);
+		err = start_in_turn(rt, &opts, &binding);
 	if (err)
 	{
 		fsmoe_comms_destroy(rt->comms);
