@@ -23,6 +23,7 @@ static const struct fsmoe_module *const dispatches[] = {
 };
 static const struct fsmoe_module *const experts[] = {
 	&fsmoe_expert_module_gpt.module,
+	&fsmoe_expert_module_mixtral.module,
 };
 
 enum

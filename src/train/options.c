@@ -23,6 +23,7 @@
 static const char *const optimizers[] = {"adamw", "sgd", NULL};
 static const char *const drops[] = {"position", "probability", "token", NULL};
 static const char *const weights[] = {"chosen", "all", "sigmoid", NULL};
+static const char *const activations[] = {"gelu", "relu", NULL};
 static const char *const on_nan[] = {"stop", "skip", NULL};
 static const char *const devices[] = {"cpu", "cuda", NULL};
 static const char *const executors[] = {"starpu", "stream", NULL};
@@ -84,6 +85,10 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("order", model.order, "NAME", "How tokens are laid out by expert"),
 	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks"),
 	TEXT("expert", model.expert, "NAME", "What an expert computes"),
+	{.type = FSMOE_OPTION_STRING, .name = "expert-activation",
+	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,
+	 .help = "Of expert gpt, between its matrices: gelu (that if not given) or relu"},
+	FLAG("expert-bias", model.expert_bias, "Expert gpt has biases (--expert-bias=no: none)"),
 	REAL("balance-loss", model.gate_opts.balance_loss, 0, 1e6,
 	     "Weight of the loss of uneven experts (GShard, Switch)"),
 	REAL("importance-loss", model.gate_opts.importance_loss, 0, 1e6,
