@@ -147,7 +147,8 @@ int cli_profile(int argc, char **argv)
 	if (!err)
 		err = fsmoe_train_config_fits(&p.train, groups);
 	if (err)
-		code = topo ? cli_fail_together(FSMOE_EXIT_LAYOUT) : cli_fail(FSMOE_EXIT_LAYOUT, err);
+		code = topo ? cli_fail_together(FSMOE_EXIT_LAYOUT)
+			    : cli_fail(FSMOE_EXIT_LAYOUT, err);
 	else
 	{
 		err = measure(&p, groups, fsmoe_topo_rank(topo) == 0);

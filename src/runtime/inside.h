@@ -13,4 +13,7 @@ struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t runtime);
 /* Threads that this rank's matrix products take. */
 int fsmoe_runtime_blas_threads(fsmoe_runtime_t runtime);
 
+/* Whether tasks note when they become ready; returns what it was. Between steps. */
+int fsmoe_runtime_set_recording(fsmoe_runtime_t runtime, int recording);
+
 #endif

@@ -6,12 +6,16 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/codelet.c \
 	src/runtime/handle.c \
 	src/runtime/inside.h \
+	src/runtime/models.c \
+	src/runtime/observe.c \
 	src/runtime/policy.c \
 	src/runtime/policy.h \
 	src/runtime/program.c \
+	src/runtime/record.c \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
+	src/runtime/units.h \
 	src/runtime/version.h
 
 if HAVE_CUDA

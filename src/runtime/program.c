@@ -22,6 +22,7 @@ static int make_slot(struct fsmoe_program *p, int i)
 
 	fsmoe_node_label(node, label, sizeof(label));
 	slot->label = strdup(label);
+	slot->work = fsmoe_node_work(node, p->tensors);
 	slot->codelet = fsmoe_codelet_of(p->runtime, node->op);
 	slot->handles = calloc(room, sizeof(*slot->handles));
 	slot->modes = calloc(room, sizeof(*slot->modes));
@@ -109,9 +110,10 @@ int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t rt, fsmoe_gra
 	STARPU_PTHREAD_MUTEX_INIT(&p->lock, NULL);
 	p->slots = calloc((size_t)p->nnodes + 1, sizeof(*p->slots));
 	p->handles = calloc((size_t)p->ntensors + 1, sizeof(*p->handles));
+	p->ready = calloc((size_t)p->nnodes + 1, sizeof(double));
 	p->start = calloc((size_t)p->nnodes + 1, sizeof(double));
 	p->end = calloc((size_t)p->nnodes + 1, sizeof(double));
-	if (!p->slots || !p->handles || !p->start || !p->end)
+	if (!p->slots || !p->handles || !p->ready || !p->start || !p->end)
 		err = fsmoe_fail(ENOMEM, "no memory for a program of %d nodes", p->nnodes);
 	if (!err)
 		err = make_handles(p);
@@ -147,6 +149,7 @@ void fsmoe_program_destroy(fsmoe_program_t p)
 	STARPU_PTHREAD_MUTEX_DESTROY(&p->lock);
 	free(p->slots);
 	free(p->handles);
+	free(p->ready);
 	free(p->start);
 	free(p->end);
 	free(p);
@@ -156,6 +159,7 @@ int fsmoe_program_submit(fsmoe_program_t p, const struct fsmoe_step *step)
 {
 	int err = 0;
 
+	p->step = step->step;
 	for (int i = 0; i < p->nnodes && !err; i++)
 		err = fsmoe_submit_node(p, i, step);
 	for (int lane = 0; lane < FSMOE_NLANES && !err; lane++)
@@ -170,31 +174,7 @@ int fsmoe_program_wait(fsmoe_program_t p)
 	starpu_task_wait_for_all();
 	err = p->error;
 	p->error = 0; /* the next step starts afresh */
-	return err ? fsmoe_fail(-err, "%s", p->sentence) : 0;
-}
-
-int fsmoe_program_observe(fsmoe_program_t p, struct fsmoe_timeline *timeline)
-{
-	size_t bytes = ((size_t)p->nnodes + 1) * sizeof(double);
-	struct fsmoe_timeline tl = {.n = p->nnodes, .start = malloc(bytes), .end = malloc(bytes)};
-	double zero = p->nnodes ? p->start[0] : 0;
-
-	if (!tl.start || !tl.end)
-	{
-		fsmoe_timeline_destroy(&tl);
-		return fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", p->nnodes);
-	}
-	for (int i = 0; i < p->nnodes; i++)
-		zero = p->start[i] < zero ? p->start[i] : zero;
-	for (int i = 0; i < p->nnodes; i++)
-	{
-		tl.start[i] = p->start[i] - zero;
-		tl.end[i] = p->end[i] - zero;
-		tl.busy[p->nodes[i].lane] += p->end[i] - p->start[i];
-		tl.makespan = tl.end[i] > tl.makespan ? tl.end[i] : tl.makespan;
-	}
-	*timeline = tl;
-	return 0;
+	return err ? fsmoe_fail(-err, "%s", p->sentence) : fsmoe_record_step(p);
 }
 
 static int copy(fsmoe_program_t p, fsmoe_tensor_t tensor, void *to, const void *from, size_t bytes,

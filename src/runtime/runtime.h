@@ -15,6 +15,7 @@ struct fsmoe_codelet
 	struct fsmoe_codelet *next;
 	const struct fsmoe_op *op;
 	struct starpu_codelet codelet;
+	struct starpu_perfmodel model; /* the codelet's where the runtime has a profile */
 };
 
 /* A buffer known to StarPU. Programs that share memory share it. */
@@ -38,6 +39,11 @@ struct fsmoe_runtime
 	int own_policy; /* the policy is "fsmoe" */
 	int idle_hook;
 	int blas_threads;
+	fsmoe_profile_t profile;          /* a copy; NULL: StarPU is told nothing */
+	int recording;                    /* tasks note when they became ready */
+	struct fsmoe_record *record;      /* the file; NULL: none */
+	double clock_offset, clock_error; /* fsmoe_runtime_clock */
+	int clock_known;
 };
 
 /* One node made ready to be submitted. */
@@ -49,6 +55,7 @@ struct fsmoe_slot
 	enum starpu_data_access_mode *modes;
 	short *buffer; /* by access: which of the buffers holds it; -1 absent */
 	char *label;
+	double work; /* n of the cost model */
 };
 
 struct fsmoe_program
@@ -62,7 +69,9 @@ struct fsmoe_program
 	struct fsmoe_slot *slots;
 	struct fsmoe_handle **handles; /* by tensor; bases only */
 	int nseq[FSMOE_NLANES];        /* numbers one step takes */
-	double *start, *end;           /* seconds, of the last step */
+	double *ready, *start, *end;   /* seconds, of the last step; ready 0: not noted */
+	uint64_t step;                 /* the last one submitted */
+	int recorded;                  /* its number in the record's file, from 1; 0: not yet */
 
 	starpu_pthread_mutex_t lock; /* over the two below */
 	int error;
@@ -78,6 +87,8 @@ struct fsmoe_job
 	struct fsmoe_step step;
 };
 
+/* The codelet's performance model, or none without a profile. */
+void fsmoe_codelet_set_model(fsmoe_runtime_t runtime, struct fsmoe_codelet *codelet);
 struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
 void fsmoe_codelets_destroy(fsmoe_runtime_t runtime);
 
@@ -89,6 +100,10 @@ void fsmoe_handle_put(fsmoe_runtime_t runtime, struct fsmoe_handle *handle);
 /* Collective over the job: -EINVAL unless every rank's program has the same collectives in the
  * same order. A difference would hang the first step. */
 int fsmoe_program_agree(struct fsmoe_program *program);
+
+/* Appends the last step's times to the runtime's record, if it has one. */
+int fsmoe_record_step(struct fsmoe_program *program);
+void fsmoe_record_close(struct fsmoe_record *record);
 
 /* The one door: makes and submits the task of a node. */
 int fsmoe_submit_node(struct fsmoe_program *program, int node, const struct fsmoe_step *step);

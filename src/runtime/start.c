@@ -182,6 +182,8 @@ void fsmoe_runtime_stop(fsmoe_runtime_t rt)
 		starpu_idle_hook_deregister(rt->idle_hook);
 	starpu_shutdown();
 	fsmoe_codelets_destroy(rt);
+	fsmoe_profile_destroy(rt->profile);
+	fsmoe_record_close(rt->record);
 	fsmoe_comms_destroy(rt->comms);
 	fsmoe_watch_retire(rt->watch); /* it goes on until the topology is destroyed */
 	free(rt);

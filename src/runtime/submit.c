@@ -54,7 +54,8 @@ int fsmoe_submit_node(struct fsmoe_program *p, int node, const struct fsmoe_step
 	*job = (struct fsmoe_job){
 		.info = {.lane = n->lane,
 			 .seq = n->seq < 0 ? -1 : p->runtime->next_seq[n->lane] + n->seq,
-			 .urgency = n->priority},
+			 .urgency = n->priority,
+			 .ready = p->runtime->recording ? &p->ready[node] : NULL},
 		.program = p,
 		.node = node,
 		.step = *step,
