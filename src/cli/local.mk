@@ -1,6 +1,8 @@
 bin_PROGRAMS += fsmoe
 fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
+	src/cli/bench.c \
 	src/cli/breakdown.c \
+	src/cli/commands.c \
 	src/cli/fail.c \
 	src/cli/generate.c \
 	src/cli/help.c \

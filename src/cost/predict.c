@@ -15,7 +15,7 @@ static double seconds_of(const struct fsmoe_node *node, void *arg)
 	double seconds = 0;
 
 	if (work > 0 && !l->err)
-		l->err = fsmoe_profile_predict(l->profile, node->op->kind, node->lane, work,
+		l->err = fsmoe_profile_predict(l->profile, node->op->kind, node->span, work,
 					       &seconds);
 	return seconds;
 }

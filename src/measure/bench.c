@@ -73,7 +73,7 @@ static int add(struct fsmoe_bench *b, fsmoe_graph_t graph, const int *node, int 
 	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(graph, &count);
 
 	for (int i = 0; i < n && !err; i++)
-		err = fsmoe_samples_add(b->samples, nodes[node[i]].op->kind, nodes[node[i]].lane,
+		err = fsmoe_samples_add(b->samples, nodes[node[i]].op->kind, nodes[node[i]].span,
 					fsmoe_node_work(&nodes[node[i]], tensors), took + i * times,
 					times);
 	return err;

@@ -18,17 +18,24 @@ static double expected_us(struct starpu_task *task, struct starpu_perfmodel_arch
 {
 	const struct fsmoe_job *job = task->cl_arg;
 	const struct fsmoe_program *p = job->program;
-	const struct fsmoe_node *node = &p->nodes[job->node];
 	const fsmoe_profile_t profile = p->runtime->profile;
-	const double work = p->slots[job->node].work;
-	double seconds = 0;
+	double all = 0;
 
 	(void)arch, (void)implementation;
-	if (!profile || (work > 0 && !profile->fitted[node->op->kind][node->lane]))
-		return NAN;
-	if (work > 0)
-		fsmoe_profile_predict(profile, node->op->kind, node->lane, work, &seconds);
-	return fsmoe_starpu_us(seconds);
+	for (int i = 0; i < job->slot->nnodes; i++)
+	{
+		const struct fsmoe_node *node = &p->nodes[job->slot->node[i]];
+		double seconds = 0;
+
+		if (p->work[node->id] <= 0)
+			continue;
+		if (!profile || !profile->fitted[node->op->kind][node->span])
+			return NAN;
+		fsmoe_profile_predict(profile, node->op->kind, node->span, p->work[node->id],
+				      &seconds);
+		all += seconds;
+	}
+	return fsmoe_starpu_us(all);
 }
 
 void fsmoe_codelet_set_model(fsmoe_runtime_t rt, struct fsmoe_codelet *c)
@@ -48,7 +55,8 @@ int fsmoe_runtime_set_profile(fsmoe_runtime_t rt, fsmoe_profile_t profile)
 		return err;
 	if (profile)
 		*copy = *profile;
-	starpu_task_wait_for_all();
+	if (rt->starpu)
+		starpu_task_wait_for_all();
 	fsmoe_profile_destroy(rt->profile);
 	rt->profile = copy;
 	for (struct fsmoe_codelet *c = rt->codelets; c; c = c->next)

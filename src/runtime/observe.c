@@ -49,8 +49,10 @@ static double earliest(const double *start, int n)
 
 int fsmoe_program_observe(fsmoe_program_t p, struct fsmoe_timeline *timeline)
 {
-	int err = timeline_create(timeline, p->nnodes);
+	int err = p->runtime->executor->observe(p);
 
+	if (!err)
+		err = timeline_create(timeline, p->nnodes);
 	if (!err)
 		fill(timeline, p, p->ready, p->start, p->end, earliest(p->start, p->nnodes));
 	return err;
@@ -61,9 +63,11 @@ static int gather(fsmoe_program_t p, struct fsmoe_comm *world, double *all)
 {
 	const size_t n = (size_t)p->nnodes;
 	double *mine = malloc((3 * n + 1) * sizeof(*mine)), offset = 0;
-	int err = mine ? fsmoe_runtime_clock(p->runtime, &offset, NULL)
+	int err = mine ? p->runtime->executor->observe(p)
 		       : fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", p->nnodes);
 
+	if (!err)
+		err = fsmoe_runtime_clock(p->runtime, &offset, NULL);
 	for (size_t i = 0; i < n && !err; i++)
 	{
 		mine[i] = p->ready[i] > 0 ? p->ready[i] - offset : 0;

@@ -81,12 +81,14 @@ static int write_program(struct fsmoe_record *r, const struct fsmoe_program *p)
 		const struct fsmoe_node *n = &p->nodes[i];
 
 		fprintf(f,
-			"%s\n{\"op\": \"%s\", \"kind\": \"%s\", \"lane\": \"%s\", \"phase\": "
-			"\"%s\", \"layer\": %d, \"microbatch\": %d, \"chunk\": %d, \"seq\": %d, "
+			"%s\n{\"op\": \"%s\", \"kind\": \"%s\", \"lane\": \"%s\", \"span\": "
+			"\"%s\", \"phase\": \"%s\", \"layer\": %d, \"microbatch\": %d, \"chunk\": "
+			"%d, \"seq\": %d, "
 			"\"work\": %.17g}",
 			i ? "," : "", n->op->name, fsmoe_kind_name(n->op->kind),
-			fsmoe_lane_name(n->lane), fsmoe_phase_name(n->phase), n->layer,
-			n->microbatch, n->chunk, n->seq, p->slots[i].work);
+			fsmoe_lane_name(n->lane), fsmoe_lane_name(n->span),
+			fsmoe_phase_name(n->phase), n->layer, n->microbatch, n->chunk, n->seq,
+			p->work[i]);
 	}
 	fputs("\n]}\n", f);
 	err = fclose(f) ? fsmoe_fail(ENOMEM, "no memory to record a program")
@@ -119,14 +121,16 @@ int fsmoe_record_step(struct fsmoe_program *p)
 	const size_t bytes = sizeof(p->step) + 3 * (size_t)p->nnodes * sizeof(double);
 	struct block block = {.type = BLOCK_STEP, .bytes = bytes};
 	size_t n;
+	int err = p->runtime->executor->observe(p);
 
-	if (!r)
-		return 0;
+	if (err)
+		return err;
 	if (!p->recorded)
 	{
 		p->recorded = ++r->programs;
-		if (write_program(r, p))
-			return -EIO;
+		err = write_program(r, p);
+		if (err)
+			return err;
 	}
 	block.program = (uint32_t)p->recorded;
 	n = fwrite(&block, 1, sizeof(block), r->file);
@@ -178,7 +182,8 @@ int fsmoe_runtime_set_recording(fsmoe_runtime_t rt, int recording)
 
 int fsmoe_runtime_record(fsmoe_runtime_t rt, int record, const char *folder)
 {
-	starpu_task_wait_for_all();
+	if (rt->starpu)
+		starpu_task_wait_for_all();
 	fsmoe_record_close(rt->record);
 	rt->record = NULL;
 	rt->recording = record;

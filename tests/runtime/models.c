@@ -45,12 +45,16 @@ static fsmoe_profile_t make_profile(int without)
 
 static double ask_starpu(fsmoe_program_t p, int node)
 {
-	struct fsmoe_job job = {.program = p, .node = node};
+	struct fsmoe_slot *slot = p->slots;
+	struct fsmoe_job job = {.program = p};
 	struct starpu_task task;
 	double us;
 
 	starpu_task_init(&task);
-	task.cl = p->slots[node].codelet;
+	while (slot->node[0] != node)
+		slot++;
+	job.slot = slot;
+	task.cl = slot->codelet;
 	task.cl_arg = &job;
 	us = starpu_task_expected_length(
 		&task, starpu_worker_get_perf_archtype(0, STARPU_NMAX_SCHED_CTXS), 0);
@@ -70,10 +74,10 @@ static void compare(fsmoe_program_t p, fsmoe_profile_t profile)
 		double seconds = 0;
 
 		if (work > 0)
-			TRY(fsmoe_profile_predict(profile, node->op->kind, node->lane, work,
+			TRY(fsmoe_profile_predict(profile, node->op->kind, node->span, work,
 						  &seconds));
 		EXPECT(ask_starpu(p, i) == fsmoe_starpu_us(seconds),
-		       "%s: StarPU expects %.17g us, the profile %.17g s\n", p->slots[i].label,
+		       "%s: StarPU expects %.17g us, the profile %.17g s\n", p->nodes[i].op->name,
 		       ask_starpu(p, i), seconds);
 		kinds[node->op->kind] += work > 0;
 	}
@@ -94,7 +98,7 @@ static void compare_stage(fsmoe_program_t p, const struct fsmoe_stage *stage, en
 			continue;
 		EXPECT(ask_starpu(p, i) == fsmoe_starpu_us(fsmoe_line_seconds(
 						   stage->alpha, stage->beta, stage->work / 1)),
-		       "%s: the planner has %.17g + %.17g * %.17g\n", p->slots[i].label,
+		       "%s: the planner has %.17g + %.17g * %.17g\n", p->nodes[i].op->name,
 		       stage->alpha, stage->beta, stage->work);
 		return;
 	}
@@ -120,7 +124,7 @@ static void compare_simulation(fsmoe_program_t p, fsmoe_profile_t profile)
 	for (int i = 0; i < p->nnodes; i++)
 		EXPECT(tl.ready[i] <= tl.start[i] && fabs(fsmoe_starpu_us(tl.end[i] - tl.start[i]) -
 							  ask_starpu(p, i)) < 1e-6,
-		       "%s is simulated with %.17g s\n", p->slots[i].label,
+		       "%s is simulated with %.17g s\n", p->nodes[i].op->name,
 		       tl.end[i] - tl.start[i]);
 	fsmoe_timeline_destroy(&tl);
 }
