@@ -242,9 +242,7 @@ static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const 
 	void *data = fsmoe_memory_data(p->memory, tensor);
 
 	/* What is overwritten whole need not come from the GPU first. */
-	starpu_data_acquire(h->handle, to                  ? STARPU_R
-				       : bytes == h->bytes ? STARPU_W
-							   : STARPU_RW);
+	starpu_data_acquire(h->handle, to ? STARPU_R : bytes == h->bytes ? STARPU_W : STARPU_RW);
 	memcpy(to ? to : data, from ? from : data, bytes);
 	starpu_data_release(h->handle);
 	return 0;

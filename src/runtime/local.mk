@@ -9,12 +9,16 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/gpu.h \
 	src/runtime/handle.c \
 	src/runtime/inside.h \
+	src/runtime/models.c \
+	src/runtime/observe.c \
 	src/runtime/policy.c \
 	src/runtime/policy.h \
 	src/runtime/program.c \
+	src/runtime/record.c \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
+	src/runtime/units.h \
 	src/runtime/version.h \
 	src/runtime/waits.c \
 	src/runtime/waits.h

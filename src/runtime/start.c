@@ -185,6 +185,8 @@ static void release(fsmoe_runtime_t rt)
 	if (rt->starpu)
 		starpu_shutdown();
 	fsmoe_codelets_destroy(rt);
+	fsmoe_profile_destroy(rt->profile);
+	fsmoe_record_close(rt->record);
 	fsmoe_comms_destroy(rt->comms);
 }
 
