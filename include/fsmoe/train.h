@@ -54,7 +54,7 @@ struct fsmoe_train_opts
 void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
 
 /* Builds the step's graph, allocates its memory, fills the parameters from the seed. The
- * runtime must outlive it. */
+ * runtime must outlive it. -EINVAL, on every rank, where one has another plan. */
 int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts);
 void fsmoe_trainer_destroy(fsmoe_trainer_t trainer);
