@@ -136,11 +136,9 @@ struct fsmoe_moe_spec
 				     group of S tokens */
 	size_t group; /* tokens of a routing group: divides the rows of x; 0: all rows of x
 			       */
-	int forward_degree, backward_degree; /* chunks of the slots; 0: 1 */
-	/* 0: the gradients of the experts' weights in one node after the last chunk, which fills
-	 * the compute lane while the last transfers travel. 1: a node per backward chunk, beside
-	 * that chunk's input gradients, as in the paper. Equal up to rounding. */
-	int weight_gradients_per_chunk;
+	/* Chunks of the slots; 0: 1. What fsmoe_graph_set_degrees says goes before; the order of
+	 * the chunks and their lanes are the graph's, fsmoe_graph_set_schedule. */
+	int forward_degree, backward_degree;
 	const char *gate, *order, *dispatch,
 		*expert;     /* module names; NULL: topk, the first that fits it, flat, gpt */
 	double init_scale;   /* standard deviation of the weights */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/graph.h"
+
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/op.h>
@@ -91,7 +93,7 @@ static int read_node(const struct reading *r, const struct fsmoe_node *node)
 				  "costs are read off a graph with one chunk a layer: layer "
 				  "%d has more",
 				  node->layer);
-	err = fsmoe_profile_get(r->profile, node->op->kind, node->lane, &fit);
+	err = fsmoe_profile_get(r->profile, node->op->kind, node->span, &fit);
 	if (err)
 		return err;
 	if (stage)
@@ -111,21 +113,19 @@ static int read_node(const struct reading *r, const struct fsmoe_node *node)
 	return 0;
 }
 
-/* What is summed over ranks after a layer's backward. */
+/* What is summed over ranks after a layer's backward: whole buckets, as they travel. */
 static void read_gradients(const struct reading *r)
 {
-	int n;
-	const struct fsmoe_param *param = fsmoe_graph_params(r->graph, &n);
-	fsmoe_groups_t groups = fsmoe_graph_groups(r->graph);
+	const struct fsmoe_graph *g = r->graph;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < g->nbuckets; i++)
 	{
-		const struct fsmoe_tensor_info *info = &r->tensor[param[i].tensor];
+		const struct fsmoe_bucket *b = &g->buckets[i];
 
-		if (info->layer >= 0 && info->layer < r->layers &&
-		    fsmoe_group_size(groups, param[i].spec.reduce) > 1)
-			r->cost[info->layer].gradient_bytes +=
-				4 * (double)fsmoe_shape_count(&info->shape);
+		if (b->layer >= 0 && b->layer < r->layers &&
+		    fsmoe_group_size(g->groups, b->reduce) > 1)
+			r->cost[b->layer].gradient_bytes +=
+				4 * (double)fsmoe_shape_count(&g->tensors[b->grad].shape);
 	}
 }
 
@@ -151,7 +151,10 @@ int fsmoe_layer_cost_read(struct fsmoe_layer_cost *cost, int layers, fsmoe_graph
 	{
 		read_gradients(&r);
 		for (int i = 0; i < layers; i++)
+		{
 			cost[i] = r.cost[i];
+			cost[i].slots = i < graph->ncuts ? graph->cuts[i].slots : 0;
+		}
 	}
 	free(r.cost);
 	return err;

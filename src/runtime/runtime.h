@@ -73,6 +73,7 @@ struct fsmoe_runtime
 	int own_policy;                               /* the policy is "fsmoe" */
 	int starpu;                                   /* it runs */
 	int idle_hook;
+	int blas_threads;
 };
 
 /* One task made ready to be submitted: a node, or a chain of nodes of the compute lane. */

@@ -208,7 +208,10 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 	if (!err && rt->executor == &fsmoe_executor_starpu)
 		err = start_in_turn(rt, opts, &binding, host_rank);
 	if (!err)
-		fsmoe_blas_threads(opts->blas_threads > 0 ? opts->blas_threads : binding.cores);
+	{
+		rt->blas_threads = opts->blas_threads > 0 ? opts->blas_threads : binding.cores;
+		fsmoe_blas_threads(rt->blas_threads);
+	}
 	return err;
 }
 
@@ -273,4 +276,9 @@ fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t rt)
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)
 {
 	return rt->watch;
+}
+
+int fsmoe_runtime_blas_threads(fsmoe_runtime_t rt)
+{
+	return rt->blas_threads;
 }

@@ -162,7 +162,10 @@ static void costs_are_read_off_a_graph(void **state)
 		assert_true(c->alltoall.alpha == by_formula.alltoall.alpha);
 		assert_float_equal(c->dense_gather, by_formula.dense_gather, 1e-9);
 		assert_float_equal(c->dense_scatter, by_formula.dense_scatter, 1e-9);
-		assert_float_equal(c->gradient_bytes / by_formula.gradient_bytes, 1, 0.01);
+		/* In the graph every parameter of a bucket is padded. */
+		assert_true(c->gradient_bytes >= 0.99 * by_formula.gradient_bytes &&
+			    c->gradient_bytes <= by_formula.gradient_bytes + 10 * 32 * 4);
+		assert_int_equal(c->slots, 2 * 2 * 4); /* 2 sequences, 8 tokens, 4 experts */
 		assert_true(c->dense_forward > 0 && c->dense_backward > 0);
 	}
 	fsmoe_step_destroy(&step);
