@@ -9,6 +9,7 @@ libfsmoe_core_la_SOURCES += \
 	src/train/checkpoint_names.c \
 	src/train/checkpoint_save.c \
 	src/train/config.c src/train/config.h \
+	src/train/config_follow.c \
 	src/train/crc32c.c src/train/crc32c.h \
 	src/train/data.c src/train/data.h \
 	src/train/data_file.c src/train/data_file.h \
