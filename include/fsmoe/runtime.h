@@ -27,6 +27,10 @@ struct fsmoe_runtime_opts
 				* once with a sentence that says where it was */
 	const char *scheduler; /* NULL: $STARPU_SCHED, or the policy "fsmoe"; else a StarPU
 					  policy's name */
+	/* A directory, made where it is missing, for StarPU's own trace (FxT) of the steps
+	 * trace_first .. trace_last, a file a rank; doc/traces.md. NULL: none, at no cost. */
+	const char *trace;
+	uint64_t trace_first, trace_last;
 };
 
 /* Defaults, then FSMOE_BLAS_THREADS, FSMOE_BIND, FSMOE_TIMEOUT. */

@@ -12,6 +12,12 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
+	src/runtime/trace.c \
+	src/runtime/trace.h \
+	src/runtime/trace_clock.c \
+	src/runtime/trace_clock.h \
+	src/runtime/trace_files.c \
+	src/runtime/trace_files.h \
 	src/runtime/version.h
 
 if HAVE_CUDA

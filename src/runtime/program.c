@@ -154,10 +154,13 @@ void fsmoe_program_destroy(fsmoe_program_t p)
 
 int fsmoe_program_submit(fsmoe_program_t p, const struct fsmoe_step *step)
 {
-	int err = 0;
+	int err = fsmoe_trace_submit(p->runtime->trace, p->runtime->comms, step->step);
 
 	for (int i = 0; i < p->nnodes && !err; i++)
+	{
+		fsmoe_trace_node(p->runtime->trace, p->nodes[i].layer);
 		err = fsmoe_submit_node(p, i, step);
+	}
 	for (int lane = 0; lane < FSMOE_NLANES && !err; lane++)
 		p->runtime->next_seq[lane] += p->nseq[lane];
 	return err;
@@ -168,6 +171,7 @@ int fsmoe_program_wait(fsmoe_program_t p)
 	int err;
 
 	starpu_task_wait_for_all();
+	fsmoe_trace_waited(p->runtime->trace);
 	err = p->error;
 	p->error = 0; /* the next step starts afresh */
 	return err ? fsmoe_fail(-err, "%s", p->sentence) : 0;

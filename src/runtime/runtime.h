@@ -4,6 +4,7 @@
 
 #include "comm/comm.h"
 #include "comm/watch.h"
+#include "runtime/trace.h"
 
 #include <fsmoe/op.h>
 #include <fsmoe/runtime.h>
@@ -30,6 +31,7 @@ struct fsmoe_runtime
 	fsmoe_groups_t groups;
 	fsmoe_comms_t comms;
 	struct fsmoe_watch *watch;
+	struct fsmoe_trace *trace; /* NULL: nobody asked for one */
 	struct fsmoe_codelet *codelets;
 	void *handles;                  /* tsearch tree of struct fsmoe_handle by data */
 	int64_t next_seq[FSMOE_NLANES]; /* of everything submitted so far */

@@ -158,9 +158,12 @@ int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 					 topo ? fsmoe_topo_host_size(topo) : 1, opts.bind);
 	}
 	if (!err)
+		err = fsmoe_trace_open(&rt->trace, groups, &opts);
+	if (!err)
 		err = start_starpu(rt, &opts, &binding);
 	if (err)
 	{
+		fsmoe_trace_free(rt->trace);
 		fsmoe_comms_destroy(rt->comms);
 		fsmoe_watch_stop(rt->watch);
 		free(rt);
@@ -179,7 +182,9 @@ void fsmoe_runtime_stop(fsmoe_runtime_t rt)
 	fsmoe_watch_phase(rt->watch, "end");
 	if (rt->idle_hook >= 0)
 		starpu_idle_hook_deregister(rt->idle_hook);
+	fsmoe_trace_finish(rt->trace);
 	starpu_shutdown();
+	fsmoe_trace_close(rt->trace, fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD));
 	fsmoe_codelets_destroy(rt);
 	fsmoe_comms_destroy(rt->comms);
 	fsmoe_watch_retire(rt->watch); /* it goes on until the topology is destroyed */
