@@ -33,9 +33,10 @@ int cli_trace_convert(const char *dir, int quiet)
 		return FSMOE_EXIT_OK;
 	for (int r = 0; r < info.ranks; r++)
 		tasks += info.part[r].tasks;
-	printf("traced steps %llu to %llu of %d %s: %lld tasks; see %s/paje.trace\n",
+	printf("traced steps %llu to %llu of %d %s: %lld tasks from %.1f to %.1f ms; see "
+	       "%s/paje.trace\n",
 	       (unsigned long long)info.first, (unsigned long long)info.last, info.ranks,
-	       info.ranks == 1 ? "rank" : "ranks", (long long)tasks, dir);
+	       info.ranks == 1 ? "rank" : "ranks", (long long)tasks, info.from, info.to, dir);
 	return FSMOE_EXIT_OK;
 }
 

@@ -18,6 +18,8 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/trace_clock.h \
 	src/runtime/trace_files.c \
 	src/runtime/trace_files.h \
+	src/runtime/trace_paje.c \
+	src/runtime/trace_paje.h \
 	src/runtime/version.h
 
 if HAVE_CUDA

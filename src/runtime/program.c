@@ -21,6 +21,7 @@ static int make_slot(struct fsmoe_program *p, int i)
 	char label[128];
 
 	fsmoe_node_label(node, label, sizeof(label));
+	fsmoe_trace_label(p->runtime->trace, label);
 	slot->label = strdup(label);
 	slot->codelet = fsmoe_codelet_of(p->runtime, node->op);
 	slot->handles = calloc(room, sizeof(*slot->handles));

@@ -204,6 +204,12 @@ int fsmoe_trace_submit(struct fsmoe_trace *trace, fsmoe_comms_t comms, uint64_t 
 	return 0;
 }
 
+void fsmoe_trace_label(const struct fsmoe_trace *trace, char *label)
+{
+	for (char *c = label; trace && *c; c++)
+		*c = *c == ' ' ? '_' : *c;
+}
+
 void fsmoe_trace_node(struct fsmoe_trace *trace, int layer)
 {
 	if (!trace || trace->state != RECORDING)

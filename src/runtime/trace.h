@@ -22,6 +22,8 @@ int fsmoe_trace_open(struct fsmoe_trace **trace, fsmoe_groups_t groups,
 /* Before the tasks of a step are submitted. Starts and pauses the recording: of the first step to
  * be recorded it is collective over the job and blocks. */
 int fsmoe_trace_submit(struct fsmoe_trace *trace, fsmoe_comms_t comms, uint64_t step);
+/* A task's name as files of traces can hold it: without blanks, "alltoall.backward_L3_m0_c1". */
+void fsmoe_trace_label(const struct fsmoe_trace *trace, char *label);
 /* Before the task of a node is submitted: what StarPU calls its iteration is (step, layer). */
 void fsmoe_trace_node(struct fsmoe_trace *trace, int layer);
 /* When the tasks submitted last have ended. Collective after the last step to be recorded. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/trace_files.h"
+#include "runtime/trace_paje.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -163,32 +164,52 @@ static int run_tool(const char *dir, int ranks)
 			  dir, dir);
 }
 
-/* Tasks of the steps that have run, by rank. tasks.rec has a block of "Key: value" lines a task. */
-static int count_tasks(const char *dir, const struct fsmoe_trace_info *info, int64_t *tasks)
+/* tasks.rec has a block of "Key: value" lines a task, ended by an empty line. */
+struct task
+{
+	long long step, rank;
+	double start, end; /* ms; end 0: it has not run */
+};
+
+static void read_line(struct task *task, const char *line)
+{
+	sscanf(line, "StartTime: %lf", &task->start);
+	sscanf(line, "EndTime: %lf", &task->end);
+	sscanf(line, "Iteration: %lld", &task->step);
+	sscanf(line, "MPIRank: %lld", &task->rank);
+}
+
+static void count_task(const struct task *task, struct fsmoe_trace_info *info, int64_t *tasks)
+{
+	const long long rank = task->rank < 0 ? 0 : task->rank; /* of one rank it says -1 */
+
+	if (task->end == 0 || task->step < (long long)info->first ||
+	    task->step > (long long)info->last || rank >= info->ranks)
+		return;
+	tasks[rank]++;
+	info->from = info->to == 0 || task->start < info->from ? task->start : info->from;
+	info->to = task->end > info->to ? task->end : info->to;
+}
+
+/* The tasks of the steps that have run, by rank, and when. */
+static int count_tasks(const char *dir, struct fsmoe_trace_info *info, int64_t *tasks)
 {
 	char path[PATH_MAX], *text, *rest, *line;
-	long long step = 0, rank = 0;
-	int ran = 0, err = in_dir(path, dir, "tasks.rec");
+	struct task task = {0};
+	int err = in_dir(path, dir, "tasks.rec");
 
 	if (!err)
 		err = fsmoe_file_read(path, &text, NULL);
 	if (err)
 		return err;
 	memset(tasks, 0, FSMOE_TRACE_RANKS * sizeof(*tasks));
-	rest = text;
-	while ((line = strsep(&rest, "\n")))
+	for (rest = text; (line = strsep(&rest, "\n"));)
 	{
-		if (!strncmp(line, "EndTime: ", 9))
-			ran = 1;
-		sscanf(line, "Iteration: %lld", &step);
-		sscanf(line, "MPIRank: %lld", &rank);
+		read_line(&task, line);
 		if (*line)
 			continue;
-		rank = rank < 0 ? 0 : rank; /* of a trace of one rank it says -1 */
-		if (ran && step >= (long long)info->first && step <= (long long)info->last &&
-		    rank < info->ranks)
-			tasks[rank]++;
-		step = rank = ran = 0;
+		count_task(&task, info, tasks);
+		task = (struct task){0};
 	}
 	free(text);
 	return 0;
@@ -197,12 +218,18 @@ static int count_tasks(const char *dir, const struct fsmoe_trace_info *info, int
 int fsmoe_trace_convert(const char *dir, struct fsmoe_trace_info *info)
 {
 	int64_t tasks[FSMOE_TRACE_RANKS];
-	int err = fsmoe_trace_info(dir, info);
+	char paje[PATH_MAX];
+	int err = in_dir(paje, dir, "paje.trace");
+
+	if (!err)
+		err = fsmoe_trace_info(dir, info);
 
 	if (!err)
 		err = check_parts(dir, info);
 	if (!err)
 		err = run_tool(dir, info->ranks);
+	if (!err)
+		err = fsmoe_trace_fix_colours(paje);
 	if (!err)
 		err = count_tasks(dir, info, tasks);
 	for (int r = 0; r < info->ranks && !err; r++)

@@ -24,6 +24,7 @@ struct fsmoe_trace_info
 	int ranks;
 	uint64_t first, last; /* steps */
 	struct fsmoe_trace_part part[FSMOE_TRACE_RANKS];
+	double from, to; /* ms in paje.trace and tasks.rec; set by fsmoe_trace_convert */
 };
 
 /* Writes trace.json. -EIO, ... with a sentence. */
