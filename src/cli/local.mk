@@ -9,6 +9,8 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/info.c \
 	src/cli/plan.c \
 	src/cli/planning.c src/cli/planning.h \
+	src/cli/profile.c src/cli/profile.h \
+	src/cli/profile_print.c \
 	src/cli/progress.c src/cli/progress.h \
 	src/cli/simulate.c \
 	src/cli/stop.c src/cli/stop.h \

@@ -12,6 +12,8 @@ const struct cli_command cli_commands[] = {
 	 cli_train_defaults},
 	{"generate", "Continue a text with a trained model", cli_generate, cli_generate_options,
 	 cli_generate_defaults},
+	{"profile", "Measure what tasks cost on this machine", cli_profile, cli_profile_options,
+	 cli_profile_defaults},
 	{"plan", "Chunks of every layer and gradients beside them, from a profile", cli_plan,
 	 cli_plan_options, cli_plan_defaults},
 	{"simulate", "What every schedule takes, of a model or of the paper's grid", cli_simulate,

@@ -13,16 +13,6 @@ enum
 	ALIGNMENT = 256
 };
 
-int fsmoe_cuda_check(cudaError_t result, const char *what)
-{
-	if (result == cudaSuccess)
-		return 0;
-	return fsmoe_fail(result == cudaErrorMemoryAllocation ? ENOMEM
-			  : result == cudaErrorNoDevice       ? ENODEV
-							      : EIO,
-			  "%s failed on the GPU: %s", what, cudaGetErrorString(result));
-}
-
 int fsmoe_device_count(void)
 {
 	int n = 0;
@@ -39,18 +29,14 @@ size_t fsmoe_device_tensor_bytes(const struct fsmoe_tensor_info *t)
 
 static int allocate(struct fsmoe_device_memory *m)
 {
-	size_t free_bytes = 0, all = 0;
+	size_t free_bytes = 0, all = 0, at = 0;
 
 	for (int i = 0; i < m->ntensors; i++)
-	{
-		if (m->tensors[i].base != i)
-			continue;
-		m->at[i] = m->bytes;
-		m->bytes += (fsmoe_device_tensor_bytes(&m->tensors[i]) + ALIGNMENT) / ALIGNMENT *
-			    ALIGNMENT;
-	}
+		if (m->tensors[i].base == i)
+			m->bytes += (fsmoe_device_tensor_bytes(&m->tensors[i]) + ALIGNMENT) /
+				    ALIGNMENT * ALIGNMENT;
 	cudaMemGetInfo(&free_bytes, &all);
-	if (cudaMalloc((void **)&m->base, m->bytes + ALIGNMENT) != cudaSuccess)
+	if (cudaMalloc((void **)&m->arena, m->bytes + ALIGNMENT) != cudaSuccess)
 	{
 		cudaGetLastError();
 		return fsmoe_fail(ENOMEM,
@@ -58,28 +44,51 @@ static int allocate(struct fsmoe_device_memory *m)
 				  "%zu are free; a smaller batch or more ranks may help",
 				  m->bytes >> 20, m->device, all >> 20, free_bytes >> 20);
 	}
+	for (int i = 0; i < m->ntensors; i++)
+	{
+		if (m->tensors[i].base != i)
+			continue;
+		m->at[i] = m->arena + at;
+		at += (fsmoe_device_tensor_bytes(&m->tensors[i]) + ALIGNMENT) / ALIGNMENT *
+		      ALIGNMENT;
+	}
 	return fsmoe_device_memory_fill(m, 0);
+}
+
+int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t graph, int device,
+			     char **at)
+{
+	struct fsmoe_device_memory *m = at ? calloc(1, sizeof(*m)) : NULL;
+
+	if (!m)
+	{
+		free(at);
+		return fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
+	}
+	m->device = device;
+	m->tensors = fsmoe_graph_tensors(graph, &m->ntensors);
+	m->at = at;
+	*memory = m;
+	return 0;
 }
 
 int fsmoe_device_memory_create(struct fsmoe_device_memory **memory, fsmoe_graph_t graph, int device)
 {
 	struct fsmoe_device_memory *m;
-	int n = fsmoe_device_count(), err = fsmoe_graph_status(graph);
+	int n = fsmoe_device_count(), ntensors, err = fsmoe_graph_status(graph);
 
 	if (err)
 		return err;
 	if (device < 0 || device >= n)
 		return fsmoe_fail(ENODEV, "GPU %d is asked for, but there are %d", device, n);
 	err = fsmoe_cuda_check(cudaSetDevice(device), "choosing the device");
+	fsmoe_graph_tensors(graph, &ntensors);
+	if (!err)
+		err = fsmoe_device_memory_wrap(&m, graph, device,
+					       calloc((size_t)ntensors + 1, sizeof(*m->at)));
 	if (err)
 		return err;
-	m = calloc(1, sizeof(*m));
-	if (!m)
-		return fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
-	m->device = device;
-	m->tensors = fsmoe_graph_tensors(graph, &m->ntensors);
-	m->at = calloc((size_t)m->ntensors + 1, sizeof(*m->at));
-	err = m->at ? allocate(m) : fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
+	err = allocate(m);
 	if (err)
 	{
 		fsmoe_device_memory_destroy(m);
@@ -93,7 +102,7 @@ void fsmoe_device_memory_destroy(struct fsmoe_device_memory *m)
 {
 	if (!m)
 		return;
-	cudaFree(m->base);
+	cudaFree(m->arena);
 	free(m->at);
 	free(m);
 }
@@ -105,7 +114,7 @@ void *fsmoe_device_memory_data(struct fsmoe_device_memory *m, fsmoe_tensor_t ten
 	if (tensor == FSMOE_NONE)
 		return NULL;
 	t = &m->tensors[tensor];
-	return m->base + m->at[t->base] + fsmoe_element_bytes(FSMOE_F32, t->dtype) * t->offset;
+	return m->at[t->base] + fsmoe_element_bytes(FSMOE_F32, t->dtype) * t->offset;
 }
 
 size_t fsmoe_device_memory_bytes(struct fsmoe_device_memory *m)
@@ -115,7 +124,7 @@ size_t fsmoe_device_memory_bytes(struct fsmoe_device_memory *m)
 
 int fsmoe_device_memory_fill(struct fsmoe_device_memory *m, int byte)
 {
-	int err = fsmoe_cuda_check(cudaMemset(m->base, byte, m->bytes), "filling memory");
+	int err = fsmoe_cuda_check(cudaMemset(m->arena, byte, m->bytes), "filling memory");
 
 	return err ? err : fsmoe_cuda_check(cudaDeviceSynchronize(), "filling memory");
 }

@@ -53,8 +53,13 @@ static const int has_mpi = 1;
 static const int has_mpi;
 #endif
 
-static int check(const struct fsmoe_trace *trace)
+static int check(const struct fsmoe_trace *trace, const struct fsmoe_runtime_opts *opts)
 {
+	if (strcmp(opts->executor, "starpu") != 0)
+		return fsmoe_fail(EINVAL,
+				  "StarPU's traces are of StarPU's tasks: --executor=%s "
+				  "has none",
+				  opts->executor);
 	if (!has_fxt)
 		return fsmoe_fail(ENODEV, "this StarPU was built without FxT and cannot trace: "
 					  "./quickstart build makes one that can");
@@ -129,7 +134,7 @@ int fsmoe_trace_open(struct fsmoe_trace **trace, fsmoe_groups_t groups,
 				  .info = {.ranks = topo ? fsmoe_topo_ranks(topo) : 1,
 					   .first = opts->trace_first,
 					   .last = opts->trace_last}};
-	err = check(t);
+	err = check(t, opts);
 	if (!err)
 		err = open_dir(t, opts->trace);
 	if (!err)
@@ -256,19 +261,21 @@ static struct fsmoe_trace_part finish_part(const struct fsmoe_trace *trace, int6
 
 int fsmoe_trace_close(struct fsmoe_trace *trace, struct fsmoe_comm *world)
 {
-	struct fsmoe_trace_part own;
-	int64_t when;
-	int err;
+	int err = 0;
 
-	if (!trace)
-		return 0;
-	when = trace->mark_after;
-	err = fsmoe_comm_broadcast(world, &when, sizeof(when), 0);
-	own = finish_part(trace, when);
-	if (!err)
-		err = fsmoe_comm_allgather(world, &own, trace->info.part, sizeof(own));
-	if (!err && trace->rank == 0 && trace->state == DONE)
-		err = fsmoe_trace_describe(trace->dir, &trace->info);
+	/* Where nothing was recorded, a start may have failed and the other ranks be elsewhere. */
+	if (trace && trace->state == DONE)
+	{
+		struct fsmoe_trace_part own;
+		int64_t when = trace->mark_after;
+
+		err = fsmoe_comm_broadcast(world, &when, sizeof(when), 0);
+		own = finish_part(trace, when);
+		if (!err)
+			err = fsmoe_comm_allgather(world, &own, trace->info.part, sizeof(own));
+		if (!err && trace->rank == 0)
+			err = fsmoe_trace_describe(trace->dir, &trace->info);
+	}
 	fsmoe_trace_free(trace);
 	return err;
 }

@@ -13,4 +13,13 @@ int moe_main(void);
 int check_training(void);
 int check_faults(void);
 
+/* Calls of the CUDA runtime by this program and the libraries it is linked with (StarPU, not what
+ * cuBLAS and NCCL have linked into themselves) since it started. */
+struct cuda_calls
+{
+	int allocations, frees; /* of memory, the device's or pinned */
+	int waits;              /* for the whole device */
+};
+struct cuda_calls count_cuda_calls(void);
+
 #endif

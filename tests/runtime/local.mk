@@ -1,9 +1,11 @@
 # The StarPU side.
-check_PROGRAMS += tests/runtime/restart tests/runtime/walkers
+check_PROGRAMS += tests/runtime/restart tests/runtime/trace tests/runtime/walkers
 tests_runtime_restart_LDADD = libfsmoe_core.la
+tests_runtime_trace_LDADD = libfsmoe_core.la
 tests_runtime_walkers_SOURCES = tests/runtime/walkers.c tests/lib/random_graph.c \
 	tests/lib/random_graph.h
 tests_runtime_walkers_LDADD = libfsmoe_core.la
-runtime_tests = tests/runtime/test-restart.sh tests/runtime/test-walkers.sh
+runtime_tests = tests/runtime/test-restart.sh tests/runtime/test-trace.sh \
+	tests/runtime/test-walkers.sh
 TESTS += $(runtime_tests)
 dist_check_SCRIPTS += $(runtime_tests)

@@ -67,8 +67,8 @@ static void read_tasks(const char *dir, struct tasks *tasks)
 		if (task.step > 0 && task.end > 0)
 		{
 			task.rank = task.rank < 0 ? 0 : task.rank;
-			tasks->task = realloc(tasks->task,
-					      (size_t)(tasks->n + 1) * sizeof(*tasks->task));
+			tasks->task =
+				realloc(tasks->task, (size_t)(tasks->n + 1) * sizeof(*tasks->task));
 			tasks->task[tasks->n++] = task;
 		}
 		task = (struct task){.step = -1, .layer = -1};
@@ -125,8 +125,8 @@ static int in_paje(const char *dir, const char *name)
 	snprintf(path, sizeof(path), "%s/paje.trace", dir);
 	file = fopen(path, "r");
 	while (file && fgets(line, sizeof(line), file)) /* 20: a task begins */
-		count += sscanf(line, "20\t%*s\t%*s\tWS\t%127s", value) == 1 &&
-			 !strcmp(value, name);
+		count +=
+			sscanf(line, "20\t%*s\t%*s\tWS\t%127s", value) == 1 && !strcmp(value, name);
 	if (file)
 		fclose(file);
 	return count;
