@@ -246,7 +246,8 @@ const struct fsmoe_param *fsmoe_graph_params(fsmoe_graph_t graph, int *n);
  * pred[first[i+1] - 1], ascending. The caller frees both arrays. */
 int fsmoe_graph_edges(fsmoe_graph_t graph, int **first, int **pred);
 
-/* A label for people: "layer_norm.backward L3 m0 c1". Returns what snprintf would. */
+/* A label for people: "layer_norm.backward L3 m0 c1": operation, phase unless it is forward, layer,
+ * micro-batch, chunk. Returns what snprintf would. */
 int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size);
 const char *fsmoe_lane_name(enum fsmoe_lane lane);
 const char *fsmoe_phase_name(enum fsmoe_phase phase);

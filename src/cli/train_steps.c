@@ -69,6 +69,16 @@ int run_resume(struct run *run, int *code)
 	run->step = run->saved = (int)info.step;
 	run->samples = info.samples;
 	config->train.seed = info.train.seed;
+	if (config->runtime.trace && config->runtime.trace_last <= info.step)
+	{
+		*code = FSMOE_EXIT_USAGE;
+		fsmoe_checkpoint_info_free(&info);
+		return fsmoe_fail(
+			EINVAL,
+			"step %d is the next one: give --trace-steps of later steps, such "
+			"as %d-%d",
+			run->step + 1, run->step + 3, run->step + 4);
+	}
 	run_say(run, "going on from step %d of %s", run->step, path);
 	fsmoe_checkpoint_info_free(&info);
 	return 0;

@@ -19,6 +19,14 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/start.c \
 	src/runtime/submit.c \
 	src/runtime/units.h \
+	src/runtime/trace.c \
+	src/runtime/trace.h \
+	src/runtime/trace_clock.c \
+	src/runtime/trace_clock.h \
+	src/runtime/trace_files.c \
+	src/runtime/trace_files.h \
+	src/runtime/trace_paje.c \
+	src/runtime/trace_paje.h \
 	src/runtime/version.h \
 	src/runtime/waits.c \
 	src/runtime/waits.h

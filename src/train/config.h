@@ -32,6 +32,7 @@ struct fsmoe_train_config
 	const char *checkpoint, *resume;
 	int checkpoint_every, keep;
 	const char *config, *metrics, *run;
+	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
 	int progress, quiet, breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
