@@ -116,17 +116,42 @@ int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t grou
 	return 0;
 }
 
-void fsmoe_model_count(const struct fsmoe_model_spec *s, size_t *total, size_t *active)
+/* Counted off the graph of one sequence, so that it is right for every gate and expert there is.
+ * Of the parameters of experts, each token touches those of k out of E. */
+static void count(fsmoe_graph_t graph, const struct fsmoe_model_spec *s, size_t *total,
+		  size_t *active)
 {
-	size_t m = (size_t)s->model_dim, h = (size_t)s->hidden;
-	size_t expert = s->mixture ? 2 * m * h + h + m : 0;
-	size_t layer = 0;
-	size_t rest = ((size_t)s->vocab + (size_t)s->seq) * m + 2 * m;
+	const struct fsmoe_batch_spec batch = {
+		.sequences = 1,
+		.seq = s->seq,
+		.tokens = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1((size_t)s->seq),
+					    "tokens"),
+	};
+	const struct fsmoe_param *param;
+	int n;
 
-	if (s->attention)
-		layer += 4 * m * m + 4 * m + 2 * m; /* with its biases and norm */
-	if (s->mixture)
-		layer += (size_t)s->experts * m + 2 * m; /* gate, norm */
-	*total = rest + (size_t)s->layers * (layer + (size_t)s->experts * expert);
-	*active = rest + (size_t)s->layers * (layer + (size_t)s->topk * expert);
+	fsmoe_model_logits(graph, &batch, s);
+	param = fsmoe_graph_params(graph, &n);
+	for (int i = 0; i < n; i++)
+	{
+		const size_t elements = fsmoe_shape_count(&param[i].spec.global);
+		const int of_experts = param[i].spec.reduce == FSMOE_GROUP_EDP;
+
+		*total += elements;
+		*active += of_experts ? elements / (size_t)s->experts * (size_t)s->topk : elements;
+	}
+}
+
+void fsmoe_model_count(const struct fsmoe_model_spec *spec, size_t *total, size_t *active)
+{
+	struct fsmoe_model_spec s = *spec;
+	fsmoe_graph_t graph;
+
+	*total = *active = 0;
+	if (fsmoe_graph_create(&graph, NULL))
+		return;
+	s.allow_leak = 1;
+	s.forward_degree = s.backward_degree = 1;
+	count(graph, &s, total, active);
+	fsmoe_graph_destroy(graph);
 }
