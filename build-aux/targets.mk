@@ -8,7 +8,7 @@
 ## distcheck: build, test and install from that archive
 ## clean: remove what make made
 
-EXTRA_DIST += doc/lanes.svg doc/architecture.md doc/cost-model.md doc/formats.md doc/train.md \
+EXTRA_DIST += doc/lanes.svg doc/add-a-module.md doc/architecture.md doc/cost-model.md doc/formats.md doc/train.md \
 	build-aux/targets.mk build-aux/check-style build-aux/check-size \
 	build-aux/suppressions/lsan.supp build-aux/suppressions/ubsan.supp
 
