@@ -217,8 +217,7 @@ static int train(struct run *run)
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_LAYOUT, err);
 	run->first = fsmoe_topo_rank(run->topo) == 0;
-	fsmoe_log_setup(fsmoe_topo_rank(run->topo), fsmoe_topo_ranks(run->topo),
-			config->quiet ? FSMOE_LOG_ERROR : FSMOE_LOG_WARNING);
+	fsmoe_log_setup(fsmoe_topo_rank(run->topo), fsmoe_topo_ranks(run->topo), FSMOE_LOG_WARNING);
 	if (lay_out(run))
 		return fail_together(run, FSMOE_EXIT_LAYOUT);
 	say_what_runs(run);

@@ -28,6 +28,7 @@ struct run
 	int first; /* this is rank 0, which speaks and writes */
 
 	int began, step;                       /* steps done: before this run, and now */
+	int skipped;                           /* of them, by --on-nan=skip */
 	int saved;                             /* at which step; -1: never */
 	uint64_t samples;                      /* sequences done */
 	double first_loss, last_loss, seconds; /* of the steps */

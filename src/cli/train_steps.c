@@ -136,7 +136,7 @@ static int do_step(struct run *run, int *stop)
 		if (run->first)
 			fsmoe_log(FSMOE_LOG_WARNING, "%s: skipped", fsmoe_last_error());
 		result->loss = result->grad_norm = NAN;
-		skipped = 1;
+		run->skipped += skipped = 1;
 		err = 0;
 	}
 	if (err)
@@ -176,7 +176,10 @@ static int between(struct run *run)
 static void tell_end(struct run *run)
 {
 	const int steps = run->step - run->began;
+	char skipped[40] = "";
 
+	if (run->skipped)
+		snprintf(skipped, sizeof(skipped), " (%d skipped)", run->skipped);
 	if (!steps)
 	{
 		run_say(run,
@@ -184,8 +187,8 @@ static void tell_end(struct run *run)
 			run->step, 2 * run->step);
 		return;
 	}
-	run_say(run, "trained %d step%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s", steps,
-		steps == 1 ? "" : "s", run->seconds, run->first_loss, run->last_loss,
+	run_say(run, "trained %d step%s%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s", steps,
+		steps == 1 ? "" : "s", skipped, run->seconds, run->first_loss, run->last_loss,
 		run->seconds > 0 ? (double)run->tokens_done / run->seconds : 0.0,
 		*run->metrics_path ? "; see " : "", run->metrics_path);
 }
