@@ -105,7 +105,7 @@ struct fsmoe_gate_opts
 	/* What weights are made of: "chosen", "all", "sigmoid"; NULL: as the gate likes it; see
 	 * enum fsmoe_weights. */
 	const char *weights;
-	size_t rank;   /* of xmoe's projection; 0: max(E / 2, 16), M at most */
+	int rank;      /* of xmoe's projection; 0: max(E / 2, 16), M at most */
 	int normalize; /* softmoe: 1: cosines of tokens and slots, with a learned scale */
 	/* Weights of auxiliary losses; 0: none. A loss is the mean over the tokens of the
 	 * global batch of what their routing group gives. */

@@ -98,9 +98,9 @@ static void say_what_runs(const struct run *run)
 {
 	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo),
 		  files = fsmoe_data_files(run->data);
-	size_t total, active;
+	size_t total = 0, active = 0;
 
-	fsmoe_model_count(&run->config.model, &total, &active);
+	fsmoe_model_count(&run->config.model, run->groups, &total, &active);
 	run_say(run,
 		"fsmoe %s: %d %s on %d %s, dp %d mp %d ep %d esp %d; %.3g M parameters, %.3g M per "
 		"token; %zu %s to train on in %d %s, %zu held out",
