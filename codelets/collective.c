@@ -7,12 +7,12 @@
 #include <fsmoe/ops.h>
 
 static const struct fsmoe_port ports[] = {
-	{"x", FSMOE_R, 0},
-	{"y", FSMOE_W, 0},
+	{"x", FSMOE_R, FSMOE_EITHER},
+	{"y", FSMOE_W, FSMOE_EITHER},
 };
 
 static const struct fsmoe_port in_place_ports[] = {
-	{"x", FSMOE_RW, 0},
+	{"x", FSMOE_RW, FSMOE_FLOAT},
 };
 
 static enum fsmoe_group group_of(const void *args)
@@ -176,7 +176,7 @@ const struct fsmoe_op fsmoe_op_alltoall = {
 	.grad = grad_alltoall,
 	.group = group_of,
 	FSMOE_CPU(alltoall),
-	FSMOE_CUDA(alltoall),
+	FSMOE_CUDA_FLOAT(alltoall),
 };
 
 const struct fsmoe_op fsmoe_op_allgather = {
@@ -189,7 +189,7 @@ const struct fsmoe_op fsmoe_op_allgather = {
 	.grad = grad_allgather,
 	.group = group_of,
 	FSMOE_CPU(allgather),
-	FSMOE_CUDA(allgather),
+	FSMOE_CUDA_FLOAT(allgather),
 };
 
 const struct fsmoe_op fsmoe_op_reduce_scatter = {
@@ -202,7 +202,7 @@ const struct fsmoe_op fsmoe_op_reduce_scatter = {
 	.grad = grad_reduce_scatter,
 	.group = group_of,
 	FSMOE_CPU(reduce_scatter),
-	FSMOE_CUDA(reduce_scatter),
+	FSMOE_CUDA_FLOAT(reduce_scatter),
 };
 
 const struct fsmoe_op fsmoe_op_allreduce = {
@@ -214,5 +214,5 @@ const struct fsmoe_op fsmoe_op_allreduce = {
 	.work = work,
 	.group = group_of,
 	FSMOE_CPU(allreduce),
-	FSMOE_CUDA(allreduce),
+	FSMOE_CUDA_FLOAT(allreduce),
 };

@@ -60,10 +60,10 @@ enum
 
 static const struct fsmoe_port ports[NFORWARD] = {
 	[X] = {"x", FSMOE_R, 0},
-	[W1] = {"w1", FSMOE_R, 0},
-	[B1] = {"b1", FSMOE_R, 0},
-	[W2] = {"w2", FSMOE_R, 0},
-	[B2] = {"b2", FSMOE_R, FSMOE_OPTIONAL},
+	[W1] = {"w1", FSMOE_R, FSMOE_WEIGHT},
+	[B1] = {"b1", FSMOE_R, FSMOE_FLOAT},
+	[W2] = {"w2", FSMOE_R, FSMOE_WEIGHT},
+	[B2] = {"b2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
 	[Y] = {"y", FSMOE_W, 0},
 	[Z] = {"z", FSMOE_W, 0},
 	[H] = {"gelu", FSMOE_W, FSMOE_SCRATCH},
@@ -127,9 +127,12 @@ enum
 };
 
 static const struct fsmoe_port backward_input_ports[] = {
-	[BI_DY] = {"dy", FSMOE_R, 0}, [BI_W1] = {"w1", FSMOE_R, 0},
-	[BI_W2] = {"w2", FSMOE_R, 0}, [BI_DX] = {"dx", FSMOE_W, 0},
-	[BI_DZ] = {"dz", FSMOE_W, 0}, [BI_Z] = {"z", FSMOE_R, FSMOE_MANY},
+	[BI_DY] = {"dy", FSMOE_R, 0},
+	[BI_W1] = {"w1", FSMOE_R, FSMOE_WEIGHT},
+	[BI_W2] = {"w2", FSMOE_R, FSMOE_WEIGHT},
+	[BI_DX] = {"dx", FSMOE_W, 0},
+	[BI_DZ] = {"dz", FSMOE_W, 0},
+	[BI_Z] = {"z", FSMOE_R, FSMOE_MANY},
 };
 
 static int check_pieces(const struct fsmoe_check *c, int first, size_t n, const size_t *at,
@@ -229,10 +232,14 @@ enum
 };
 
 static const struct fsmoe_port backward_weight_ports[] = {
-	[BW_DW1] = {"dw1", FSMOE_RW, FSMOE_OPTIONAL}, [BW_DB1] = {"db1", FSMOE_RW, FSMOE_OPTIONAL},
-	[BW_DW2] = {"dw2", FSMOE_RW, FSMOE_OPTIONAL}, [BW_DB2] = {"db2", FSMOE_RW, FSMOE_OPTIONAL},
-	[BW_ROWS] = {"rows", FSMOE_W, FSMOE_SCRATCH}, [BW_X] = {"x", FSMOE_R, FSMOE_MANY},
-	[BW_Z] = {"z", FSMOE_R, FSMOE_MANY},          [BW_DY] = {"dy", FSMOE_R, FSMOE_MANY},
+	[BW_DW1] = {"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[BW_DB1] = {"db1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[BW_DW2] = {"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[BW_DB2] = {"db2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[BW_ROWS] = {"rows", FSMOE_W, FSMOE_SCRATCH},
+	[BW_X] = {"x", FSMOE_R, FSMOE_MANY},
+	[BW_Z] = {"z", FSMOE_R, FSMOE_MANY},
+	[BW_DY] = {"dy", FSMOE_R, FSMOE_MANY},
 	[BW_DZ] = {"dz", FSMOE_R, FSMOE_MANY},
 };
 
@@ -359,6 +366,7 @@ const struct fsmoe_op fsmoe_op_expert_gpt = {
 	.work = work,
 	.grad = grad,
 	FSMOE_CPU(expert_gpt),
+	FSMOE_CUDA(expert_gpt),
 	FSMOE_CUDA_SCRATCH(expert_gpt),
 };
 
@@ -381,5 +389,6 @@ const struct fsmoe_op fsmoe_op_expert_gpt_backward_weight = {
 	.check = check_backward_weight,
 	.work = work_backward_weight,
 	FSMOE_CPU(expert_gpt_backward_weight),
+	FSMOE_CUDA(expert_gpt_backward_weight),
 	FSMOE_CUDA_SCRATCH(expert_gpt_backward_weight),
 };

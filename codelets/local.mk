@@ -60,10 +60,16 @@ cuda_sources += codelets/cuda/cross_entropy.cu
 cuda_sources += codelets/cuda/optimizer.cu
 cuda_sources += codelets/cuda/collective.cu
 cuda_sources += codelets/cuda/gate_topk.cu
+cuda_sources += codelets/cuda/gate_scores.cu
+cuda_sources += codelets/cuda/gate_soft.cu
+cuda_sources += codelets/cuda/gate_loss.cu
+cuda_sources += codelets/cuda/route.cu
 cuda_sources += codelets/cuda/order.cu
+cuda_sources += codelets/cuda/order_einsum.cu
 cuda_sources += codelets/cuda/expert_gpt.cu
 cuda_headers = codelets/cuda/launch.cuh codelets/cuda/reduce.cuh
-cuda_headers += codelets/cuda/pieces.cuh codelets/cuda/gelu.cuh
+cuda_headers += codelets/cuda/pieces.cuh codelets/cuda/gelu.cuh codelets/cuda/choose.cuh
+cuda_headers += codelets/cuda/rng.cuh
 EXTRA_DIST += $(cuda_sources) $(cuda_headers)
 
 if HAVE_CUDA
@@ -86,5 +92,6 @@ am__v_NVCC_1 =
 		'$(@F)' '.libs/$(*F).cu.o' >$@
 $(cuda_objects): $(cuda_headers) codelets/cuda/fault.h codelets/kernels.h codelets/shape.h \
 	codelets/cuts.h include/fsmoe/op.h include/fsmoe/graph.h include/fsmoe/ops.h \
-	include/fsmoe/module.h src/comm/device.h src/graph/basic.h config.h
+	include/fsmoe/module.h src/comm/device.h src/graph/basic.h src/graph/memory.h \
+	src/base/rng.h config.h
 CLEANFILES += $(cuda_sources:.cu=.cu.lo)

@@ -31,27 +31,28 @@ static sizes sizes_of(const struct fsmoe_tensor_info *x, size_t H)
 }
 
 /* y = x op(w) for every expert: x rows of K, y rows of N; w (N, K), or (K, N) when not transposed. */
+template <class T>
 static int forward_product(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			   const sizes &s, bool trans, const float *x, size_t K, const float *w,
-			   float *y, size_t N)
+			   const sizes &s, bool trans, const T *x, size_t K, const T *w, T *y,
+			   size_t N)
 {
 	int err = 0;
 
 	for (size_t r = 0; r < s.runs && !err; r++)
 		err = multiply(call, cuda,
-			       product{false, trans, s.rows, N, K, x + r * s.E * s.rows * K, K,
-				       s.rows * K, w, trans ? K : N, N * K,
-				       y + r * s.E * s.rows * N, N, s.rows * N, s.E, 1, 0});
+			       product<T>{false, trans, s.rows, N, K, x + r * s.E * s.rows * K, K,
+					  s.rows * K, w, trans ? K : N, N * K,
+					  y + r * s.E * s.rows * N, N, s.rows * N, s.E, 1, 0});
 	return err;
 }
 
 /* --- forward -------------------------------------------------------------------------------- */
 
 /* z += b1 and h = gelu(z) in one pass. Row r is of expert r / c % E. */
-struct bias_gelu
+template <class T> struct bias_gelu
 {
 	const float *b1; /* (E, H) */
-	float *z, *h;    /* (P, E, c, H) */
+	T *z, *h;        /* (P, E, c, H) */
 	size_t E, c, H;
 
 	template <int V> __device__ void run(size_t row, size_t column) const
@@ -68,10 +69,10 @@ struct bias_gelu
 	}
 };
 
-struct add_bias
+template <class T> struct add_bias
 {
 	const float *b2; /* (E, M) */
-	float *y;        /* (P, E, c, M) */
+	T *y;            /* (P, E, c, M) */
 	size_t E, c, M;
 
 	template <int V> __device__ void run(size_t row, size_t m) const
@@ -83,27 +84,27 @@ struct add_bias
 	}
 };
 
-extern "C" size_t fsmoe_expert_gpt_cuda_scratch(const struct fsmoe_call *call)
+template <class T> static size_t forward_scratch(const struct fsmoe_call *call)
 {
-	return fsmoe_count(call->tensor[6]) * sizeof(float);
+	return fsmoe_count(call->tensor[6]) * sizeof(T);
 }
 
-extern "C" int fsmoe_expert_gpt_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+template <class T> static int forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const sizes s = sizes_of(call->tensor[0], fsmoe_columns(call->tensor[6]));
-	const float *x = data_of<const float>(call, 0);
-	const float *w1 = data_of<const float>(call, 1); /* (E, H, M) */
-	const float *w2 = data_of<const float>(call, 3); /* (E, M, H) */
-	float *h = static_cast<float *>(cuda->scratch);
-	bias_gelu hidden = {
-		data_of<const float>(call, 2), data_of<float>(call, 6), h, s.E, s.c, s.H};
-	add_bias out = {data_of<const float>(call, 4), data_of<float>(call, 5), s.E, s.c, s.M};
-	int err = forward_product(call, cuda, s, true, x, s.M, w1, hidden.z, s.H);
+	const T *x = data_of<const T>(call, 0);
+	const T *w1 = weight_of<T>(call, 1); /* (E, H, M) */
+	const T *w2 = weight_of<T>(call, 3); /* (E, M, H) */
+	T *h = static_cast<T *>(cuda->scratch);
+	bias_gelu<T> hidden = {
+		data_of<const float>(call, 2), data_of<T>(call, 6), h, s.E, s.c, s.H};
+	add_bias<T> out = {data_of<const float>(call, 4), data_of<T>(call, 5), s.E, s.c, s.M};
+	int err = forward_product<T>(call, cuda, s, true, x, s.M, w1, hidden.z, s.H);
 
 	if (!err)
 		err = map_rows(call, cuda, hidden, s.total(), s.H, aligned(hidden.b1, hidden.z, h));
 	if (!err)
-		err = forward_product(call, cuda, s, true, h, s.H, w2, out.y, s.M);
+		err = forward_product<T>(call, cuda, s, true, h, s.H, w2, out.y, s.M);
 	if (!err && out.b2)
 		err = map_rows(call, cuda, out, s.total(), s.M, aligned(out.b2, out.y));
 	return err;
@@ -112,15 +113,15 @@ extern "C" int fsmoe_expert_gpt_cuda(const struct fsmoe_call *call, const struct
 /* --- backward: the input -------------------------------------------------------------------- */
 
 /* dz *= gelu'(z), z in the pieces in which it was saved. Row (p, e, s) of [lo, lo + c). */
-struct chain
+template <class T> struct chain
 {
-	pieces z;
-	float *dz; /* (P, E, c, H) */
+	pieces<T> z;
+	T *dz; /* (P, E, c, H) */
 	size_t lo, c, H;
 
 	template <int V> __device__ void run(size_t row, size_t column) const
 	{
-		const float *from = z.row(row / c, lo + row % c, H) + column;
+		const T *from = z.row(row / c, lo + row % c, H) + column;
 		pack<V> a = load<V>(from), g = load<V>(dz + row * H + column);
 		for (int j = 0; j < V; j++)
 			g.v[j] *= gelu_slope(a.v[j]);
@@ -128,36 +129,36 @@ struct chain
 	}
 };
 
-extern "C" int fsmoe_expert_gpt_backward_input_cuda(const struct fsmoe_call *call,
-						    const struct fsmoe_cuda *cuda)
+template <class T>
+static int backward_input(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const struct fsmoe_expert_input_args *a =
 		static_cast<const struct fsmoe_expert_input_args *>(call->args);
 	const sizes s = sizes_of(call->tensor[0], fsmoe_columns(call->tensor[4]));
-	const float *dy = data_of<const float>(call, 0), *w1 = data_of<const float>(call, 1);
-	const float *w2 = data_of<const float>(call, 2);
-	chain f = {{}, data_of<float>(call, 4), a->lo, s.c, s.H};
+	const T *dy = data_of<const T>(call, 0), *w1 = weight_of<T>(call, 1);
+	const T *w2 = weight_of<T>(call, 2);
+	chain<T> f = {{}, data_of<T>(call, 4), a->lo, s.c, s.H};
 	int err = pieces_of(call, a->n, a->at, 5, &f.z);
 
 	if (!err)
-		err = forward_product(call, cuda, s, false, dy, s.M, w2, f.dz, s.H);
+		err = forward_product<T>(call, cuda, s, false, dy, s.M, w2, f.dz, s.H);
 	if (!err)
 		err = map_rows(call, cuda, f, s.total(), s.H, aligned(f.z) && aligned(f.dz));
 	return err ? err
-		   : forward_product(call, cuda, s, false, f.dz, s.H, w1, data_of<float>(call, 3),
-				     s.M);
+		   : forward_product<T>(call, cuda, s, false, f.dz, s.H, w1, data_of<T>(call, 3),
+					s.M);
 }
 
 /* --- backward: the weights ------------------------------------------------------------------ */
 
-struct weight_pass
+template <class T> struct weight_pass
 {
 	size_t P, E, M, H, lo, hi;
-	pieces x, z, dy, dz;
-	float *h; /* (P, E, hi - lo, H): gelu(z) of the slots of this node */
+	pieces<T> x, z, dy, dz;
+	T *h; /* (P, E, hi - lo, H): gelu(z) of the slots of this node */
 };
 
-static int weight_pass_of(const struct fsmoe_call *call, weight_pass *w)
+template <class T> static int weight_pass_of(const struct fsmoe_call *call, weight_pass<T> *w)
 {
 	const struct fsmoe_expert_weight_args *a =
 		static_cast<const struct fsmoe_expert_weight_args *>(call->args);
@@ -178,10 +179,10 @@ static int weight_pass_of(const struct fsmoe_call *call, weight_pass *w)
 	return 0;
 }
 
-struct activate
+template <class T> struct activate
 {
-	pieces z;
-	float *h;
+	pieces<T> z;
+	T *h;
 	size_t lo, span, H;
 
 	template <int V> __device__ void run(size_t row, size_t column) const
@@ -195,9 +196,10 @@ struct activate
 
 /* dw (E, m, n) += a^T b, added up over the sources and over [lo, hi) in steps that lie in one piece
  * of both: a rows of m columns, b rows of n. */
+template <class T>
 static int add_products(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			const weight_pass &w, const pieces &a, size_t m, const pieces &b, size_t n,
-			float *dw)
+			const weight_pass<T> &w, const pieces<T> &a, size_t m, const pieces<T> &b,
+			size_t n, float *dw)
 {
 	for (size_t s = w.lo, end; s < w.hi; s = end)
 	{
@@ -211,12 +213,12 @@ static int add_products(const struct fsmoe_call *call, const struct fsmoe_cuda *
 		size_t rows = all ? w.P * (end - s) : end - s;
 		for (size_t p = 0; p < (all ? 1 : w.P); p++)
 		{
-			product g = {true, false,      m,
-				     n,    rows,       a.row(p * w.E, s, m),
-				     m,    span_a * m, b.row(p * w.E, s, n),
-				     n,    span_b * n, dw,
-				     n,    m * n,      w.E,
-				     1,    1};
+			product<T, float> g = {true, false,      m,
+					       n,    rows,       a.row(p * w.E, s, m),
+					       m,    span_a * m, b.row(p * w.E, s, n),
+					       n,    span_b * n, dw,
+					       n,    m * n,      w.E,
+					       1,    1};
 			int err = multiply(call, cuda, g);
 			if (err)
 				return err;
@@ -226,39 +228,40 @@ static int add_products(const struct fsmoe_call *call, const struct fsmoe_cuda *
 }
 
 /* Rows (source, slot) of an expert. */
-struct expert_rows
+template <class T> struct expert_rows
 {
-	pieces x;
+	pieces<T> x;
 	size_t E, lo, span, columns;
 
 	__device__ float operator()(size_t e, size_t row, size_t column) const
 	{
-		return x.row(row / span * E + e, lo + row % span, columns)[column];
+		return get(x.row(row / span * E + e, lo + row % span, columns)[column]);
 	}
 };
 
+template <class T>
 static int add_bias_gradient(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			     const weight_pass &w, const pieces &d, size_t columns, float *partial,
-			     float *db)
+			     const weight_pass<T> &w, const pieces<T> &d, size_t columns,
+			     float *partial, float *db)
 {
 	size_t span = w.hi - w.lo;
-	expert_rows f = {d, w.E, w.lo, span, columns};
+	expert_rows<T> f = {d, w.E, w.lo, span, columns};
 
 	return add_columns(call, cuda, f, w.P * span, columns, w.E, partial, db);
 }
 
-static float *take_scratch(scratch *s, const weight_pass &w, float **partial)
+template <class T> static T *take_scratch(scratch *s, const weight_pass<T> &w, float **partial)
 {
 	size_t rows = w.P * (w.hi - w.lo), widest = w.M > w.H ? w.M : w.H;
-	float *h = s->take<float>(rows * w.E * w.H);
+	T *h = s->take<T>(rows * w.E * w.H);
 
 	*partial = s->take<float>(column_partials(rows, widest, w.E));
 	return h;
 }
 
-extern "C" size_t fsmoe_expert_gpt_backward_weight_cuda_scratch(const struct fsmoe_call *call)
+template <class T> static size_t weight_scratch(const struct fsmoe_call *call)
 {
-	weight_pass w = {};
+	weight_pass<T> w = {};
 	scratch s = {};
 	float *partial;
 
@@ -267,13 +270,13 @@ extern "C" size_t fsmoe_expert_gpt_backward_weight_cuda_scratch(const struct fsm
 	return s.used;
 }
 
-extern "C" int fsmoe_expert_gpt_backward_weight_cuda(const struct fsmoe_call *call,
-						     const struct fsmoe_cuda *cuda)
+template <class T>
+static int backward_weight(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	float *dw1 = data_of<float>(call, 0), *db1 = data_of<float>(call, 1);
 	float *dw2 = data_of<float>(call, 2), *db2 = data_of<float>(call, 3), *partial;
 	scratch room = scratch_of(cuda);
-	weight_pass w = {};
+	weight_pass<T> w = {};
 	int err = weight_pass_of(call, &w);
 
 	if (err)
@@ -285,8 +288,8 @@ extern "C" int fsmoe_expert_gpt_backward_weight_cuda(const struct fsmoe_call *ca
 		err = add_bias_gradient(call, cuda, w, w.dz, w.H, partial, db1);
 	if (dw2 && !err)
 	{
-		activate f = {w.z, w.h, w.lo, w.hi - w.lo, w.H};
-		pieces h = {1, {w.lo, w.hi}, {w.h}};
+		activate<T> f = {w.z, w.h, w.lo, w.hi - w.lo, w.H};
+		pieces<T> h = {1, {w.lo, w.hi}, {w.h}};
 		err = map_rows(call, cuda, f, w.P * w.E * f.span, w.H,
 			       aligned(w.z) && aligned(w.h));
 		if (!err)
@@ -296,3 +299,9 @@ extern "C" int fsmoe_expert_gpt_backward_weight_cuda(const struct fsmoe_call *ca
 		err = add_bias_gradient(call, cuda, w, w.dy, w.M, partial, db2);
 	return err;
 }
+
+CUDA_KERNELS(expert_gpt, forward)
+CUDA_KERNELS(expert_gpt_backward_input, backward_input)
+CUDA_KERNELS(expert_gpt_backward_weight, backward_weight)
+CUDA_SCRATCH(expert_gpt, forward_scratch)
+CUDA_SCRATCH(expert_gpt_backward_weight, weight_scratch)
