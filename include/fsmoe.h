@@ -8,6 +8,7 @@
 #include <fsmoe/checkpoint.h>
 #include <fsmoe/error.h>
 #include <fsmoe/graph.h>
+#include <fsmoe/measure.h>
 #include <fsmoe/model.h>
 #include <fsmoe/ops.h>
 #include <fsmoe/plan.h>

@@ -89,7 +89,7 @@ run()
 
 check()
 {
-	for part in ops moe faults training; do
+	for part in ops moe gates faults training; do
 		run 120 check-$part "$bundle/bin/check-cuda" $part
 	done
 	grep -hE 'worst error|\[  FAILED|ERROR|^  step|preset' "$logs"/check-*.log | cut -c1-200
@@ -101,7 +101,7 @@ sanitize()
 	sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 	[ -n "$sanitizer" ] || { echo "sanitize: no compute-sanitizer here" | tee -a "$summary"; return; }
 	for tool in memcheck racecheck; do
-		for part in ops moe; do
+		for part in ops moe gates; do
 			# Eager loading would instrument all of cuBLAS.
 			run "${SANITIZE_LIMIT:-130}" $tool-$part env CUDA_MODULE_LOADING=LAZY \
 				FSMOE_CHECK_SIZES="${SANITIZE_SIZES:-3}" "$sanitizer" --tool $tool \

@@ -155,6 +155,9 @@ struct fsmoe_node
 	const struct fsmoe_access *access;
 	int naccess;
 	enum fsmoe_lane lane;
+	/* Of a communication: intra or inter, by what its group spans, whichever lane the schedule
+	 * puts it on. This is what it costs by; FSMOE_COMPUTE of all else. */
+	enum fsmoe_lane span;
 	enum fsmoe_phase phase;
 	int layer, microbatch, chunk; /* -1: none */
 	int seq;      /* place in its communication lane's fixed order, from 0; -1 on the compute
@@ -169,6 +172,19 @@ void fsmoe_graph_destroy(fsmoe_graph_t graph);
 /* 0, or the first failure while building; its sentence becomes this thread's last error. */
 int fsmoe_graph_status(fsmoe_graph_t graph);
 fsmoe_groups_t fsmoe_graph_groups(fsmoe_graph_t graph);
+
+/*
+ * How the graph is to be laid out in time: a row of fsmoe/schedule.h, copied, checked, before
+ * anything is appended. Its columns say on which lane communication of which span goes, in which
+ * order chunks are appended and when the gradients of the experts' weights are. Without one: a
+ * lane for either span, weight gradients deferred. -EINVAL: no row, or too late.
+ */
+struct fsmoe_schedule; /* fsmoe/schedule.h */
+int fsmoe_graph_set_schedule(fsmoe_graph_t graph, const struct fsmoe_schedule *schedule);
+const struct fsmoe_schedule *fsmoe_graph_schedule(fsmoe_graph_t graph);
+/* Chunks of the MoE layers that are appended under this label of layer from now on, whatever their
+ * builders ask for; 0: as they ask. */
+int fsmoe_graph_set_degrees(fsmoe_graph_t graph, int layer, int forward, int backward);
 
 /* Labels of what is appended from now on. */
 void fsmoe_graph_set_layer(fsmoe_graph_t graph, int layer);

@@ -130,6 +130,10 @@ struct fsmoe_op
 };
 #define FSMOE_PORTS(array) .ports = (array), .nports = (int)(sizeof(array) / sizeof((array)[0]))
 
+/* The n of the cost model: what the operation's `work` says of a node; 0 without one. `tensors`
+ * are those of its graph (fsmoe_graph_tensors). */
+double fsmoe_node_work(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors);
+
 /* For builders outside of the library: after fsmoe_fail(...), keeps that sentence and `status`, a
  * negative errno, as the graph's first failure; later ones change nothing. Returns the status. */
 int fsmoe_graph_fail(fsmoe_graph_t graph, int status);

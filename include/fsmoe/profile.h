@@ -54,6 +54,12 @@ int fsmoe_profile_describe(fsmoe_profile_t profile, const char *machine, const c
 const char *fsmoe_profile_machine(fsmoe_profile_t profile);
 const char *fsmoe_profile_source(fsmoe_profile_t profile);
 
+/* Provenance, for people: what was measured with what and when, in lines of a key and a text. A
+ * key that stands there is given the new text. -EINVAL: longer than a profile keeps, or too many
+ * (16). at: line i = 0, 1, ... and its key until NULL. */
+int fsmoe_profile_note(fsmoe_profile_t profile, const char *key, const char *text);
+const char *fsmoe_profile_note_at(fsmoe_profile_t profile, int i, const char **key);
+
 /* A line of a profile. Compute kinds stand under FSMOE_COMPUTE, communication under the lane of
  * the group. set: -EINVAL when the two do not go together or the numbers are none; get: -ENODATA,
  * with a sentence, when nothing was fitted. */

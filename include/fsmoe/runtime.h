@@ -27,14 +27,24 @@ struct fsmoe_runtime_opts
 				* once with a sentence that says where it was */
 	const char *scheduler; /* NULL: $STARPU_SCHED, or the policy "fsmoe"; else a StarPU
 					  policy's name */
+	const char *device;    /* "cpu" or "cuda": where programs run. A rank takes the GPU of its
+				* number on the host, and NCCL carries the collectives; operations
+				* without a CUDA kernel run on the CPU */
+	const char *executor;  /* "starpu", or on GPUs "stream": the graph goes to three CUDA
+				* streams without StarPU, which is not started then */
+	int chain;  /* consecutive nodes of the compute lane as one task, where no other lane waits
+		     * between them: 0 no, 1 within a layer's pass, 2 wherever it can be; -1: 1 on
+		     * GPUs, 0 on CPUs */
+	int timing; /* 1: fsmoe_program_observe works on GPUs too */
+	int tf32;   /* 1: on GPUs matrix products may round their factors to TF32 */
 };
 
 /* Defaults, then FSMOE_BLAS_THREADS, FSMOE_BIND, FSMOE_TIMEOUT. */
 void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts);
 
 /* Starts StarPU and makes the communicators of `groups` (NULL: one rank). Collective over
- * the job. opts may be NULL. -EBUSY if StarPU already runs, -ENODEV if no worker can be
- * had. */
+ * the job. opts may be NULL. -EBUSY if StarPU already runs, -ENODEV if no worker or no GPU can be
+ * had, -EINVAL for a name that is none. */
 int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 			const struct fsmoe_runtime_opts *opts);
 /* Waits for what was submitted, releases, stops StarPU; collective over the job; NULL is
@@ -59,7 +69,8 @@ int fsmoe_program_wait(fsmoe_program_t program);
  * first; the caller frees it with fsmoe_timeline_destroy. */
 int fsmoe_program_observe(fsmoe_program_t program, struct fsmoe_timeline *timeline);
 
-/* Between wait and submit: copies a tensor's whole content in or out, count elements. */
+/* Between wait and submit: copies a tensor's whole content in or out, wherever it lies; `bytes` is
+ * its size. On a GPU fsmoe_memory_data() shows what the program was made with. */
 int fsmoe_program_write(fsmoe_program_t program, fsmoe_tensor_t tensor, const void *data,
 			size_t bytes);
 int fsmoe_program_read(fsmoe_program_t program, fsmoe_tensor_t tensor, void *data, size_t bytes);

@@ -4,6 +4,7 @@
 
 #include <fsmoe/graph.h>
 #include <fsmoe/model.h>
+#include <fsmoe/plan.h>
 #include <fsmoe/runtime.h>
 
 /*
@@ -32,6 +33,22 @@ struct fsmoe_train_opts
 	const char *optimizer; /* "adamw" or "sgd" */
 	double beta1, beta2, eps, weight_decay, clip;
 	uint64_t seed;
+	/*
+	 * How the step is laid out in time; used while it is built. Neither changes a value but by
+	 * rounding, and not even that at equal degrees and `weight_gradients`.
+	 *
+	 * schedule: a row: lanes, order of chunks, weight gradients, when gradients are exchanged.
+	 * NULL: the plan's; without a plan a lane for either span, gradients at the end.
+	 * plan: degrees of every layer, and which bytes of gradients travel beside which part of
+	 * the last micro-batch's backward; what it does not name goes at the end. The same on
+	 * every rank. NULL: the degrees that the layers ask for, and of the gradients that are
+	 * ready, by the schedule's rule,
+	 *   beside-dense  all beside the dense part,
+	 *   fixed         a piece beside the experts, the others beside the dense part,
+	 *   adaptive      half beside the experts, the rest beside the dense part.
+	 */
+	const struct fsmoe_schedule *schedule;
+	const struct fsmoe_plan *plan;
 };
 
 void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);

@@ -1,12 +1,16 @@
 bin_PROGRAMS += fsmoe
 fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
+	src/cli/bench.c \
 	src/cli/breakdown.c \
+	src/cli/commands.c \
 	src/cli/fail.c \
 	src/cli/generate.c \
 	src/cli/help.c \
 	src/cli/info.c \
 	src/cli/plan.c \
 	src/cli/planning.c src/cli/planning.h \
+	src/cli/profile.c src/cli/profile.h \
+	src/cli/profile_print.c \
 	src/cli/progress.c src/cli/progress.h \
 	src/cli/simulate.c \
 	src/cli/stop.c src/cli/stop.h \

@@ -176,8 +176,11 @@ static int lay_out(struct run *run)
 
 static int start(struct run *run)
 {
-	const struct fsmoe_train_config *config = &run->config;
-	int err = fsmoe_runtime_start(&run->runtime, run->groups, &config->runtime);
+	struct fsmoe_train_config *config = &run->config;
+	int err;
+
+	config->runtime.timing = config->breakdown;
+	err = fsmoe_runtime_start(&run->runtime, run->groups, &config->runtime);
 
 	if (!err)
 		err = cli_stop_catch(run->runtime);

@@ -78,11 +78,20 @@ static int check_shapes(fsmoe_graph_t g, const struct fsmoe_op *op, const void *
 		.graph = g, .op = op, .args = args, .access = access, .tensor = tensor, .n = n});
 }
 
-static enum fsmoe_lane lane_of(fsmoe_graph_t g, const struct fsmoe_op *op, const void *args)
+static enum fsmoe_lane span_of(fsmoe_graph_t g, const struct fsmoe_op *op, const void *args)
 {
 	if (!FSMOE_KIND_IS_COMM(op->kind))
 		return FSMOE_COMPUTE;
 	return fsmoe_group_spans_nodes(g->groups, op->group(args)) ? FSMOE_INTER : FSMOE_INTRA;
+}
+
+/* AlltoAll and AllReduce go between nodes, AllGather and ReduceScatter inside one: where a group
+ * is laid out otherwise, what it spans decides, since that is the link it takes. */
+static enum fsmoe_lane lane_of(fsmoe_graph_t g, enum fsmoe_lane span)
+{
+	return span == FSMOE_INTER   ? g->schedule.alltoall_lane
+	       : span == FSMOE_INTRA ? g->schedule.gather_lane
+				     : FSMOE_COMPUTE;
 }
 
 int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *args,
@@ -121,7 +130,7 @@ int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *a
 		.args = args,
 		.access = copy,
 		.naccess = naccess,
-		.lane = lane_of(g, op, args),
+		.span = span_of(g, op, args),
 		.phase = g->labels.phase,
 		.layer = g->labels.layer,
 		.microbatch = g->labels.microbatch,
@@ -130,6 +139,7 @@ int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *a
 		.priority = g->labels.priority,
 		.id = g->nnodes,
 	};
+	node->lane = lane_of(g, node->span);
 	/* Program order is the lane's order: then data edges and lane edges both point forward in
 	 * the program, so together they have no cycle, and it is the same on every rank. */
 	if (node->lane != FSMOE_COMPUTE)

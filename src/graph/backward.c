@@ -19,6 +19,8 @@ struct fsmoe_backward
 {
 	fsmoe_graph_t graph;
 	int ntensors; /* those of the forward */
+	int done;     /* forward nodes after this one are differentiated */
+	int layer;    /* of what is differentiated now */
 	char *wants;  /* by tensor: a gradient of it is of use */
 	struct gifts *gifts;
 };
@@ -139,6 +141,30 @@ static int reached(struct fsmoe_backward *b, const struct fsmoe_node *node)
 	return 0;
 }
 
+static void offer(struct fsmoe_backward *b, enum fsmoe_gap gap)
+{
+	struct fsmoe_graph *g = b->graph;
+	const struct fsmoe_labels labels = g->labels;
+
+	if (g->gap && !g->status && b->layer >= 0)
+		g->gap(g, gap, b->layer, b->done, g->gap_arg);
+	g->labels = labels;
+}
+
+void fsmoe_backward_gap(struct fsmoe_backward *b)
+{
+	offer(b, FSMOE_GAP_EXPERTS);
+}
+
+/* Whether what was appended from `first` on communicates. */
+static int communicates(const struct fsmoe_graph *g, int first)
+{
+	for (int i = first; i < g->nnodes; i++)
+		if (g->nodes[i].lane != FSMOE_COMPUTE)
+			return 1;
+	return 0;
+}
+
 static int walk(struct fsmoe_backward *b)
 {
 	struct fsmoe_graph *g = b->graph;
@@ -147,10 +173,14 @@ static int walk(struct fsmoe_backward *b)
 	{
 		const struct fsmoe_region *r = region_of(g, i);
 		struct fsmoe_node node = g->nodes[i];
-		int err = 0, hit = 0;
+		int err = 0, hit = 0, before;
 
 		if (node.phase != FSMOE_FORWARD)
 			continue;
+		if (node.layer != b->layer)
+			offer(b, FSMOE_GAP_DENSE);
+		b->layer = node.layer;
+		b->done = i;
 		for (int k = r ? r->first : i; k <= i; k++)
 			hit |= reached(b, &g->nodes[k]);
 		g->labels = (struct fsmoe_labels){.layer = node.layer,
@@ -165,10 +195,16 @@ static int walk(struct fsmoe_backward *b)
 				err = r->grad(b, r->args);
 		}
 		else if (node.op->grad && hit)
+		{
+			before = g->nnodes;
 			err = node.op->grad(b, &node);
+			if (!err && communicates(g, before))
+				offer(b, FSMOE_GAP_DENSE);
+		}
 		if (err)
 			fsmoe_graph_fail(g, err);
 	}
+	offer(b, FSMOE_GAP_DENSE);
 	return g->status;
 }
 
@@ -192,7 +228,7 @@ const fsmoe_tensor_t *fsmoe_graph_losses(fsmoe_graph_t g, int *n)
 int fsmoe_graph_backward(fsmoe_graph_t g, fsmoe_tensor_t loss)
 {
 	struct fsmoe_labels labels = g->labels;
-	struct fsmoe_backward b = {.graph = g, .ntensors = g->ntensors};
+	struct fsmoe_backward b = {.graph = g, .ntensors = g->ntensors, .layer = -1};
 
 	if (g->status)
 		return fsmoe_graph_status(g);

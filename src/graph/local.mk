@@ -12,4 +12,5 @@ libfsmoe_core_la_SOURCES += \
 	src/graph/memory.h \
 	src/graph/param.c \
 	src/graph/simulate.c \
-	src/graph/tensor.c
+	src/graph/tensor.c \
+	src/graph/work.c

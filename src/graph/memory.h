@@ -41,23 +41,10 @@ static inline size_t fsmoe_tensor_bytes(enum fsmoe_real real, const struct fsmoe
 	return fsmoe_shape_count(&t->shape) * fsmoe_tensor_element(real, t);
 }
 
-/* Where the bf16 copy of a parameter's memory begins, in bytes from the start of the bucket that
- * `base` is; and how much memory a tensor that is its own base needs, its copy included. */
-static inline size_t fsmoe_copy_begin(const struct fsmoe_tensor_info *base)
-{
-	return (fsmoe_tensor_bytes(FSMOE_F32, base) + 255) / 256 * 256;
-}
-
+/* Whether a tensor has a copy in bf16 beside it. */
 static inline int fsmoe_has_copy(enum fsmoe_real real, const struct fsmoe_tensor_info *t)
 {
 	return real == FSMOE_BF16 && t->role == FSMOE_PARAM;
-}
-
-static inline size_t fsmoe_tensor_room(enum fsmoe_real real, const struct fsmoe_tensor_info *base)
-{
-	return fsmoe_has_copy(real, base)
-		       ? fsmoe_copy_begin(base) + fsmoe_shape_count(&base->shape) * sizeof(uint16_t)
-		       : fsmoe_tensor_bytes(real, base);
 }
 
 /* Where an element of this rank's part lies in the parameter's global array. */

@@ -10,4 +10,11 @@ struct fsmoe_watch; /* comm/watch.h */
  * long as the runtime. */
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t runtime);
 
+/* Threads that this rank's matrix products take. */
+int fsmoe_runtime_blas_threads(fsmoe_runtime_t runtime);
+
+/* After a wait: makes the host's copy (fsmoe_memory_data) of tensors current, where a GPU has
+ * written them; NULL: of all. Where the CPU computes nothing need be done. */
+int fsmoe_program_pull(fsmoe_program_t program, const fsmoe_tensor_t *tensors, int n);
+
 #endif

@@ -3,7 +3,10 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/agree.c \
 	src/runtime/bind.c \
 	src/runtime/bind.h \
+	src/runtime/chain.c \
 	src/runtime/codelet.c \
+	src/runtime/executor_starpu.c \
+	src/runtime/gpu.h \
 	src/runtime/handle.c \
 	src/runtime/inside.h \
 	src/runtime/policy.c \
@@ -12,14 +15,22 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
-	src/runtime/version.h
+	src/runtime/version.h \
+	src/runtime/waits.c \
+	src/runtime/waits.h
 
 if HAVE_CUDA
 libfsmoe_core_la_SOURCES += \
-	src/runtime/device.c \
+	src/runtime/bf16.c src/runtime/bf16.h src/runtime/device.c \
 	src/runtime/device.h \
 	src/runtime/device_internal.h \
+	src/runtime/executor_stream.c \
+	src/runtime/gpu.c \
+	src/runtime/lanes.c \
+	src/runtime/lanes.h \
 	src/runtime/stream.c \
 	src/runtime/stream_host.c \
 	src/runtime/stream_make.c
+else
+libfsmoe_core_la_SOURCES += src/runtime/gpu_absent.c
 endif

@@ -1,4 +1,6 @@
 libfsmoe_core_la_SOURCES += \
+	src/step/gradients.c \
+	src/step/gradients.h \
 	src/step/optimizer.c \
 	src/step/optimizer.h \
 	src/step/step.c \

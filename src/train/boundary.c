@@ -2,6 +2,7 @@
 #include "train/boundary.h"
 
 #include "comm/comm.h"
+#include "runtime/inside.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -27,8 +28,10 @@ struct gate /* one of a micro-batch and layer */
 struct fsmoe_boundary
 {
 	fsmoe_memory_t memory;
+	fsmoe_program_t program;
 	struct fsmoe_comm *world;
 	struct gate *gate;
+	fsmoe_tensor_t *counts; /* of all gates */
 	int ngates;
 	double routed; /* choices of this rank's tokens in a step */
 	double *sum;
@@ -61,7 +64,7 @@ static void find_gates(struct fsmoe_boundary *b, fsmoe_graph_t graph)
 
 		if (counts == FSMOE_NONE || tensors[counts].dtype != FSMOE_INT32)
 			continue;
-		gate->counts = counts;
+		b->counts[b->ngates] = gate->counts = counts;
 		gate->groups = tensors[counts].shape.dim[0];
 		gate->experts = tensors[counts].shape.dim[1];
 		/* Every micro-batch passes through the layers in the same order. */
@@ -87,15 +90,19 @@ int fsmoe_boundary_create(struct fsmoe_boundary **boundary, fsmoe_trainer_t trai
 
 	fsmoe_graph_nodes(fsmoe_trainer_graph(trainer), &nnodes);
 	if (b)
+	{
 		b->gate = calloc((size_t)nnodes + 1, sizeof(*b->gate));
-	if (b && b->gate)
+		b->counts = calloc((size_t)nnodes + 1, sizeof(*b->counts));
+	}
+	if (b && b->gate && b->counts)
 	{
 		b->memory = fsmoe_trainer_memory(trainer);
+		b->program = fsmoe_trainer_program(trainer);
 		b->world = fsmoe_comms_get(fsmoe_runtime_comms(runtime), FSMOE_GROUP_WORLD);
 		find_gates(b, fsmoe_trainer_graph(trainer));
 		b->sum = calloc(b->n, sizeof(*b->sum));
 	}
-	if (!b || !b->gate || !b->sum)
+	if (!b || !b->gate || !b->counts || !b->sum)
 	{
 		fsmoe_boundary_destroy(b);
 		return fsmoe_fail(ENOMEM, "no memory for the counts of the experts' tokens");
@@ -109,6 +116,7 @@ void fsmoe_boundary_destroy(struct fsmoe_boundary *b)
 	if (!b)
 		return;
 	free(b->gate);
+	free(b->counts);
 	free(b->sum);
 	free(b);
 }
@@ -134,6 +142,9 @@ int fsmoe_boundary_meet(struct fsmoe_boundary *b, int stop, struct fsmoe_boundar
 	memset(b->sum, 0, b->n * sizeof(*b->sum));
 	b->sum[STOP] = stop != 0;
 	b->sum[ROUTED] = b->routed;
+	err = fsmoe_program_pull(b->program, b->counts, b->ngates);
+	if (err)
+		return err;
 	count(b);
 	err = fsmoe_comm_allreduce(b->world, FSMOE_F64, b->sum, b->n);
 	if (err)

@@ -119,21 +119,10 @@ static int check_model(const struct fsmoe_model_spec *model)
 	return fsmoe_model_spec_check(model, NULL);
 }
 
-int fsmoe_train_config_check(const struct fsmoe_train_config *config)
+int fsmoe_train_config_check_model(const struct fsmoe_train_config *config)
 {
 	const struct fsmoe_train_opts *train = &config->train;
 
-	if (!config->data)
-		return fsmoe_fail(EINVAL, "there is nothing to train on: give --data=PATH, a text "
-					  "file, a directory or a pattern");
-	if (config->checkpoint_every > 0 && !config->checkpoint)
-		return fsmoe_fail(EINVAL,
-				  "--checkpoint-every=%d without a place: give "
-				  "--checkpoint=DIR",
-				  config->checkpoint_every);
-	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
-		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
-					  "not given");
 	if (train->batch % train->microbatches)
 		return fsmoe_fail(EINVAL,
 				  "a batch of %d sequences cannot be cut into %d equal parts: "
@@ -145,6 +134,22 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 				  "lower --batch or --seq",
 				  train->batch, config->model.seq);
 	return check_model(&config->model);
+}
+
+int fsmoe_train_config_check(const struct fsmoe_train_config *config)
+{
+	if (!config->data)
+		return fsmoe_fail(EINVAL, "there is nothing to train on: give --data=PATH, a text "
+					  "file, a directory or a pattern");
+	if (config->checkpoint_every > 0 && !config->checkpoint)
+		return fsmoe_fail(EINVAL,
+				  "--checkpoint-every=%d without a place: give "
+				  "--checkpoint=DIR",
+				  config->checkpoint_every);
+	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
+		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
+					  "not given");
+	return fsmoe_train_config_check_model(config);
 }
 
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups)

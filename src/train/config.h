@@ -50,6 +50,8 @@ void fsmoe_train_config_free(struct fsmoe_train_config *config);
 
 /* What can be said of the sizes before the ranks are known: -EINVAL with a sentence. */
 int fsmoe_train_config_check(const struct fsmoe_train_config *config);
+/* The part of it that is about the model alone. */
+int fsmoe_train_config_check_model(const struct fsmoe_train_config *config);
 /* And what can be said once they are. */
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups);
 

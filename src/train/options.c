@@ -23,7 +23,10 @@
 static const char *const optimizers[] = {"adamw", "sgd", NULL};
 static const char *const drops[] = {"position", "probability", "token", NULL};
 static const char *const weights[] = {"chosen", "all", "sigmoid", NULL};
+static const char *const activations[] = {"gelu", "relu", NULL};
 static const char *const on_nan[] = {"stop", "skip", NULL};
+static const char *const devices[] = {"cpu", "cuda", NULL};
+static const char *const executors[] = {"starpu", "stream", NULL};
 /* In the order of enum fsmoe_data_format. */
 static const char *const formats[] = {"auto", "bytes", "uint16", "llmc", NULL};
 
@@ -82,6 +85,10 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("order", model.order, "NAME", "How tokens are laid out by expert"),
 	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks"),
 	TEXT("expert", model.expert, "NAME", "What an expert computes"),
+	{.type = FSMOE_OPTION_STRING, .name = "expert-activation",
+	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,
+	 .help = "Of expert gpt, between its matrices: gelu (that if not given) or relu"},
+	FLAG("expert-bias", model.expert_bias, "Expert gpt has biases (--expert-bias=no: none)"),
 	REAL("balance-loss", model.gate_opts.balance_loss, 0, 1e6,
 	     "Weight of the loss of uneven experts (GShard, Switch)"),
 	REAL("importance-loss", model.gate_opts.importance_loss, 0, 1e6,
@@ -129,6 +136,13 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	    "Chunks of an MoE layer in the backward pass"),
 
 	HEADING("Machine"),
+	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
+	 .metavar = "NAME", .choices = devices,
+	 .help = "cpu, or cuda: a GPU for every rank of a host"},
+	{.type = FSMOE_OPTION_STRING, .name = "executor", .offset = AT(runtime.executor),
+	 .metavar = "NAME", .choices = executors,
+	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
+	FLAG("tf32", runtime.tf32, "On GPUs round the factors of matrix products to TF32"),
 	INT("blas-threads", runtime.blas_threads, 0, 4096,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),
 	FLAG("bind", runtime.bind, "Give every rank cores of its own where there are enough"),

@@ -212,8 +212,7 @@ static void degree_is_clamped(void **state)
 	(void)state;
 	spec.forward_degree = 1000;
 	spec.backward_degree = 5;
-	spec.weight_gradients_per_chunk = 1;
-	bench_build(&b, &spec, NULL, 8);
+	bench_build_row(&b, fsmoe_schedule_find("fsmoe"), &spec, NULL, 8);
 	assert_int_equal(fsmoe_graph_status(b.graph), 0);
 	assert_int_equal(count_nodes(&b, "order"), 4); /* 2 * int(ceil(8 / 4)) slots */
 	assert_int_equal(count_nodes(&b, "expert_gpt.backward_weight"), 4);
