@@ -88,7 +88,8 @@ struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu)
 }
 
 /* Three workers of the device, one host thread for them: a thread for each hangs on StarPU 1.3.
- * Memory that is there is ours: nothing is moved out to keep some free. */
+ * The device's memory is ours: nothing is moved out to keep some free, and nothing is copied out,
+ * step for step, so that it could be. */
 void fsmoe_gpu_prepare_starpu(void)
 {
 	setenv("STARPU_NWORKER_PER_CUDA", "3", 1);
@@ -96,6 +97,8 @@ void fsmoe_gpu_prepare_starpu(void)
 	setenv("STARPU_CUDA_THREAD_PER_DEV", "1", 1);
 	setenv("STARPU_MINIMUM_AVAILABLE_MEM", "0", 0);
 	setenv("STARPU_TARGET_AVAILABLE_MEM", "0", 0);
+	setenv("STARPU_MINIMUM_CLEAN_BUFFERS", "0", 0);
+	setenv("STARPU_TARGET_CLEAN_BUFFERS", "0", 0);
 }
 
 struct streams
@@ -138,6 +141,20 @@ int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)
 			  "GPU %d has %zu MiB, of which %zu are left, and a tensor of %zu MiB does "
 			  "not fit: a smaller batch or more ranks may help",
 			  gpu->device, all >> 20, left >> 20, bytes >> 20);
+}
+
+int fsmoe_gpu_pin(void *data, size_t bytes)
+{
+	const cudaError_t result = cudaHostRegister(data, bytes, cudaHostRegisterPortable);
+
+	cudaGetLastError(); /* else the next launch would report it */
+	return result == cudaSuccess;
+}
+
+void fsmoe_gpu_unpin(void *data)
+{
+	cudaHostUnregister(data);
+	cudaGetLastError();
 }
 
 /* --- times -------------------------------------------------------------------------------- */

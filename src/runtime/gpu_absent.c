@@ -48,6 +48,17 @@ int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)
 	return -ENODEV;
 }
 
+int fsmoe_gpu_pin(void *data, size_t bytes)
+{
+	(void)data, (void)bytes;
+	return 0;
+}
+
+void fsmoe_gpu_unpin(void *data)
+{
+	(void)data;
+}
+
 int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *program)
 {
 	(void)gpu, (void)program;

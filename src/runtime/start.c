@@ -182,9 +182,13 @@ static void release(fsmoe_runtime_t rt)
 	if (rt->starpu && rt->idle_hook >= 0)
 		starpu_idle_hook_deregister(rt->idle_hook);
 	fsmoe_gpu_destroy(rt->gpu);
+	fsmoe_trace_finish(rt->trace);
 	if (rt->starpu)
 		starpu_shutdown();
+	fsmoe_trace_close(rt->trace, fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD));
 	fsmoe_codelets_destroy(rt);
+	fsmoe_profile_destroy(rt->profile);
+	fsmoe_record_close(rt->record);
 	fsmoe_comms_destroy(rt->comms);
 }
 
@@ -204,6 +208,8 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 	err = fsmoe_binding_find(&binding, host_rank, host_size, opts->bind);
 	if (!err)
 		err = start_gpu(rt, opts, host_rank, host_size);
+	if (!err)
+		err = fsmoe_trace_open(&rt->trace, rt->groups, opts);
 	if (!err && rt->executor == &fsmoe_executor_starpu)
 		err = start_in_turn(rt, opts, &binding, host_rank);
 	if (!err)

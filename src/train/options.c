@@ -42,6 +42,9 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("log-every", log_every, 1, INT_MAX, "Print a line every so many steps"),
 	FLAG("progress", progress, "Show a bar with the time left; by itself on a terminal"),
 	FLAG("quiet", quiet, "Print nothing but failures"),
+	TEXT("trace", runtime.trace, "DIR",
+	     "Leave StarPU's traces of a few steps in this directory, for ViTE and other tools"),
+	TEXT("trace-steps", trace_steps, "A-B", "Those steps; the third and fourth else"),
 	FLAG("breakdown", breakdown, "At the end, tell where the last step's time went"),
 
 	HEADING("Data"),
