@@ -1,6 +1,10 @@
 bin_PROGRAMS += fsmoe
 fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
-	src/cli/bench.c \
+	src/cli/bench.c src/cli/bench_noise.h \
+	src/cli/bench_check.c \
+	src/cli/bench_graph.c \
+	src/cli/bench_layer.c src/cli/bench_layer.h \
+	src/cli/bench_time.c \
 	src/cli/breakdown.c \
 	src/cli/commands.c \
 	src/cli/fail.c \
