@@ -31,6 +31,7 @@ struct fsmoe_train_config
 	int checkpoint_every, keep;
 
 	const char *preset, *config, *metrics, *run;
+	const char *profile, *events, *timeline;
 	int log_every, progress, quiet, breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
