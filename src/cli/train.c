@@ -142,6 +142,7 @@ static char *trace_to_convert(const struct run *run)
 static void release(struct run *run)
 {
 	fsmoe_metrics_close(run->metrics);
+	run_observe_release(run);
 	cli_stop_release();
 	fsmoe_boundary_destroy(run->boundary);
 	fsmoe_eval_destroy(run->eval);
@@ -186,7 +187,8 @@ static int start(struct run *run)
 	struct fsmoe_train_config *config = &run->config;
 	int err;
 
-	config->runtime.timing = config->breakdown;
+	config->runtime.timing =
+		config->breakdown || config->profile || config->events || config->timeline;
 	err = fsmoe_runtime_start(&run->runtime, run->groups, &config->runtime);
 
 	if (!err)
@@ -196,6 +198,8 @@ static int start(struct run *run)
 					   &run->config.model, &config->train);
 	if (!err)
 		err = fsmoe_boundary_create(&run->boundary, run->trainer, run->runtime);
+	if (!err)
+		err = run_observe_start(run);
 	if (!err && fsmoe_data_samples(run_held_out(run), FSMOE_SPLIT_HELD_OUT, config->model.seq))
 		err = fsmoe_eval_create(&run->eval, run->runtime, fsmoe_model_forward,
 					&run->eval_model,

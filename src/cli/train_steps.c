@@ -93,6 +93,8 @@ static int evaluate(struct run *run, int samples)
 		return 0;
 	err = fsmoe_eval_run(run->eval, run_held_out(run), FSMOE_SPLIT_HELD_OUT, (size_t)samples,
 			     &result);
+	if (!err)
+		err = run_observe_step(run);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write_val(run->metrics, run->step, &result);
 	if (err)
@@ -224,7 +226,9 @@ static int finish(struct run *run, int *together)
 	if (err)
 		return cli_fail_together(FSMOE_EXIT_RUN);
 	*together = 0;
-	err = evaluate(run, 0);
+	err = run_observe_end(run); /* before anything else runs */
+	if (!err)
+		err = evaluate(run, 0);
 	if (!err && run->first)
 		err = fsmoe_metrics_close(run->metrics);
 	run->metrics = NULL;

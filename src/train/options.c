@@ -40,6 +40,13 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("run", run, "DIR", "Leave metrics.jsonl and log in this directory"),
 	TEXT("metrics", metrics, "FILE", "Write a JSON object a step to this file"),
 	INT("log-every", log_every, 1, INT_MAX, "Print a line every so many steps"),
+	TEXT("profile", profile, "FILE",
+	     "What tasks cost here, as 'fsmoe profile' wrote it: tasks that drift from it are told"),
+	TEXT("events", events, "DIR",
+	     "Record when every task was ready, started and ended, a file a rank"),
+	TEXT("timeline", timeline, "FILE",
+	     "Write the last step's timeline of every rank, and with --profile the predicted one, "
+	     "for ui.perfetto.dev"),
 	FLAG("progress", progress, "Show a bar with the time left; by itself on a terminal"),
 	FLAG("quiet", quiet, "Print nothing but failures"),
 	TEXT("trace", runtime.trace, "DIR",
