@@ -18,7 +18,7 @@ kernel_sources += codelets/cpu/gate_loss.c
 kernel_sources += codelets/cpu/route.c
 kernel_sources += codelets/cpu/order.c
 kernel_sources += codelets/cpu/order_einsum.c
-kernel_sources += codelets/cpu/expert_gpt.c
+kernel_sources += codelets/cpu/expert_ffn.c
 noinst_LTLIBRARIES += libkernels_f32.la libkernels_f64.la
 libkernels_f32_la_SOURCES = $(kernel_sources)
 libkernels_f32_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS) -DFSMOE_KERNEL_REAL=32
@@ -46,7 +46,9 @@ libfsmoe_core_la_SOURCES += codelets/gate_loss.c codelets/gate_loss.h
 libfsmoe_core_la_SOURCES += codelets/route.c codelets/route.h
 libfsmoe_core_la_SOURCES += codelets/order.c codelets/order.h
 libfsmoe_core_la_SOURCES += codelets/order_einsum.c codelets/order_einsum.h
+libfsmoe_core_la_SOURCES += codelets/expert_ffn.c codelets/expert_ffn.h
 libfsmoe_core_la_SOURCES += codelets/expert_gpt.c codelets/expert_gpt.h
+libfsmoe_core_la_SOURCES += codelets/expert_mixtral.c codelets/expert_mixtral.h
 
 # CUDA kernels, in files named as the CPU's.
 cuda_sources = codelets/cuda/basic.cu

@@ -8,10 +8,28 @@ static size_t bytes_of(const struct fsmoe_tensor_info *t)
 	return fsmoe_count(t) * 4; /* float and int32_t alike */
 }
 
+static int exchange(const struct fsmoe_call *call, enum fsmoe_pattern_kind kind,
+		    const struct fsmoe_cuda *cuda)
+{
+	const struct fsmoe_pattern pattern = fsmoe_collective_pattern(call, kind, 4);
+
+	return fsmoe_device_exchange(call->comm, &pattern, call->data[0], call->data[1],
+				     cuda->stream);
+}
+
 extern "C" int fsmoe_alltoall_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_device_alltoall(call->comm, call->data[0], call->data[1],
-				     bytes_of(call->tensor[0]), cuda->stream);
+	return call->tensor[0] ? exchange(call, FSMOE_PATTERN_ALLTOALL, cuda) : 0;
+}
+
+extern "C" int fsmoe_gather_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	return exchange(call, FSMOE_PATTERN_GATHER, cuda);
+}
+
+extern "C" int fsmoe_scatter_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	return exchange(call, FSMOE_PATTERN_SCATTER, cuda);
 }
 
 extern "C" int fsmoe_allgather_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)

@@ -47,21 +47,39 @@ static int forward_product(const struct fsmoe_call *call, const struct fsmoe_cud
 
 /* --- forward -------------------------------------------------------------------------------- */
 
-/* z += b1 and h = gelu(z) in one pass. Row r is of expert r / c % E. */
-struct bias_gelu
+static bool is_relu(const struct fsmoe_expert_args &net)
 {
-	const float *b1; /* (E, H) */
+	return net.activation == FSMOE_FFN_RELU;
+}
+
+static __device__ float act_value(bool relu, float z)
+{
+	return relu ? (z > 0 ? z : 0) : gelu_value(z);
+}
+
+static __device__ float act_slope(bool relu, float z)
+{
+	return relu ? (z > 0 ? 1 : 0) : gelu_slope(z);
+}
+
+/* z += b1 and h = act(z) in one pass. Row r is of expert r / c % E. */
+struct bias_act
+{
+	const float *b1; /* (E, H), or NULL */
 	float *z, *h;    /* (P, E, c, H) */
 	size_t E, c, H;
+	bool relu;
 
 	template <int V> __device__ void run(size_t row, size_t column) const
 	{
 		size_t i = row * H + column;
-		pack<V> a = load<V>(z + i), b = load<V>(b1 + row / c % E * H + column), g;
+		pack<V> a = load<V>(z + i), b = {}, g;
+		if (b1)
+			b = load<V>(b1 + row / c % E * H + column);
 		for (int j = 0; j < V; j++)
 		{
 			a.v[j] += b.v[j];
-			g.v[j] = gelu_value(a.v[j]);
+			g.v[j] = act_value(relu, a.v[j]);
 		}
 		store<V>(z + i, a);
 		store<V>(h + i, g);
@@ -95,8 +113,13 @@ extern "C" int fsmoe_expert_gpt_cuda(const struct fsmoe_call *call, const struct
 	const float *w1 = data_of<const float>(call, 1); /* (E, H, M) */
 	const float *w2 = data_of<const float>(call, 3); /* (E, M, H) */
 	float *h = static_cast<float *>(cuda->scratch);
-	bias_gelu hidden = {
-		data_of<const float>(call, 2), data_of<float>(call, 6), h, s.E, s.c, s.H};
+	bias_act hidden = {data_of<const float>(call, 2),
+			   data_of<float>(call, 6),
+			   h,
+			   s.E,
+			   s.c,
+			   s.H,
+			   is_relu(*static_cast<const struct fsmoe_expert_args *>(call->args))};
 	add_bias out = {data_of<const float>(call, 4), data_of<float>(call, 5), s.E, s.c, s.M};
 	int err = forward_product(call, cuda, s, true, x, s.M, w1, hidden.z, s.H);
 
@@ -111,19 +134,20 @@ extern "C" int fsmoe_expert_gpt_cuda(const struct fsmoe_call *call, const struct
 
 /* --- backward: the input -------------------------------------------------------------------- */
 
-/* dz *= gelu'(z), z in the pieces in which it was saved. Row (p, e, s) of [lo, lo + c). */
+/* dz *= act'(z), z in the pieces in which it was saved. Row (p, e, s) of [lo, lo + c). */
 struct chain
 {
 	pieces z;
 	float *dz; /* (P, E, c, H) */
 	size_t lo, c, H;
+	bool relu;
 
 	template <int V> __device__ void run(size_t row, size_t column) const
 	{
 		const float *from = z.row(row / c, lo + row % c, H) + column;
 		pack<V> a = load<V>(from), g = load<V>(dz + row * H + column);
 		for (int j = 0; j < V; j++)
-			g.v[j] *= gelu_slope(a.v[j]);
+			g.v[j] *= act_slope(relu, a.v[j]);
 		store<V>(dz + row * H + column, g);
 	}
 };
@@ -136,7 +160,7 @@ extern "C" int fsmoe_expert_gpt_backward_input_cuda(const struct fsmoe_call *cal
 	const sizes s = sizes_of(call->tensor[0], fsmoe_columns(call->tensor[4]));
 	const float *dy = data_of<const float>(call, 0), *w1 = data_of<const float>(call, 1);
 	const float *w2 = data_of<const float>(call, 2);
-	chain f = {{}, data_of<float>(call, 4), a->lo, s.c, s.H};
+	chain f = {{}, data_of<float>(call, 4), a->lo, s.c, s.H, is_relu(a->net)};
 	int err = pieces_of(call, a->n, a->at, 5, &f.z);
 
 	if (!err)
@@ -154,7 +178,8 @@ struct weight_pass
 {
 	size_t P, E, M, H, lo, hi;
 	pieces x, z, dy, dz;
-	float *h; /* (P, E, hi - lo, H): gelu(z) of the slots of this node */
+	float *h; /* (P, E, hi - lo, H): act(z) of the slots of this node */
+	bool relu;
 };
 
 static int weight_pass_of(const struct fsmoe_call *call, weight_pass *w)
@@ -171,6 +196,7 @@ static int weight_pass_of(const struct fsmoe_call *call, weight_pass *w)
 	w->H = fsmoe_columns(call->tensor[5 + nf]);
 	w->lo = backward[0];
 	w->hi = backward[nb];
+	w->relu = is_relu(a->net);
 	if (pieces_of(call, nf, forward, 5, &w->x) || pieces_of(call, nf, forward, 5 + nf, &w->z) ||
 	    pieces_of(call, nb, backward, 5 + 2 * nf, &w->dy) ||
 	    pieces_of(call, nb, backward, 5 + 2 * nf + nb, &w->dz))
@@ -183,12 +209,13 @@ struct activate
 	pieces z;
 	float *h;
 	size_t lo, span, H;
+	bool relu;
 
 	template <int V> __device__ void run(size_t row, size_t column) const
 	{
 		pack<V> a = load<V>(z.row(row / span, lo + row % span, H) + column);
 		for (int j = 0; j < V; j++)
-			a.v[j] = gelu_value(a.v[j]);
+			a.v[j] = act_value(relu, a.v[j]);
 		store<V>(h + row * H + column, a);
 	}
 };
@@ -285,7 +312,7 @@ extern "C" int fsmoe_expert_gpt_backward_weight_cuda(const struct fsmoe_call *ca
 		err = add_bias_gradient(call, cuda, w, w.dz, w.H, partial, db1);
 	if (dw2 && !err)
 	{
-		activate f = {w.z, w.h, w.lo, w.hi - w.lo, w.H};
+		activate f = {w.z, w.h, w.lo, w.hi - w.lo, w.H, w.relu};
 		pieces h = {1, {w.lo, w.hi}, {w.h}};
 		err = map_rows(call, cuda, f, w.P * w.E * f.span, w.H,
 			       aligned(w.z) && aligned(w.h));

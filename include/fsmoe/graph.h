@@ -246,7 +246,8 @@ const struct fsmoe_param *fsmoe_graph_params(fsmoe_graph_t graph, int *n);
  * pred[first[i+1] - 1], ascending. The caller frees both arrays. */
 int fsmoe_graph_edges(fsmoe_graph_t graph, int **first, int **pred);
 
-/* A label for people: "layer_norm.backward L3 m0 c1". Returns what snprintf would. */
+/* A label for people: "layer_norm.backward L3 m0 c1": operation, phase unless it is forward, layer,
+ * micro-batch, chunk. Returns what snprintf would. */
 int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size);
 const char *fsmoe_lane_name(enum fsmoe_lane lane);
 const char *fsmoe_phase_name(enum fsmoe_phase phase);
@@ -291,7 +292,7 @@ int fsmoe_graph_execute(fsmoe_graph_t graph, fsmoe_memory_t memory, fsmoe_comms_
 struct fsmoe_timeline
 {
 	int n;
-	double *start, *end; /* by node */
+	double *ready, *start, *end; /* by node: all it needs is there; it runs; it has ended */
 	double makespan;
 	double busy[FSMOE_NLANES];
 };
@@ -303,6 +304,24 @@ int fsmoe_graph_simulate(fsmoe_graph_t graph,
 			 double (*seconds)(const struct fsmoe_node *node, void *arg), void *arg,
 			 const int *capacity, struct fsmoe_timeline *timeline);
 void fsmoe_timeline_destroy(struct fsmoe_timeline *timeline);
+
+/* How long each node held its lane, by node: until its end from when it was ready and its lane
+ * free, so with what it takes to be chosen and started. What the cost model's lines are of. */
+int fsmoe_timeline_held(const struct fsmoe_timeline *timeline, fsmoe_graph_t graph,
+			double *seconds);
+
+/* A timeline with a name: of a rank, or predicted. */
+struct fsmoe_track
+{
+	const char *name;
+	const struct fsmoe_timeline *timeline;
+};
+
+/* Writes timelines of a graph in the JSON that chrome://tracing and ui.perfetto.dev read: a
+ * process a track, a thread a lane, a slice a node; microseconds. -EINVAL: a timeline of another
+ * number of nodes; -EIO. */
+int fsmoe_timeline_write_perfetto(FILE *file, fsmoe_graph_t graph, const struct fsmoe_track *track,
+				  int tracks);
 
 /* Writes the graph as "dot", "json" or "text". -EINVAL names the formats there are. */
 int fsmoe_graph_export(fsmoe_graph_t graph, FILE *file, const char *format);

@@ -33,6 +33,9 @@ struct fsmoe_model_spec
 	/* 0: the blocks are without it, to see what it is good for. */
 	int attention, mixture;
 	struct fsmoe_gate_opts gate_opts; /* fsmoe/ops.h */
+	/* Of expert gpt: "gelu" (NULL: this) or "relu"; 1: with biases. */
+	const char *expert_activation;
+	int expert_bias;
 	int allow_leak; /* 1: also a gate that looks at later tokens, which no generation can */
 };
 

@@ -114,6 +114,14 @@ struct fsmoe_gate_opts
 	double z_loss;          /* square of the log-sum-exp of the logits */
 };
 
+/* What experts can be told besides the sizes; all zero is a good choice. */
+struct fsmoe_expert_opts
+{
+	/* Of gpt: "gelu" (NULL: this), the tanh approximation; or "relu". */
+	const char *activation;
+	int no_bias; /* of gpt: 1: matrices alone */
+};
+
 /* Which token of the global batch a row of this rank is: row / span * stride + row % span +
  * first. span = 0: the ranks' rows one after another. Noise is keyed by it. */
 struct fsmoe_token_map
@@ -136,14 +144,16 @@ struct fsmoe_moe_spec
 				     group of S tokens */
 	size_t group; /* tokens of a routing group: divides the rows of x; 0: all rows of x
 			       */
-	/* Chunks of the slots; 0: 1. What fsmoe_graph_set_degrees says goes before; the order of
-	 * the chunks and their lanes are the graph's, fsmoe_graph_set_schedule. */
+	/* Chunks of the slots; 0: 1. What fsmoe_graph_set_degrees says goes before, and a schedule
+	 * with the degree "one"; the order of the chunks and their lanes are the graph's, too:
+	 * fsmoe_graph_set_schedule. */
 	int forward_degree, backward_degree;
 	const char *gate, *order, *dispatch,
 		*expert;     /* module names; NULL: topk, the first that fits it, flat, gpt */
 	double init_scale;   /* standard deviation of the weights */
 	double output_scale; /* and of the second matrix of an expert */
 	struct fsmoe_gate_opts gate_opts;
+	struct fsmoe_expert_opts expert_opts;
 	double loss_scale; /* 1 / tokens of the global batch; 0: 1 / rows of x on all ranks */
 	struct fsmoe_token_map tokens;
 	/* 1: rows of a group are tokens in order and none may know a later one, so a gate that

@@ -14,6 +14,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/progress.c src/cli/progress.h \
 	src/cli/simulate.c \
 	src/cli/stop.c src/cli/stop.h \
+	src/cli/trace.c src/cli/trace.h \
 	src/cli/train.c src/cli/train.h \
 	src/cli/train_steps.c
 fsmoe_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS) -DFSMOE_PKGDATADIR='"$(pkgdatadir)"'

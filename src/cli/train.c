@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/stop.h"
+#include "cli/trace.h"
 #include "topo/abort.h"
 #include "train/need.h"
 
@@ -131,6 +132,12 @@ static int check_memory(struct run *run)
 	return fsmoe_need_check(&need);
 }
 
+/* StarPU's trace, once every rank has written its part: where this rank is to see to it. */
+static char *trace_to_convert(const struct run *run)
+{
+	return run->first && run->config.runtime.trace ? strdup(run->config.runtime.trace) : NULL;
+}
+
 /* In reverse order of making; collective where there are several ranks. */
 static void release(struct run *run)
 {
@@ -201,6 +208,8 @@ static int train(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
 	int err = open_data(run), code = FSMOE_EXIT_RUN, together = 0;
+	const int quiet = run->config.quiet;
+	char *trace;
 
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_DATA, err);
@@ -228,7 +237,11 @@ static int train(struct run *run)
 	code = run_steps(run, &together);
 	if (code && !together)
 		fsmoe_topo_abort(run->topo, code);
+	trace = trace_to_convert(run);
 	release(run);
+	if (trace && code == FSMOE_EXIT_OK)
+		code = cli_trace_convert(trace, quiet);
+	free(trace);
 	return code;
 }
 

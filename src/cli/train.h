@@ -27,7 +27,7 @@ struct run
 	char metrics_path[PATH_MAX];
 	int first; /* this is rank 0, which speaks and writes */
 
-	int step;                              /* done */
+	int began, step;                       /* steps done: before this run, and now */
 	int saved;                             /* at which step; -1: never */
 	uint64_t samples;                      /* sequences done */
 	double first_loss, last_loss, seconds; /* of the steps */

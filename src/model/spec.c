@@ -61,6 +61,7 @@ int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 		.order = "sparse",
 		.dispatch = "flat",
 		.expert = "gpt",
+		.expert_bias = 1,
 		.attention = 1,
 		.mixture = 1,
 	};

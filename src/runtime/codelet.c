@@ -13,7 +13,7 @@
 static const unsigned colours[FSMOE_NKINDS] = {
 	[FSMOE_KIND_GEMM] = 0x4caf50,      [FSMOE_KIND_EXPERT] = 0x1b5e20,
 	[FSMOE_KIND_ATTENTION] = 0x8bc34a, [FSMOE_KIND_MEMORY] = 0xb0bec5,
-	[FSMOE_KIND_GATE] = 0x00bcd4,      [FSMOE_KIND_ALLTOALL] = 0xe53935,
+	[FSMOE_KIND_GATE] = 0x00bcd4,      [FSMOE_KIND_ALLTOALL] = 0xec407a,
 	[FSMOE_KIND_ALLGATHER] = 0xfb8c00, [FSMOE_KIND_REDUCE_SCATTER] = 0xfdd835,
 	[FSMOE_KIND_ALLREDUCE] = 0x8e24aa, [FSMOE_KIND_BROADCAST] = 0x6d4c41,
 };
@@ -143,6 +143,7 @@ struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_o
 	c->codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
 	c->codelet.name = op->name;
 	c->codelet.color = colours[op->kind];
+	fsmoe_codelet_set_model(rt, c);
 	c->next = rt->codelets;
 	rt->codelets = c;
 	return &c->codelet;

@@ -109,6 +109,7 @@ static int make_slot(struct fsmoe_program *p, struct fsmoe_slot *slot)
 		room += (size_t)p->nodes[slot->node[k]].naccess;
 	if (slot->nnodes > 1)
 		snprintf(label + n, sizeof(label) - (size_t)n, " and %d more", slot->nnodes - 1);
+	fsmoe_trace_label(p->runtime->trace, label);
 	slot->label = strdup(label);
 	slot->codelet = fsmoe_codelet_of(p->runtime, first->op);
 	slot->handles = calloc(room, sizeof(*slot->handles));
@@ -209,10 +210,15 @@ static void destroy(struct fsmoe_program *p)
 
 static int submit(struct fsmoe_program *p, const struct fsmoe_step *step)
 {
-	int err = p->runtime->gpu ? fsmoe_gpu_mark(p->runtime->gpu, p) : 0;
+	int err = fsmoe_trace_submit(p->runtime->trace, p->runtime->comms, step->step);
 
+	if (!err && p->runtime->gpu)
+		err = fsmoe_gpu_mark(p->runtime->gpu, p);
 	for (int i = 0; i < p->nslots && !err; i++)
+	{
+		fsmoe_trace_node(p->runtime->trace, p->nodes[p->slots[i].node[0]].layer);
 		err = fsmoe_submit_slot(p, &p->slots[i], step);
+	}
 	for (int lane = 0; lane < FSMOE_NLANES && !err; lane++)
 		p->runtime->next_seq[lane] += p->nseq[lane];
 	return err;
@@ -223,6 +229,7 @@ static int wait(struct fsmoe_program *p)
 	int err, fault = 0;
 
 	starpu_task_wait_for_all();
+	fsmoe_trace_waited(p->runtime->trace);
 	if (p->runtime->gpu)
 		fault = fsmoe_gpu_fault(p->runtime->gpu, p->graph);
 	err = p->error;
@@ -242,9 +249,7 @@ static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const 
 	void *data = fsmoe_memory_data(p->memory, tensor);
 
 	/* What is overwritten whole need not come from the GPU first. */
-	starpu_data_acquire(h->handle, to                  ? STARPU_R
-				       : bytes == h->bytes ? STARPU_W
-							   : STARPU_RW);
+	starpu_data_acquire(h->handle, to ? STARPU_R : bytes == h->bytes ? STARPU_W : STARPU_RW);
 	memcpy(to ? to : data, from ? from : data, bytes);
 	starpu_data_release(h->handle);
 	return 0;

@@ -13,6 +13,9 @@ struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t runtime);
 /* Threads that this rank's matrix products take. */
 int fsmoe_runtime_blas_threads(fsmoe_runtime_t runtime);
 
+/* Whether tasks note when they become ready; returns what it was. Between steps. */
+int fsmoe_runtime_set_recording(fsmoe_runtime_t runtime, int recording);
+
 /* After a wait: makes the host's copy (fsmoe_memory_data) of tensors current, where a GPU has
  * written them; NULL: of all. Where the CPU computes nothing need be done. */
 int fsmoe_program_pull(fsmoe_program_t program, const fsmoe_tensor_t *tensors, int n);

@@ -9,12 +9,24 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/gpu.h \
 	src/runtime/handle.c \
 	src/runtime/inside.h \
+	src/runtime/models.c \
+	src/runtime/observe.c \
 	src/runtime/policy.c \
 	src/runtime/policy.h \
 	src/runtime/program.c \
+	src/runtime/record.c \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
+	src/runtime/units.h \
+	src/runtime/trace.c \
+	src/runtime/trace.h \
+	src/runtime/trace_clock.c \
+	src/runtime/trace_clock.h \
+	src/runtime/trace_files.c \
+	src/runtime/trace_files.h \
+	src/runtime/trace_paje.c \
+	src/runtime/trace_paje.h \
 	src/runtime/version.h \
 	src/runtime/waits.c \
 	src/runtime/waits.h

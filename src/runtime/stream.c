@@ -99,8 +99,9 @@ int fsmoe_stream_submit(struct fsmoe_stream *s, const struct fsmoe_step *step)
 	int err = join_lanes(s);
 
 	if (!err)
-		err = fsmoe_cuda_check(cudaEventRecord(s->start, s->lanes.cuda[FSMOE_COMPUTE].stream),
-				       "recording an event");
+		err = fsmoe_cuda_check(
+			cudaEventRecord(s->start, s->lanes.cuda[FSMOE_COMPUTE].stream),
+			"recording an event");
 	for (int i = 0; i < s->nnodes && !err; i++)
 		err = run_node(s, i, step ? step : &first);
 	return err;
@@ -131,15 +132,17 @@ int fsmoe_stream_observe(struct fsmoe_stream *s, struct fsmoe_timeline *timeline
 
 	if (!s->timing)
 		return fsmoe_fail(EINVAL, "this stream walker was made without timing");
+	t.ready = calloc((size_t)s->nnodes + 1, sizeof(double));
 	t.start = calloc((size_t)s->nnodes + 1, sizeof(double));
 	t.end = calloc((size_t)s->nnodes + 1, sizeof(double));
-	if (!t.start || !t.end)
+	if (!t.ready || !t.start || !t.end)
 		err = fsmoe_fail(ENOMEM, "no memory for a timeline");
 	for (int i = 0; i < s->nnodes && !err; i++)
 	{
 		err = seconds_between(s->start, s->begin[i], &t.start[i]);
 		if (!err)
 			err = seconds_between(s->start, s->done[i], &t.end[i]);
+		t.ready[i] = t.start[i]; /* streams know no more */
 		if (t.end[i] > t.makespan)
 			t.makespan = t.end[i];
 		t.busy[s->nodes[i].lane] += t.end[i] - t.start[i];

@@ -1,4 +1,5 @@
 libfsmoe_core_la_SOURCES += \
+	src/train/agree.c src/train/agree.h \
 	src/train/boundary.c src/train/boundary.h \
 	src/train/checkpoint.c src/train/checkpoint.h \
 	src/train/checkpoint_folder.c \
@@ -8,6 +9,7 @@ libfsmoe_core_la_SOURCES += \
 	src/train/checkpoint_names.c \
 	src/train/checkpoint_save.c \
 	src/train/config.c src/train/config.h \
+	src/train/config_follow.c \
 	src/train/crc32c.c src/train/crc32c.h \
 	src/train/data.c src/train/data.h \
 	src/train/data_file.c src/train/data_file.h \

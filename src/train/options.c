@@ -23,6 +23,7 @@
 static const char *const optimizers[] = {"adamw", "sgd", NULL};
 static const char *const drops[] = {"position", "probability", "token", NULL};
 static const char *const weights[] = {"chosen", "all", "sigmoid", NULL};
+static const char *const activations[] = {"gelu", "relu", NULL};
 static const char *const on_nan[] = {"stop", "skip", NULL};
 static const char *const devices[] = {"cpu", "cuda", NULL};
 static const char *const executors[] = {"starpu", "stream", NULL};
@@ -41,6 +42,9 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("log-every", log_every, 1, INT_MAX, "Print a line every so many steps"),
 	FLAG("progress", progress, "Show a bar with the time left; by itself on a terminal"),
 	FLAG("quiet", quiet, "Print nothing but failures"),
+	TEXT("trace", runtime.trace, "DIR",
+	     "Leave StarPU's traces of a few steps in this directory, for ViTE and other tools"),
+	TEXT("trace-steps", trace_steps, "A-B", "Those steps; the third and fourth else"),
 	FLAG("breakdown", breakdown, "At the end, tell where the last step's time went"),
 
 	HEADING("Data"),
@@ -84,6 +88,10 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("order", model.order, "NAME", "How tokens are laid out by expert"),
 	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks"),
 	TEXT("expert", model.expert, "NAME", "What an expert computes"),
+	{.type = FSMOE_OPTION_STRING, .name = "expert-activation",
+	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,
+	 .help = "Of expert gpt, between its matrices: gelu (that if not given) or relu"},
+	FLAG("expert-bias", model.expert_bias, "Expert gpt has biases (--expert-bias=no: none)"),
 	REAL("balance-loss", model.gate_opts.balance_loss, 0, 1e6,
 	     "Weight of the loss of uneven experts (GShard, Switch)"),
 	REAL("importance-loss", model.gate_opts.importance_loss, 0, 1e6,

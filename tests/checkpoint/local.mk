@@ -11,7 +11,8 @@ tests_checkpoint_interrupted_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif
 check_PROGRAMS += tests/checkpoint/ranks
 tests_checkpoint_ranks_LDADD = libfsmoe_core.la
-checkpoint_tests = tests/checkpoint/test-layouts.sh tests/checkpoint/test-python.sh
+checkpoint_tests = tests/checkpoint/test-layouts.sh tests/checkpoint/test-python.sh \
+	tests/checkpoint/test-resume.sh
 TESTS += $(checkpoint_tests)
 long_tests += tests/checkpoint/test-killed.sh
 dist_check_SCRIPTS += $(checkpoint_tests) tests/checkpoint/test-killed.sh
