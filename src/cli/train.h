@@ -6,6 +6,7 @@
 #include "train/config.h"
 #include "train/data.h"
 #include "train/eval.h"
+#include "train/flops.h"
 #include "train/metrics.h"
 
 #include <limits.h>
@@ -23,6 +24,7 @@ struct run
 	fsmoe_trainer_t trainer;
 	struct fsmoe_eval *eval; /* NULL: nothing is held out */
 	struct fsmoe_boundary *boundary;
+	struct fsmoe_flops flops; /* of a step */
 	struct fsmoe_metrics *metrics;
 	struct observe *observe; /* NULL: steps are not */
 	char metrics_path[PATH_MAX];

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/stop.h"
+#include "runtime/inside.h"
 #include "train/manifest_options.h"
 
 #include <errno.h>
@@ -104,6 +105,19 @@ static int evaluate(struct run *run, int samples)
 	return 0;
 }
 
+/* 0 where the computing device's peak is not known. */
+static double mfu_of(const struct run *run, const struct fsmoe_metrics_row *row)
+{
+	const int ranks = fsmoe_topo_ranks(run->topo);
+	const double peak =
+		run->config.peak > 0 ? 1e12 * run->config.peak : fsmoe_runtime_peak(run->runtime);
+
+	if (peak <= 0 || row->result.seconds <= 0)
+		return 0;
+	return fsmoe_flops_routed(&run->flops, ranks, row->load.routed - row->load.dropped) /
+	       (row->result.seconds * ranks * peak);
+}
+
 static void tell_step(struct run *run, const struct fsmoe_metrics_row *row)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -147,6 +161,7 @@ static int do_step(struct run *run, int *stop)
 	run->samples += (uint64_t)config->train.batch;
 	err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), &row.load);
 	*stop = row.load.stop;
+	row.mfu = mfu_of(run, &row);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write(run->metrics, &row);
 	if (err || skipped)

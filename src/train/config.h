@@ -17,6 +17,7 @@ struct fsmoe_train_config
 	struct fsmoe_model_spec model;
 	struct fsmoe_train_opts train; /* its seq is model.seq */
 	struct fsmoe_runtime_opts runtime;
+	double peak; /* flop/s of a GPU's matrix products, in 10^12; 0: by its name */
 	struct fsmoe_layout layout;
 	int nodes; /* 0: as they are */
 

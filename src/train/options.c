@@ -158,6 +158,10 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	 .metavar = "NAME", .choices = executors,
 	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
 	FLAG("tf32", runtime.tf32, "On GPUs round the factors of matrix products to TF32"),
+	REAL("peak", peak, 0, 1e9,
+	     "Peak of a GPU's matrix products in TFLOP/s, for MFU = operations of linear maps, "
+	     "attention and the experts of the tokens that reached them, forward and backward, "
+	     "without padding, over seconds x ranks x peak; 0: as known for A100, H100, H200"),
 	INT("blas-threads", runtime.blas_threads, 0, 4096,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),
 	FLAG("bind", runtime.bind, "Give every rank cores of its own where there are enough"),
