@@ -152,11 +152,11 @@ const struct fsmoe_option fsmoe_train_options[] = {
 
 	HEADING("Schedule"),
 	TEXT("schedule", schedule, "NAME",
-	     "How a step is laid out in time: a row of 'fsmoe info', or a file with one"),
-	TEXT("profile", profile, "FILE", "Plan degrees and the exchange of gradients with what "
-					 "tasks cost (of 'fsmoe profile')"),
-	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in such a plan"),
-	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
+	     "How a step is laid out in time: a row of 'fsmoe info', or a file with one; with "
+	     "--profile, degrees and the exchange of gradients are planned for it"),
+	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in a plan"),
+	TEXT("plan", plan, "FILE",
+	     "Do as this plan says, of an earlier run or written by hand"),
 
 	HEADING("Machine"),
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),

@@ -32,7 +32,7 @@ profile=$work/profile.json
 run ds-moe --schedule ds-moe
 grep -q '^schedule ds-moe, without a plan' "$work/out" || complain "no line about the schedule" ds-moe
 run one-chunk --schedule fsmoe
-run planned --profile "$profile" --max-degree 1
+run planned --schedule fsmoe --profile "$profile" --max-degree 1
 grep -q '^plan fsmoe: 1 chunks forward, 1 backward; gradients ' "$work/out" ||
 	complain "no line about the plan" planned
 run again --plan "$work/planned/plan.json"
@@ -42,10 +42,10 @@ echo '{"name": "mine", "gather_lane": "inter", "gradients": "fixed", "gradient_b
 run mine --schedule "$work/mine.json"
 
 expect 2 "there is no schedule 'tutle'" "$fsmoe" train "${small[@]}" --nodes 1 --schedule tutle
-expect 2 "give one of them" "$fsmoe" train "${small[@]}" --nodes 1 --profile "$profile" --plan x
 expect 2 "the plan is of 2 layers, the model has 3" "$fsmoe" train "${small[@]}" --nodes 1 \
 	--layers 3 --plan "$work/planned/plan.json"
-expect 3 "$work/nothing.json: " "$fsmoe" train "${small[@]}" --nodes 1 --profile "$work/nothing.json"
+expect 3 "$work/nothing.json: " "$fsmoe" train "${small[@]}" --nodes 1 --schedule tutel \
+	--profile "$work/nothing.json"
 # One rank exchanges nothing: the plan of four cannot be followed.
 expect 1 "make a plan for this model and layout" "$fsmoe" train "${small[@]}" --nodes 1 \
 	--plan "$work/planned/plan.json"
