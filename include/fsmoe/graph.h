@@ -35,13 +35,17 @@ enum fsmoe_real /* what FSMOE_REAL tensors hold in one run */
 {
 	FSMOE_F32,
 	FSMOE_F64,
-	FSMOE_NREALS
+	FSMOE_NREALS,             /* those that hosts compute in */
+	FSMOE_BF16 = FSMOE_NREALS /* on GPUs; computed in float, see FSMOE_WIDE */
 };
 
+/* In a bf16 run parameters, their gradients and state are float, and a parameter has a copy in
+ * bf16 beside it for matrix products, which whoever writes the parameter writes too. */
 enum fsmoe_dtype
 {
-	FSMOE_REAL,  /* float or double, chosen by who runs the graph */
+	FSMOE_REAL,  /* float, double or bf16, chosen by who runs the graph */
 	FSMOE_INT32, /* tokens, expert numbers, slots */
+	FSMOE_WIDE, /* as FSMOE_REAL, but float in a bf16 run: what a gate makes, losses, moments */
 };
 
 enum fsmoe_role
@@ -151,6 +155,9 @@ struct fsmoe_node
 	const struct fsmoe_access *access;
 	int naccess;
 	enum fsmoe_lane lane;
+	/* Of a communication: intra or inter, by what its group spans, whichever lane the schedule
+	 * puts it on. This is what it costs by; FSMOE_COMPUTE of all else. */
+	enum fsmoe_lane span;
 	enum fsmoe_phase phase;
 	int layer, microbatch, chunk; /* -1: none */
 	int seq;      /* place in its communication lane's fixed order, from 0; -1 on the compute
@@ -165,6 +172,19 @@ void fsmoe_graph_destroy(fsmoe_graph_t graph);
 /* 0, or the first failure while building; its sentence becomes this thread's last error. */
 int fsmoe_graph_status(fsmoe_graph_t graph);
 fsmoe_groups_t fsmoe_graph_groups(fsmoe_graph_t graph);
+
+/*
+ * How the graph is to be laid out in time: a row of fsmoe/schedule.h, copied, checked, before
+ * anything is appended. Its columns say on which lane communication of which span goes, in which
+ * order chunks are appended and when the gradients of the experts' weights are. Without one: a
+ * lane for either span, weight gradients deferred. -EINVAL: no row, or too late.
+ */
+struct fsmoe_schedule; /* fsmoe/schedule.h */
+int fsmoe_graph_set_schedule(fsmoe_graph_t graph, const struct fsmoe_schedule *schedule);
+const struct fsmoe_schedule *fsmoe_graph_schedule(fsmoe_graph_t graph);
+/* Chunks of the MoE layers that are appended under this label of layer from now on, whatever their
+ * builders ask for; 0: as they ask. */
+int fsmoe_graph_set_degrees(fsmoe_graph_t graph, int layer, int forward, int backward);
 
 /* Labels of what is appended from now on. */
 void fsmoe_graph_set_layer(fsmoe_graph_t graph, int layer);
@@ -230,7 +250,8 @@ const struct fsmoe_param *fsmoe_graph_params(fsmoe_graph_t graph, int *n);
  * pred[first[i+1] - 1], ascending. The caller frees both arrays. */
 int fsmoe_graph_edges(fsmoe_graph_t graph, int **first, int **pred);
 
-/* A label for people: "layer_norm.backward L3 m0 c1". Returns what snprintf would. */
+/* A label for people: "layer_norm.backward L3 m0 c1": operation, phase unless it is forward, layer,
+ * micro-batch, chunk. Returns what snprintf would. */
 int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size);
 const char *fsmoe_lane_name(enum fsmoe_lane lane);
 const char *fsmoe_phase_name(enum fsmoe_phase phase);
@@ -275,7 +296,7 @@ int fsmoe_graph_execute(fsmoe_graph_t graph, fsmoe_memory_t memory, fsmoe_comms_
 struct fsmoe_timeline
 {
 	int n;
-	double *start, *end; /* by node */
+	double *ready, *start, *end; /* by node: all it needs is there; it runs; it has ended */
 	double makespan;
 	double busy[FSMOE_NLANES];
 };
@@ -287,6 +308,24 @@ int fsmoe_graph_simulate(fsmoe_graph_t graph,
 			 double (*seconds)(const struct fsmoe_node *node, void *arg), void *arg,
 			 const int *capacity, struct fsmoe_timeline *timeline);
 void fsmoe_timeline_destroy(struct fsmoe_timeline *timeline);
+
+/* How long each node held its lane, by node: until its end from when it was ready and its lane
+ * free, so with what it takes to be chosen and started. What the cost model's lines are of. */
+int fsmoe_timeline_held(const struct fsmoe_timeline *timeline, fsmoe_graph_t graph,
+			double *seconds);
+
+/* A timeline with a name: of a rank, or predicted. */
+struct fsmoe_track
+{
+	const char *name;
+	const struct fsmoe_timeline *timeline;
+};
+
+/* Writes timelines of a graph in the JSON that chrome://tracing and ui.perfetto.dev read: a
+ * process a track, a thread a lane, a slice a node; microseconds. -EINVAL: a timeline of another
+ * number of nodes; -EIO. */
+int fsmoe_timeline_write_perfetto(FILE *file, fsmoe_graph_t graph, const struct fsmoe_track *track,
+				  int tracks);
 
 /* Writes the graph as "dot", "json" or "text". -EINVAL names the formats there are. */
 int fsmoe_graph_export(fsmoe_graph_t graph, FILE *file, const char *format);

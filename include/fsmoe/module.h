@@ -85,7 +85,8 @@ struct fsmoe_moe_layer
 	double loss_scale;               /* of one token's share of an auxiliary loss */
 	enum fsmoe_drop drop;
 	enum fsmoe_weights weights;
-	struct fsmoe_gate_opts opts;   /* drop and weights already read */
+	struct fsmoe_gate_opts opts; /* drop and weights already read */
+	struct fsmoe_expert_opts expert_opts;
 	struct fsmoe_token_map tokens; /* with span > 0 */
 };
 
@@ -295,6 +296,12 @@ struct fsmoe_expert
 				 const struct fsmoe_expert_pass *backward, size_t first,
 				 size_t last);
 };
+
+/* What experts are made of: the parameter "<layer>.experts.<name>" of all experts, global.dim[0] of
+ * them, of which this rank holds its own. `shard` is the dimension that is cut over the shards of an
+ * expert, 0: none is. scale 0: it begins at zero. Three dimensions: matrices, which decay. */
+fsmoe_tensor_t fsmoe_expert_param(const struct fsmoe_moe_layer *layer, const char *name,
+				  struct fsmoe_shape global, int shard, double scale);
 
 /* --- names ------------------------------------------------------------------------------
  */

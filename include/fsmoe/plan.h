@@ -78,8 +78,8 @@ int fsmoe_layer_cost_init(struct fsmoe_layer_cost *cost, fsmoe_profile_t profile
 			  const struct fsmoe_layer_sizes *sizes);
 
 /* The same of every layer, read off a step's graph whose layers have one chunk each: the work of
- * its first micro-batch at the profile's lines, and the gradients that are summed over ranks.
- * `slots` stays 0. Nodes of no layer (embedding, head) are not counted. -EINVAL: more chunks. */
+ * its first micro-batch at the profile's lines, the gradients that are summed over ranks, slots.
+ * Nodes of no layer (embedding, head) are not counted. -EINVAL: more chunks. */
 int fsmoe_layer_cost_read(struct fsmoe_layer_cost *cost, int layers, fsmoe_graph_t graph,
 			  fsmoe_profile_t profile);
 

@@ -27,8 +27,8 @@ struct fsmoe_fit
 	int samples;                     /* measurements behind it; 0: from a paper, or by hand */
 	int dropped;                     /* outliers among them that the line does not follow */
 	double low, high;                /* the sizes that were measured */
-	double r2;                       /* of the measurements kept; 0 without any */
-	double residual;                 /* their median relative distance from the line */
+	double r2;                       /* of the medians of equal sizes; 0 without any */
+	double residual;                 /* median relative distance of all from the line */
 	char source[FSMOE_PROFILE_TEXT]; /* where it comes from, one line */
 };
 
@@ -54,6 +54,12 @@ int fsmoe_profile_describe(fsmoe_profile_t profile, const char *machine, const c
 const char *fsmoe_profile_machine(fsmoe_profile_t profile);
 const char *fsmoe_profile_source(fsmoe_profile_t profile);
 
+/* Provenance, for people: what was measured with what and when, in lines of a key and a text. A
+ * key that stands there is given the new text. -EINVAL: longer than a profile keeps, or too many
+ * (16). at: line i = 0, 1, ... and its key until NULL. */
+int fsmoe_profile_note(fsmoe_profile_t profile, const char *key, const char *text);
+const char *fsmoe_profile_note_at(fsmoe_profile_t profile, int i, const char **key);
+
 /* A line of a profile. Compute kinds stand under FSMOE_COMPUTE, communication under the lane of
  * the group. set: -EINVAL when the two do not go together or the numbers are none; get: -ENODATA,
  * with a sentence, when nothing was fitted. */
@@ -64,6 +70,11 @@ int fsmoe_profile_get(fsmoe_profile_t profile, enum fsmoe_kind kind, enum fsmoe_
 /* *seconds of a task of that kind and size; -ENODATA as above. */
 int fsmoe_profile_predict(fsmoe_profile_t profile, enum fsmoe_kind kind, enum fsmoe_lane lane,
 			  double n, double *seconds);
+
+/* What a step of this graph takes by these lines: fsmoe_graph_simulate with every node as long as
+ * its line says, or without duration where it has no work. -ENODATA names a line that lacks. */
+int fsmoe_profile_simulate(fsmoe_profile_t profile, fsmoe_graph_t graph,
+			   struct fsmoe_timeline *timeline);
 
 /*
  * Fits a line to `count` measurements: medians of equal sizes make a first line; measurements

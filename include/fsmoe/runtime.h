@@ -3,6 +3,7 @@
 #define FSMOE_RUNTIME_H
 
 #include <fsmoe/graph.h>
+#include <fsmoe/profile.h>
 
 /*
  * The StarPU side: start and stop, and the submit walker. One StarPU task a node, every task
@@ -27,14 +28,28 @@ struct fsmoe_runtime_opts
 				* once with a sentence that says where it was */
 	const char *scheduler; /* NULL: $STARPU_SCHED, or the policy "fsmoe"; else a StarPU
 					  policy's name */
+	const char *device;    /* "cpu" or "cuda": where programs run. A rank takes the GPU of its
+				* number on the host, and NCCL carries the collectives; operations
+				* without a CUDA kernel run on the CPU */
+	const char *executor;  /* "starpu", or on GPUs "stream": the graph goes to three CUDA
+				* streams without StarPU, which is not started then */
+	int chain;  /* consecutive nodes of the compute lane as one task, where no other lane waits
+		     * between them: 0 no, 1 within a layer's pass, 2 wherever it can be; -1: 1 on
+		     * GPUs, 0 on CPUs */
+	int timing; /* 1: fsmoe_program_observe works on GPUs too */
+	int tf32;   /* 1: on GPUs matrix products may round their factors to TF32 */
+	/* A directory, made where it is missing, for StarPU's own trace (FxT) of the steps
+	 * trace_first .. trace_last, a file a rank; doc/traces.md. NULL: none, at no cost. */
+	const char *trace;
+	uint64_t trace_first, trace_last;
 };
 
 /* Defaults, then FSMOE_BLAS_THREADS, FSMOE_BIND, FSMOE_TIMEOUT. */
 void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts);
 
 /* Starts StarPU and makes the communicators of `groups` (NULL: one rank). Collective over
- * the job. opts may be NULL. -EBUSY if StarPU already runs, -ENODEV if no worker can be
- * had. */
+ * the job. opts may be NULL. -EBUSY if StarPU already runs, -ENODEV if no worker or no GPU can be
+ * had, -EINVAL for a name that is none. */
 int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 			const struct fsmoe_runtime_opts *opts);
 /* Waits for what was submitted, releases, stops StarPU; collective over the job; NULL is
@@ -42,6 +57,19 @@ int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 void fsmoe_runtime_stop(fsmoe_runtime_t runtime);
 fsmoe_comms_t fsmoe_runtime_comms(fsmoe_runtime_t runtime);
 fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t runtime);
+
+/* What tasks cost: from now on starpu_task_expected_length() answers by these lines for every task
+ * of this runtime. Waits for what was submitted; the profile is copied; NULL: no models. */
+int fsmoe_runtime_set_profile(fsmoe_runtime_t runtime, fsmoe_profile_t profile);
+
+/* The event recorder, off at first: from now on tasks note when they become ready, besides when
+ * they start and end. With a folder (made if it is not there), every step that is waited for is
+ * appended to FOLDER/rank-N.events (doc/formats.md). record = 0: off again. Between steps;
+ * collective over the job with a folder. */
+int fsmoe_runtime_record(fsmoe_runtime_t runtime, int record, const char *folder);
+/* This rank's clock minus rank 0's, in seconds, and how far that may be off; 0 and 0 on one host.
+ * Found at the first call and kept. Collective over the job. error may be NULL. */
+int fsmoe_runtime_clock(fsmoe_runtime_t runtime, double *offset, double *error);
 
 /* A graph made ready to be submitted again and again: its tensors as StarPU data. The graph
  * and its memory (float) must outlive it, and must not change. Two programs that share
@@ -55,11 +83,17 @@ void fsmoe_program_destroy(fsmoe_program_t program); /* waits first; NULL is leg
 int fsmoe_program_submit(fsmoe_program_t program, const struct fsmoe_step *step);
 /* Until all that was submitted has ended. The first failure of a kernel comes out here. */
 int fsmoe_program_wait(fsmoe_program_t program);
-/* Measured start and end of the nodes of the last step waited for, in seconds from its
- * first; the caller frees it with fsmoe_timeline_destroy. */
+/* Measured times of the nodes of the last step waited for, in seconds from its first; the
+ * caller frees it with fsmoe_timeline_destroy. `ready` is the start unless recording is on. */
 int fsmoe_program_observe(fsmoe_program_t program, struct fsmoe_timeline *timeline);
+/* The same of every rank, by rank, on one clock: seconds from the first start on any rank. The
+ * caller frees them all, and the array. Collective over the job, on graphs of equally many nodes;
+ * how well clocks agree: fsmoe_runtime_clock. */
+int fsmoe_program_observe_all(fsmoe_program_t program, struct fsmoe_timeline **timelines,
+			      int *ranks);
 
-/* Between wait and submit: copies a tensor's whole content in or out, count elements. */
+/* Between wait and submit: copies a tensor's whole content in or out, wherever it lies; `bytes` is
+ * its size. On a GPU fsmoe_memory_data() shows what the program was made with. */
 int fsmoe_program_write(fsmoe_program_t program, fsmoe_tensor_t tensor, const void *data,
 			size_t bytes);
 int fsmoe_program_read(fsmoe_program_t program, fsmoe_tensor_t tensor, void *data, size_t bytes);

@@ -20,7 +20,8 @@
  * communication between nodes. The lanes have workers of their own where there are enough: of
  * CPU workers the last two serve the communication lanes (with two, one serves both; with one,
  * it serves all, inter-node first); of the workers of a CUDA device the first computes, the
- * second and third communicate. On a communication lane tasks with a number run one at a time,
+ * second and third communicate; communication that they can run is not left to CPU workers then.
+ * On a communication lane tasks with a number run one at a time,
  * in the order of their numbers and never otherwise, whatever the order in which they become
  * ready: give every rank the same numbers and collectives cannot deadlock. On the compute lane
  * the greatest urgency goes first among the ready, then the order of submission.
@@ -38,6 +39,8 @@ struct fsmoe_task_info
 	int64_t seq; /* per lane 0, 1, 2, ... for the whole run, none left out; -1: no fixed
 				place */
 	int urgency;
+	/* Where to note when the task became ready: seconds of CLOCK_MONOTONIC; NULL: nowhere. */
+	double *ready;
 };
 
 /* The policy "fsmoe": static, for conf.sched_policy. */

@@ -4,6 +4,7 @@
 
 #include <fsmoe/graph.h>
 #include <fsmoe/model.h>
+#include <fsmoe/plan.h>
 #include <fsmoe/runtime.h>
 
 /*
@@ -32,12 +33,38 @@ struct fsmoe_train_opts
 	const char *optimizer; /* "adamw" or "sgd" */
 	double beta1, beta2, eps, weight_decay, clip;
 	uint64_t seed;
+	/*
+	 * How the step is laid out in time; used while it is built. Neither changes a value but by
+	 * rounding, and not even that at equal degrees and `weight_gradients`.
+	 *
+	 * schedule: a row: lanes, order of chunks, weight gradients, when gradients are exchanged.
+	 * NULL: the plan's; without a plan a lane for either span, gradients at the end.
+	 * plan: degrees of every layer, and which bytes of gradients travel beside which part of
+	 * the last micro-batch's backward; what it does not name goes at the end. The same on
+	 * every rank. NULL: the degrees that the layers ask for, and of the gradients that are
+	 * ready, by the schedule's rule,
+	 *   beside-dense  all beside the dense part,
+	 *   fixed         a piece beside the experts, the others beside the dense part,
+	 *   adaptive      half beside the experts, the rest beside the dense part.
+	 */
+	const struct fsmoe_schedule *schedule;
+	const struct fsmoe_plan *plan;
 };
 
 void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
 
+/*
+ * Plans a step: builds its graph with one chunk a layer, reads off what it costs by the profile's
+ * lines, and plans it for a schedule, with at most max_degree chunks. Local: the same on every rank
+ * that has the same profile, sizes and options. Free with fsmoe_plan_destroy. -ENODATA names a line
+ * that the profile lacks.
+ */
+int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
+		     void *arg, const struct fsmoe_train_opts *opts,
+		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile, int max_degree);
+
 /* Builds the step's graph, allocates its memory, fills the parameters from the seed. The
- * runtime must outlive it. */
+ * runtime must outlive it. -EINVAL, on every rank, where one has another plan. */
 int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts);
 void fsmoe_trainer_destroy(fsmoe_trainer_t trainer);

@@ -32,16 +32,6 @@ static int longest_first(const void *a, const void *b)
 	return x->seconds > y->seconds ? -1 : x->seconds < y->seconds;
 }
 
-static double work_of(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors)
-{
-	const struct fsmoe_tensor_info *t[node->naccess + 1];
-
-	for (int i = 0; i < node->naccess; i++)
-		t[i] = node->access[i].tensor == FSMOE_NONE ? NULL
-							    : &tensors[node->access[i].tensor];
-	return node->op->work ? node->op->work(node->args, t, node->naccess) : 0;
-}
-
 static void say_rows(const struct run *run, const struct row *rows, int n,
 		     const struct fsmoe_timeline *tl)
 {
@@ -81,7 +71,7 @@ int run_breakdown(const struct run *run)
 
 			row->nodes++;
 			row->seconds += tl.end[i] - tl.start[i];
-			row->work += work_of(&nodes[i], tensors);
+			row->work += fsmoe_node_work(&nodes[i], tensors);
 		}
 		qsort(rows, (size_t)n, sizeof(*rows), longest_first);
 		say_rows(run, rows, n, &tl);

@@ -39,6 +39,8 @@ struct generate
 	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = AT(field), .metavar = "X", \
 	 .help = (doc), .min = 0, .max = (hi)}
 
+static const char *const devices[] = {"cpu", "cuda", NULL};
+
 const struct fsmoe_option cli_generate_options[] = {
 	{.type = FSMOE_OPTION_STRING, .name = "checkpoint", .offset = AT(checkpoint),
 	 .metavar = "DIR", .help = "Where the model is: what train --checkpoint was given, or one "
@@ -57,6 +59,9 @@ const struct fsmoe_option cli_generate_options[] = {
 	COUNT("ep", layout.ep, 0, "Ranks that the experts are spread over; 0: one of a node"),
 	COUNT("esp", layout.esp, 0, "Ranks that share each expert; 0: a node's"),
 	COUNT("dp", layout.dp, 0, "Ranks that do the same work; 0: what is left"),
+	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
+	 .metavar = "NAME", .choices = devices,
+	 .help = "cpu, or cuda: a GPU for every rank of a host"},
 	{.type = FSMOE_OPTION_INT, .name = "blas-threads", .offset = AT(runtime.blas_threads),
 	 .metavar = "N", .help = "Threads of a rank's matrix products; 0: as many as it has cores",
 	 .max = 4096},

@@ -47,6 +47,15 @@ static void show_overview(void)
 		printf("  %d  %s\n", exit_codes[i].code, exit_codes[i].meaning);
 }
 
+static int show_commands(const struct cli_command *of)
+{
+	printf("%s.\n\nUsage: fsmoe %s COMMAND [OPTION...]\n\n", of->doc, of->name);
+	for (const struct cli_command *command = of->commands; command->name; command++)
+		printf("  %-8s %s\n", command->name, command->doc);
+	printf("\n'fsmoe %s COMMAND --help' lists a command's options.\n", of->name);
+	return FSMOE_EXIT_OK;
+}
+
 int cli_show_help(const char *name)
 {
 	const struct cli_command *command = cli_find(name);
@@ -57,16 +66,40 @@ int cli_show_help(const char *name)
 		return cli_fail(FSMOE_EXIT_USAGE, 0);
 	if (cli_launch_rank() > 0)
 		return FSMOE_EXIT_OK;
-	snprintf(usage, sizeof(usage), "fsmoe %s", command->name);
+	if (command->commands)
+		return show_commands(command);
+	snprintf(usage, sizeof(usage), "fsmoe %s", name);
 	snprintf(doc, sizeof(doc), "%s.", command->doc);
 	err = fsmoe_options_help(command->options, usage, doc,
 				 command->defaults ? command->defaults() : NULL, stdout);
 	return err ? cli_fail(FSMOE_EXIT_RUN, err) : FSMOE_EXIT_OK;
 }
 
-static int show_man(void)
+/* A section for every command that has options; `of`: "" or "bench ". */
+static int show_sections(const struct cli_command *commands, const char *of)
 {
 	int err = 0;
+
+	for (const struct cli_command *command = commands; command->name && !err; command++)
+	{
+		char inner[64];
+
+		snprintf(inner, sizeof(inner), "%s%s ", of, command->name);
+		if (command->commands)
+		{
+			err = show_sections(command->commands, inner);
+			continue;
+		}
+		printf(".SH \"FSMOE %s%s\"\n%s.\n", of, command->name, command->doc);
+		err = fsmoe_options_man(command->options,
+					command->defaults ? command->defaults() : NULL, stdout);
+	}
+	return err;
+}
+
+static int show_man(void)
+{
+	int err;
 
 	printf(".TH FSMOE 1 \"\" \"fsmoe %s\" \"User Commands\"\n", PACKAGE_VERSION);
 	printf(".SH NAME\nfsmoe \\- %s\n", purpose);
@@ -77,12 +110,7 @@ static int show_man(void)
 	       "also the keys of the JSON object that \\fB\\-\\-config\\fR reads, with _ for \\-; "
 	       "what "
 	       "is given on the command line goes before it, and it before a preset.\n");
-	for (const struct cli_command *command = cli_commands; command->name && !err; command++)
-	{
-		printf(".SH \"FSMOE %s\"\n%s.\n", command->name, command->doc);
-		err = fsmoe_options_man(command->options,
-					command->defaults ? command->defaults() : NULL, stdout);
-	}
+	err = show_sections(cli_commands, "");
 	printf(".SH \"EXIT STATUS\"\n");
 	for (size_t i = 0; i < NCODES; i++)
 		printf(".TP\n.B %d\n%s\n", exit_codes[i].code, exit_codes[i].meaning);
@@ -94,8 +122,14 @@ int cli_help(int argc, char **argv)
 	struct help help = {0};
 	int err;
 
-	if (argc == 2 && argv[1][0] != '-')
-		return cli_show_help(argv[1]);
+	if (argc >= 2 && argv[1][0] != '-')
+	{
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s%s%s", argv[1], argc > 2 ? " " : "",
+			 argc > 2 ? argv[2] : "");
+		return cli_show_help(name);
+	}
 	err = fsmoe_options_parse(cli_help_options, argc, argv, &help);
 	if (err == FSMOE_OPTIONS_HELP)
 		return cli_show_help("help");

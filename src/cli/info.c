@@ -118,7 +118,7 @@ static void print_machine(const json_t *machine)
 	printf("%d ranks on %d nodes\n", (int)json_integer_value(json_object_get(machine, "ranks")),
 	       (int)json_integer_value(json_object_get(machine, "nodes")));
 	json_object_foreach(json_object_get(machine, "groups"), name, group) printf(
-		"  %-6s %5d%s\n", name, (int)json_integer_value(json_object_get(group, "size")),
+		"  %-7s %5d%s\n", name, (int)json_integer_value(json_object_get(group, "size")),
 		json_is_true(json_object_get(group, "spans_nodes")) ? "  spans nodes" : "");
 }
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/stop.h"
+#include "cli/trace.h"
 #include "topo/abort.h"
 #include "train/need.h"
 
@@ -97,9 +98,9 @@ static void say_what_runs(const struct run *run)
 {
 	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo),
 		  files = fsmoe_data_files(run->data);
-	size_t total, active;
+	size_t total = 0, active = 0;
 
-	fsmoe_model_count(&run->config.model, &total, &active);
+	fsmoe_model_count(&run->config.model, run->groups, &total, &active);
 	run_say(run,
 		"fsmoe %s: %d %s on %d %s, dp %d mp %d ep %d esp %d; %.3g M parameters, %.3g M per "
 		"token; %zu %s to train on in %d %s, %zu held out",
@@ -131,10 +132,17 @@ static int check_memory(struct run *run)
 	return fsmoe_need_check(&need);
 }
 
+/* StarPU's trace, once every rank has written its part: where this rank is to see to it. */
+static char *trace_to_convert(const struct run *run)
+{
+	return run->first && run->config.runtime.trace ? strdup(run->config.runtime.trace) : NULL;
+}
+
 /* In reverse order of making; collective where there are several ranks. */
 static void release(struct run *run)
 {
 	fsmoe_metrics_close(run->metrics);
+	run_observe_release(run);
 	cli_stop_release();
 	fsmoe_boundary_destroy(run->boundary);
 	fsmoe_eval_destroy(run->eval);
@@ -176,8 +184,12 @@ static int lay_out(struct run *run)
 
 static int start(struct run *run)
 {
-	const struct fsmoe_train_config *config = &run->config;
-	int err = fsmoe_runtime_start(&run->runtime, run->groups, &config->runtime);
+	struct fsmoe_train_config *config = &run->config;
+	int err;
+
+	config->runtime.timing =
+		config->breakdown || config->profile || config->events || config->timeline;
+	err = fsmoe_runtime_start(&run->runtime, run->groups, &config->runtime);
 
 	if (!err)
 		err = cli_stop_catch(run->runtime);
@@ -185,7 +197,15 @@ static int start(struct run *run)
 		err = fsmoe_trainer_create(&run->trainer, run->runtime, fsmoe_model_forward,
 					   &run->config.model, &config->train);
 	if (!err)
+	{
+		fsmoe_flops_count(fsmoe_trainer_graph(run->trainer), &run->flops);
 		err = fsmoe_boundary_create(&run->boundary, run->trainer, run->runtime);
+<<<<<<< HEAD
+	if (!err)
+		err = run_observe_start(run);
+=======
+	}
+>>>>>>> w/gpurt
 	if (!err && fsmoe_data_samples(run_held_out(run), FSMOE_SPLIT_HELD_OUT, config->model.seq))
 		err = fsmoe_eval_create(&run->eval, run->runtime, fsmoe_model_forward,
 					&run->eval_model,
@@ -198,6 +218,8 @@ static int train(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
 	int err = open_data(run), code = FSMOE_EXIT_RUN, together = 0;
+	const int quiet = run->config.quiet;
+	char *trace;
 
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_DATA, err);
@@ -224,7 +246,11 @@ static int train(struct run *run)
 	code = run_steps(run, &together);
 	if (code && !together)
 		fsmoe_topo_abort(run->topo, code);
+	trace = trace_to_convert(run);
 	release(run);
+	if (trace && code == FSMOE_EXIT_OK)
+		code = cli_trace_convert(trace, quiet);
+	free(trace);
 	return code;
 }
 

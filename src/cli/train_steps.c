@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/stop.h"
+#include "runtime/inside.h"
 #include "train/manifest_options.h"
 
 #include <errno.h>
@@ -69,6 +70,16 @@ int run_resume(struct run *run, int *code)
 	run->step = run->saved = (int)info.step;
 	run->samples = info.samples;
 	config->train.seed = info.train.seed;
+	if (config->runtime.trace && config->runtime.trace_last <= info.step)
+	{
+		*code = FSMOE_EXIT_USAGE;
+		fsmoe_checkpoint_info_free(&info);
+		return fsmoe_fail(
+			EINVAL,
+			"step %d is the next one: give --trace-steps of later steps, such "
+			"as %d-%d",
+			run->step + 1, run->step + 3, run->step + 4);
+	}
 	run_say(run, "going on from step %d of %s", run->step, path);
 	fsmoe_checkpoint_info_free(&info);
 	return 0;
@@ -83,6 +94,8 @@ static int evaluate(struct run *run, int samples)
 		return 0;
 	err = fsmoe_eval_run(run->eval, run_held_out(run), FSMOE_SPLIT_HELD_OUT, (size_t)samples,
 			     &result);
+	if (!err)
+		err = run_observe_step(run);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write_val(run->metrics, run->step, &result);
 	if (err)
@@ -90,6 +103,19 @@ static int evaluate(struct run *run, int samples)
 	run_say(run, "step %d  held-out loss %.4f  over %zu tokens in %.1f s", run->step,
 		result.loss, result.tokens, result.seconds);
 	return 0;
+}
+
+/* 0 where the computing device's peak is not known. */
+static double mfu_of(const struct run *run, const struct fsmoe_metrics_row *row)
+{
+	const int ranks = fsmoe_topo_ranks(run->topo);
+	const double peak =
+		run->config.peak > 0 ? 1e12 * run->config.peak : fsmoe_runtime_peak(run->runtime);
+
+	if (peak <= 0 || row->result.seconds <= 0)
+		return 0;
+	return fsmoe_flops_routed(&run->flops, ranks, row->load.routed - row->load.dropped) /
+	       (row->result.seconds * ranks * peak);
 }
 
 static void tell_step(struct run *run, const struct fsmoe_metrics_row *row)
@@ -135,6 +161,7 @@ static int do_step(struct run *run, int *stop)
 	run->samples += (uint64_t)config->train.batch;
 	err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), &row.load);
 	*stop = row.load.stop;
+	row.mfu = mfu_of(run, &row);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write(run->metrics, &row);
 	if (err || skipped)
@@ -214,7 +241,9 @@ static int finish(struct run *run, int *together)
 	if (err)
 		return cli_fail_together(FSMOE_EXIT_RUN);
 	*together = 0;
-	err = evaluate(run, 0);
+	err = run_observe_end(run); /* before anything else runs */
+	if (!err)
+		err = evaluate(run, 0);
 	if (!err && run->first)
 		err = fsmoe_metrics_close(run->metrics);
 	run->metrics = NULL;

@@ -71,6 +71,33 @@ const char *fsmoe_profile_source(fsmoe_profile_t p)
 	return p->source;
 }
 
+int fsmoe_profile_note(fsmoe_profile_t p, const char *key, const char *text)
+{
+	int i = 0;
+
+	if (!*key || strlen(key) >= FSMOE_PROFILE_KEY || strlen(text) >= FSMOE_PROFILE_TEXT)
+		return fsmoe_fail(EINVAL,
+				  "a profile's note '%s' must have a key of 1 to %d bytes and at "
+				  "most %d of text",
+				  key, FSMOE_PROFILE_KEY - 1, FSMOE_PROFILE_TEXT - 1);
+	while (i < p->notes && strcmp(p->note[i].key, key))
+		i++;
+	if (i == FSMOE_PROFILE_NOTES)
+		return fsmoe_fail(EINVAL, "a profile keeps %d notes: no room for '%s'", i, key);
+	p->notes += i == p->notes;
+	snprintf(p->note[i].key, sizeof(p->note[i].key), "%s", key);
+	snprintf(p->note[i].text, sizeof(p->note[i].text), "%s", text);
+	return 0;
+}
+
+const char *fsmoe_profile_note_at(fsmoe_profile_t p, int i, const char **key)
+{
+	if (i < 0 || i >= p->notes)
+		return NULL;
+	*key = p->note[i].key;
+	return p->note[i].text;
+}
+
 static int check_place(enum fsmoe_kind kind, enum fsmoe_lane lane)
 {
 	if ((unsigned)kind >= FSMOE_NKINDS || (unsigned)lane >= FSMOE_NLANES)

@@ -4,11 +4,22 @@
 
 #include <fsmoe/profile.h>
 
+enum
+{
+	FSMOE_PROFILE_NOTES = 16,
+	FSMOE_PROFILE_KEY = 32
+};
+
 struct fsmoe_profile
 {
 	struct fsmoe_fit fit[FSMOE_NKINDS][FSMOE_NLANES];
 	char fitted[FSMOE_NKINDS][FSMOE_NLANES];
 	char machine[FSMOE_PROFILE_TEXT], source[FSMOE_PROFILE_TEXT];
+	int notes;
+	struct
+	{
+		char key[FSMOE_PROFILE_KEY], text[FSMOE_PROFILE_TEXT];
+	} note[FSMOE_PROFILE_NOTES];
 };
 
 /* For fsmoe_nearest: names of kinds, of lanes. */

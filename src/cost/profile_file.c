@@ -31,7 +31,8 @@ static const char *unit_at(const void *units, int i)
 	return ((const struct unit *)units)[i].name;
 }
 
-static const char *const profile_keys[] = {"format", "version", "machine", "source", "fits", NULL};
+static const char *const profile_keys[] = {"format",     "version", "machine", "source",
+					   "provenance", "fits",    NULL};
 static const char *const fit_keys[] = {"kind", "lane",     "alpha",   "beta", "time",
 				       "per",  "samples",  "dropped", "low",  "high",
 				       "r2",   "residual", "source",  NULL};
@@ -161,6 +162,23 @@ static void read_fit(struct reader *r, struct fsmoe_profile *p)
 		    "communication on intra or inter");
 }
 
+/* Texts under keys that only people read. */
+static void read_notes(struct reader *r, struct fsmoe_profile *p)
+{
+	json_t *notes = json_object_get(r->object, "provenance"), *value;
+	const char *key;
+
+	if (notes && !json_is_object(notes))
+		bad(r, "provenance", "must be an object");
+	json_object_foreach(notes, key, value)
+	{
+		if (!json_is_string(value))
+			bad(r, key, "of the provenance must be a string");
+		else if (!r->err && fsmoe_profile_note(p, key, json_string_value(value)))
+			bad(r, key, "of the provenance is longer or one more than a profile keeps");
+	}
+}
+
 static void read_profile(struct reader *r, struct fsmoe_profile *p)
 {
 	json_t *root = r->object, *fits, *fit;
@@ -177,6 +195,7 @@ static void read_profile(struct reader *r, struct fsmoe_profile *p)
 	check_keys(r, profile_keys);
 	text(r, "machine", p->machine, sizeof(p->machine));
 	text(r, "source", p->source, sizeof(p->source));
+	read_notes(r, p);
 	fits = json_object_get(root, "fits");
 	if (!json_is_array(fits))
 		bad(r, "fits", "must be an array");
@@ -252,6 +271,17 @@ static void write_fit(FILE *f, int kind, int lane, const struct fsmoe_fit *fit)
 	fputc('}', f);
 }
 
+static void write_notes(FILE *f, const struct fsmoe_profile *p)
+{
+	for (int i = 0; i < p->notes; i++)
+	{
+		write_text(f, i ? ",\n    " : ",\n  \"provenance\": {\n    ", p->note[i].key);
+		write_text(f, ": ", p->note[i].text);
+	}
+	if (p->notes)
+		fputs("\n  }", f);
+}
+
 int fsmoe_profile_save(fsmoe_profile_t p, const char *path)
 {
 	const char *separator = "\n";
@@ -265,6 +295,7 @@ int fsmoe_profile_save(fsmoe_profile_t p, const char *path)
 	fprintf(f, "{\n  \"format\": \"" FORMAT "\",\n  \"version\": %d,\n", FORMAT_VERSION);
 	write_text(f, "  \"machine\": ", p->machine);
 	write_text(f, ",\n  \"source\": ", p->source);
+	write_notes(f, p);
 	fputs(",\n  \"fits\": [", f);
 	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
 		for (int lane = 0; lane < FSMOE_NLANES; lane++)

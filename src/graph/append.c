@@ -22,7 +22,10 @@ const char *fsmoe_phase_name(enum fsmoe_phase phase)
 
 int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size)
 {
+	const char *phase = fsmoe_phase_name(node->phase);
 	char layer[16] = "", microbatch[16] = "", chunk[16] = "";
+	/* Said where the operation's name does not: an AlltoAll is one in either direction. */
+	const int said = node->phase == FSMOE_FORWARD || strstr(node->op->name, phase);
 
 	if (node->layer >= 0)
 		snprintf(layer, sizeof(layer), " L%d", node->layer);
@@ -30,7 +33,8 @@ int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size)
 		snprintf(microbatch, sizeof(microbatch), " m%d", node->microbatch);
 	if (node->chunk >= 0)
 		snprintf(chunk, sizeof(chunk), " c%d", node->chunk);
-	return snprintf(buffer, size, "%s%s%s%s", node->op->name, layer, microbatch, chunk);
+	return snprintf(buffer, size, "%s%s%s%s%s%s", node->op->name, said ? "" : ".",
+			said ? "" : phase, layer, microbatch, chunk);
 }
 
 /* Ports in order, optional ones named (as FSMOE_NONE), MANY ports any number of times. */
@@ -78,11 +82,20 @@ static int check_shapes(fsmoe_graph_t g, const struct fsmoe_op *op, const void *
 		.graph = g, .op = op, .args = args, .access = access, .tensor = tensor, .n = n});
 }
 
-static enum fsmoe_lane lane_of(fsmoe_graph_t g, const struct fsmoe_op *op, const void *args)
+static enum fsmoe_lane span_of(fsmoe_graph_t g, const struct fsmoe_op *op, const void *args)
 {
 	if (!FSMOE_KIND_IS_COMM(op->kind))
 		return FSMOE_COMPUTE;
 	return fsmoe_group_spans_nodes(g->groups, op->group(args)) ? FSMOE_INTER : FSMOE_INTRA;
+}
+
+/* AlltoAll and AllReduce go between nodes, AllGather and ReduceScatter inside one: where a group
+ * is laid out otherwise, what it spans decides, since that is the link it takes. */
+static enum fsmoe_lane lane_of(fsmoe_graph_t g, enum fsmoe_lane span)
+{
+	return span == FSMOE_INTER   ? g->schedule.alltoall_lane
+	       : span == FSMOE_INTRA ? g->schedule.gather_lane
+				     : FSMOE_COMPUTE;
 }
 
 int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *args,
@@ -121,7 +134,7 @@ int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *a
 		.args = args,
 		.access = copy,
 		.naccess = naccess,
-		.lane = lane_of(g, op, args),
+		.span = span_of(g, op, args),
 		.phase = g->labels.phase,
 		.layer = g->labels.layer,
 		.microbatch = g->labels.microbatch,
@@ -130,6 +143,7 @@ int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *a
 		.priority = g->labels.priority,
 		.id = g->nnodes,
 	};
+	node->lane = lane_of(g, node->span);
 	/* Program order is the lane's order: then data edges and lane edges both point forward in
 	 * the program, so together they have no cycle, and it is the same on every rank. */
 	if (node->lane != FSMOE_COMPUTE)

@@ -19,6 +19,8 @@ struct fsmoe_backward
 {
 	fsmoe_graph_t graph;
 	int ntensors; /* those of the forward */
+	int done;     /* forward nodes after this one are differentiated */
+	int layer;    /* of what is differentiated now */
 	char *wants;  /* by tensor: a gradient of it is of use */
 	struct gifts *gifts;
 };
@@ -123,7 +125,7 @@ static void find_wants(struct fsmoe_backward *b)
 		for (int k = 0; wanted && k < node->naccess; k++)
 			if ((node->access[k].mode & FSMOE_W) &&
 			    node->access[k].tensor != FSMOE_NONE &&
-			    g->tensors[node->access[k].tensor].dtype == FSMOE_REAL)
+			    g->tensors[node->access[k].tensor].dtype != FSMOE_INT32)
 				b->wants[g->tensors[node->access[k].tensor].base] = 1;
 	}
 }
@@ -139,6 +141,56 @@ static int reached(struct fsmoe_backward *b, const struct fsmoe_node *node)
 	return 0;
 }
 
+static void offer(struct fsmoe_backward *b, enum fsmoe_gap gap)
+{
+	struct fsmoe_graph *g = b->graph;
+	const struct fsmoe_labels labels = g->labels;
+
+	if (g->gap && !g->status && b->layer >= 0)
+		g->gap(g, gap, b->layer, b->done, g->gap_arg);
+	g->labels = labels;
+}
+
+void fsmoe_backward_gap(struct fsmoe_backward *b)
+{
+	offer(b, FSMOE_GAP_EXPERTS);
+}
+
+/* Whether what was appended from `first` on communicates. */
+static int communicates(const struct fsmoe_graph *g, int first)
+{
+	for (int i = first; i < g->nnodes; i++)
+		if (g->nodes[i].lane != FSMOE_COMPUTE)
+			return 1;
+	return 0;
+}
+
+/* One node that a gradient has reached, or a whole region. */
+static int differentiate(struct fsmoe_backward *b, int i, const struct fsmoe_region *r)
+{
+	struct fsmoe_graph *g = b->graph;
+	const struct fsmoe_node node = g->nodes[i];
+	int before, err = 0;
+
+	if (node.layer != b->layer)
+		offer(b, FSMOE_GAP_DENSE);
+	b->layer = node.layer;
+	b->done = i;
+	g->labels = (struct fsmoe_labels){.layer = node.layer,
+					  .microbatch = node.microbatch,
+					  .chunk = -1,
+					  .priority = node.priority,
+					  .phase = FSMOE_BACKWARD};
+	if (r)
+		return r->grad(b, r->args);
+	before = g->nnodes;
+	if (node.op->grad)
+		err = node.op->grad(b, &node);
+	if (!err && communicates(g, before))
+		offer(b, FSMOE_GAP_DENSE);
+	return err;
+}
+
 static int walk(struct fsmoe_backward *b)
 {
 	struct fsmoe_graph *g = b->graph;
@@ -146,29 +198,20 @@ static int walk(struct fsmoe_backward *b)
 	for (int i = g->nnodes - 1; i >= 0 && !g->status; i--)
 	{
 		const struct fsmoe_region *r = region_of(g, i);
-		struct fsmoe_node node = g->nodes[i];
+		const int last = i;
 		int err = 0, hit = 0;
 
-		if (node.phase != FSMOE_FORWARD)
+		if (g->nodes[i].phase != FSMOE_FORWARD)
 			continue;
-		for (int k = r ? r->first : i; k <= i; k++)
+		i = r ? r->first : i;
+		for (int k = i; k <= last; k++)
 			hit |= reached(b, &g->nodes[k]);
-		g->labels = (struct fsmoe_labels){.layer = node.layer,
-						  .microbatch = node.microbatch,
-						  .chunk = -1,
-						  .priority = node.priority,
-						  .phase = FSMOE_BACKWARD};
-		if (r)
-		{
-			i = r->first;
-			if (hit)
-				err = r->grad(b, r->args);
-		}
-		else if (node.op->grad && hit)
-			err = node.op->grad(b, &node);
+		if (hit)
+			err = differentiate(b, last, r);
 		if (err)
 			fsmoe_graph_fail(g, err);
 	}
+	offer(b, FSMOE_GAP_DENSE);
 	return g->status;
 }
 
@@ -192,7 +235,7 @@ const fsmoe_tensor_t *fsmoe_graph_losses(fsmoe_graph_t g, int *n)
 int fsmoe_graph_backward(fsmoe_graph_t g, fsmoe_tensor_t loss)
 {
 	struct fsmoe_labels labels = g->labels;
-	struct fsmoe_backward b = {.graph = g, .ntensors = g->ntensors};
+	struct fsmoe_backward b = {.graph = g, .ntensors = g->ntensors, .layer = -1};
 
 	if (g->status)
 		return fsmoe_graph_status(g);

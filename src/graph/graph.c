@@ -13,6 +13,19 @@ struct arena_block
 	max_align_t data[];
 };
 
+/* A lane for either span, and nothing that the backward itself does not ask for. */
+static const struct fsmoe_schedule plain = {
+	.name = "plain",
+	.doc = "the degrees of the layers, gradients at the end",
+	.forward_degree = FSMOE_DEGREE_BEST,
+	.backward_degree = FSMOE_DEGREE_BEST,
+	.alltoall_lane = FSMOE_INTER,
+	.gather_lane = FSMOE_INTRA,
+	.overlap_experts = 1,
+	.weight_gradients = FSMOE_WEIGHT_GRADIENTS_DEFERRED,
+	.gradients = FSMOE_GRADIENTS_AT_END,
+};
+
 int fsmoe_graph_create(fsmoe_graph_t *graph, fsmoe_groups_t groups)
 {
 	struct fsmoe_graph *g = calloc(1, sizeof(*g));
@@ -20,6 +33,7 @@ int fsmoe_graph_create(fsmoe_graph_t *graph, fsmoe_groups_t groups)
 	if (!g)
 		return fsmoe_fail(ENOMEM, "no memory for a graph");
 	g->groups = groups;
+	g->schedule = plain;
 	g->open_region = -1;
 	g->labels = (struct fsmoe_labels){.layer = -1, .microbatch = -1, .chunk = -1};
 	*graph = g;
@@ -42,6 +56,7 @@ void fsmoe_graph_destroy(fsmoe_graph_t g)
 	free(g->buckets);
 	free(g->regions);
 	free(g->losses);
+	free(g->cuts);
 	free(g);
 }
 
@@ -64,6 +79,67 @@ fsmoe_groups_t fsmoe_graph_groups(fsmoe_graph_t g)
 {
 	return g->groups;
 }
+
+/* --- layout in time ----------------------------------------------------------------------- */
+
+int fsmoe_graph_set_schedule(fsmoe_graph_t g, const struct fsmoe_schedule *schedule)
+{
+	int err = fsmoe_schedule_check(schedule);
+
+	if (!err && g->nnodes > 0)
+		err = fsmoe_fail(EINVAL,
+				 "the graph has %d nodes already: set the schedule '%s' before the "
+				 "first",
+				 g->nnodes, schedule->name);
+	if (err)
+		return fsmoe_graph_fail(g, err);
+	g->schedule = *schedule;
+	return 0;
+}
+
+const struct fsmoe_schedule *fsmoe_graph_schedule(fsmoe_graph_t g)
+{
+	return &g->schedule;
+}
+
+struct fsmoe_layer_cuts *fsmoe_graph_cuts(fsmoe_graph_t g, int layer)
+{
+	struct fsmoe_layer_cuts *more;
+
+	if (layer < 0)
+		return NULL;
+	if (layer >= g->ncuts)
+	{
+		more = realloc(g->cuts, ((size_t)layer + 1) * sizeof(*more));
+		if (!more)
+		{
+			fsmoe_graph_fail(g, fsmoe_fail(ENOMEM, "no memory for a larger graph"));
+			return NULL;
+		}
+		memset(more + g->ncuts, 0, (size_t)(layer + 1 - g->ncuts) * sizeof(*more));
+		g->cuts = more;
+		g->ncuts = layer + 1;
+	}
+	return &g->cuts[layer];
+}
+
+int fsmoe_graph_set_degrees(fsmoe_graph_t g, int layer, int forward, int backward)
+{
+	struct fsmoe_layer_cuts *cuts;
+
+	if (layer < 0 || forward < 0 || backward < 0)
+		return fsmoe_graph_fail(
+			g, fsmoe_fail(EINVAL, "layer %d cannot be cut into %d and %d chunks", layer,
+				      forward, backward));
+	cuts = fsmoe_graph_cuts(g, layer);
+	if (!cuts)
+		return g->status;
+	cuts->forward = forward;
+	cuts->backward = backward;
+	return 0;
+}
+
+/* --- memory that lives as long ------------------------------------------------------------ */
 
 void *fsmoe_graph_alloc(fsmoe_graph_t g, size_t size)
 {

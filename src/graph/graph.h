@@ -3,6 +3,7 @@
 #define FSMOE_GRAPH_INTERNAL_H
 
 #include <fsmoe/op.h>
+#include <fsmoe/schedule.h>
 
 /* Memory that lives as long as the graph: names, arguments, access lists. Addresses stay. */
 struct arena_block;
@@ -30,9 +31,35 @@ struct fsmoe_labels
 	enum fsmoe_phase phase;
 };
 
+/* What is said of the MoE layers under one label, and what they say. */
+struct fsmoe_layer_cuts
+{
+	int forward, backward; /* chunks; 0: as the layer asks */
+	int slots;             /* fewest of those built so far: no more chunks than these */
+};
+
+/*
+ * Where gradients may be exchanged while a backward is built: a place on the communication lanes
+ * that the planner knows of. `done`: the forward nodes after this one are differentiated.
+ */
+enum fsmoe_gap
+{
+	FSMOE_GAP_EXPERTS, /* after the last dispatch of a MoE layer's backward */
+	FSMOE_GAP_DENSE,   /* in the backward of the rest of a layer: after its first communication,
+			      and at its end */
+	FSMOE_NGAPS
+};
+typedef void (*fsmoe_gap_fn)(fsmoe_graph_t graph, enum fsmoe_gap gap, int layer, int done,
+			     void *arg);
+
 struct fsmoe_graph
 {
 	fsmoe_groups_t groups;
+	struct fsmoe_schedule schedule;
+	struct fsmoe_layer_cuts *cuts; /* by layer */
+	int ncuts;
+	fsmoe_gap_fn gap; /* called by the next backwards; NULL: nobody */
+	void *gap_arg;
 	int status;
 	char sentence[512];
 
@@ -58,6 +85,12 @@ struct fsmoe_graph
 /* Every bucket and the parameters in it start at a multiple of this many elements, so that
  * vector loads are aligned in every bucket alike. */
 #define FSMOE_BUCKET_ALIGN 32
+
+/* Of a label of layer; NULL when it has none (-1) or memory ran out, the graph's status then. */
+struct fsmoe_layer_cuts *fsmoe_graph_cuts(fsmoe_graph_t graph, int layer);
+
+/* For region builders, between what is sent and what is computed: offers FSMOE_GAP_EXPERTS. */
+void fsmoe_backward_gap(struct fsmoe_backward *backward);
 
 /* NULL on failure, which is then the graph's status. */
 void *fsmoe_graph_alloc(fsmoe_graph_t graph, size_t size);

@@ -6,17 +6,21 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <limits.h>
 
 /*
  * One layer. Forward and backward append their nodes in the order of the paper's streams: all that
  * goes out, then all that is computed, then all that comes back. Chunk i's nodes of one stage come
  * before chunk i + 1's, so every communication lane has the same order on every rank:
- *   inter  D1 .. Dr C1 .. Cr      intra  AG1 .. AGr RS1 .. RSr
+ *   inter  D1 .. Dr [gradients] C1 .. Cr      intra  AG1 .. AGr RS1 .. RSr
+ * Where the schedule has one communication stream a chunk goes back as soon as it is computed:
+ *   D1 AG1 .. Dr AGr [gradients] RS1 C1 .. RSr Cr
+ * fsmoe_layer_walk (src/plan/layer.c) predicts just this.
  */
 struct moe
 {
 	struct fsmoe_moe_layer layer;
-	int weight_gradients_per_chunk;
+	int one_stream, weights_per_chunk; /* columns of the schedule */
 	const struct fsmoe_gate *gate;
 	const struct fsmoe_order *order;
 	const struct fsmoe_dispatch *dispatch;
@@ -79,14 +83,24 @@ static void route(struct moe *moe)
 		moe->order->prepare(layer, r);
 }
 
-/* Results, or gradients of inputs, back to the ranks of their tokens. */
-static void combine(struct moe *moe, size_t n, fsmoe_tensor_t *chunk)
+/* Results, or gradients of inputs, of chunks [first, last) of n back to the ranks of their tokens.
+ */
+static void combine(struct moe *moe, size_t first, size_t last, size_t n, fsmoe_tensor_t *chunk)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = first; i < last; i++)
 	{
 		label_chunk(moe->layer.graph, STAGE_COMPUTE, i, n);
 		chunk[i] = moe->dispatch->combine(&moe->layer, chunk[i]);
 	}
+}
+
+/* After chunk i of n was summed over the shards. */
+static void send_back(struct moe *moe, size_t i, size_t n, fsmoe_tensor_t *chunk)
+{
+	if (moe->one_stream)
+		combine(moe, i, i + 1, n, chunk);
+	else if (i + 1 == n)
+		combine(moe, 0, n, n, chunk);
 }
 
 static void forward(struct moe *moe)
@@ -107,8 +121,8 @@ static void forward(struct moe *moe)
 		label_chunk(graph, STAGE_COMPUTE, i, cuts.n);
 		moe->returned[i] = moe->dispatch->reduce(
 			layer, moe->expert->forward(layer, moe->weight, &moe->forward.chunk[i]));
+		send_back(moe, i, cuts.n, moe->returned);
 	}
-	combine(moe, cuts.n, moe->returned);
 	label_whole(graph, 0);
 	moe->y = moe->order->inverse(layer, &moe->routing, cuts, moe->returned);
 }
@@ -134,8 +148,9 @@ static void backward_chunks(struct moe *moe, const fsmoe_tensor_t *gradient)
 		label_chunk(layer->graph, STAGE_COMPUTE, i, n);
 		dx = moe->expert->backward(layer, moe->weight, &moe->forward, &moe->backward, i);
 		moe->dreturned[i] = moe->dispatch->reduce(layer, dx);
-		if (moe->weight_gradients_per_chunk)
+		if (moe->weights_per_chunk)
 			weight_gradients(moe, gradient, i, i + 1);
+		send_back(moe, i, n, moe->dreturned);
 	}
 }
 
@@ -165,15 +180,15 @@ static int backward(struct fsmoe_backward *b, const void *args)
 			layer, moe->order->inverse_backward(layer, &moe->routing, dy, cuts.at[i],
 							    cuts.at[i + 1]));
 	}
+	fsmoe_backward_gap(b);
 	label_whole(layer->graph, 0);
 	moe->order->routing_backward(layer, &moe->routing, dy, moe->forward.cuts, moe->returned,
 				     &grad);
 	backward_chunks(moe, gradient);
-	combine(moe, cuts.n, moe->dreturned);
 	label_whole(layer->graph, 0);
 	dx = moe->order->order_backward(layer, &moe->routing, moe->x, cuts, moe->dreturned, &grad);
 	label_whole(layer->graph, WEIGHTS_PRIORITY);
-	if (!moe->weight_gradients_per_chunk)
+	if (!moe->weights_per_chunk)
 		weight_gradients(moe, gradient, 0, cuts.n);
 	label_whole(layer->graph, 0);
 	give(b, moe->x, dx);
@@ -262,21 +277,47 @@ static int make_pass(fsmoe_graph_t graph, size_t slots, int degree, struct fsmoe
 	return 0;
 }
 
+/* Chunks of a pass: as the graph was told for this label of layer; one where the schedule has just
+ * one; else as the layer asks. */
+static int degree_of(int told, enum fsmoe_degree_rule rule, int asked)
+{
+	return told ? told : rule == FSMOE_DEGREE_ONE ? 1 : asked;
+}
+
+static int make_passes(struct moe *moe, fsmoe_graph_t graph, const struct fsmoe_moe_spec *spec)
+{
+	const struct fsmoe_schedule *row = fsmoe_graph_schedule(graph);
+	const size_t slots = moe->layer.slots;
+	struct fsmoe_layer_cuts none = {0}, *cuts = fsmoe_graph_cuts(graph, graph->labels.layer);
+	int err;
+
+	cuts = cuts ? cuts : &none;
+	if (!cuts->slots || slots < (size_t)cuts->slots)
+		cuts->slots = slots < INT_MAX ? (int)slots : INT_MAX;
+	err = make_pass(graph, slots,
+			degree_of(cuts->forward, row->forward_degree, spec->forward_degree),
+			&moe->forward, &moe->returned);
+	return err ? err
+		   : make_pass(
+			     graph, slots,
+			     degree_of(cuts->backward, row->backward_degree, spec->backward_degree),
+			     &moe->backward, &moe->dreturned);
+}
+
 static int make(struct moe *moe, fsmoe_graph_t graph, fsmoe_tensor_t x,
 		const struct fsmoe_moe_spec *spec)
 {
+	const struct fsmoe_schedule *schedule = fsmoe_graph_schedule(graph);
 	int err;
 
 	moe->x = x;
 	moe->y = FSMOE_NONE;
 	if ((err = fsmoe_moe_layer_init(&moe->layer, graph, x, spec)) ||
 	    (err = find_modules(moe, spec)) || (err = check_gate(moe, spec)) ||
-	    (err = make_pass(graph, moe->layer.slots, spec->forward_degree, &moe->forward,
-			     &moe->returned)) ||
-	    (err = make_pass(graph, moe->layer.slots, spec->backward_degree, &moe->backward,
-			     &moe->dreturned)))
+	    (err = make_passes(moe, graph, spec)))
 		return err;
-	moe->weight_gradients_per_chunk = spec->weight_gradients_per_chunk;
+	moe->one_stream = schedule->gather_lane == schedule->alltoall_lane;
+	moe->weights_per_chunk = schedule->weight_gradients == FSMOE_WEIGHT_GRADIENTS_PER_CHUNK;
 	moe->routing = (struct fsmoe_routing){
 		moe->gate->routing, 0,          FSMOE_NONE, FSMOE_NONE, FSMOE_NONE, FSMOE_NONE,
 		FSMOE_NONE,         FSMOE_NONE, FSMOE_NONE, FSMOE_NONE, FSMOE_NONE, FSMOE_NONE};

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/graph.h"
+
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/op.h>
@@ -41,12 +43,16 @@ static int work_of(const struct reading *r, const struct fsmoe_node *node, doubl
 	return 0;
 }
 
-/* Two nodes of one stage add up: one more start, more work. */
+/* Two nodes of one stage add up: one more start, more work, at the mean slope of both. */
 static void add_stage(struct fsmoe_stage *stage, const struct fsmoe_fit *fit, double work)
 {
+	const double before = stage->work;
+
 	stage->alpha += fit->alpha;
-	stage->beta = fit->beta;
 	stage->work += work;
+	stage->beta = before > 0 && stage->beta != fit->beta
+			      ? (stage->beta * before + fit->beta * work) / stage->work
+			      : fit->beta;
 }
 
 /* Which stage of the mixture a node is; NULL: it belongs to the dense part. Both passes have the
@@ -63,8 +69,10 @@ static struct fsmoe_stage *stage_of(struct fsmoe_layer_cost *c, const struct fsm
 		return NULL;
 	switch (node->op->kind)
 	{
-	case FSMOE_KIND_ALLTOALL:
-		return c->alltoall.work > 0 ? NULL : &c->alltoall;
+	case FSMOE_KIND_ALLTOALL: /* what a dispatch does inside a node is beside AG and RS */
+		if (node->op->group(node->args) == FSMOE_GROUP_EP_NODE)
+			return c->expert.work > 0 ? &c->reduce_scatter : &c->allgather;
+		return c->expert.work > 0 ? NULL : &c->alltoall;
 	case FSMOE_KIND_ALLGATHER:
 		return &c->allgather;
 	case FSMOE_KIND_REDUCE_SCATTER:
@@ -91,7 +99,7 @@ static int read_node(const struct reading *r, const struct fsmoe_node *node)
 				  "costs are read off a graph with one chunk a layer: layer "
 				  "%d has more",
 				  node->layer);
-	err = fsmoe_profile_get(r->profile, node->op->kind, node->lane, &fit);
+	err = fsmoe_profile_get(r->profile, node->op->kind, node->span, &fit);
 	if (err)
 		return err;
 	if (stage)
@@ -111,21 +119,19 @@ static int read_node(const struct reading *r, const struct fsmoe_node *node)
 	return 0;
 }
 
-/* What is summed over ranks after a layer's backward. */
+/* What is summed over ranks after a layer's backward: whole buckets, as they travel. */
 static void read_gradients(const struct reading *r)
 {
-	int n;
-	const struct fsmoe_param *param = fsmoe_graph_params(r->graph, &n);
-	fsmoe_groups_t groups = fsmoe_graph_groups(r->graph);
+	const struct fsmoe_graph *g = r->graph;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < g->nbuckets; i++)
 	{
-		const struct fsmoe_tensor_info *info = &r->tensor[param[i].tensor];
+		const struct fsmoe_bucket *b = &g->buckets[i];
 
-		if (info->layer >= 0 && info->layer < r->layers &&
-		    fsmoe_group_size(groups, param[i].spec.reduce) > 1)
-			r->cost[info->layer].gradient_bytes +=
-				4 * (double)fsmoe_shape_count(&info->shape);
+		if (b->layer >= 0 && b->layer < r->layers &&
+		    fsmoe_group_size(g->groups, b->reduce) > 1)
+			r->cost[b->layer].gradient_bytes +=
+				4 * (double)fsmoe_shape_count(&g->tensors[b->grad].shape);
 	}
 }
 
@@ -151,7 +157,10 @@ int fsmoe_layer_cost_read(struct fsmoe_layer_cost *cost, int layers, fsmoe_graph
 	{
 		read_gradients(&r);
 		for (int i = 0; i < layers; i++)
+		{
 			cost[i] = r.cost[i];
+			cost[i].slots = i < graph->ncuts ? graph->cuts[i].slots : 0;
+		}
 	}
 	free(r.cost);
 	return err;

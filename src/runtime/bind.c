@@ -65,5 +65,7 @@ int fsmoe_binding_find(struct fsmoe_binding *binding, int host_rank, int host_si
 	binding->core[FSMOE_COMPUTE] = unit[host_rank * share];
 	binding->core[FSMOE_INTRA] = unit[host_rank * share + share - 2];
 	binding->core[FSMOE_INTER] = unit[host_rank * share + share - 1];
+	/* It never sleeps. Where the GPU computes, the CPU's communication workers do. */
+	binding->gpu_core = binding->core[FSMOE_INTER];
 	return 0;
 }

@@ -14,6 +14,7 @@ struct fsmoe_binding
 	int cores;              /* this rank's share, at least 1: so many BLAS threads */
 	int bound;              /* 1: core[] holds */
 	int core[FSMOE_NLANES]; /* logical number, by lane */
+	int gpu_core;           /* of the thread that drives the GPU, where there is one */
 };
 
 /* Cores that the process may use, cut evenly over the ranks of this host. `wanted` 0: do not

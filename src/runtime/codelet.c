@@ -2,6 +2,8 @@
 #include "runtime/runtime.h"
 
 #include "base/clock.h"
+#include "graph/memory.h"
+#include "runtime/gpu.h"
 
 #include <fsmoe/error.h>
 #include <stdlib.h>
@@ -11,13 +13,16 @@
 static const unsigned colours[FSMOE_NKINDS] = {
 	[FSMOE_KIND_GEMM] = 0x4caf50,      [FSMOE_KIND_EXPERT] = 0x1b5e20,
 	[FSMOE_KIND_ATTENTION] = 0x8bc34a, [FSMOE_KIND_MEMORY] = 0xb0bec5,
-	[FSMOE_KIND_GATE] = 0x00bcd4,      [FSMOE_KIND_ALLTOALL] = 0xe53935,
+	[FSMOE_KIND_GATE] = 0x00bcd4,      [FSMOE_KIND_ALLTOALL] = 0xec407a,
 	[FSMOE_KIND_ALLGATHER] = 0xfb8c00, [FSMOE_KIND_REDUCE_SCATTER] = 0xfdd835,
 	[FSMOE_KIND_ALLREDUCE] = 0x8e24aa, [FSMOE_KIND_BROADCAST] = 0x6d4c41,
 };
 
-static void keep_error(struct fsmoe_program *p, const char *label, int err)
+static void keep_error(struct fsmoe_program *p, const struct fsmoe_node *node, int err)
 {
+	char label[128];
+
+	fsmoe_node_label(node, label, sizeof(label));
 	STARPU_PTHREAD_MUTEX_LOCK(&p->lock);
 	if (!p->error)
 	{
@@ -39,42 +44,78 @@ static int skipped(struct fsmoe_program *p, const struct fsmoe_node *node)
 	return failed && !FSMOE_KIND_IS_COMM(node->op->kind);
 }
 
-/* Every CPU codelet's function: unpacks the buffers for the row's kernel. */
+/* What the kernel of a node is told. Returns how many accesses the node has. */
+static int describe(const struct fsmoe_job *job, int node, void *buffers[], const short *buffer,
+		    struct fsmoe_call *call, void **data, const struct fsmoe_tensor_info **tensor)
+{
+	struct fsmoe_program *p = job->program;
+	const struct fsmoe_node *n = &p->nodes[node];
+
+	*call = (struct fsmoe_call){.node = n,
+				    .args = n->args,
+				    .data = data,
+				    .tensor = tensor,
+				    .n = n->naccess,
+				    .step = &job->step};
+	for (int i = 0; i < n->naccess; i++)
+	{
+		const struct fsmoe_tensor_info *t =
+			buffer[i] < 0 ? NULL : &p->tensors[n->access[i].tensor];
+		char *base = t ? (char *)STARPU_VECTOR_GET_PTR(buffers[buffer[i]]) : NULL;
+
+		tensor[i] = t;
+		data[i] = t ? base + fsmoe_element_bytes(FSMOE_F32, t->dtype) * t->offset : NULL;
+	}
+	if (FSMOE_KIND_IS_COMM(n->op->kind))
+		call->comm = fsmoe_comms_get(p->runtime->comms, n->op->group(n->args));
+	return n->naccess;
+}
+
+void fsmoe_job_run(const struct fsmoe_job *job, void *buffers[], fsmoe_run_fn run)
+{
+	struct fsmoe_program *p = job->program;
+	const struct fsmoe_slot *slot = job->slot;
+	const short *buffer = slot->buffer;
+
+	for (int k = 0; k < slot->nnodes; k++)
+	{
+		const struct fsmoe_node *node = &p->nodes[slot->node[k]];
+		void *data[node->naccess + 1];
+		const struct fsmoe_tensor_info *tensor[node->naccess + 1];
+		struct fsmoe_call call;
+		int err;
+
+		if (skipped(p, node))
+			return;
+		buffer += describe(job, slot->node[k], buffers, buffer, &call, data, tensor);
+		err = run(job, &call);
+		if (err)
+			keep_error(p, node, err);
+	}
+}
+
+static int run_node(const struct fsmoe_job *job, const struct fsmoe_call *call)
+{
+	struct fsmoe_program *p = job->program;
+	const int id = call->node->id;
+	int err;
+
+	p->start[id] = fsmoe_clock();
+	err = call->node->op->cpu[FSMOE_F32](call);
+	p->end[id] = fsmoe_clock();
+	return err;
+}
+
+/* Every CPU codelet's function: unpacks the buffers for the rows' kernels. */
 static void run_cpu(void *buffers[], void *arg)
 {
 	const struct fsmoe_job *job = arg;
 	struct fsmoe_program *p = job->program;
-	const struct fsmoe_node *node = &p->nodes[job->node];
-	const struct fsmoe_slot *slot = &p->slots[job->node];
-	void *data[node->naccess + 1];
-	const struct fsmoe_tensor_info *tensor[node->naccess + 1];
-	struct fsmoe_call call = {.node = node,
-				  .args = node->args,
-				  .data = data,
-				  .tensor = tensor,
-				  .n = node->naccess,
-				  .step = &job->step};
-	int err;
+	const struct fsmoe_node *node = &p->nodes[job->slot->node[0]];
 
-	if (skipped(p, node))
-		return;
-	for (int i = 0; i < node->naccess; i++)
-	{
-		data[i] = NULL;
-		tensor[i] = slot->buffer[i] < 0 ? NULL : &p->tensors[node->access[i].tensor];
-		if (tensor[i])
-			data[i] = (char *)STARPU_VECTOR_GET_PTR(buffers[slot->buffer[i]]) +
-				  4 * tensor[i]->offset;
-	}
-	if (FSMOE_KIND_IS_COMM(node->op->kind))
-		call.comm = fsmoe_comms_get(p->runtime->comms, node->op->group(node->args));
-	fsmoe_watch_task(p->runtime->watch, node->lane, slot->label, node->seq);
-	p->start[job->node] = fsmoe_clock();
-	err = node->op->cpu[FSMOE_F32](&call);
-	p->end[job->node] = fsmoe_clock();
+	fsmoe_watch_task(p->runtime->watch, node->lane, job->slot->label, node->seq);
+	fsmoe_job_run(job, buffers, run_node);
 	fsmoe_watch_done(p->runtime->watch, node->lane);
-	if (err)
-		keep_error(p, slot->label, err);
 }
 
 struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_op *op)
@@ -88,11 +129,21 @@ struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_o
 	if (!c)
 		return NULL;
 	c->op = op;
-	c->codelet.where = STARPU_CPU;
-	c->codelet.cpu_funcs[0] = run_cpu;
+	if (rt->gpu && op->cuda)
+	{
+		c->codelet.where = STARPU_CUDA;
+		c->codelet.cuda_funcs[0] = fsmoe_gpu_run;
+		c->codelet.cuda_flags[0] = STARPU_CUDA_ASYNC;
+	}
+	else
+	{
+		c->codelet.where = STARPU_CPU;
+		c->codelet.cpu_funcs[0] = run_cpu;
+	}
 	c->codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
 	c->codelet.name = op->name;
 	c->codelet.color = colours[op->kind];
+	fsmoe_codelet_set_model(rt, c);
 	c->next = rt->codelets;
 	rt->codelets = c;
 	return &c->codelet;

@@ -3,17 +3,19 @@
 #define FSMOE_RUNTIME_DEVICE_INTERNAL_H
 
 #include "runtime/device.h"
+#include "runtime/lanes.h"
+#include "runtime/waits.h"
 
-#include <cublas_v2.h>
-#include <cuda_runtime.h>
 #include <fsmoe/op.h>
 
 struct fsmoe_device_memory
 {
 	const struct fsmoe_tensor_info *tensors;
 	int ntensors, device;
-	char *base;
-	size_t *at; /* by tensor, bytes from base; bases only */
+	char *arena; /* all tensors; NULL: they are others' */
+	char **at;   /* by tensor; bases only */
+	char **copy; /* the same of parameters' copies, in a bf16 run; else NULL */
+	enum fsmoe_real real;
 	size_t bytes;
 };
 
@@ -24,25 +26,31 @@ struct fsmoe_stream
 	fsmoe_comms_t comms;
 	const struct fsmoe_node *nodes;
 	int nnodes;
-	struct fsmoe_cuda cuda[FSMOE_NLANES]; /* stream, handle, scratch of each lane */
-	void *workspace;                      /* of the compute lane's cuBLAS */
-	size_t bytes;
-	int (*wait)[FSMOE_NLANES]; /* by node: the last node of another lane that it follows; -1 */
-	cudaEvent_t *done;         /* by node; NULL where nobody waits and nothing is timed */
-	cudaEvent_t *begin;        /* by node, with timing; else NULL */
+	struct fsmoe_lanes lanes;
+	struct fsmoe_waits waits;
+	cudaEvent_t *done;  /* by node; NULL where nobody waits and nothing is timed */
+	cudaEvent_t *begin; /* by node, with timing; else NULL */
 	cudaEvent_t start, end[FSMOE_NLANES];
 	int timing;
 };
 
-/* 0, or the failure with a sentence that says what failed. */
-int fsmoe_cuda_check(cudaError_t result, const char *what);
+/* Of a tensor on the host, where a GPU's run has float. */
 size_t fsmoe_device_tensor_bytes(const struct fsmoe_tensor_info *tensor);
+/* A parameter's copy; NULL: there is none. */
+void *fsmoe_device_memory_copy(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor);
 
-/* Fills in what a kernel is told, `data` and `tensor` with room for every access; with `bare` no
- * addresses, to ask for its need of scratch. */
+/* The memory of a graph whose tensors lie at `at` (by tensor, bases only; the memory's from now on,
+ * what it points to is not). */
+int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t graph, int device,
+			     char **at);
+
+struct fsmoe_gpu; /* runtime/gpu.h: the runtime's options, for its stream executor */
+struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu);
+
+/* Fills in what a kernel is told; `data`, `copy` and `tensor` have room for every access. */
 void fsmoe_stream_describe(struct fsmoe_stream *stream, const struct fsmoe_node *node,
-			   struct fsmoe_call *call, void **data,
-			   const struct fsmoe_tensor_info **tensor, int bare);
+			   struct fsmoe_call *call, void **data, void **copy,
+			   const struct fsmoe_tensor_info **tensor);
 
 /* Runs a node on this thread, on copies of its tensors. Waits for the device first. */
 int fsmoe_stream_run_on_host(struct fsmoe_stream *stream, const struct fsmoe_node *node,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/runtime.h"
 
+#include <errno.h>
+#include <fsmoe/error.h>
 #include <search.h>
 #include <stdlib.h>
 
@@ -12,7 +14,7 @@ static int by_data(const void *a, const void *b)
 }
 
 struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t bytes,
-				      const char *name)
+				      const struct fsmoe_tensor_info *tensor, int *err)
 {
 	struct fsmoe_handle key = {.data = data}, **found, *h;
 
@@ -23,20 +25,21 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 		return *found;
 	}
 	h = calloc(1, sizeof(*h));
-	if (!h)
-		return NULL;
-	h->data = data;
-	h->users = 1;
-	if (!tsearch(h, &rt->handles, by_data))
-	{
-		free(h);
-		return NULL;
-	}
-	/* Elements of four bytes, floats or int32: StarPU counts them in 32 bits. */
-	starpu_vector_data_register(&h->handle, STARPU_MAIN_RAM, (uintptr_t)data,
-				    (uint32_t)((bytes + 3) / 4), 4);
-	starpu_data_set_name(h->handle, name);
-	return h;
+	if (h)
+		*h = (struct fsmoe_handle){.data = data,
+					   .bytes = bytes,
+					   .role = tensor->role,
+					   .name = tensor->name,
+					   .users = 1};
+	*err = h && tsearch(h, &rt->handles, by_data)
+		       ? rt->executor->place(rt, h)
+		       : fsmoe_fail(ENOMEM, "no memory to register tensor '%s'", tensor->name);
+	if (!*err)
+		return h;
+	if (h)
+		tdelete(h, &rt->handles, by_data);
+	free(h);
+	return NULL;
 }
 
 void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
@@ -44,6 +47,6 @@ void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (!h || --h->users > 0)
 		return;
 	tdelete(h, &rt->handles, by_data);
-	starpu_data_unregister(h->handle);
+	rt->executor->remove(rt, h);
 	free(h);
 }

@@ -3,23 +3,46 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/agree.c \
 	src/runtime/bind.c \
 	src/runtime/bind.h \
+	src/runtime/chain.c \
 	src/runtime/codelet.c \
+	src/runtime/executor_starpu.c \
+	src/runtime/gpu.h \
 	src/runtime/handle.c \
 	src/runtime/inside.h \
+	src/runtime/models.c \
+	src/runtime/observe.c \
 	src/runtime/policy.c \
 	src/runtime/policy.h \
 	src/runtime/program.c \
+	src/runtime/record.c \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
-	src/runtime/version.h
+	src/runtime/units.h \
+	src/runtime/trace.c \
+	src/runtime/trace.h \
+	src/runtime/trace_clock.c \
+	src/runtime/trace_clock.h \
+	src/runtime/trace_files.c \
+	src/runtime/trace_files.h \
+	src/runtime/trace_paje.c \
+	src/runtime/trace_paje.h \
+	src/runtime/version.h \
+	src/runtime/waits.c \
+	src/runtime/waits.h
 
 if HAVE_CUDA
 libfsmoe_core_la_SOURCES += \
-	src/runtime/device.c \
+	src/runtime/bf16.c src/runtime/bf16.h src/runtime/device.c \
 	src/runtime/device.h \
 	src/runtime/device_internal.h \
+	src/runtime/executor_stream.c \
+	src/runtime/gpu.c \
+	src/runtime/lanes.c \
+	src/runtime/lanes.h \
 	src/runtime/stream.c \
 	src/runtime/stream_host.c \
 	src/runtime/stream_make.c
+else
+libfsmoe_core_la_SOURCES += src/runtime/gpu_absent.c
 endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/policy.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fsmoe/starpu.h>
 #include <stdlib.h>
@@ -23,7 +25,7 @@ struct policy
 	struct lane lane[FSMOE_NLANES];
 	unsigned lanes_of[STARPU_NMAXWORKERS]; /* bit per lane */
 	starpu_pthread_cond_t wake[STARPU_NMAXWORKERS];
-	int worker[STARPU_NMAXWORKERS], nworkers;
+	int worker[STARPU_NMAXWORKERS], nworkers, ncuda;
 	volatile unsigned nready; /* read without the lock: workers poll */
 };
 
@@ -126,13 +128,12 @@ static unsigned lanes_served(int index, int n)
 	return index == n - 1 ? inter : index == n - 2 ? intra : compute;
 }
 
-/* Workers of the CPUs count as one device. With GPUs, communication is theirs. */
+/* Workers of the CPUs count as one device. */
 static void assign_lanes(struct policy *p)
 {
-	int cuda = 0;
-
+	p->ncuda = 0;
 	for (int i = 0; i < p->nworkers; i++)
-		cuda += starpu_worker_get_type(p->worker[i]) == STARPU_CUDA_WORKER;
+		p->ncuda += starpu_worker_get_type(p->worker[i]) == STARPU_CUDA_WORKER;
 	for (int i = 0; i < p->nworkers; i++)
 	{
 		int w = p->worker[i], index = 0, n = 0;
@@ -148,8 +149,7 @@ static void assign_lanes(struct policy *p)
 			index += other < w;
 			n++;
 		}
-		p->lanes_of[w] = type == STARPU_CPU_WORKER && cuda > 0 ? 1u << FSMOE_COMPUTE
-								       : lanes_served(index, n);
+		p->lanes_of[w] = lanes_served(index, n);
 	}
 }
 
@@ -190,8 +190,11 @@ static int push(struct starpu_task *task)
 {
 	struct policy *p = policy_of(task->sched_ctx);
 	struct fsmoe_task_info none;
-	enum fsmoe_lane lane = info_of(task, &none)->lane;
+	const struct fsmoe_task_info *info = info_of(task, &none);
+	const enum fsmoe_lane lane = info->lane;
 
+	if (info->ready)
+		*info->ready = fsmoe_clock();
 	lock(p);
 	insert(&p->lane[lane].ready, task);
 	p->nready++;
@@ -199,6 +202,14 @@ static int push(struct starpu_task *task)
 	STARPU_PTHREAD_MUTEX_UNLOCK(&p->lock);
 	wake(p, lane);
 	return 0;
+}
+
+/* With GPUs, communication that they can do is theirs. */
+static int leaves_to_gpu(const struct policy *p, enum fsmoe_lane lane, int worker,
+			 const struct starpu_task *task)
+{
+	return p->ncuda > 0 && lane != FSMOE_COMPUTE && task->cl->where & STARPU_CUDA &&
+	       starpu_worker_get_type(worker) == STARPU_CPU_WORKER;
 }
 
 /* The first task of a lane that may start now and that this worker can run. */
@@ -214,7 +225,8 @@ static struct starpu_task *choose(struct policy *p, enum fsmoe_lane lane, int wo
 		const struct fsmoe_task_info *info = info_of(task, &none);
 		unsigned implementation;
 
-		if (numbered(info) && (info->seq != l->next_seq || l->in_flight))
+		if ((numbered(info) && (info->seq != l->next_seq || l->in_flight)) ||
+		    leaves_to_gpu(p, lane, worker, task))
 			continue;
 		if (starpu_worker_can_execute_task_first_impl(worker, task, &implementation))
 		{

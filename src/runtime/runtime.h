@@ -4,6 +4,7 @@
 
 #include "comm/comm.h"
 #include "comm/watch.h"
+#include "runtime/trace.h"
 
 #include <fsmoe/op.h>
 #include <fsmoe/runtime.h>
@@ -15,14 +16,47 @@ struct fsmoe_codelet
 	struct fsmoe_codelet *next;
 	const struct fsmoe_op *op;
 	struct starpu_codelet codelet;
+	struct starpu_perfmodel model; /* the codelet's where the runtime has a profile */
 };
 
-/* A buffer known to StarPU. Programs that share memory share it. */
+/* A tensor's buffer. Programs that share memory share it. */
 struct fsmoe_handle
 {
-	void *data; /* the key */
-	starpu_data_handle_t handle;
+	void *data; /* the key: where it lies on the host */
+	size_t bytes;
+	enum fsmoe_role role;
+	const char *name;
 	int users;
+	starpu_data_handle_t handle; /* of the StarPU executor */
+	int pinned;                  /* the host's pages */
+	void *device;                /* of the stream executor: its place on the GPU */
+};
+
+/* Who runs a program's nodes. A failure comes with its sentence. */
+struct fsmoe_executor
+{
+	const char *name;
+	/* A buffer's place, at its first user and after its last. */
+	int (*place)(fsmoe_runtime_t runtime, struct fsmoe_handle *handle);
+	void (*remove)(fsmoe_runtime_t runtime, struct fsmoe_handle *handle);
+	int (*create)(struct fsmoe_program *program); /* its handles are there */
+	void (*destroy)(struct fsmoe_program *program);
+	int (*submit)(struct fsmoe_program *program, const struct fsmoe_step *step);
+	int (*wait)(struct fsmoe_program *program);
+	/* start and end of the last step's nodes into the program's arrays */
+	int (*observe)(struct fsmoe_program *program);
+	/* A tensor's content: to is NULL: `from` goes in; else it comes out. */
+	int (*copy)(struct fsmoe_program *program, fsmoe_tensor_t tensor, void *to,
+		    const void *from, size_t bytes);
+	/* Makes the host's copy of tensors current. */
+	int (*pull)(struct fsmoe_program *program, const fsmoe_tensor_t *tensors, int n);
+};
+
+enum fsmoe_worker
+{
+	FSMOE_ON_CPU,
+	FSMOE_ON_GPU,
+	FSMOE_NWORKERS
 };
 
 struct fsmoe_runtime
@@ -30,23 +64,37 @@ struct fsmoe_runtime
 	fsmoe_groups_t groups;
 	fsmoe_comms_t comms;
 	struct fsmoe_watch *watch;
+	struct fsmoe_trace *trace; /* NULL: nobody asked for one */
+	const struct fsmoe_executor *executor;
+	struct fsmoe_gpu *gpu; /* runtime/gpu.h; NULL: the CPU computes */
+	int chain;             /* as in fsmoe_runtime_opts */
 	struct fsmoe_codelet *codelets;
 	void *handles;                  /* tsearch tree of struct fsmoe_handle by data */
 	int64_t next_seq[FSMOE_NLANES]; /* of everything submitted so far */
-	unsigned order[FSMOE_NLANES];   /* the same for StarPU's own policies: workerorder */
-	int lane_worker[FSMOE_NLANES];
-	int own_policy; /* the policy is "fsmoe" */
+	int lane_worker[FSMOE_NWORKERS][FSMOE_NLANES];
+	unsigned order[FSMOE_NWORKERS][FSMOE_NLANES]; /* for StarPU's own policies: workerorder */
+	int own_policy;                               /* the policy is "fsmoe" */
+	int starpu;                                   /* it runs */
 	int idle_hook;
+	int blas_threads;
+	fsmoe_profile_t profile;          /* a copy; NULL: StarPU is told nothing */
+	int recording;                    /* tasks note when they became ready */
+	struct fsmoe_record *record;      /* the file; NULL: none */
+	double clock_offset, clock_error; /* fsmoe_runtime_clock */
+	int clock_known;
 };
 
-/* One node made ready to be submitted. */
+/* One task made ready to be submitted: a node, or a chain of nodes of the compute lane. */
 struct fsmoe_slot
 {
 	struct starpu_codelet *codelet;
+	int *node; /* numbers, in program order */
+	int nnodes;
 	int nbuffers;
 	starpu_data_handle_t *handles;
 	enum starpu_data_access_mode *modes;
-	short *buffer; /* by access: which of the buffers holds it; -1 absent */
+	short *buffer; /* by access of the first node, of the second, ...: which of the buffers
+			* holds it; -1 absent */
 	char *label;
 };
 
@@ -59,37 +107,61 @@ struct fsmoe_program
 	const struct fsmoe_tensor_info *tensors;
 	int nnodes, ntensors;
 	struct fsmoe_slot *slots;
-	struct fsmoe_handle **handles; /* by tensor; bases only */
-	int nseq[FSMOE_NLANES];        /* numbers one step takes */
-	double *start, *end;           /* seconds, of the last step */
+	int nslots, *order;                 /* all slots' nodes */
+	struct fsmoe_handle **handles;      /* by tensor; bases only */
+	struct fsmoe_marks *marks;          /* on a GPU that is timed: runtime/gpu.h */
+	struct fsmoe_device_memory *device; /* of the stream executor */
+	struct fsmoe_stream *stream;
+	int nseq[FSMOE_NLANES];      /* numbers one step takes */
+	double *work;                /* by node: n of the cost model */
+	double *ready, *start, *end; /* seconds, of the last step; ready 0: not noted */
+	uint64_t step;               /* the last one submitted */
+	int recorded;                /* its number in the record's file, from 1; 0: not yet */
 
 	starpu_pthread_mutex_t lock; /* over the two below */
 	int error;
 	char sentence[512];
 };
 
-/* What a task carries: its node, and this step's values. Freed by StarPU with the task. */
+/* What a task carries: its nodes, and this step's values. Freed by StarPU with the task. */
 struct fsmoe_job
 {
 	struct fsmoe_task_info info;
 	struct fsmoe_program *program;
-	int node;
+	const struct fsmoe_slot *slot;
 	struct fsmoe_step step;
 };
 
+/* The codelet's performance model, or none without a profile. */
+void fsmoe_codelet_set_model(fsmoe_runtime_t runtime, struct fsmoe_codelet *codelet);
 struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
 void fsmoe_codelets_destroy(fsmoe_runtime_t runtime);
 
-/* The handle of a buffer, made at its first user; released by its last. */
+/* What codelets' functions share: a task's nodes one after another. `run` is told what the node's
+ * kernel is told, with the addresses that StarPU gave. */
+typedef int (*fsmoe_run_fn)(const struct fsmoe_job *job, const struct fsmoe_call *call);
+void fsmoe_job_run(const struct fsmoe_job *job, void *buffers[], fsmoe_run_fn run);
+
+/* The buffer of a tensor, made at its first user; released by its last. -errno in *err. */
 struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t runtime, void *data, size_t bytes,
-				      const char *name);
+				      const struct fsmoe_tensor_info *tensor, int *err);
 void fsmoe_handle_put(fsmoe_runtime_t runtime, struct fsmoe_handle *handle);
 
 /* Collective over the job: -EINVAL unless every rank's program has the same collectives in the
  * same order. A difference would hang the first step. */
 int fsmoe_program_agree(struct fsmoe_program *program);
 
-/* The one door: makes and submits the task of a node. */
-int fsmoe_submit_node(struct fsmoe_program *program, int node, const struct fsmoe_step *step);
+/* Appends the last step's times to the runtime's record. */
+int fsmoe_record_step(struct fsmoe_program *program);
+void fsmoe_record_close(struct fsmoe_record *record);
+
+/* Nodes into slots: each of its own, or by chains. Fills order, nslots and the slots' nodes. */
+int fsmoe_chain_nodes(struct fsmoe_program *program);
+
+/* The one door: makes and submits the task of a slot. */
+int fsmoe_submit_slot(struct fsmoe_program *program, const struct fsmoe_slot *slot,
+		      const struct fsmoe_step *step);
+
+extern const struct fsmoe_executor fsmoe_executor_starpu;
 
 #endif

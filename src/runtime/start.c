@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/bind.h"
+#include "runtime/gpu.h"
 #include "runtime/inside.h"
 #include "runtime/policy.h"
 #include "runtime/runtime.h"
@@ -37,6 +38,9 @@ void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts)
 		.bind = (int)from_environment("FSMOE_BIND", 1),
 		.timeout = from_environment("FSMOE_TIMEOUT", 120),
 		.catch_term = 1,
+		.device = "cpu",
+		.executor = "starpu",
+		.chain = -1,
 	};
 }
 
@@ -81,17 +85,24 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 {
 	struct starpu_conf conf;
 	const char *scheduler = opts->scheduler ? opts->scheduler : getenv("STARPU_SCHED");
-	int err = 0;
+	int err = 0, n = 0;
 
 	/* A build with FxT records unless it is told not to. */
 	setenv("STARPU_FXT_TRACE", "0", 0);
 	setenv("STARPU_SILENT", "1", 0); /* its remarks on machines smaller than the job */
 	if (!binding->bound)
 		setenv("STARPU_WORKERS_NOBIND", "1", 1);
+	if (rt->gpu)
+		fsmoe_gpu_prepare_starpu();
 	starpu_conf_init(&conf);
 	conf.precedence_over_environment_variables = 1;
 	conf.ncpus = WORKERS;
-	conf.ncuda = 0;
+	conf.ncuda = rt->gpu ? 1 : 0;
+	if (rt->gpu)
+	{
+		conf.use_explicit_workers_cuda_gpuid = 1;
+		conf.workers_cuda_gpuid[0] = (unsigned)fsmoe_gpu_device(rt->gpu);
+	}
 	conf.nopencl = 0;
 	conf.catch_signals = 0;
 	rt->own_policy = !scheduler || !strcmp(scheduler, "fsmoe");
@@ -106,49 +117,113 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	if (binding->bound)
 	{
 		conf.use_explicit_workers_bindid = 1;
+		/* A GPU's workers come first, and one thread drives them. */
+		if (rt->gpu)
+			conf.workers_bindid[n++] = (unsigned)binding->gpu_core;
 		for (int i = 0; i < WORKERS; i++)
-			conf.workers_bindid[i] = (unsigned)binding->core[i];
+			conf.workers_bindid[n++] = (unsigned)binding->core[i];
 	}
 	err = starpu_init(&conf);
 	if (err)
 		return fsmoe_fail(-err, "StarPU did not start: %s", strerror(-err));
+	rt->starpu = 1;
 	if (starpu_cpu_worker_get_count() < WORKERS)
-	{
-		starpu_shutdown();
 		return fsmoe_fail(
 			ENODEV,
 			"StarPU gave %u CPU workers, fsmoe needs %d: unset STARPU_NCPU, or build "
 			"StarPU with --enable-maxcpus=8",
 			starpu_cpu_worker_get_count(), WORKERS);
-	}
 	rt->idle_hook = starpu_idle_hook_register(rt->own_policy ? fsmoe_policy_idle : nap, NULL);
-	starpu_worker_get_ids_by_type(STARPU_CPU_WORKER, rt->lane_worker, WORKERS);
+	starpu_worker_get_ids_by_type(STARPU_CPU_WORKER, rt->lane_worker[FSMOE_ON_CPU], WORKERS);
+	return rt->gpu ? fsmoe_gpu_lanes(rt->gpu, rt->lane_worker[FSMOE_ON_GPU]) : 0;
+}
+
+/* Where StarPU has not seen a host before it measures it and writes files, which others may not
+ * read while they are written (it aborts): one rank of a host goes ahead. */
+static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts,
+			 const struct fsmoe_binding *binding, int host_rank)
+{
+	struct fsmoe_comm *world = fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD);
+	int err = host_rank ? 0 : start_starpu(rt, opts, binding);
+	const int met = world ? fsmoe_comm_barrier(world) : 0;
+
+	if (host_rank && !met)
+		err = start_starpu(rt, opts, binding);
+	return err ? err : met;
+}
+
+static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts)
+{
+	const int cuda = !strcmp(opts->device, "cuda"), stream = !strcmp(opts->executor, "stream");
+
+	if (!cuda && strcmp(opts->device, "cpu") != 0)
+		return fsmoe_fail(EINVAL, "no device '%s': there are cpu and cuda", opts->device);
+	if (!stream && strcmp(opts->executor, "starpu") != 0)
+		return fsmoe_fail(EINVAL, "no executor '%s': there are starpu and stream",
+				  opts->executor);
+	if (stream && !cuda)
+		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
+					  "device 'cuda'");
+	rt->executor = stream ? fsmoe_gpu_stream_executor() : &fsmoe_executor_starpu;
+	rt->chain = opts->chain < 0 ? cuda : opts->chain;
 	return 0;
 }
 
-/* Where StarPU has not seen a host before it measures it and writes files, which others may not read
- * while they are written (it aborts): one rank of a host goes ahead. */
-static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts,
-			 const struct fsmoe_binding *binding)
+static int start_gpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts, int host_rank,
+		     int host_size)
 {
-	struct fsmoe_comm *world = fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD);
-	fsmoe_topo_t topo = rt->groups ? fsmoe_groups_topo(rt->groups) : NULL;
-	const int ahead = !topo || fsmoe_topo_host_rank(topo) == 0;
-	int err = ahead ? start_starpu(rt, opts, binding) : 0;
-	const int met = world ? fsmoe_comm_barrier(world) : 0;
+	return strcmp(opts->device, "cuda") != 0
+		       ? 0
+		       : fsmoe_gpu_create(&rt->gpu, host_rank, host_size, rt->comms, opts);
+}
 
-	if (!ahead && !met)
-		err = start_starpu(rt, opts, binding);
-	if (met && ahead && !err)
+static void release(fsmoe_runtime_t rt)
+{
+	if (rt->starpu && rt->idle_hook >= 0)
+		starpu_idle_hook_deregister(rt->idle_hook);
+	fsmoe_gpu_destroy(rt->gpu);
+	fsmoe_trace_finish(rt->trace);
+	if (rt->starpu)
 		starpu_shutdown();
-	return met && !err ? met : err;
+	fsmoe_trace_close(rt->trace, fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD));
+	fsmoe_codelets_destroy(rt);
+	fsmoe_profile_destroy(rt->profile);
+	fsmoe_record_close(rt->record);
+	fsmoe_comms_destroy(rt->comms);
+}
+
+/* Everything but the watchdog. */
+static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runtime_opts *opts)
+{
+	const int host_rank = topo ? fsmoe_topo_host_rank(topo) : 0,
+		  host_size = topo ? fsmoe_topo_host_size(topo) : 1;
+	struct fsmoe_binding binding;
+	int err = choose_executor(rt, opts);
+
+	if (!err)
+		err = fsmoe_comms_create(&rt->comms, rt->groups);
+	if (err)
+		return err;
+	fsmoe_comms_set_watch(rt->comms, rt->watch);
+	err = fsmoe_binding_find(&binding, host_rank, host_size, opts->bind);
+	if (!err)
+		err = start_gpu(rt, opts, host_rank, host_size);
+	if (!err)
+		err = fsmoe_trace_open(&rt->trace, rt->groups, opts);
+	if (!err && rt->executor == &fsmoe_executor_starpu)
+		err = start_in_turn(rt, opts, &binding, host_rank);
+	if (!err)
+	{
+		rt->blas_threads = opts->blas_threads > 0 ? opts->blas_threads : binding.cores;
+		fsmoe_blas_threads(rt->blas_threads);
+	}
+	return err;
 }
 
 int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 			const struct fsmoe_runtime_opts *given)
 {
 	struct fsmoe_runtime_opts opts;
-	struct fsmoe_binding binding;
 	struct fsmoe_runtime *rt;
 	fsmoe_topo_t topo = groups ? fsmoe_groups_topo(groups) : NULL;
 	int err = 0;
@@ -162,29 +237,21 @@ int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 	if (!rt)
 		return fsmoe_fail(ENOMEM, "no memory for the runtime");
 	rt->groups = groups;
+	rt->idle_hook = -1;
 	if (topo)
 		err = fsmoe_watch_start(&rt->watch, topo, opts.timeout);
 	if (!err && rt->watch && opts.catch_term)
 		err = fsmoe_watch_catch_term(rt->watch);
 	fsmoe_watch_phase(rt->watch, "start");
 	if (!err)
-		err = fsmoe_comms_create(&rt->comms, groups);
-	if (!err)
-	{
-		fsmoe_comms_set_watch(rt->comms, rt->watch);
-		err = fsmoe_binding_find(&binding, topo ? fsmoe_topo_host_rank(topo) : 0,
-					 topo ? fsmoe_topo_host_size(topo) : 1, opts.bind);
-	}
-	if (!err)
-		err = start_in_turn(rt, &opts, &binding);
+		err = start(rt, topo, &opts);
 	if (err)
 	{
-		fsmoe_comms_destroy(rt->comms);
+		release(rt);
 		fsmoe_watch_stop(rt->watch);
 		free(rt);
 		return err;
 	}
-	fsmoe_blas_threads(opts.blas_threads > 0 ? opts.blas_threads : binding.cores);
 	*runtime = rt;
 	return 0;
 }
@@ -193,13 +260,10 @@ void fsmoe_runtime_stop(fsmoe_runtime_t rt)
 {
 	if (!rt)
 		return;
-	starpu_task_wait_for_all();
+	if (rt->starpu)
+		starpu_task_wait_for_all();
 	fsmoe_watch_phase(rt->watch, "end");
-	if (rt->idle_hook >= 0)
-		starpu_idle_hook_deregister(rt->idle_hook);
-	starpu_shutdown();
-	fsmoe_codelets_destroy(rt);
-	fsmoe_comms_destroy(rt->comms);
+	release(rt);
 	fsmoe_watch_retire(rt->watch); /* it goes on until the topology is destroyed */
 	free(rt);
 }
@@ -214,7 +278,17 @@ fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t rt)
 	return rt->groups;
 }
 
+double fsmoe_runtime_peak(fsmoe_runtime_t rt)
+{
+	return rt->gpu ? fsmoe_gpu_peak(rt->gpu) : 0;
+}
+
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)
 {
 	return rt->watch;
+}
+
+int fsmoe_runtime_blas_threads(fsmoe_runtime_t rt)
+{
+	return rt->blas_threads;
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "codelets/cuda/fault.h"
 #include "comm/comm.h"
 #include "runtime/device_internal.h"
 
@@ -14,33 +13,38 @@
  */
 
 void fsmoe_stream_describe(struct fsmoe_stream *s, const struct fsmoe_node *node,
-			   struct fsmoe_call *call, void **data,
-			   const struct fsmoe_tensor_info **tensor, int bare)
+			   struct fsmoe_call *call, void **data, void **copy,
+			   const struct fsmoe_tensor_info **tensor)
 {
 	*call = (struct fsmoe_call){.node = node,
 				    .args = node->args,
 				    .data = data,
+				    .copy = copy,
+				    .real = s->memory->real,
 				    .tensor = tensor,
 				    .n = node->naccess};
 	for (int i = 0; i < node->naccess; i++)
 	{
 		fsmoe_tensor_t t = node->access[i].tensor;
 		tensor[i] = t == FSMOE_NONE ? NULL : &s->memory->tensors[t];
-		data[i] = bare ? NULL : fsmoe_device_memory_data(s->memory, t);
+		data[i] = fsmoe_device_memory_data(s->memory, t);
+		copy[i] = fsmoe_device_memory_copy(s->memory, t);
 	}
 }
 
 static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
 		   const struct fsmoe_step *step)
 {
-	const struct fsmoe_cuda *cuda = &s->cuda[node->lane];
-	void *data[node->naccess + 1];
+	const struct fsmoe_cuda *cuda = &s->lanes.cuda[node->lane];
+	const fsmoe_cuda_fn kernel =
+		s->memory->real == FSMOE_BF16 ? node->op->cuda_bf16 : node->op->cuda;
+	void *data[node->naccess + 1], *copy[node->naccess + 1];
 	const struct fsmoe_tensor_info *tensor[node->naccess + 1];
 	struct fsmoe_call call;
 
-	if (!node->op->cuda)
+	if (!kernel)
 		return fsmoe_stream_run_on_host(s, node, step);
-	fsmoe_stream_describe(s, node, &call, data, tensor, 0);
+	fsmoe_stream_describe(s, node, &call, data, copy, tensor);
 	call.step = step;
 	if (FSMOE_KIND_IS_COMM(node->op->kind))
 	{
@@ -48,19 +52,19 @@ static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
 		if (!call.comm || (call.comm->size > 1 && !call.comm->device))
 			return fsmoe_fail(EINVAL, "there is no communicator between GPUs for it");
 	}
-	return node->op->cuda(&call, cuda);
+	return kernel(&call, cuda);
 }
 
 static int run_node(struct fsmoe_stream *s, int i, const struct fsmoe_step *step)
 {
 	const struct fsmoe_node *node = &s->nodes[i];
-	cudaStream_t stream = s->cuda[node->lane].stream;
+	cudaStream_t stream = s->lanes.cuda[node->lane].stream;
 	int err = 0;
 
 	for (int l = 0; l < FSMOE_NLANES && !err; l++)
-		if (s->wait[i][l] >= 0)
+		if (s->waits.on[i][l] >= 0)
 			err = fsmoe_cuda_check(
-				cudaStreamWaitEvent(stream, s->done[s->wait[i][l]], 0),
+				cudaStreamWaitEvent(stream, s->done[s->waits.on[i][l]], 0),
 				"waiting for an event");
 	if (!err && s->begin)
 		err = fsmoe_cuda_check(cudaEventRecord(s->begin[i], stream), "recording an event");
@@ -83,13 +87,13 @@ static int join_lanes(struct fsmoe_stream *s)
 	int err = 0;
 
 	for (int l = 0; l < FSMOE_NLANES && !err; l++)
-		err = fsmoe_cuda_check(cudaEventRecord(s->end[l], s->cuda[l].stream),
+		err = fsmoe_cuda_check(cudaEventRecord(s->end[l], s->lanes.cuda[l].stream),
 				       "recording an event");
 	for (int l = 0; l < FSMOE_NLANES && !err; l++)
 		for (int k = 0; k < FSMOE_NLANES && !err; k++)
 			if (k != l)
 				err = fsmoe_cuda_check(
-					cudaStreamWaitEvent(s->cuda[l].stream, s->end[k], 0),
+					cudaStreamWaitEvent(s->lanes.cuda[l].stream, s->end[k], 0),
 					"waiting for an event");
 	return err;
 }
@@ -100,8 +104,9 @@ int fsmoe_stream_submit(struct fsmoe_stream *s, const struct fsmoe_step *step)
 	int err = join_lanes(s);
 
 	if (!err)
-		err = fsmoe_cuda_check(cudaEventRecord(s->start, s->cuda[FSMOE_COMPUTE].stream),
-				       "recording an event");
+		err = fsmoe_cuda_check(
+			cudaEventRecord(s->start, s->lanes.cuda[FSMOE_COMPUTE].stream),
+			"recording an event");
 	for (int i = 0; i < s->nnodes && !err; i++)
 		err = run_node(s, i, step ? step : &first);
 	return err;
@@ -109,21 +114,11 @@ int fsmoe_stream_submit(struct fsmoe_stream *s, const struct fsmoe_step *step)
 
 int fsmoe_stream_wait(struct fsmoe_stream *s)
 {
-	struct fsmoe_cuda_fault fault;
 	int err = 0;
 
 	for (int l = 0; l < FSMOE_NLANES && !err; l++)
-		err = fsmoe_cuda_check(cudaStreamSynchronize(s->cuda[l].stream), "a step");
-	if (!err)
-		err = fsmoe_cuda_check(
-			cudaMemcpy(&fault, s->cuda[0].fault, sizeof(fault), cudaMemcpyDeviceToHost),
-			"reading the faults of a step");
-	if (err || fault.code == FSMOE_FAULT_NONE)
-		return err;
-	err = fsmoe_cuda_check(cudaMemset(s->cuda[0].fault, 0, sizeof(fault)), "clearing memory");
-	if (!err) /* before streams that do not wait for the default one */
-		err = fsmoe_cuda_check(cudaDeviceSynchronize(), "clearing memory");
-	return err ? err : fsmoe_cuda_fault_check(&fault, s->graph);
+		err = fsmoe_cuda_check(cudaStreamSynchronize(s->lanes.cuda[l].stream), "a step");
+	return err ? err : fsmoe_lanes_fault(&s->lanes, s->graph);
 }
 
 static int seconds_between(cudaEvent_t from, cudaEvent_t to, double *seconds)
@@ -142,15 +137,17 @@ int fsmoe_stream_observe(struct fsmoe_stream *s, struct fsmoe_timeline *timeline
 
 	if (!s->timing)
 		return fsmoe_fail(EINVAL, "this stream walker was made without timing");
+	t.ready = calloc((size_t)s->nnodes + 1, sizeof(double));
 	t.start = calloc((size_t)s->nnodes + 1, sizeof(double));
 	t.end = calloc((size_t)s->nnodes + 1, sizeof(double));
-	if (!t.start || !t.end)
+	if (!t.ready || !t.start || !t.end)
 		err = fsmoe_fail(ENOMEM, "no memory for a timeline");
 	for (int i = 0; i < s->nnodes && !err; i++)
 	{
 		err = seconds_between(s->start, s->begin[i], &t.start[i]);
 		if (!err)
 			err = seconds_between(s->start, s->done[i], &t.end[i]);
+		t.ready[i] = t.start[i]; /* streams know no more */
 		if (t.end[i] > t.makespan)
 			t.makespan = t.end[i];
 		t.busy[s->nodes[i].lane] += t.end[i] - t.start[i];

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/gpu.h"
 #include "runtime/runtime.h"
 
 #include <errno.h>
@@ -32,16 +33,18 @@ static int set_buffers(struct starpu_task *task, const struct fsmoe_slot *slot)
  * place in its order, by StarPU's means. Numbers there start at 1. */
 static void place(struct fsmoe_runtime *rt, struct starpu_task *task, enum fsmoe_lane lane)
 {
+	const enum fsmoe_worker type = task->cl->where == STARPU_CUDA ? FSMOE_ON_GPU : FSMOE_ON_CPU;
+
 	task->execute_on_a_specific_worker = 1;
-	task->workerid = (unsigned)rt->lane_worker[lane];
+	task->workerid = (unsigned)rt->lane_worker[type][lane];
 	if (lane != FSMOE_COMPUTE)
-		task->workerorder = ++rt->order[lane];
+		task->workerorder = ++rt->order[type][lane];
 }
 
-int fsmoe_submit_node(struct fsmoe_program *p, int node, const struct fsmoe_step *step)
+int fsmoe_submit_slot(struct fsmoe_program *p, const struct fsmoe_slot *slot,
+		      const struct fsmoe_step *step)
 {
-	const struct fsmoe_node *n = &p->nodes[node];
-	const struct fsmoe_slot *slot = &p->slots[node];
+	const struct fsmoe_node *n = &p->nodes[slot->node[0]];
 	struct starpu_task *task = starpu_task_create();
 	struct fsmoe_job *job = malloc(sizeof(*job));
 	int err;
@@ -54,9 +57,10 @@ int fsmoe_submit_node(struct fsmoe_program *p, int node, const struct fsmoe_step
 	*job = (struct fsmoe_job){
 		.info = {.lane = n->lane,
 			 .seq = n->seq < 0 ? -1 : p->runtime->next_seq[n->lane] + n->seq,
-			 .urgency = n->priority},
+			 .urgency = n->priority,
+			 .ready = p->runtime->recording ? &p->ready[slot->node[0]] : NULL},
 		.program = p,
-		.node = node,
+		.slot = slot,
 		.step = *step,
 	};
 	task->cl = slot->codelet;
@@ -66,6 +70,11 @@ int fsmoe_submit_node(struct fsmoe_program *p, int node, const struct fsmoe_step
 	task->cl_arg_free = 1;
 	task->sched_data = &job->info;
 	task->priority = n->priority;
+	if (task->cl->where == STARPU_CUDA)
+	{
+		task->callback_func = fsmoe_gpu_done;
+		task->callback_arg = job;
+	}
 	err = set_buffers(task, slot);
 	if (!err && !p->runtime->own_policy)
 		place(p->runtime, task, n->lane);

@@ -104,11 +104,6 @@ int fsmoe_step_append_update(fsmoe_graph_t g, const struct fsmoe_train_opts *o, 
 	for (int i = g->nbuckets - 1; i >= 0; i--)
 	{
 		fsmoe_graph_set_layer(g, g->buckets[i].layer);
-		fsmoe_allreduce(g, g->buckets[i].grad, g->buckets[i].reduce);
-	}
-	for (int i = g->nbuckets - 1; i >= 0; i--)
-	{
-		fsmoe_graph_set_layer(g, g->buckets[i].layer);
 		/* Each part once, however many ranks hold it. */
 		fsmoe_sum_squares(g, g->buckets[i].grad, own[0], 1.0 / g->buckets[i].replicas);
 	}

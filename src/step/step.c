@@ -3,6 +3,7 @@
 
 #include "graph/basic.h"
 #include "graph/graph.h"
+#include "step/gradients.h"
 #include "step/optimizer.h"
 
 #include <errno.h>
@@ -26,9 +27,11 @@ static int check(const struct fsmoe_train_opts *o, int dp, int mp)
 }
 
 static void append_microbatch(struct fsmoe_step_graph *s, int i, fsmoe_forward_fn forward,
-			      void *arg, const struct fsmoe_train_opts *o, fsmoe_tensor_t *loss)
+			      void *arg, const struct fsmoe_train_opts *o, fsmoe_tensor_t *loss,
+			      struct fsmoe_gradients *gradients)
 {
 	fsmoe_graph_t g = s->graph;
+	const int first = g->nnodes;
 	int dp = fsmoe_group_size(g->groups, FSMOE_GROUP_DP),
 	    mp = fsmoe_group_size(g->groups, FSMOE_GROUP_MP);
 	struct fsmoe_batch_spec *b = &s->batch[i];
@@ -49,6 +52,8 @@ static void append_microbatch(struct fsmoe_step_graph *s, int i, fsmoe_forward_f
 		fsmoe_graph_set_layer(g, g->buckets[k].layer);
 		fsmoe_zero(g, g->buckets[k].grad);
 	}
+	if (i + 1 == o->microbatches)
+		fsmoe_gradients_begin(gradients, g, first, o->plan);
 	fsmoe_graph_backward(g, *loss);
 }
 
@@ -67,9 +72,29 @@ static fsmoe_tensor_t sum_losses(fsmoe_graph_t g)
 	return sum;
 }
 
+/* The row, and the degrees of the plan. */
+static int lay_out(fsmoe_graph_t g, const struct fsmoe_train_opts *o)
+{
+	const struct fsmoe_schedule *row = o->schedule;
+
+	if (!row && o->plan)
+	{
+		row = fsmoe_schedule_find(o->plan->schedule);
+		if (!row)
+			return fsmoe_graph_fail(g, -ENOENT);
+	}
+	if (row)
+		fsmoe_graph_set_schedule(g, row);
+	for (int i = 0; o->plan && i < o->plan->layers; i++)
+		fsmoe_graph_set_degrees(g, i, o->plan->layer[i].forward_degree,
+					o->plan->layer[i].backward_degree);
+	return g->status;
+}
+
 int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_forward_fn forward,
 		      void *arg, const struct fsmoe_train_opts *o)
 {
+	struct fsmoe_gradients gradients = {0};
 	int err = check(o, fsmoe_group_size(groups, FSMOE_GROUP_DP),
 			fsmoe_group_size(groups, FSMOE_GROUP_MP));
 
@@ -86,8 +111,9 @@ int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_f
 		fsmoe_step_destroy(s);
 		return fsmoe_fail(ENOMEM, "no memory for %d micro-batches", o->microbatches);
 	}
+	lay_out(s->graph, o);
 	for (int i = 0; i < o->microbatches; i++)
-		append_microbatch(s, i, forward, arg, o, &loss[i]);
+		append_microbatch(s, i, forward, arg, o, &loss[i], &gradients);
 	fsmoe_graph_set_microbatch(s->graph, -1);
 	fsmoe_graph_set_layer(s->graph, -1);
 	fsmoe_graph_set_phase(s->graph, FSMOE_UPDATE);
@@ -95,6 +121,8 @@ int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_f
 	if (s->loss != FSMOE_NONE)
 		fsmoe_allreduce(s->graph, s->loss, FSMOE_GROUP_WORLD);
 	s->auxiliary = sum_losses(s->graph);
+	fsmoe_gradients_end(&gradients);
+	fsmoe_graph_set_layer(s->graph, -1);
 	err = fsmoe_step_append_update(s->graph, o, s->loss, &s->norm2);
 	if (err)
 		fsmoe_step_destroy(s);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/boundary.h"
 
+#include "codelets/route.h"
 #include "comm/comm.h"
+#include "runtime/inside.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/op.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,12 +30,17 @@ struct gate /* one of a micro-batch and layer */
 struct fsmoe_boundary
 {
 	fsmoe_memory_t memory;
+	fsmoe_program_t program;
 	struct fsmoe_comm *world;
 	struct gate *gate;
+	fsmoe_tensor_t *counts; /* of all gates */
 	int ngates;
+	int nlayers;   /* gates of the first micro-batch, which come first */
 	double routed; /* choices of this rank's tokens in a step */
 	double *sum;
 	size_t n;
+	double *rank_load;
+	int ranks; /* over which the experts are spread */
 };
 
 /* The tensor that a node writes through a port of that name. */
@@ -45,7 +53,19 @@ static fsmoe_tensor_t output(const struct fsmoe_node *node, const char *port)
 	return FSMOE_NONE;
 }
 
-/* A gate is what writes "counts", whatever its operation is called. */
+/* Every token makes as many choices as `expert` has columns; where experts choose, each fills its
+ * slots, and a token that nobody took was not dropped. */
+static double choices(const struct fsmoe_node *node, const struct fsmoe_tensor_info *expert,
+		      const struct gate *gate)
+{
+	const struct fsmoe_route_args *args = node->args;
+
+	if (node->op == &fsmoe_op_route && args->topk == 0)
+		return (double)(gate->groups * gate->experts * args->capacity);
+	return (double)fsmoe_shape_count(&expert->shape);
+}
+
+/* A gate is what writes "expert" and "counts", whatever its operation is called. */
 static void find_gates(struct fsmoe_boundary *b, fsmoe_graph_t graph)
 {
 	int nnodes, ntensors, layer = -1;
@@ -59,9 +79,10 @@ static void find_gates(struct fsmoe_boundary *b, fsmoe_graph_t graph)
 				     expert = output(&nodes[i], "expert");
 		struct gate *gate = &b->gate[b->ngates];
 
-		if (counts == FSMOE_NONE || tensors[counts].dtype != FSMOE_INT32)
+		if (counts == FSMOE_NONE || expert == FSMOE_NONE ||
+		    tensors[counts].dtype != FSMOE_INT32)
 			continue;
-		gate->counts = counts;
+		b->counts[b->ngates] = gate->counts = counts;
 		gate->groups = tensors[counts].shape.dim[0];
 		gate->experts = tensors[counts].shape.dim[1];
 		/* Every micro-batch passes through the layers in the same order. */
@@ -73,10 +94,10 @@ static void find_gates(struct fsmoe_boundary *b, fsmoe_graph_t graph)
 		}
 		else
 			gate->at = b->gate[b->ngates % (layer + 1)].at;
-		if (expert != FSMOE_NONE)
-			b->routed += (double)fsmoe_shape_count(&tensors[expert].shape);
+		b->routed += choices(&nodes[i], &tensors[expert], gate);
 		b->ngates++;
 	}
+	b->nlayers = layer + 1;
 }
 
 int fsmoe_boundary_create(struct fsmoe_boundary **boundary, fsmoe_trainer_t trainer,
@@ -87,15 +108,21 @@ int fsmoe_boundary_create(struct fsmoe_boundary **boundary, fsmoe_trainer_t trai
 
 	fsmoe_graph_nodes(fsmoe_trainer_graph(trainer), &nnodes);
 	if (b)
+	{
 		b->gate = calloc((size_t)nnodes + 1, sizeof(*b->gate));
-	if (b && b->gate)
+		b->counts = calloc((size_t)nnodes + 1, sizeof(*b->counts));
+	}
+	if (b && b->gate && b->counts)
 	{
 		b->memory = fsmoe_trainer_memory(trainer);
+		b->program = fsmoe_trainer_program(trainer);
 		b->world = fsmoe_comms_get(fsmoe_runtime_comms(runtime), FSMOE_GROUP_WORLD);
 		find_gates(b, fsmoe_trainer_graph(trainer));
 		b->sum = calloc(b->n, sizeof(*b->sum));
+		b->ranks = fsmoe_group_size(fsmoe_runtime_groups(runtime), FSMOE_GROUP_EP);
+		b->rank_load = calloc((size_t)b->ranks, sizeof(*b->rank_load));
 	}
-	if (!b || !b->gate || !b->sum)
+	if (!b || !b->gate || !b->counts || !b->sum || !b->rank_load)
 	{
 		fsmoe_boundary_destroy(b);
 		return fsmoe_fail(ENOMEM, "no memory for the counts of the experts' tokens");
@@ -109,7 +136,9 @@ void fsmoe_boundary_destroy(struct fsmoe_boundary *b)
 	if (!b)
 		return;
 	free(b->gate);
+	free(b->counts);
 	free(b->sum);
+	free(b->rank_load);
 	free(b);
 }
 
@@ -125,6 +154,37 @@ static void count(struct fsmoe_boundary *b)
 	}
 }
 
+double fsmoe_load_entropy(const double *load, size_t experts)
+{
+	double all = 0, entropy = 0;
+
+	for (size_t i = 0; i < experts; i++)
+		all += load[i];
+	if (all <= 0 || experts == 1)
+		return all > 0;
+	for (size_t i = 0; i < experts; i++)
+		if (load[i] > 0)
+			entropy -= load[i] / all * log(load[i] / all);
+	return entropy / log((double)experts);
+}
+
+/* What the sum over ranks says of single layers and of the ranks that hold their experts. */
+static void read_layers(struct fsmoe_boundary *b, struct fsmoe_boundary_result *r)
+{
+	memset(b->rank_load, 0, (size_t)b->ranks * sizeof(*b->rank_load));
+	for (int i = 0; i < b->nlayers; i++)
+	{
+		const size_t experts = b->gate[i].experts;
+		const double *load = b->sum + b->gate[i].at;
+
+		r->entropy += fsmoe_load_entropy(load, experts) / b->nlayers;
+		for (size_t e = 0; e < experts; e++)
+			b->rank_load[e * (size_t)b->ranks / experts] += load[e];
+	}
+	r->rank_load = b->rank_load;
+	r->ranks = b->nlayers ? b->ranks : 0;
+}
+
 int fsmoe_boundary_meet(struct fsmoe_boundary *b, int stop, struct fsmoe_boundary_result *result)
 {
 	struct fsmoe_boundary_result r = {0};
@@ -134,6 +194,9 @@ int fsmoe_boundary_meet(struct fsmoe_boundary *b, int stop, struct fsmoe_boundar
 	memset(b->sum, 0, b->n * sizeof(*b->sum));
 	b->sum[STOP] = stop != 0;
 	b->sum[ROUTED] = b->routed;
+	err = fsmoe_program_pull(b->program, b->counts, b->ngates);
+	if (err)
+		return err;
 	count(b);
 	err = fsmoe_comm_allreduce(b->world, FSMOE_F64, b->sum, b->n);
 	if (err)
@@ -153,6 +216,7 @@ int fsmoe_boundary_meet(struct fsmoe_boundary *b, int stop, struct fsmoe_boundar
 		r.load_mean = kept / (double)(b->n - LOADS);
 		r.dropped = r.routed - kept;
 	}
+	read_layers(b, &r);
 	*result = r;
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 /* How the model of a preset is trained, where the neutral values do not do. */
@@ -66,6 +67,36 @@ static const char *find(const char *flag, const struct fsmoe_json *json, const c
 	return flag ? flag : json_string_value(json_object_get(json->root, key));
 }
 
+/* --trace-steps=A-B or =A: the third and fourth step otherwise, or the last there are. */
+static int choose_traced(struct fsmoe_train_config *config)
+{
+	const char *text = config->trace_steps;
+	int first = 3, last = 4, end = 0;
+
+	if (!text)
+	{
+		first = first < config->steps ? first : config->steps;
+		last = last < config->steps ? last : config->steps;
+	}
+	else if (!config->runtime.trace)
+		return fsmoe_fail(EINVAL, "--trace-steps=%s without a place: give --trace=DIR",
+				  text);
+	else if (sscanf(text, "%d-%d%n", &first, &last, &end) != 2 || text[end])
+	{
+		if (sscanf(text, "%d%n", &first, &end) != 1 || text[end])
+			first = 0;
+		last = first;
+	}
+	if (first < 1 || last < first || last > config->steps)
+		return fsmoe_fail(EINVAL,
+				  "--trace-steps=%s: give the first and the last of 1 to %d, such "
+				  "as 1-%d",
+				  text, config->steps, config->steps < 2 ? 1 : 2);
+	config->runtime.trace_first = (uint64_t)first;
+	config->runtime.trace_last = (uint64_t)last;
+	return 0;
+}
+
 static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int argc, char **argv)
 {
 	const char *preset = NULL, *resume = NULL, *checkpoint = NULL;
@@ -92,7 +123,8 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 	if (err)
 		return err;
 	config->train.seq = config->model.seq;
-	return fsmoe_train_config_check(config);
+	err = choose_traced(config);
+	return err ? err : fsmoe_train_config_check(config);
 }
 
 int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv)
@@ -125,21 +157,10 @@ static int check_model(const struct fsmoe_model_spec *model)
 	return fsmoe_model_spec_check(model, NULL);
 }
 
-int fsmoe_train_config_check(const struct fsmoe_train_config *config)
+int fsmoe_train_config_check_model(const struct fsmoe_train_config *config)
 {
 	const struct fsmoe_train_opts *train = &config->train;
 
-	if (!config->data)
-		return fsmoe_fail(EINVAL, "there is nothing to train on: give --data=PATH, a text "
-					  "file, a directory or a pattern");
-	if (config->checkpoint_every > 0 && !config->checkpoint)
-		return fsmoe_fail(EINVAL,
-				  "--checkpoint-every=%d without a place: give "
-				  "--checkpoint=DIR",
-				  config->checkpoint_every);
-	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
-		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
-					  "not given");
 	if (train->batch % train->microbatches)
 		return fsmoe_fail(EINVAL,
 				  "a batch of %d sequences cannot be cut into %d equal parts: "
@@ -151,6 +172,22 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 				  "lower --batch or --seq",
 				  train->batch, config->model.seq);
 	return check_model(&config->model);
+}
+
+int fsmoe_train_config_check(const struct fsmoe_train_config *config)
+{
+	if (!config->data)
+		return fsmoe_fail(EINVAL, "there is nothing to train on: give --data=PATH, a text "
+					  "file, a directory or a pattern");
+	if (config->checkpoint_every > 0 && !config->checkpoint)
+		return fsmoe_fail(EINVAL,
+				  "--checkpoint-every=%d without a place: give "
+				  "--checkpoint=DIR",
+				  config->checkpoint_every);
+	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
+		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
+					  "not given");
+	return fsmoe_train_config_check_model(config);
 }
 
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups)

@@ -17,6 +17,7 @@ struct fsmoe_train_config
 	struct fsmoe_model_spec model;
 	struct fsmoe_train_opts train; /* its seq is model.seq */
 	struct fsmoe_runtime_opts runtime;
+	double peak; /* flop/s of a GPU's matrix products, in 10^12; 0: by its name */
 	struct fsmoe_layout layout;
 	int nodes; /* 0: as they are */
 
@@ -32,6 +33,8 @@ struct fsmoe_train_config
 	const char *checkpoint, *resume;
 	int checkpoint_every, keep;
 	const char *config, *metrics, *run;
+	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
+	const char *profile, *events, *timeline;
 	int progress, quiet, breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
@@ -58,6 +61,8 @@ int fsmoe_train_config_follow(struct fsmoe_train_config *config, const char *pat
 
 /* What can be said of the sizes before the ranks are known: -EINVAL with a sentence. */
 int fsmoe_train_config_check(const struct fsmoe_train_config *config);
+/* The part of it that is about the model alone. */
+int fsmoe_train_config_check_model(const struct fsmoe_train_config *config);
 /* And what can be said once they are. */
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups);
 

@@ -2,6 +2,7 @@
 #include "train/generate.h"
 
 #include "comm/comm.h"
+#include "runtime/inside.h"
 #include "train/share.h"
 
 #include <errno.h>
@@ -116,6 +117,8 @@ static int forward(struct fsmoe_generator *g, size_t last)
 		err = fsmoe_program_submit(g->program, &step);
 	if (!err)
 		err = fsmoe_program_wait(g->program);
+	if (!err)
+		err = fsmoe_program_pull(g->program, &g->logits, 1);
 	if (err)
 		return err;
 	if (world->rank == owner)

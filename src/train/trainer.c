@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "comm/comm.h"
+#include "runtime/inside.h"
 #include "step/step.h"
+#include "train/agree.h"
 #include "train/finite.h"
 #include "train/share.h"
 #include "train/trainer.h"
@@ -52,7 +54,12 @@ int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 		return fsmoe_fail(ENOMEM, "no memory for a trainer");
 	t->runtime = runtime;
 	t->opts = *opts;
-	err = fsmoe_step_create(&t->step, fsmoe_runtime_groups(runtime), forward, arg, opts);
+	t->opts.schedule = NULL; /* the caller's, and not needed later */
+	t->opts.plan = NULL;
+	err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
+	if (!err)
+		err = fsmoe_step_create(&t->step, fsmoe_runtime_groups(runtime), forward, arg,
+					opts);
 	if (!err)
 		err = fsmoe_memory_create(&t->memory, t->step.graph, FSMOE_F32, NULL);
 	if (!err)
@@ -103,8 +110,11 @@ static int not_finite(struct fsmoe_trainer *t, float loss, const char *why)
 	struct fsmoe_comm *world =
 		fsmoe_comms_get(fsmoe_runtime_comms(t->runtime), FSMOE_GROUP_WORLD);
 	char where[256];
-	int err = fsmoe_finite_blame(t->step.graph, t->memory, world, why, where, sizeof(where));
+	int err = fsmoe_program_pull(t->program, NULL, 0);
 
+	if (!err)
+		err = fsmoe_finite_blame(t->step.graph, t->memory, world, why, where,
+					 sizeof(where));
 	if (err)
 		return err;
 	return fsmoe_fail(EDOM, "step %llu: the %s not finite: %s", (unsigned long long)t->steps,
@@ -116,6 +126,7 @@ int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *
 {
 	struct fsmoe_step step = {.step = t->steps + 1, .seed = t->opts.seed, .lr = lr};
 	double start = fsmoe_clock();
+	const fsmoe_tensor_t results[2] = {t->step.loss, t->step.norm2};
 	float loss = NAN, norm2 = NAN;
 	char why[256] = "";
 	int err = fsmoe_program_write(t->program, t->step.norm2, &norm2, sizeof(norm2));
@@ -135,7 +146,8 @@ int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *
 		return err;
 	if (err && strncmp(fsmoe_last_error(), t->opts.optimizer, strlen(t->opts.optimizer)))
 		snprintf(why, sizeof(why), "%s", fsmoe_last_error());
-	if (fsmoe_program_read(t->program, t->step.loss, &loss, sizeof(loss)) ||
+	if (fsmoe_program_pull(t->program, results, 2) ||
+	    fsmoe_program_read(t->program, t->step.loss, &loss, sizeof(loss)) ||
 	    fsmoe_program_read(t->program, t->step.norm2, &norm2, sizeof(norm2)))
 		return -EIO;
 	t->steps++;

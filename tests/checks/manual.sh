@@ -8,13 +8,21 @@ page=$src/doc/fsmoe.1
 [ -e "$page" ] || skip "there is no manual page yet"
 
 text=$(sed -e 's/\\-/-/g' -e 's/\\f.//g' "$page")
-commands=$("$fsmoe" --help | sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p')
+listed()
+{
+	sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p'
+}
+commands=$("$fsmoe" --help | listed)
 [ -n "$commands" ] || complain "fsmoe --help names no command"
-for command in '' $commands; do
+# "bench" has commands of its own.
+for command in $("$fsmoe" bench --help | listed); do
+	commands+=$'\n'"bench $command"
+done
+while read -r command; do
 	# shellcheck disable=SC2086
 	for option in $("$fsmoe" $command --help 2>&1 | grep -oE -- '--[a-z][a-z0-9-]+' | sort -u); do
 		grep -qE -- "$option([^a-z0-9-]|$)" <<<"$text" ||
 			complain "fsmoe $command $option is not in ${page##*/}"
 	done
-done
+done <<<"$commands"$'\n'
 finish

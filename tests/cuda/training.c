@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/rng.h"
 #include "check.h"
-#include "comm/comm.h"
-#include "comm/device.h"
-#include "runtime/device.h"
 #include "step/step.h"
-#include "topo/topo.h"
 #include "tests/lib/try.h"
 
 #include <fsmoe.h>
@@ -16,7 +12,9 @@
 #include <string.h>
 
 /* Five training steps of each preset on CPU and GPU: losses and norms of gradients agree to
- * rounding. On several MPI ranks each has a GPU of its own, and NCCL carries the collectives. */
+ * rounding, under the stream walker and under StarPU, a node a task and by chains; no step
+ * allocates or frees on the device or waits for all of it. On several MPI ranks each has a GPU of
+ * its own, and NCCL carries the collectives. */
 
 enum
 {
@@ -27,8 +25,8 @@ struct job
 {
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
-	fsmoe_comms_t comms;
-	int rank, device;
+	fsmoe_runtime_t runtime;
+	int rank;
 };
 
 static void draw_batch(const struct fsmoe_step_graph *s, fsmoe_memory_t memory, int rank, int vocab,
@@ -50,8 +48,8 @@ static void draw_batch(const struct fsmoe_step_graph *s, fsmoe_memory_t memory, 
 	}
 }
 
-static void upload_batch(const struct fsmoe_step_graph *s, struct fsmoe_device_memory *gpu,
-			 fsmoe_memory_t memory)
+static void write_batch(const struct fsmoe_step_graph *s, fsmoe_program_t program,
+			fsmoe_memory_t memory)
 {
 	for (int i = 0; i < s->microbatches; i++)
 	{
@@ -62,17 +60,17 @@ static void upload_batch(const struct fsmoe_step_graph *s, struct fsmoe_device_m
 			size_t bytes =
 				4 * fsmoe_shape_count(
 					    &fsmoe_graph_tensors(s->graph, &n)[inputs[k]].shape);
-			TRY(fsmoe_device_memory_write(gpu, inputs[k],
-						      fsmoe_memory_data(memory, inputs[k]), bytes));
+			TRY(fsmoe_program_write(program, inputs[k],
+						fsmoe_memory_data(memory, inputs[k]), bytes));
 		}
 	}
 }
 
-static float read_one(struct fsmoe_device_memory *gpu, fsmoe_tensor_t tensor)
+static float read_one(fsmoe_program_t program, fsmoe_tensor_t tensor)
 {
 	float x = NAN;
 
-	TRY(fsmoe_device_memory_read(gpu, tensor, &x, sizeof(x)));
+	TRY(fsmoe_program_read(program, tensor, &x, sizeof(x)));
 	return x;
 }
 
@@ -85,38 +83,59 @@ static int far(const char *what, uint64_t step, double gpu, double cpu)
 	return 1;
 }
 
+static int idle_device(const struct cuda_calls *before)
+{
+	const struct cuda_calls now = count_cuda_calls();
+	const int allocations = now.allocations - before->allocations,
+		  frees = now.frees - before->frees, waits = now.waits - before->waits;
+
+	if (!allocations && !frees && !waits)
+		return 0;
+	printf("in the steps: %d allocations, %d frees, %d waits for the whole device\n",
+	       allocations, frees, waits);
+	return 1;
+}
+
 static int run_steps(const struct job *job, const struct fsmoe_step_graph *s, int vocab)
 {
-	fsmoe_memory_t cpu;
-	struct fsmoe_device_memory *gpu;
-	struct fsmoe_stream *stream;
+	fsmoe_memory_t cpu, gpu;
+	fsmoe_program_t program;
+	struct cuda_calls before;
+	float loss[STEPS], norm2[STEPS];
 	int bad = 0;
 
 	TRY(fsmoe_memory_create(&cpu, s->graph, FSMOE_F32, NULL));
+	TRY(fsmoe_memory_create(&gpu, s->graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_init_params(cpu, 3));
-	TRY(fsmoe_device_memory_create(&gpu, s->graph, job->device));
-	TRY(fsmoe_device_memory_fill(gpu, 0xff));
-	TRY(fsmoe_device_memory_upload(gpu, cpu));
-	TRY(fsmoe_stream_create(&stream, s->graph, gpu, job->comms, NULL));
-	for (uint64_t i = 1; i <= STEPS; i++)
+	TRY(fsmoe_memory_init_params(gpu, 3));
+	TRY(fsmoe_program_create(&program, job->runtime, s->graph, gpu));
+	before = count_cuda_calls();
+	for (uint64_t i = 0; i < STEPS; i++)
 	{
-		const struct fsmoe_step step = {.step = i, .lr = 1e-3};
 		draw_batch(s, cpu, job->rank, vocab, i);
-		upload_batch(s, gpu, cpu);
-		TRY(fsmoe_stream_submit(stream, &step));
-		TRY(fsmoe_stream_wait(stream));
-		TRY(fsmoe_graph_execute(s->graph, cpu, job->comms, &step));
-		float loss = *(float *)fsmoe_memory_data(cpu, s->loss);
-		float norm2 = *(float *)fsmoe_memory_data(cpu, s->norm2);
-		bad += far("the loss", i, read_one(gpu, s->loss), loss);
-		bad += far("the squared norm", i, read_one(gpu, s->norm2), norm2);
+		write_batch(s, program, cpu);
+		TRY(fsmoe_program_submit(program, &(struct fsmoe_step){.step = i + 1, .lr = 1e-3}));
+		TRY(fsmoe_program_wait(program));
+		loss[i] = read_one(program, s->loss);
+		norm2[i] = read_one(program, s->norm2);
+	}
+	bad += idle_device(&before);
+	for (uint64_t i = 0; i < STEPS; i++)
+	{
+		draw_batch(s, cpu, job->rank, vocab, i);
+		TRY(fsmoe_graph_execute(s->graph, cpu, fsmoe_runtime_comms(job->runtime),
+					&(struct fsmoe_step){.step = i + 1, .lr = 1e-3}));
+		float want = *(float *)fsmoe_memory_data(cpu, s->loss);
+		float want2 = *(float *)fsmoe_memory_data(cpu, s->norm2);
+		bad += far("the loss", i + 1, loss[i], want);
+		bad += far("the squared norm", i + 1, norm2[i], want2);
 		if (job->rank == 0)
 			printf("  step %d: loss GPU %.7f CPU %.7f, norm GPU %.7f CPU %.7f\n",
-			       (int)i, read_one(gpu, s->loss), loss,
-			       sqrt((double)read_one(gpu, s->norm2)), sqrt((double)norm2));
+			       (int)i + 1, loss[i], want, sqrt((double)norm2[i]),
+			       sqrt((double)want2));
 	}
-	fsmoe_stream_destroy(stream);
-	fsmoe_device_memory_destroy(gpu);
+	fsmoe_program_destroy(program);
+	fsmoe_memory_destroy(gpu);
 	fsmoe_memory_destroy(cpu);
 	return bad;
 }
@@ -143,60 +162,79 @@ static int train(const struct job *job, const char *preset, int microbatches, in
 	return bad;
 }
 
+static const struct way
+{
+	const char *executor;
+	int chain;
+} ways[] = {{"stream", 0}, {"starpu", 0}, {"starpu", 1}, {"starpu", 2}};
+
+static void start(struct job *job, const struct way *way)
+{
+	struct fsmoe_runtime_opts opts;
+
+	fsmoe_runtime_opts_init(&opts);
+	opts.device = "cuda";
+	opts.executor = way->executor;
+	opts.chain = way->chain;
+	TRY(fsmoe_runtime_start(&job->runtime, job->groups, &opts));
+}
+
 int check_training(void)
 {
 	struct job job = {0};
-	int bad = 0, gpus = fsmoe_device_count();
+	int bad = 0;
 
 	TRY(fsmoe_topo_create(&job.topo, NULL, 0));
 	TRY(fsmoe_groups_create(&job.groups, job.topo, &(struct fsmoe_layout){0}));
-	TRY(fsmoe_comms_create(&job.comms, job.groups));
 	job.rank = fsmoe_topo_rank(job.topo);
-	job.device = fsmoe_topo_host_rank(job.topo) % gpus;
-	/* The communicators are made for this thread's device, which the first memory chooses. */
-	fsmoe_graph_t none;
-	struct fsmoe_device_memory *nothing;
-	TRY(fsmoe_graph_create(&none, NULL));
-	TRY(fsmoe_device_memory_create(&nothing, none, job.device));
-	TRY(fsmoe_device_comms_create(job.comms));
-	bad += train(&job, "tiny", 1, 1);
-	bad += train(&job, "tiny", 2, 2);
-	bad += train(&job, "quickstart", 1, 1);
-	bad += train(&job, "quickstart", 1, 3);
-	fsmoe_device_comms_destroy(job.comms);
-	fsmoe_device_memory_destroy(nothing);
-	fsmoe_graph_destroy(none);
-	fsmoe_comms_destroy(job.comms);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+	{
+		if (job.rank == 0)
+			printf("executor %s, chains %d\n", ways[i].executor, ways[i].chain);
+		start(&job, &ways[i]);
+		bad += train(&job, "tiny", 1, 1);
+		bad += train(&job, "tiny", 2, 2);
+		bad += train(&job, "quickstart", 1, i % 2 ? 3 : 1);
+		fsmoe_runtime_stop(job.runtime);
+	}
 	fsmoe_groups_destroy(job.groups);
 	fsmoe_topo_destroy(job.topo);
 	return bad;
 }
 
 /* A token that there is not fails the step with a sentence, and not the one after it. */
-int check_faults(void)
+static int fault(const struct way *way)
 {
 	const struct fsmoe_param_spec table = {.name = "table", .global = FSMOE_SHAPE2(5, 3)};
 	const int32_t bad[2] = {1, 5}, good[2] = {1, 4};
-	struct fsmoe_device_memory *gpu;
-	struct fsmoe_stream *stream;
+	struct job job = {0};
+	fsmoe_program_t program;
+	fsmoe_memory_t memory;
 	fsmoe_graph_t graph;
-	int failures = 0;
+	int failures = 0, err;
 
+	start(&job, way);
 	TRY(fsmoe_graph_create(&graph, NULL));
 	fsmoe_tensor_t tokens = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1(2), "tokens");
 	fsmoe_embedding(graph, tokens, fsmoe_graph_param(graph, &table), FSMOE_NONE, 0, 0);
-	TRY(fsmoe_device_memory_create(&gpu, graph, 0));
-	TRY(fsmoe_stream_create(&stream, graph, gpu, NULL, NULL));
-	TRY(fsmoe_device_memory_write(gpu, tokens, bad, sizeof(bad)));
-	TRY(fsmoe_stream_submit(stream, NULL));
-	int err = fsmoe_stream_wait(stream);
-	printf("a bad token: %s\n", err ? fsmoe_last_error() : "no failure");
+	TRY(fsmoe_memory_create(&memory, graph, FSMOE_F32, NULL));
+	TRY(fsmoe_program_create(&program, job.runtime, graph, memory));
+	TRY(fsmoe_program_write(program, tokens, bad, sizeof(bad)));
+	TRY(fsmoe_program_submit(program, &(struct fsmoe_step){.step = 1}));
+	err = fsmoe_program_wait(program);
+	printf("%s, a bad token: %s\n", way->executor, err ? fsmoe_last_error() : "no failure");
 	failures += !err || !strstr(fsmoe_last_error(), "token 5 of row 1");
-	TRY(fsmoe_device_memory_write(gpu, tokens, good, sizeof(good)));
-	TRY(fsmoe_stream_submit(stream, NULL));
-	failures += fsmoe_stream_wait(stream) != 0;
-	fsmoe_stream_destroy(stream);
-	fsmoe_device_memory_destroy(gpu);
+	TRY(fsmoe_program_write(program, tokens, good, sizeof(good)));
+	TRY(fsmoe_program_submit(program, &(struct fsmoe_step){.step = 2}));
+	failures += fsmoe_program_wait(program) != 0;
+	fsmoe_program_destroy(program);
+	fsmoe_memory_destroy(memory);
 	fsmoe_graph_destroy(graph);
+	fsmoe_runtime_stop(job.runtime);
 	return failures;
+}
+
+int check_faults(void)
+{
+	return fault(&ways[0]) + fault(&ways[2]);
 }

@@ -47,14 +47,16 @@ static const struct fsmoe_op op_loss = {
 
 /* --- building and filling --------------------------------------------------------------------- */
 
-void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec, fsmoe_groups_t groups,
-		 size_t rows)
+void bench_build_row(struct bench *b, const struct fsmoe_schedule *row,
+		     const struct fsmoe_moe_spec *spec, fsmoe_groups_t groups, size_t rows)
 {
 	const struct fsmoe_shape shape = FSMOE_SHAPE2(rows, spec->model_dim);
 	fsmoe_tensor_t loss;
 
 	*b = (struct bench){.rows = rows};
 	assert_int_equal(fsmoe_graph_create(&b->graph, groups), 0);
+	if (row)
+		assert_int_equal(fsmoe_graph_set_schedule(b->graph, row), 0);
 	b->x = fsmoe_graph_param(b->graph, &(struct fsmoe_param_spec){.name = "x",
 								      .global = shape,
 								      .reduce = FSMOE_GROUP_WORLD});
@@ -64,6 +66,12 @@ void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec, fsmoe_group
 	fsmoe_graph_append(b->graph, &op_loss, NULL, 0,
 			   (struct fsmoe_access[]){{b->y, 0, 0}, {b->dy, 1, 0}, {loss, 2, 0}}, 3);
 	fsmoe_graph_backward(b->graph, loss);
+}
+
+void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec, fsmoe_groups_t groups,
+		 size_t rows)
+{
+	bench_build_row(b, NULL, spec, groups, rows);
 }
 
 size_t bench_global_index(const struct fsmoe_param_spec *spec, size_t i)
@@ -96,13 +104,14 @@ static double noise(const char *name, size_t i)
 	return 2 * opcase_noise(3, stream_of(name), i) - 1;
 }
 
-void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec, enum fsmoe_real real,
-		 fsmoe_groups_t groups, size_t first, size_t rows)
+void bench_setup_row(struct bench *b, const struct fsmoe_schedule *row,
+		     const struct fsmoe_moe_spec *spec, enum fsmoe_real real, fsmoe_groups_t groups,
+		     size_t first, size_t rows)
 {
 	int nparams;
 	const struct fsmoe_param *param;
 
-	bench_build(b, spec, groups, rows);
+	bench_build_row(b, row, spec, groups, rows);
 	b->real = real;
 	if (fsmoe_graph_status(b->graph) || fsmoe_memory_create(&b->memory, b->graph, real, NULL))
 		fail_msg("%s", fsmoe_last_error());
@@ -120,6 +129,12 @@ void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec, enum fsmoe_
 		bench_set(b, bench_data(b, b->dy), i, noise("dy", first * spec->model_dim + i));
 }
 
+void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec, enum fsmoe_real real,
+		 fsmoe_groups_t groups, size_t first, size_t rows)
+{
+	bench_setup_row(b, NULL, spec, real, groups, first, rows);
+}
+
 void bench_teardown(struct bench *b)
 {
 	fsmoe_memory_destroy(b->memory);
@@ -128,6 +143,12 @@ void bench_teardown(struct bench *b)
 
 int bench_run(struct bench *b, fsmoe_comms_t comms)
 {
+	return bench_run_step(b, comms, opcase_step.step);
+}
+
+int bench_run_step(struct bench *b, fsmoe_comms_t comms, uint64_t number)
+{
+	struct fsmoe_step step = opcase_step;
 	int nparams;
 	const struct fsmoe_param *param = fsmoe_graph_params(b->graph, &nparams);
 
@@ -135,7 +156,8 @@ int bench_run(struct bench *b, fsmoe_comms_t comms)
 		memset(bench_grad(b, param[p].spec.name), 0,
 		       bench_count(b, param[p].tensor) *
 			       (b->real == FSMOE_F64 ? sizeof(double) : sizeof(float)));
-	return fsmoe_graph_execute(b->graph, b->memory, comms, &opcase_step);
+	step.step = number;
+	return fsmoe_graph_execute(b->graph, b->memory, comms, &step);
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */

@@ -4,6 +4,8 @@
 
 #include "moe/layer.h"
 
+#include <fsmoe/schedule.h>
+
 /* One layer with an input and a gradient of its output of the test's choice, forward and backward:
  * y = layer(x), and the gradients of x and of every parameter for a given dy. */
 struct bench
@@ -22,9 +24,17 @@ void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec, enum fsmoe_
 /* Only the graph; its failure, if any, is the graph's status. */
 void bench_build(struct bench *b, const struct fsmoe_moe_spec *spec, fsmoe_groups_t groups,
 		 size_t rows);
+/* Both with a row of fsmoe/schedule.h; NULL: none. */
+void bench_setup_row(struct bench *b, const struct fsmoe_schedule *row,
+		     const struct fsmoe_moe_spec *spec, enum fsmoe_real real, fsmoe_groups_t groups,
+		     size_t first, size_t rows);
+void bench_build_row(struct bench *b, const struct fsmoe_schedule *row,
+		     const struct fsmoe_moe_spec *spec, fsmoe_groups_t groups, size_t rows);
 void bench_teardown(struct bench *b);
 /* Zeroes the gradients and executes. */
 int bench_run(struct bench *b, fsmoe_comms_t comms);
+/* As the step of that number; 0 is an evaluation. */
+int bench_run_step(struct bench *b, fsmoe_comms_t comms, uint64_t step);
 
 const struct fsmoe_param *bench_param(const struct bench *b, const char *name);
 /* Index in the whole of element i of this rank's part. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The walkers agree: random graphs give the same bits executed one node after another and
- * submitted to StarPU, three times over; no measured or simulated order breaks an access. Under
- * mpirun (an argument: the number of nodes to pretend) the graphs communicate.
+ * submitted to StarPU, three times over, a node a task and by chains of nodes; no measured or
+ * simulated order breaks an access. Under mpirun (an argument: the number of nodes to pretend) the
+ * graphs communicate.
  */
 #include "tests/lib/random_graph.h"
 #include "tests/lib/try.h"
@@ -75,16 +76,21 @@ int main(int argc, char **argv)
 	};
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups = NULL;
+	struct fsmoe_runtime_opts opts;
 	fsmoe_runtime_t rt;
 	int bad = 0;
 
+	fsmoe_runtime_opts_init(&opts);
 	TRY(fsmoe_topo_create(&topo, NULL, argc > 1 ? atoi(argv[1]) : 0));
 	if (fsmoe_topo_ranks(topo) > 1)
 		TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
-	TRY(fsmoe_runtime_start(&rt, groups, NULL));
-	for (uint64_t seed = 0; seed < GRAPHS; seed++)
-		bad += check(seed, rt);
-	fsmoe_runtime_stop(rt);
+	for (opts.chain = 0; opts.chain <= 2; opts.chain++)
+	{
+		TRY(fsmoe_runtime_start(&rt, groups, &opts));
+		for (uint64_t seed = 0; seed < GRAPHS / (1 + (uint64_t)opts.chain); seed++)
+			bad += check(seed, rt);
+		fsmoe_runtime_stop(rt);
+	}
 	if (fsmoe_topo_rank(topo) == 0)
 		printf("%d graphs on %d ranks, %d with a difference\n", GRAPHS,
 		       fsmoe_topo_ranks(topo), bad);

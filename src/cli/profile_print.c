@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+#include "cli/profile.h"
+#include "runtime/inside.h"
+#include "runtime/version.h"
+#include "topo/version.h"
+
+#include <fsmoe/error.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The processor's name; never the host's. */
+static void processor(char *text, size_t size)
+{
+	char line[512];
+	FILE *file = fopen("/proc/cpuinfo", "re");
+
+	snprintf(text, size, "unknown");
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, "model name", 10) && strchr(line, ':'))
+		{
+			line[strcspn(line, "\n")] = '\0';
+			snprintf(text, size, "%.100s", strchr(line, ':') + 2);
+			break;
+		}
+	if (file)
+		fclose(file);
+}
+
+int cli_profile_describe(const struct cli_profile *o, fsmoe_profile_t profile,
+			 fsmoe_runtime_t runtime)
+{
+	const struct fsmoe_model_spec *m = &o->train.model;
+	fsmoe_groups_t groups = fsmoe_runtime_groups(runtime);
+	const time_t now = time(NULL);
+	char text[FSMOE_PROFILE_TEXT], name[128];
+	int err;
+
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+	err = fsmoe_profile_note(profile, "date", text);
+	processor(name, sizeof(name));
+	snprintf(text, sizeof(text), "%s, %ld cores", name, sysconf(_SC_NPROCESSORS_ONLN));
+	if (!err)
+		err = fsmoe_profile_note(profile, "processor", text);
+	snprintf(text, sizeof(text), "fsmoe %s, StarPU %s, %.80s", PACKAGE_VERSION,
+		 fsmoe_starpu_version(), fsmoe_mpi_version());
+	if (!err)
+		err = fsmoe_profile_note(profile, "versions", text);
+	snprintf(text, sizeof(text), "%d", fsmoe_group_size(groups, FSMOE_GROUP_WORLD));
+	if (!err)
+		err = fsmoe_profile_note(profile, "ranks", text);
+	snprintf(text, sizeof(text), "%d", fsmoe_runtime_blas_threads(runtime));
+	if (!err)
+		err = fsmoe_profile_note(profile, "blas_threads", text);
+	snprintf(text, sizeof(text),
+		 "%.32s: dim %d, hidden %d, heads %d, experts %d, topk %d, capacity %g, vocab %d, "
+		 "seq %d, batch %d / %d",
+		 o->train.preset ? o->train.preset : "model", m->model_dim, m->hidden, m->heads,
+		 m->experts, m->topk, m->capacity_factor, m->vocab, m->seq, o->train.train.batch,
+		 o->train.train.microbatches);
+	return err ? err : fsmoe_profile_note(profile, "model", text);
+}
+
+static void print_line(enum fsmoe_kind kind, enum fsmoe_lane lane, const struct fsmoe_fit *fit)
+{
+	printf("%-14s %-7s %10.2f %10.3f %7.4f %7.1f  %9.3g %9.3g %7d %7d\n", fsmoe_kind_name(kind),
+	       fsmoe_lane_name(lane), 1e6 * fit->alpha, fit->beta > 0 ? 1e-9 / fit->beta : 0.0,
+	       fit->r2, 100 * fit->residual, fit->low, fit->high, fit->samples, fit->dropped);
+}
+
+void cli_profile_print(fsmoe_profile_t profile, double seconds)
+{
+	const char *key, *text;
+	struct fsmoe_fit fit;
+
+	for (int i = 0; (text = fsmoe_profile_note_at(profile, i, &key)); i++)
+		printf("%-12s %s\n", key, text);
+	printf("%-12s %s\n\n", "machine", fsmoe_profile_machine(profile));
+	printf("%-14s %-7s %10s %10s %7s %7s  %9s %9s %7s %7s\n", "kind", "lane", "alpha us", "G/s",
+	       "R2", "off %", "from", "to", "samples", "dropped");
+	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
+		for (int lane = 0; lane < FSMOE_NLANES; lane++)
+			if (FSMOE_KIND_IS_COMM(kind) == (lane != FSMOE_COMPUTE) &&
+			    !fsmoe_profile_get(profile, (enum fsmoe_kind)kind,
+					       (enum fsmoe_lane)lane, &fit))
+				print_line((enum fsmoe_kind)kind, (enum fsmoe_lane)lane, &fit);
+	printf("from, to: flops; bytes of memory and of communication. G/s: 10^9 of them a second, "
+	       "beyond alpha.\noff: median distance of the measurements from the line. Measured in "
+	       "%.0f s\n",
+	       seconds);
+}

@@ -1,0 +1,8 @@
+# What tasks cost here, measured through the runtime.
+libfsmoe_core_la_SOURCES += \
+	src/measure/bench.c src/measure/bench.h \
+	src/measure/collectives.c \
+	src/measure/drift.c \
+	src/measure/layers.c \
+	src/measure/measure.c \
+	src/measure/samples.c src/measure/samples.h

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+#include "graph/graph.h"
+#include "graph/memory.h"
+#include "runtime/gpu.h"
+#include "runtime/runtime.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The submit walker: tasks, data handles. */
+
+static const enum starpu_data_access_mode modes[] = {
+	[FSMOE_R] = STARPU_R, [FSMOE_W] = STARPU_W, [FSMOE_RW] = STARPU_RW};
+
+/* --- buffers ------------------------------------------------------------------------------ */
+
+static unsigned gpu_node(fsmoe_runtime_t rt)
+{
+	return starpu_worker_get_memory_node(
+		(unsigned)rt->lane_worker[FSMOE_ON_GPU][FSMOE_COMPUTE]);
+}
+
+/* On a GPU the buffer gets its place there now, not in a step: StarPU keeps it from then on. What
+ * is only written by nodes need not travel. */
+static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
+{
+	int err = rt->gpu ? fsmoe_gpu_fits(rt->gpu, h->bytes) : 0;
+
+	if (err)
+		return err;
+	/* Elements of four bytes, floats or int32: StarPU counts them in 32 bits. */
+	starpu_vector_data_register(&h->handle, STARPU_MAIN_RAM, (uintptr_t)h->data,
+				    (uint32_t)((h->bytes + 3) / 4), 4);
+	starpu_data_set_name(h->handle, h->name);
+	if (!rt->gpu)
+		return 0;
+	if (h->role == FSMOE_INPUT)
+		h->pinned = fsmoe_gpu_pin(h->data, h->bytes);
+	err = starpu_data_acquire_on_node(h->handle, (int)gpu_node(rt),
+					  h->role == FSMOE_ACTIVATION ? STARPU_W : STARPU_R);
+	if (err)
+		return fsmoe_fail(ENOMEM, "StarPU has no room on the GPU for '%s', %zu bytes",
+				  h->name, h->bytes);
+	starpu_data_release_on_node(h->handle, (int)gpu_node(rt));
+	return 0;
+}
+
+/* What outlives a step comes back to the host's memory. */
+static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
+{
+	if (rt->gpu && h->role == FSMOE_ACTIVATION)
+		starpu_data_unregister_no_coherency(h->handle);
+	else
+		starpu_data_unregister(h->handle);
+	if (h->pinned)
+		fsmoe_gpu_unpin(h->data);
+}
+
+/* --- slots -------------------------------------------------------------------------------- */
+
+/* The buffers of a slot's nodes: each once. What the first of them writes whole is not read. */
+static void collect(struct fsmoe_program *p, struct fsmoe_slot *slot, fsmoe_tensor_t *all)
+{
+	short *buffer = slot->buffer;
+
+	for (int k = 0; k < slot->nnodes; k++)
+	{
+		const struct fsmoe_node *node = &p->nodes[slot->node[k]];
+		fsmoe_tensor_t base[node->naccess + 1];
+		int mode[node->naccess + 1], n = fsmoe_node_bases(p->graph, node, base, mode);
+
+		for (int i = 0; i < node->naccess; i++)
+			buffer[i] = -1;
+		for (int b = 0; b < n; b++)
+		{
+			int at = 0;
+
+			while (at < slot->nbuffers && all[at] != base[b])
+				at++;
+			if (at == slot->nbuffers)
+			{
+				all[slot->nbuffers] = base[b];
+				slot->handles[slot->nbuffers] = p->handles[base[b]]->handle;
+				slot->modes[slot->nbuffers++] = modes[mode[b]];
+			}
+			else if (slot->modes[at] == STARPU_R && mode[b] & FSMOE_W)
+				slot->modes[at] = STARPU_RW;
+			for (int i = 0; i < node->naccess; i++)
+				if (node->access[i].tensor != FSMOE_NONE &&
+				    p->tensors[node->access[i].tensor].base == base[b])
+					buffer[i] = (short)at;
+		}
+		buffer += node->naccess;
+	}
+}
+
+static int make_slot(struct fsmoe_program *p, struct fsmoe_slot *slot)
+{
+	const struct fsmoe_node *first = &p->nodes[slot->node[0]];
+	size_t room = 1;
+	fsmoe_tensor_t *all;
+	char label[160];
+	int n = fsmoe_node_label(first, label, sizeof(label) - 32);
+
+	for (int k = 0; k < slot->nnodes; k++)
+		room += (size_t)p->nodes[slot->node[k]].naccess;
+	if (slot->nnodes > 1)
+		snprintf(label + n, sizeof(label) - (size_t)n, " and %d more", slot->nnodes - 1);
+	fsmoe_trace_label(p->runtime->trace, label);
+	slot->label = strdup(label);
+	slot->codelet = fsmoe_codelet_of(p->runtime, first->op);
+	slot->handles = calloc(room, sizeof(*slot->handles));
+	slot->modes = calloc(room, sizeof(*slot->modes));
+	slot->buffer = calloc(room, sizeof(*slot->buffer));
+	all = calloc(room, sizeof(*all));
+	if (!slot->label || !slot->codelet || !slot->handles || !slot->modes || !slot->buffer ||
+	    !all)
+	{
+		free(all);
+		return fsmoe_fail(ENOMEM, "no memory for task '%s'", label);
+	}
+	collect(p, slot, all);
+	free(all);
+	if (first->seq >= 0)
+		p->nseq[first->lane]++;
+	return 0;
+}
+
+/* Ordered sums need room: reserve it now, so that no step allocates. */
+static int reserve_comms(struct fsmoe_program *p)
+{
+	int err = 0;
+
+	for (int i = 0; i < p->nnodes && !err; i++)
+	{
+		const struct fsmoe_node *node = &p->nodes[i];
+		size_t most = 0;
+		if (!FSMOE_KIND_IS_COMM(node->op->kind) || (p->runtime->gpu && node->op->cuda))
+			continue;
+		for (int a = 0; a < node->naccess; a++)
+		{
+			size_t n = fsmoe_shape_count(&p->tensors[node->access[a].tensor].shape) *
+				   sizeof(float);
+			most = n > most ? n : most;
+		}
+		err = fsmoe_comm_reserve(
+			fsmoe_comms_get(p->runtime->comms, node->op->group(node->args)), most);
+	}
+	return err;
+}
+
+static int check_kernels(const struct fsmoe_program *p)
+{
+	const char *name = NULL;
+	int host = 0;
+
+	for (int i = 0; i < p->nnodes; i++)
+	{
+		const struct fsmoe_op *op = p->nodes[i].op;
+
+		if (p->runtime->gpu && op->cuda)
+			continue;
+		if (!op->cpu[FSMOE_F32])
+			return fsmoe_fail(ENODEV, "operation '%s' has no %s kernel", op->name,
+					  op->cuda ? "CPU" : "CPU or CUDA");
+		name = op->name;
+		host++;
+	}
+	if (p->runtime->gpu && host)
+		fsmoe_log(FSMOE_LOG_WARNING,
+			  "%d of %d operations of a step have no CUDA kernel ('%s' among them): "
+			  "they run on the CPU, and their tensors travel",
+			  host, p->nnodes, name);
+	return 0;
+}
+
+static int create(struct fsmoe_program *p)
+{
+	int err = check_kernels(p);
+
+	if (!err)
+		err = fsmoe_chain_nodes(p);
+	for (int i = 0; i < p->nslots && !err; i++)
+		err = make_slot(p, &p->slots[i]);
+	if (!err)
+		err = reserve_comms(p);
+	if (!err && p->runtime->gpu)
+		err = fsmoe_gpu_reserve(p->runtime->gpu, p);
+	return err;
+}
+
+static void destroy(struct fsmoe_program *p)
+{
+	starpu_task_wait_for_all();
+	if (p->runtime->gpu)
+		fsmoe_gpu_release(p);
+	for (int i = 0; p->slots && i < p->nslots; i++)
+	{
+		free(p->slots[i].label);
+		free(p->slots[i].handles);
+		free(p->slots[i].modes);
+		free(p->slots[i].buffer);
+	}
+}
+
+/* --- steps -------------------------------------------------------------------------------- */
+
+static int submit(struct fsmoe_program *p, const struct fsmoe_step *step)
+{
+	int err = fsmoe_trace_submit(p->runtime->trace, p->runtime->comms, step->step);
+
+	if (!err && p->runtime->gpu)
+		err = fsmoe_gpu_mark(p->runtime->gpu, p);
+	for (int i = 0; i < p->nslots && !err; i++)
+	{
+		fsmoe_trace_node(p->runtime->trace, p->nodes[p->slots[i].node[0]].layer);
+		err = fsmoe_submit_slot(p, &p->slots[i], step);
+	}
+	for (int lane = 0; lane < FSMOE_NLANES && !err; lane++)
+		p->runtime->next_seq[lane] += p->nseq[lane];
+	return err;
+}
+
+static int wait(struct fsmoe_program *p)
+{
+	int err, fault = 0;
+
+	starpu_task_wait_for_all();
+	fsmoe_trace_waited(p->runtime->trace);
+	if (p->runtime->gpu)
+		fault = fsmoe_gpu_fault(p->runtime->gpu, p->graph);
+	err = p->error;
+	p->error = 0; /* the next step starts afresh */
+	return err ? fsmoe_fail(-err, "%s", p->sentence) : fault;
+}
+
+static int observe(struct fsmoe_program *p)
+{
+	return p->runtime->gpu ? fsmoe_gpu_observe(p) : 0;
+}
+
+static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const void *from,
+		size_t bytes)
+{
+	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];
+	void *data = fsmoe_memory_data(p->memory, tensor);
+
+	/* What is overwritten whole need not come from the GPU first. */
+	starpu_data_acquire(h->handle, to ? STARPU_R : bytes == h->bytes ? STARPU_W : STARPU_RW);
+	memcpy(to ? to : data, from ? from : data, bytes);
+	starpu_data_release(h->handle);
+	return 0;
+}
+
+/* All are on their way before the first is waited for. */
+static int pull(struct fsmoe_program *p, const fsmoe_tensor_t *tensors, int n)
+{
+	for (int i = 0; i < n; i++)
+		starpu_data_prefetch_on_node(p->handles[p->tensors[tensors[i]].base]->handle,
+					     STARPU_MAIN_RAM, 1);
+	for (int i = 0; i < n; i++)
+	{
+		starpu_data_handle_t handle = p->handles[p->tensors[tensors[i]].base]->handle;
+
+		starpu_data_acquire(handle, STARPU_R);
+		starpu_data_release(handle);
+	}
+	return 0;
+}
+
+const struct fsmoe_executor fsmoe_executor_starpu = {
+	.name = "starpu",
+	.place = place,
+	.remove = take_away,
+	.create = create,
+	.destroy = destroy,
+	.submit = submit,
+	.wait = wait,
+	.observe = observe,
+	.copy = copy,
+	.pull = pull,
+};

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/memory.h"
+#include "runtime/device_internal.h"
+#include "runtime/gpu.h"
+#include "runtime/runtime.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Programs by the stream walker, without StarPU: the yardstick of what StarPU costs. */
+
+static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
+{
+	int err = fsmoe_gpu_fits(rt->gpu, h->bytes);
+
+	if (!err)
+		err = fsmoe_cuda_check(cudaMalloc(&h->device, h->bytes + 1), "allocating a tensor");
+	if (!err && h->role == FSMOE_ACTIVATION)
+		err = fsmoe_cuda_check(cudaMemset(h->device, 0, h->bytes), "clearing memory");
+	else if (!err)
+		err = fsmoe_cuda_check(
+			cudaMemcpy(h->device, h->data, h->bytes, cudaMemcpyHostToDevice),
+			"copying a tensor to the GPU");
+	return err ? err : fsmoe_cuda_check(cudaStreamSynchronize(NULL), "starting");
+}
+
+/* What outlives a step comes back to the host's memory. */
+static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
+{
+	(void)rt;
+	if (h->role != FSMOE_ACTIVATION)
+		cudaMemcpy(h->data, h->device, h->bytes, cudaMemcpyDeviceToHost);
+	cudaFree(h->device);
+}
+
+static int create(struct fsmoe_program *p)
+{
+	const struct fsmoe_stream_opts opts = fsmoe_gpu_stream_opts(p->runtime->gpu);
+	char **at = calloc((size_t)p->ntensors + 1, sizeof(*at));
+	int err;
+
+	for (int t = 0; at && t < p->ntensors; t++)
+		at[t] = p->handles[t] ? p->handles[t]->device : NULL;
+	err = fsmoe_device_memory_wrap(&p->device, p->graph, fsmoe_gpu_device(p->runtime->gpu), at);
+	if (!err)
+		err = fsmoe_stream_create(&p->stream, p->graph, p->device, p->runtime->comms,
+					  &opts);
+	return err;
+}
+
+static void destroy(struct fsmoe_program *p)
+{
+	fsmoe_stream_destroy(p->stream);
+	fsmoe_device_memory_destroy(p->device);
+}
+
+static int submit(struct fsmoe_program *p, const struct fsmoe_step *step)
+{
+	return fsmoe_stream_submit(p->stream, step);
+}
+
+static int wait(struct fsmoe_program *p)
+{
+	return fsmoe_stream_wait(p->stream);
+}
+
+static int observe(struct fsmoe_program *p)
+{
+	struct fsmoe_timeline t;
+	int err = fsmoe_stream_observe(p->stream, &t);
+
+	if (err)
+		return err;
+	memcpy(p->start, t.start, (size_t)p->nnodes * sizeof(*t.start));
+	memcpy(p->end, t.end, (size_t)p->nnodes * sizeof(*t.end));
+	fsmoe_timeline_destroy(&t);
+	return 0;
+}
+
+static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const void *from,
+		size_t bytes)
+{
+	return to ? fsmoe_device_memory_read(p->device, tensor, to, bytes)
+		  : fsmoe_device_memory_write(p->device, tensor, from, bytes);
+}
+
+static int pull(struct fsmoe_program *p, const fsmoe_tensor_t *tensors, int n)
+{
+	int err = 0;
+
+	for (int i = 0; i < n && !err; i++)
+		err = fsmoe_device_memory_read(p->device, tensors[i],
+					       fsmoe_memory_data(p->memory, tensors[i]),
+					       fsmoe_device_tensor_bytes(&p->tensors[tensors[i]]));
+	return err;
+}
+
+static const struct fsmoe_executor stream = {
+	.name = "stream",
+	.place = place,
+	.remove = take_away,
+	.create = create,
+	.destroy = destroy,
+	.submit = submit,
+	.wait = wait,
+	.observe = observe,
+	.copy = copy,
+	.pull = pull,
+};
+
+const struct fsmoe_executor *fsmoe_gpu_stream_executor(void)
+{
+	return &stream;
+}

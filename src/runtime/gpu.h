@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_GPU_H
+#define FSMOE_GPU_H
+
+#include "comm/comm.h"
+
+#include <fsmoe/op.h>
+#include <fsmoe/runtime.h>
+
+/*
+ * This rank's GPU, as the runtime sees it: no header of CUDA is needed. gpu.c implements it; in a
+ * build without CUDA gpu_absent.c, which refuses to create one, so that nothing else is called.
+ */
+struct fsmoe_gpu;
+struct fsmoe_program;
+struct fsmoe_executor;
+
+/* Takes the GPU of this rank of the host, makes it this thread's device, and makes the
+ * communicators between GPUs: collective over the job. -ENODEV with a sentence. */
+int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe_comms_t comms,
+		     const struct fsmoe_runtime_opts *opts);
+void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu); /* collective over the job; nothing runs any more */
+int fsmoe_gpu_device(const struct fsmoe_gpu *gpu);
+/* Of its matrix products, in flop/s; 0: unknown. */
+double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu);
+/* StarPU's settings that are only read from the environment; before it starts. */
+void fsmoe_gpu_prepare_starpu(void);
+/* StarPU's workers are the lanes: takes over their streams. worker: by lane, out. */
+int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES]);
+const struct fsmoe_executor *fsmoe_gpu_stream_executor(void);
+
+/* -ENOMEM with a sentence unless `bytes` more fit, of what StarPU may take too. */
+int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes);
+/* 1: the host's memory there is pinned now, which copies to and from it need to be asynchronous; 0:
+ * it could not be, a neighbour in its page is. */
+int fsmoe_gpu_pin(void *data, size_t bytes);
+void fsmoe_gpu_unpin(void *data);
+/* Everything a program needs besides its tensors: scratch, and events where it is timed. */
+int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
+void fsmoe_gpu_release(struct fsmoe_program *program);
+/* Before a step of a timed program: from here its times count. */
+int fsmoe_gpu_mark(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
+/* Times of the last step's nodes that ran on the GPU, on the clock of base/clock.h. */
+int fsmoe_gpu_observe(struct fsmoe_program *program);
+/* Every CUDA codelet's function, and what StarPU calls when its work is done. */
+void fsmoe_gpu_run(void *buffers[], void *job);
+void fsmoe_gpu_done(void *job);
+/* After a wait: what a kernel found, once. */
+int fsmoe_gpu_fault(struct fsmoe_gpu *gpu, fsmoe_graph_t graph);
+
+#endif
