@@ -1,5 +1,5 @@
 cli_tests = tests/cli/usage.sh tests/cli/data.sh tests/cli/layout.sh tests/cli/train.sh \
-	tests/cli/help.sh tests/cli/stop.sh tests/cli/generate.sh
+	tests/cli/help.sh tests/cli/trace.sh tests/cli/stop.sh tests/cli/generate.sh
 dist_check_SCRIPTS += $(cli_tests)
 TESTS += $(cli_tests)
 EXTRA_DIST += tests/cli/cli.bash
