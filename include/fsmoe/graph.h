@@ -35,13 +35,17 @@ enum fsmoe_real /* what FSMOE_REAL tensors hold in one run */
 {
 	FSMOE_F32,
 	FSMOE_F64,
-	FSMOE_NREALS
+	FSMOE_NREALS,             /* those that hosts compute in */
+	FSMOE_BF16 = FSMOE_NREALS /* on GPUs; computed in float, see FSMOE_WIDE */
 };
 
+/* In a bf16 run parameters, their gradients and state are float, and a parameter has a copy in
+ * bf16 beside it for matrix products, which whoever writes the parameter writes too. */
 enum fsmoe_dtype
 {
-	FSMOE_REAL,  /* float or double, chosen by who runs the graph */
+	FSMOE_REAL,  /* float, double or bf16, chosen by who runs the graph */
 	FSMOE_INT32, /* tokens, expert numbers, slots */
+	FSMOE_WIDE, /* as FSMOE_REAL, but float in a bf16 run: what a gate makes, losses, moments */
 };
 
 enum fsmoe_role
@@ -292,7 +296,7 @@ int fsmoe_graph_execute(fsmoe_graph_t graph, fsmoe_memory_t memory, fsmoe_comms_
 struct fsmoe_timeline
 {
 	int n;
-	double *start, *end; /* by node */
+	double *ready, *start, *end; /* by node: all it needs is there; it runs; it has ended */
 	double makespan;
 	double busy[FSMOE_NLANES];
 };
@@ -304,6 +308,24 @@ int fsmoe_graph_simulate(fsmoe_graph_t graph,
 			 double (*seconds)(const struct fsmoe_node *node, void *arg), void *arg,
 			 const int *capacity, struct fsmoe_timeline *timeline);
 void fsmoe_timeline_destroy(struct fsmoe_timeline *timeline);
+
+/* How long each node held its lane, by node: until its end from when it was ready and its lane
+ * free, so with what it takes to be chosen and started. What the cost model's lines are of. */
+int fsmoe_timeline_held(const struct fsmoe_timeline *timeline, fsmoe_graph_t graph,
+			double *seconds);
+
+/* A timeline with a name: of a rank, or predicted. */
+struct fsmoe_track
+{
+	const char *name;
+	const struct fsmoe_timeline *timeline;
+};
+
+/* Writes timelines of a graph in the JSON that chrome://tracing and ui.perfetto.dev read: a
+ * process a track, a thread a lane, a slice a node; microseconds. -EINVAL: a timeline of another
+ * number of nodes; -EIO. */
+int fsmoe_timeline_write_perfetto(FILE *file, fsmoe_graph_t graph, const struct fsmoe_track *track,
+				  int tracks);
 
 /* Writes the graph as "dot", "json" or "text". -EINVAL names the formats there are. */
 int fsmoe_graph_export(fsmoe_graph_t graph, FILE *file, const char *format);

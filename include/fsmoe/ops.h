@@ -105,7 +105,7 @@ struct fsmoe_gate_opts
 	/* What weights are made of: "chosen", "all", "sigmoid"; NULL: as the gate likes it; see
 	 * enum fsmoe_weights. */
 	const char *weights;
-	size_t rank;   /* of xmoe's projection; 0: max(E / 2, 16), M at most */
+	int rank;      /* of xmoe's projection; 0: max(E / 2, 16), M at most */
 	int normalize; /* softmoe: 1: cosines of tokens and slots, with a learned scale */
 	/* Weights of auxiliary losses; 0: none. A loss is the mean over the tokens of the
 	 * global batch of what their routing group gives. */
@@ -144,8 +144,9 @@ struct fsmoe_moe_spec
 				     group of S tokens */
 	size_t group; /* tokens of a routing group: divides the rows of x; 0: all rows of x
 			       */
-	/* Chunks of the slots; 0: 1. What fsmoe_graph_set_degrees says goes before; the order of
-	 * the chunks and their lanes are the graph's, fsmoe_graph_set_schedule. */
+	/* Chunks of the slots; 0: 1. What fsmoe_graph_set_degrees says goes before, and a schedule
+	 * with the degree "one"; the order of the chunks and their lanes are the graph's, too:
+	 * fsmoe_graph_set_schedule. */
 	int forward_degree, backward_degree;
 	const char *gate, *order, *dispatch,
 		*expert;     /* module names; NULL: topk, the first that fits it, flat, gpt */

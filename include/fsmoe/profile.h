@@ -27,8 +27,8 @@ struct fsmoe_fit
 	int samples;                     /* measurements behind it; 0: from a paper, or by hand */
 	int dropped;                     /* outliers among them that the line does not follow */
 	double low, high;                /* the sizes that were measured */
-	double r2;                       /* of the measurements kept; 0 without any */
-	double residual;                 /* their median relative distance from the line */
+	double r2;                       /* of the medians of equal sizes; 0 without any */
+	double residual;                 /* median relative distance of all from the line */
 	char source[FSMOE_PROFILE_TEXT]; /* where it comes from, one line */
 };
 
@@ -70,6 +70,11 @@ int fsmoe_profile_get(fsmoe_profile_t profile, enum fsmoe_kind kind, enum fsmoe_
 /* *seconds of a task of that kind and size; -ENODATA as above. */
 int fsmoe_profile_predict(fsmoe_profile_t profile, enum fsmoe_kind kind, enum fsmoe_lane lane,
 			  double n, double *seconds);
+
+/* What a step of this graph takes by these lines: fsmoe_graph_simulate with every node as long as
+ * its line says, or without duration where it has no work. -ENODATA names a line that lacks. */
+int fsmoe_profile_simulate(fsmoe_profile_t profile, fsmoe_graph_t graph,
+			   struct fsmoe_timeline *timeline);
 
 /*
  * Fits a line to `count` measurements: medians of equal sizes make a first line; measurements

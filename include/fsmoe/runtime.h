@@ -3,6 +3,7 @@
 #define FSMOE_RUNTIME_H
 
 #include <fsmoe/graph.h>
+#include <fsmoe/profile.h>
 
 /*
  * The StarPU side: start and stop, and the submit walker. One StarPU task a node, every task
@@ -57,6 +58,19 @@ void fsmoe_runtime_stop(fsmoe_runtime_t runtime);
 fsmoe_comms_t fsmoe_runtime_comms(fsmoe_runtime_t runtime);
 fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t runtime);
 
+/* What tasks cost: from now on starpu_task_expected_length() answers by these lines for every task
+ * of this runtime. Waits for what was submitted; the profile is copied; NULL: no models. */
+int fsmoe_runtime_set_profile(fsmoe_runtime_t runtime, fsmoe_profile_t profile);
+
+/* The event recorder, off at first: from now on tasks note when they become ready, besides when
+ * they start and end. With a folder (made if it is not there), every step that is waited for is
+ * appended to FOLDER/rank-N.events (doc/formats.md). record = 0: off again. Between steps;
+ * collective over the job with a folder. */
+int fsmoe_runtime_record(fsmoe_runtime_t runtime, int record, const char *folder);
+/* This rank's clock minus rank 0's, in seconds, and how far that may be off; 0 and 0 on one host.
+ * Found at the first call and kept. Collective over the job. error may be NULL. */
+int fsmoe_runtime_clock(fsmoe_runtime_t runtime, double *offset, double *error);
+
 /* A graph made ready to be submitted again and again: its tensors as StarPU data. The graph
  * and its memory (float) must outlive it, and must not change. Two programs that share
  * memory (fsmoe_memory_create's `share`) share the data handles, so their order is kept. Collective
@@ -69,9 +83,14 @@ void fsmoe_program_destroy(fsmoe_program_t program); /* waits first; NULL is leg
 int fsmoe_program_submit(fsmoe_program_t program, const struct fsmoe_step *step);
 /* Until all that was submitted has ended. The first failure of a kernel comes out here. */
 int fsmoe_program_wait(fsmoe_program_t program);
-/* Measured start and end of the nodes of the last step waited for, in seconds from its
- * first; the caller frees it with fsmoe_timeline_destroy. */
+/* Measured times of the nodes of the last step waited for, in seconds from its first; the
+ * caller frees it with fsmoe_timeline_destroy. `ready` is the start unless recording is on. */
 int fsmoe_program_observe(fsmoe_program_t program, struct fsmoe_timeline *timeline);
+/* The same of every rank, by rank, on one clock: seconds from the first start on any rank. The
+ * caller frees them all, and the array. Collective over the job, on graphs of equally many nodes;
+ * how well clocks agree: fsmoe_runtime_clock. */
+int fsmoe_program_observe_all(fsmoe_program_t program, struct fsmoe_timeline **timelines,
+			      int *ranks);
 
 /* Between wait and submit: copies a tensor's whole content in or out, wherever it lies; `bytes` is
  * its size. On a GPU fsmoe_memory_data() shows what the program was made with. */

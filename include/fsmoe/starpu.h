@@ -39,6 +39,8 @@ struct fsmoe_task_info
 	int64_t seq; /* per lane 0, 1, 2, ... for the whole run, none left out; -1: no fixed
 				place */
 	int urgency;
+	/* Where to note when the task became ready: seconds of CLOCK_MONOTONIC; NULL: nowhere. */
+	double *ready;
 };
 
 /* The policy "fsmoe": static, for conf.sched_policy. */

@@ -21,6 +21,8 @@
 #define FLAG(name_, field, doc) \
 	{.type = FSMOE_OPTION_FLAG, .name = (name_), .offset = AT(field), .help = (doc)}
 
+static const char *const devices[] = {"cpu", "cuda", NULL};
+
 const struct fsmoe_option cli_profile_options[] = {
 	TEXT("out", out, "FILE", "Write the profile into a file"),
 	{.type = FSMOE_OPTION_REAL, .name = "seconds", .offset = AT(measure.seconds),
@@ -51,6 +53,8 @@ const struct fsmoe_option cli_profile_options[] = {
 	INT("esp", train.layout.esp, 0, "Ranks that share each expert; 0: a node's"),
 	INT("dp", train.layout.dp, 0, "Ranks with data of their own; 0: what is left"),
 	HEADING("Machine"),
+	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(train.runtime.device),
+	 .metavar = "NAME", .choices = devices, .help = "cpu, or cuda: a GPU for every rank of a host"},
 	INT("blas-threads", train.runtime.blas_threads, 0,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),
 	FLAG("bind", train.runtime.bind,
@@ -107,8 +111,10 @@ static int measure(struct cli_profile *p, fsmoe_groups_t groups, int first)
 	fsmoe_profile_t profile = NULL;
 	fsmoe_runtime_t runtime = NULL;
 	double start = fsmoe_clock();
-	int err = fsmoe_runtime_start(&runtime, groups, &p->train.runtime);
+	int err;
 
+	p->train.runtime.timing = 1;
+	err = fsmoe_runtime_start(&runtime, groups, &p->train.runtime);
 	if (!err)
 		err = fsmoe_profile_measure(&profile, runtime, &p->train.model, &p->train.train,
 					    &p->measure);
@@ -147,7 +153,8 @@ int cli_profile(int argc, char **argv)
 	if (!err)
 		err = fsmoe_train_config_fits(&p.train, groups);
 	if (err)
-		code = topo ? cli_fail_together(FSMOE_EXIT_LAYOUT) : cli_fail(FSMOE_EXIT_LAYOUT, err);
+		code = topo ? cli_fail_together(FSMOE_EXIT_LAYOUT)
+			    : cli_fail(FSMOE_EXIT_LAYOUT, err);
 	else
 	{
 		err = measure(&p, groups, fsmoe_topo_rank(topo) == 0);

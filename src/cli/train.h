@@ -6,6 +6,7 @@
 #include "train/config.h"
 #include "train/data.h"
 #include "train/eval.h"
+#include "train/flops.h"
 #include "train/metrics.h"
 
 #include <limits.h>
@@ -23,11 +24,14 @@ struct run
 	fsmoe_trainer_t trainer;
 	struct fsmoe_eval *eval; /* NULL: nothing is held out */
 	struct fsmoe_boundary *boundary;
+	struct fsmoe_flops flops; /* of a step */
 	struct fsmoe_metrics *metrics;
+	struct observe *observe; /* NULL: steps are not */
 	char metrics_path[PATH_MAX];
 	int first; /* this is rank 0, which speaks and writes */
 
-	int step;                              /* done */
+	int began, step;                       /* steps done: before this run, and now */
+	int skipped;                           /* of them, by --on-nan=skip */
 	int saved;                             /* at which step; -1: never */
 	uint64_t samples;                      /* sequences done */
 	double first_loss, last_loss, seconds; /* of the steps */
@@ -49,5 +53,11 @@ int run_resume(struct run *run, int *code);
 
 /* --breakdown: where the last step's time went, by operation. */
 int run_breakdown(const struct run *run);
+
+/* --profile, --events, --timeline: before the first step, after each, after the last; collective. */
+int run_observe_start(struct run *run);
+int run_observe_step(struct run *run);
+int run_observe_end(struct run *run);
+void run_observe_release(struct run *run);
 
 #endif

@@ -120,7 +120,8 @@ static int keep(struct sample *s, int n, double alpha, double beta, double *work
 	return kept;
 }
 
-static void judge(const struct sample *s, int n, double *work, struct fsmoe_fit *fit)
+/* R2 of the medians that the line was laid through, as of a paper's plot of averages. */
+static double r_squared(const struct sample *s, int n, const struct fsmoe_fit *fit)
 {
 	double mean = 0, total = 0, left = 0;
 
@@ -132,9 +133,14 @@ static void judge(const struct sample *s, int n, double *work, struct fsmoe_fit 
 
 		total += (s[i].t - mean) * (s[i].t - mean);
 		left += (s[i].t - line) * (s[i].t - line);
-		work[i] = distance(&s[i], fit->alpha, fit->beta);
 	}
-	fit->r2 = total > left ? 1 - left / total : 0;
+	return total > left ? 1 - left / total : 0;
+}
+
+static void judge(const struct sample *s, int n, double *work, struct fsmoe_fit *fit)
+{
+	for (int i = 0; i < n; i++)
+		work[i] = distance(&s[i], fit->alpha, fit->beta);
 	fit->residual = median(work, n);
 	fit->low = s[0].n;
 	fit->high = s[0].n;
@@ -170,7 +176,7 @@ int fsmoe_fit_line(const double *n, const double *seconds, int count, struct fsm
 	struct fsmoe_fit f = {.samples = count};
 	struct sample *s, *first;
 	double *work;
-	int err = check(n, seconds, count), kept;
+	int err = check(n, seconds, count), kept, sizes;
 
 	if (err)
 		return err;
@@ -184,7 +190,9 @@ int fsmoe_fit_line(const double *n, const double *seconds, int count, struct fsm
 		qsort(s, (size_t)count, sizeof(*s), by_size);
 		solve(first, medians(s, count, first), &f.alpha, &f.beta);
 		kept = keep(s, count, f.alpha, f.beta, work);
-		solve(first, medians(s, kept, first), &f.alpha, &f.beta);
+		sizes = medians(s, kept, first);
+		solve(first, sizes, &f.alpha, &f.beta);
+		f.r2 = r_squared(first, sizes, &f);
 		f.dropped = count - kept;
 		judge(s, kept, work, &f);
 		*fit = f;

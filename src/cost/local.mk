@@ -1,5 +1,7 @@
 libfsmoe_core_la_SOURCES += \
+	src/cost/drift.c \
 	src/cost/fit.c \
 	src/cost/profile.c src/cost/profile.h \
+	src/cost/predict.c \
 	src/cost/profile_file.c \
 	src/cost/save.c src/cost/save.h

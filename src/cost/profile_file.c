@@ -31,9 +31,8 @@ static const char *unit_at(const void *units, int i)
 	return ((const struct unit *)units)[i].name;
 }
 
-static const char *const profile_keys[] = {"format", "version",    "machine",
-					   "source", "provenance", "fits",
-					   NULL};
+static const char *const profile_keys[] = {"format",     "version", "machine", "source",
+					   "provenance", "fits",    NULL};
 static const char *const fit_keys[] = {"kind", "lane",     "alpha",   "beta", "time",
 				       "per",  "samples",  "dropped", "low",  "high",
 				       "r2",   "residual", "source",  NULL};

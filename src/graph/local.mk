@@ -8,9 +8,11 @@ libfsmoe_core_la_SOURCES += \
 	src/graph/export.c \
 	src/graph/graph.c \
 	src/graph/graph.h \
+	src/graph/held.c \
 	src/graph/memory.c \
 	src/graph/memory.h \
 	src/graph/param.c \
+	src/graph/perfetto.c \
 	src/graph/simulate.c \
 	src/graph/tensor.c \
 	src/graph/work.c

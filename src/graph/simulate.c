@@ -105,7 +105,10 @@ static int run(struct simulation *s)
 		done++;
 		for (int k = s->succ_first[node]; k < s->succ_first[node + 1]; k++)
 			if (--s->waits[s->succ[k]] == 0)
+			{
+				s->tl->ready[s->succ[k]] = now;
 				heap_push(&s->ready[s->g->nodes[s->succ[k]].lane], s->succ[k]);
+			}
 		/* All that ends at this moment has ended before anything is chosen. */
 		if (s->running.n == 0 || s->tl->end[s->running.node[0]] > now)
 			start_ready(s, now);
@@ -164,16 +167,19 @@ static int prepare(struct simulation *s, const int *capacity)
 static int timeline_create(struct fsmoe_timeline *tl, int n)
 {
 	*tl = (struct fsmoe_timeline){.n = n,
+				      .ready = calloc((size_t)n + 1, sizeof(double)),
 				      .start = calloc((size_t)n + 1, sizeof(double)),
 				      .end = calloc((size_t)n + 1, sizeof(double))};
-	return tl->start && tl->end ? 0
-				    : fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", n);
+	return tl->ready && tl->start && tl->end
+		       ? 0
+		       : fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", n);
 }
 
 void fsmoe_timeline_destroy(struct fsmoe_timeline *tl)
 {
 	if (!tl)
 		return;
+	free(tl->ready);
 	free(tl->start);
 	free(tl->end);
 	*tl = (struct fsmoe_timeline){0};

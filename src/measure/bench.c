@@ -38,23 +38,31 @@ static int decide(struct fsmoe_bench *b, double seconds, double took, int *times
 }
 
 /* Task i's durations of all runs stand side by side. */
-static int run_all(struct fsmoe_bench *b, fsmoe_program_t program, const int *node, int n,
-		   int times, double *took)
+static int run_all(struct fsmoe_bench *b, fsmoe_program_t program, fsmoe_graph_t graph,
+		   const int *node, int n, int times, double *took)
 {
-	for (int k = 0; k < times; k++)
-	{
-		struct fsmoe_timeline tl;
-		int err = run_once(b, program);
+	int err = 0, nnodes;
+	double *held;
 
+	fsmoe_graph_nodes(graph, &nnodes);
+	held = calloc((size_t)nnodes + 1, sizeof(*held));
+	if (!held)
+		return fsmoe_fail(ENOMEM, "no memory for measurements of %d nodes", nnodes);
+	for (int k = 0; k < times && !err; k++)
+	{
+		struct fsmoe_timeline tl = {0};
+
+		err = run_once(b, program);
 		if (!err)
 			err = fsmoe_program_observe(program, &tl);
-		if (err)
-			return err;
+		if (!err)
+			err = fsmoe_timeline_held(&tl, graph, held);
 		for (int i = 0; i < n; i++)
-			took[i * times + k] = tl.end[node[i]] - tl.start[node[i]];
+			took[i * times + k] = held[node[i]];
 		fsmoe_timeline_destroy(&tl);
 	}
-	return 0;
+	free(held);
+	return err;
 }
 
 static int add(struct fsmoe_bench *b, fsmoe_graph_t graph, const int *node, int n, int times,
@@ -65,7 +73,7 @@ static int add(struct fsmoe_bench *b, fsmoe_graph_t graph, const int *node, int 
 	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(graph, &count);
 
 	for (int i = 0; i < n && !err; i++)
-		err = fsmoe_samples_add(b->samples, nodes[node[i]].op->kind, nodes[node[i]].lane,
+		err = fsmoe_samples_add(b->samples, nodes[node[i]].op->kind, nodes[node[i]].span,
 					fsmoe_node_work(&nodes[node[i]], tensors), took + i * times,
 					times);
 	return err;
@@ -105,7 +113,7 @@ int fsmoe_bench_graph(struct fsmoe_bench *b, fsmoe_graph_t graph, fsmoe_memory_t
 	if (!err)
 	{
 		n = choose(graph, counts, node);
-		err = run_all(b, program, node, n, times, took);
+		err = run_all(b, program, graph, node, n, times, took);
 	}
 	if (!err && n)
 		err = fsmoe_samples_slowest(b->world, took, n, times);

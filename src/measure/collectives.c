@@ -94,8 +94,8 @@ static void append_chain(fsmoe_graph_t graph, const struct pattern *pattern, siz
 {
 	const size_t block = (size_t)ceil(bytes / 4 / (double)ranks);
 	const int whole = pattern->kind != FSMOE_KIND_ALLGATHER;
-	fsmoe_tensor_t x = fsmoe_graph_activation(
-		graph, FSMOE_REAL, FSMOE_SHAPE2(whole ? ranks : 1, block), "chain");
+	fsmoe_tensor_t x = fsmoe_graph_activation(graph, FSMOE_REAL,
+						  FSMOE_SHAPE2(whole ? ranks : 1, block), "chain");
 
 	for (int i = 0; i < CHAIN; i++)
 	{

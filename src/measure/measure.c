@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "measure/bench.h"
+#include "runtime/inside.h"
 
 #include <fsmoe/error.h>
 #include <stdio.h>
-#include <time.h>
 
 void fsmoe_measure_opts_init(struct fsmoe_measure_opts *opts)
 {
@@ -58,7 +58,7 @@ int fsmoe_profile_measure(fsmoe_profile_t *profile, fsmoe_runtime_t runtime,
 	struct fsmoe_samples samples = {0};
 	struct fsmoe_bench bench = {.runtime = runtime, .samples = &samples};
 	fsmoe_profile_t p = NULL;
-	int err = fsmoe_profile_create(&p);
+	int err = fsmoe_profile_create(&p), recording = fsmoe_runtime_set_recording(runtime, 1);
 
 	fsmoe_measure_opts_init(&opts);
 	if (given)
@@ -73,6 +73,7 @@ int fsmoe_profile_measure(fsmoe_profile_t *profile, fsmoe_runtime_t runtime,
 		err = fit(p, &samples);
 	if (!err)
 		err = describe(p, fsmoe_runtime_groups(runtime));
+	fsmoe_runtime_set_recording(runtime, recording);
 	fsmoe_samples_free(&samples);
 	if (err)
 		fsmoe_profile_destroy(p);

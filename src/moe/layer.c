@@ -277,18 +277,31 @@ static int make_pass(fsmoe_graph_t graph, size_t slots, int degree, struct fsmoe
 	return 0;
 }
 
-/* The chunks of both passes: as the graph was told for this label of layer, or as the layer asks. */
+/* Chunks of a pass: as the graph was told for this label of layer; one where the schedule has just
+ * one; else as the layer asks. */
+static int degree_of(int told, enum fsmoe_degree_rule rule, int asked)
+{
+	return told ? told : rule == FSMOE_DEGREE_ONE ? 1 : asked;
+}
+
 static int make_passes(struct moe *moe, fsmoe_graph_t graph, const struct fsmoe_moe_spec *spec)
 {
+	const struct fsmoe_schedule *row = fsmoe_graph_schedule(graph);
 	const size_t slots = moe->layer.slots;
-	struct fsmoe_layer_cuts *cuts = fsmoe_graph_cuts(graph, graph->labels.layer);
-	int forward = cuts && cuts->forward ? cuts->forward : spec->forward_degree,
-	    backward = cuts && cuts->backward ? cuts->backward : spec->backward_degree, err;
+	struct fsmoe_layer_cuts none = {0}, *cuts = fsmoe_graph_cuts(graph, graph->labels.layer);
+	int err;
 
-	if (cuts && (!cuts->slots || slots < (size_t)cuts->slots))
+	cuts = cuts ? cuts : &none;
+	if (!cuts->slots || slots < (size_t)cuts->slots)
 		cuts->slots = slots < INT_MAX ? (int)slots : INT_MAX;
-	err = make_pass(graph, slots, forward, &moe->forward, &moe->returned);
-	return err ? err : make_pass(graph, slots, backward, &moe->backward, &moe->dreturned);
+	err = make_pass(graph, slots,
+			degree_of(cuts->forward, row->forward_degree, spec->forward_degree),
+			&moe->forward, &moe->returned);
+	return err ? err
+		   : make_pass(
+			     graph, slots,
+			     degree_of(cuts->backward, row->backward_degree, spec->backward_degree),
+			     &moe->backward, &moe->dreturned);
 }
 
 static int make(struct moe *moe, fsmoe_graph_t graph, fsmoe_tensor_t x,

@@ -143,6 +143,7 @@ struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_o
 	c->codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
 	c->codelet.name = op->name;
 	c->codelet.color = colours[op->kind];
+	fsmoe_codelet_set_model(rt, c);
 	c->next = rt->codelets;
 	rt->codelets = c;
 	return &c->codelet;

@@ -38,7 +38,7 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (!rt->gpu)
 		return 0;
 	if (h->role == FSMOE_INPUT)
-		h->pinned = starpu_memory_pin(h->data, h->bytes) == 0;
+		h->pinned = fsmoe_gpu_pin(h->data, h->bytes);
 	err = starpu_data_acquire_on_node(h->handle, (int)gpu_node(rt),
 					  h->role == FSMOE_ACTIVATION ? STARPU_W : STARPU_R);
 	if (err)
@@ -56,7 +56,7 @@ static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	else
 		starpu_data_unregister(h->handle);
 	if (h->pinned)
-		starpu_memory_unpin(h->data, h->bytes);
+		fsmoe_gpu_unpin(h->data);
 }
 
 /* --- slots -------------------------------------------------------------------------------- */

@@ -13,8 +13,15 @@ struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t runtime);
 /* Threads that this rank's matrix products take. */
 int fsmoe_runtime_blas_threads(fsmoe_runtime_t runtime);
 
+/* Whether tasks note when they become ready; returns what it was. Between steps. */
+int fsmoe_runtime_set_recording(fsmoe_runtime_t runtime, int recording);
+
 /* After a wait: makes the host's copy (fsmoe_memory_data) of tensors current, where a GPU has
  * written them; NULL: of all. Where the CPU computes nothing need be done. */
 int fsmoe_program_pull(fsmoe_program_t program, const fsmoe_tensor_t *tensors, int n);
+
+/* Peak of a rank's matrix products with the arithmetic it was started with, in flop/s, by the
+ * GPU's name; 0: unknown, or the CPU computes. */
+double fsmoe_runtime_peak(fsmoe_runtime_t runtime);
 
 #endif

@@ -9,12 +9,16 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/gpu.h \
 	src/runtime/handle.c \
 	src/runtime/inside.h \
+	src/runtime/models.c \
+	src/runtime/observe.c \
 	src/runtime/policy.c \
 	src/runtime/policy.h \
 	src/runtime/program.c \
+	src/runtime/record.c \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
+	src/runtime/units.h \
 	src/runtime/trace.c \
 	src/runtime/trace.h \
 	src/runtime/trace_clock.c \
@@ -29,7 +33,7 @@ libfsmoe_core_la_SOURCES += \
 
 if HAVE_CUDA
 libfsmoe_core_la_SOURCES += \
-	src/runtime/device.c \
+	src/runtime/bf16.c src/runtime/bf16.h src/runtime/device.c \
 	src/runtime/device.h \
 	src/runtime/device_internal.h \
 	src/runtime/executor_stream.c \

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/policy.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fsmoe/starpu.h>
 #include <stdlib.h>
@@ -188,8 +190,11 @@ static int push(struct starpu_task *task)
 {
 	struct policy *p = policy_of(task->sched_ctx);
 	struct fsmoe_task_info none;
-	enum fsmoe_lane lane = info_of(task, &none)->lane;
+	const struct fsmoe_task_info *info = info_of(task, &none);
+	const enum fsmoe_lane lane = info->lane;
 
+	if (info->ready)
+		*info->ready = fsmoe_clock();
 	lock(p);
 	insert(&p->lane[lane].ready, task);
 	p->nready++;

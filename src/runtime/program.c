@@ -30,11 +30,15 @@ static int allocate(struct fsmoe_program *p)
 	p->slots = calloc((size_t)p->nnodes + 1, sizeof(*p->slots));
 	p->order = calloc((size_t)p->nnodes + 1, sizeof(*p->order));
 	p->handles = calloc((size_t)p->ntensors + 1, sizeof(*p->handles));
+	p->work = calloc((size_t)p->nnodes + 1, sizeof(double));
+	p->ready = calloc((size_t)p->nnodes + 1, sizeof(double));
 	p->start = calloc((size_t)p->nnodes + 1, sizeof(double));
 	p->end = calloc((size_t)p->nnodes + 1, sizeof(double));
-	return p->slots && p->order && p->handles && p->start && p->end
-		       ? 0
-		       : fsmoe_fail(ENOMEM, "no memory for a program of %d nodes", p->nnodes);
+	if (!p->slots || !p->order || !p->handles || !p->work || !p->ready || !p->start || !p->end)
+		return fsmoe_fail(ENOMEM, "no memory for a program of %d nodes", p->nnodes);
+	for (int i = 0; i < p->nnodes; i++)
+		p->work[i] = fsmoe_node_work(&p->nodes[i], p->tensors);
+	return 0;
 }
 
 int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t rt, fsmoe_graph_t graph,
@@ -83,6 +87,8 @@ void fsmoe_program_destroy(fsmoe_program_t p)
 	free(p->slots);
 	free(p->order);
 	free(p->handles);
+	free(p->work);
+	free(p->ready);
 	free(p->start);
 	free(p->end);
 	free(p);
@@ -90,42 +96,15 @@ void fsmoe_program_destroy(fsmoe_program_t p)
 
 int fsmoe_program_submit(fsmoe_program_t p, const struct fsmoe_step *step)
 {
+	p->step = step->step;
 	return p->runtime->executor->submit(p, step);
 }
 
 int fsmoe_program_wait(fsmoe_program_t p)
 {
-	return p->runtime->executor->wait(p);
-}
+	const int err = p->runtime->executor->wait(p);
 
-int fsmoe_program_observe(fsmoe_program_t p, struct fsmoe_timeline *timeline)
-{
-	size_t bytes = ((size_t)p->nnodes + 1) * sizeof(double);
-	struct fsmoe_timeline tl = {.n = p->nnodes};
-	double zero;
-	int err = p->runtime->executor->observe(p);
-
-	if (err)
-		return err;
-	tl.start = malloc(bytes);
-	tl.end = malloc(bytes);
-	if (!tl.start || !tl.end)
-	{
-		fsmoe_timeline_destroy(&tl);
-		return fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", p->nnodes);
-	}
-	zero = p->nnodes ? p->start[0] : 0;
-	for (int i = 0; i < p->nnodes; i++)
-		zero = p->start[i] < zero ? p->start[i] : zero;
-	for (int i = 0; i < p->nnodes; i++)
-	{
-		tl.start[i] = p->start[i] - zero;
-		tl.end[i] = p->end[i] - zero;
-		tl.busy[p->nodes[i].lane] += p->end[i] - p->start[i];
-		tl.makespan = tl.end[i] > tl.makespan ? tl.end[i] : tl.makespan;
-	}
-	*timeline = tl;
-	return 0;
+	return err || !p->runtime->record ? err : fsmoe_record_step(p);
 }
 
 static int copy(fsmoe_program_t p, fsmoe_tensor_t tensor, void *to, const void *from, size_t bytes)

@@ -16,6 +16,7 @@ struct fsmoe_codelet
 	struct fsmoe_codelet *next;
 	const struct fsmoe_op *op;
 	struct starpu_codelet codelet;
+	struct starpu_perfmodel model; /* the codelet's where the runtime has a profile */
 };
 
 /* A tensor's buffer. Programs that share memory share it. */
@@ -76,6 +77,11 @@ struct fsmoe_runtime
 	int starpu;                                   /* it runs */
 	int idle_hook;
 	int blas_threads;
+	fsmoe_profile_t profile;          /* a copy; NULL: StarPU is told nothing */
+	int recording;                    /* tasks note when they became ready */
+	struct fsmoe_record *record;      /* the file; NULL: none */
+	double clock_offset, clock_error; /* fsmoe_runtime_clock */
+	int clock_known;
 };
 
 /* One task made ready to be submitted: a node, or a chain of nodes of the compute lane. */
@@ -101,13 +107,16 @@ struct fsmoe_program
 	const struct fsmoe_tensor_info *tensors;
 	int nnodes, ntensors;
 	struct fsmoe_slot *slots;
-	int nslots, *order;            /* all slots' nodes */
-	struct fsmoe_handle **handles; /* by tensor; bases only */
-	struct fsmoe_marks *marks;     /* on a GPU that is timed: runtime/gpu.h */
+	int nslots, *order;                 /* all slots' nodes */
+	struct fsmoe_handle **handles;      /* by tensor; bases only */
+	struct fsmoe_marks *marks;          /* on a GPU that is timed: runtime/gpu.h */
 	struct fsmoe_device_memory *device; /* of the stream executor */
 	struct fsmoe_stream *stream;
-	int nseq[FSMOE_NLANES];        /* numbers one step takes */
-	double *start, *end;           /* seconds, of the last step */
+	int nseq[FSMOE_NLANES];      /* numbers one step takes */
+	double *work;                /* by node: n of the cost model */
+	double *ready, *start, *end; /* seconds, of the last step; ready 0: not noted */
+	uint64_t step;               /* the last one submitted */
+	int recorded;                /* its number in the record's file, from 1; 0: not yet */
 
 	starpu_pthread_mutex_t lock; /* over the two below */
 	int error;
@@ -123,6 +132,8 @@ struct fsmoe_job
 	struct fsmoe_step step;
 };
 
+/* The codelet's performance model, or none without a profile. */
+void fsmoe_codelet_set_model(fsmoe_runtime_t runtime, struct fsmoe_codelet *codelet);
 struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
 void fsmoe_codelets_destroy(fsmoe_runtime_t runtime);
 
@@ -139,6 +150,10 @@ void fsmoe_handle_put(fsmoe_runtime_t runtime, struct fsmoe_handle *handle);
 /* Collective over the job: -EINVAL unless every rank's program has the same collectives in the
  * same order. A difference would hang the first step. */
 int fsmoe_program_agree(struct fsmoe_program *program);
+
+/* Appends the last step's times to the runtime's record. */
+int fsmoe_record_step(struct fsmoe_program *program);
+void fsmoe_record_close(struct fsmoe_record *record);
 
 /* Nodes into slots: each of its own, or by chains. Fills order, nslots and the slots' nodes. */
 int fsmoe_chain_nodes(struct fsmoe_program *program);

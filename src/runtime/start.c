@@ -187,6 +187,8 @@ static void release(fsmoe_runtime_t rt)
 		starpu_shutdown();
 	fsmoe_trace_close(rt->trace, fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD));
 	fsmoe_codelets_destroy(rt);
+	fsmoe_profile_destroy(rt->profile);
+	fsmoe_record_close(rt->record);
 	fsmoe_comms_destroy(rt->comms);
 }
 
@@ -274,6 +276,11 @@ fsmoe_comms_t fsmoe_runtime_comms(fsmoe_runtime_t rt)
 fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t rt)
 {
 	return rt->groups;
+}
+
+double fsmoe_runtime_peak(fsmoe_runtime_t rt)
+{
+	return rt->gpu ? fsmoe_gpu_peak(rt->gpu) : 0;
 }
 
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)

@@ -21,7 +21,7 @@ static const struct recipe
 };
 #define NRECIPES (sizeof(recipes) / sizeof(recipes[0]))
 
-static void follow(struct fsmoe_train_config *config, const struct recipe *recipe)
+static void cook(struct fsmoe_train_config *config, const struct recipe *recipe)
 {
 	config->steps = recipe->steps;
 	config->warmup = recipe->warmup;
@@ -56,18 +56,15 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 	fresh.runtime.catch_term = 0; /* the program stops in order: src/cli/stop.c */
 	for (size_t i = 0; preset && i < NRECIPES; i++)
 		if (!strcmp(recipes[i].preset, preset))
-			follow(&fresh, &recipes[i]);
+			cook(&fresh, &recipes[i]);
 	*config = fresh;
 	return 0;
 }
 
-/* The preset comes first but is named by what comes later: look for it there. */
-static const char *find_preset(const struct fsmoe_train_config *flags,
-			       const struct fsmoe_json *json)
+/* What comes first may be named by what comes later: look for it there. */
+static const char *find(const char *flag, const struct fsmoe_json *json, const char *key)
 {
-	if (flags->preset)
-		return flags->preset;
-	return json_string_value(json_object_get(json->root, "preset"));
+	return flag ? flag : json_string_value(json_object_get(json->root, key));
 }
 
 /* --trace-steps=A-B or =A: the third and fourth step otherwise, or the last there are. */
@@ -102,6 +99,7 @@ static int choose_traced(struct fsmoe_train_config *config)
 
 static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int argc, char **argv)
 {
+	const char *preset = NULL, *resume = NULL, *checkpoint = NULL;
 	int err = fsmoe_train_config_init(config, NULL);
 
 	if (!err)
@@ -109,7 +107,15 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 	if (!err && config->config)
 		err = fsmoe_json_load(json, config->config);
 	if (!err)
-		err = fsmoe_train_config_init(config, find_preset(config, json));
+	{
+		preset = find(config->preset, json, "preset");
+		resume = find(config->resume, json, "resume");
+		checkpoint = find(config->checkpoint, json, "checkpoint");
+		err = fsmoe_train_config_init(config, preset);
+	}
+	if (!err && resume)
+		err = fsmoe_train_config_follow(
+			config, strcmp(resume, "latest") ? resume : checkpoint, preset);
 	if (!err && json->root)
 		err = fsmoe_options_json(fsmoe_train_options, json, config);
 	if (!err)

@@ -360,6 +360,10 @@ static void wrong_options_are_refused(void **state)
 	assert_refused(&spec, "no z loss");
 	spec.gate_opts = (struct fsmoe_gate_opts){.drop = "token"};
 	assert_refused(&spec, "drops nobody");
+	spec.gate = "xmoe";
+	spec.gate_opts = (struct fsmoe_gate_opts){.rank = 7};
+	assert_refused(&spec, "a gate of rank 7 for tokens of width 6");
+	spec.gate = "softmoe";
 	spec.gate_opts = (struct fsmoe_gate_opts){0};
 	spec.order = "sparse";
 	assert_refused(&spec, "take order 'einsum'");

@@ -109,6 +109,28 @@ static void layouts_agree(void **state)
 	}
 }
 
+/* Sharded and not: an expert's parts, and its biases, which one shard alone adds. */
+static void experts_agree(void **state)
+{
+	static const struct fsmoe_expert_opts opts[] = {{"relu", 0}, {NULL, 1}};
+	struct fsmoe_module_info expert[32];
+	int n = 32;
+
+	(void)state;
+	assert_int_equal(fsmoe_module_list(FSMOE_MODULE_EXPERT, expert, &n), 0);
+	for (int i = 1; i < n + 2; i++)
+	{
+		struct fsmoe_moe_spec spec = plain;
+		if (i < n)
+			spec.expert = expert[i].name;
+		else
+			spec.expert_opts = opts[i - n];
+		try_layout(spec, layouts[0], 2, 3);
+		try_layout(spec, layouts[2], 3, 1);
+		try_layout(spec, layouts[3], 1, 2);
+	}
+}
+
 /* Losses, drops and noise included: all of it is of groups and tokens, not of ranks. */
 static void gates_agree(void **state)
 {
@@ -141,6 +163,7 @@ static void gates_agree(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(layouts_agree),
+					   cmocka_unit_test(experts_agree),
 					   cmocka_unit_test(gates_agree)};
 	int failed;
 
