@@ -200,12 +200,9 @@ static int start(struct run *run)
 	{
 		fsmoe_flops_count(fsmoe_trainer_graph(run->trainer), &run->flops);
 		err = fsmoe_boundary_create(&run->boundary, run->trainer, run->runtime);
-<<<<<<< HEAD
+	}
 	if (!err)
 		err = run_observe_start(run);
-=======
-	}
->>>>>>> w/gpurt
 	if (!err && fsmoe_data_samples(run_held_out(run), FSMOE_SPLIT_HELD_OUT, config->model.seq))
 		err = fsmoe_eval_create(&run->eval, run->runtime, fsmoe_model_forward,
 					&run->eval_model,
