@@ -73,7 +73,7 @@ static int open_data(struct run *run)
 static int open_outputs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	char log[PATH_MAX];
+	char log[PATH_MAX], plan[PATH_MAX];
 	int err = 0;
 
 	if (!run->first)
@@ -85,6 +85,9 @@ static int open_outputs(struct run *run)
 			err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
 		if (!err)
 			err = fsmoe_log_open(log);
+		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
+		if (!err && run->plan.layer)
+			err = fsmoe_plan_save(&run->plan, plan);
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
 	}
 	if (config->metrics)
@@ -150,6 +153,7 @@ static void release(struct run *run)
 	fsmoe_runtime_stop(run->runtime);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
+	fsmoe_plan_destroy(&run->plan);
 	free(run->tokens);
 	free(run->targets);
 	fsmoe_data_close(run->val);
@@ -228,6 +232,9 @@ static int train(struct run *run)
 	if (lay_out(run))
 		return fail_together(run, FSMOE_EXIT_LAYOUT);
 	say_what_runs(run);
+	code = run_plan(run);
+	if (code)
+		return fail_alone(run, code, 0);
 	err = check_memory(run);
 	if (!err)
 		err = start(run);

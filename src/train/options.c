@@ -150,6 +150,14 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("backward-degree", model.backward_degree, 1, 1 << 20,
 	    "Chunks of an MoE layer in the backward pass"),
 
+	HEADING("Schedule"),
+	TEXT("schedule", schedule, "NAME",
+	     "How a step is laid out in time: a row of 'fsmoe info', or a file with one"),
+	TEXT("profile", profile, "FILE", "Plan degrees and the exchange of gradients with what "
+					 "tasks cost (of 'fsmoe profile')"),
+	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in such a plan"),
+	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
+
 	HEADING("Machine"),
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
 	 .metavar = "NAME", .choices = devices,
