@@ -70,8 +70,6 @@ static int evaluate(struct run *run, int samples)
 		return 0;
 	err = fsmoe_eval_run(run->eval, run_held_out(run), FSMOE_SPLIT_HELD_OUT, (size_t)samples,
 			     &result);
-	if (!err)
-		err = run_observe_step(run);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write_val(run->metrics, run->step, &result);
 	if (err)
@@ -122,6 +120,8 @@ static int do_step(struct run *run, int *stop)
 		err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), load);
 		*stop = load->stop;
 	}
+	if (!err)
+		err = run_observe_step(run);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write(run->metrics, &row);
 	if (err || skipped)
