@@ -6,7 +6,7 @@
 #include <fsmoe/error.h>
 #include <stdlib.h>
 
-/* --schedule, or what the plan was made for. */
+/* --schedule, or what a plan was made for, or the one that a profile is planned for. */
 static int find_row(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -14,6 +14,8 @@ static int find_row(struct run *run)
 
 	if (!name && config->plan)
 		name = run->plan.schedule;
+	if (!name && config->profile)
+		name = "fsmoe";
 	return name ? cli_planning_row(name, &run->row) : FSMOE_EXIT_OK;
 }
 
@@ -87,7 +89,7 @@ int run_plan(struct run *run)
 		return FSMOE_EXIT_USAGE;
 	}
 	code = find_row(run);
-	if (!code && config->schedule && config->profile && !config->plan)
+	if (!code && config->profile && !config->plan)
 		code = make_plan(run);
 	if (code)
 		return code;

@@ -32,7 +32,7 @@ profile=$work/profile.json
 run ds-moe --schedule ds-moe
 grep -q '^schedule ds-moe, without a plan' "$work/out" || complain "no line about the schedule" ds-moe
 run one-chunk --schedule fsmoe
-run planned --schedule fsmoe --profile "$profile" --max-degree 1
+run planned --profile "$profile" --max-degree 1
 grep -q '^plan fsmoe: 1 chunks forward, 1 backward; gradients ' "$work/out" ||
 	complain "no line about the plan" planned
 run again --plan "$work/planned/plan.json"
