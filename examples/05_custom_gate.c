@@ -6,14 +6,9 @@
  *
  * New here: struct fsmoe_gate, fsmoe_gate_register, fsmoe_gate_param, fsmoe_gate_choose.
  */
-#include <fsmoe.h>
-#include <fsmoe/module.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "tiny.h"
 
-#define TRY(call)                                                                                  \
-	if ((call) < 0)                                                                            \
-	return fprintf(stderr, "%s\n", fsmoe_last_error()), 1
+#include <fsmoe/module.h>
 
 /* Called while the graph is built, once a layer and micro-batch: logits = gelu(x W1^T) W2^T, and of
  * these the k greatest, with slots and weights as the other gates have them. */
@@ -38,39 +33,14 @@ static const struct fsmoe_gate two_layers = {
 	.forward = forward,
 };
 
+static void change(struct fsmoe_model_spec *spec)
+{
+	spec->gate = "two-layers";
+	spec->gate_opts = (struct fsmoe_gate_opts){.balance_loss = 0.01, .z_loss = 0.001};
+}
+
 int main(int argc, char **argv)
 {
-	static int32_t tokens[16 * 16], targets[16 * 16];
-	struct fsmoe_model_spec spec;
-	struct fsmoe_train_opts opts;
-	struct fsmoe_train_result result = {0};
-	fsmoe_topo_t topo;
-	fsmoe_groups_t groups;
-	fsmoe_runtime_t rt;
-	fsmoe_trainer_t trainer;
-
 	TRY(fsmoe_gate_register(&two_layers));
-	TRY(fsmoe_topo_create(&topo, NULL, argc > 1 ? atoi(argv[1]) : 0));
-	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
-	TRY(fsmoe_runtime_start(&rt, groups, NULL));
-	TRY(fsmoe_model_spec_init(&spec, "tiny"));
-	spec.gate = "two-layers";
-	spec.group = 8; /* the same groups on every layout, so the same numbers */
-	spec.gate_opts = (struct fsmoe_gate_opts){.balance_loss = 0.01, .z_loss = 0.001};
-	fsmoe_train_opts_init(&opts);
-	opts.batch = 16;
-	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, &opts));
-	for (int step = 0; step < 30; step++)
-	{
-		for (int i = 0; i < 16 * 16; i++)
-			targets[i] = (tokens[i] = (step + i) % 32) + 1;
-		TRY(fsmoe_trainer_step(trainer, tokens, targets, 0.01, &result));
-	}
-	if (fsmoe_topo_rank(topo) == 0)
-		printf("loss %.6f after 30 steps\n", result.loss);
-	fsmoe_trainer_destroy(trainer);
-	fsmoe_runtime_stop(rt);
-	fsmoe_groups_destroy(groups);
-	fsmoe_topo_destroy(topo);
-	return result.loss < 4 ? 0 : 1; /* it began at log 256 */
+	return train_tiny(argc, argv, change);
 }

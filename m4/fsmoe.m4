@@ -74,6 +74,23 @@ PKG_CHECK_MODULES([MPI],[ompi-c],[],[PKG_CHECK_MODULES([MPI],[mpi-c],[],[PKG_CHE
 MPI_CFLAGS=`echo " $MPI_CFLAGS" | $SED 's/ -I/ -isystem /g'`
 ])
 
+dnl StarPU's MPI library of the same version sets the clocks of several ranks' FxT traces: nothing
+dnl else of it is used.
+AC_DEFUN([FSMOE_CHECK_STARPU_MPI],[
+have_starpu_mpi=no
+AS_IF([test $starpu_fxt = yes],[
+	PKG_CHECK_MODULES([STARPU_MPI],[starpumpi-$starpu_major.$starpu_minor],[have_starpu_mpi=yes],[:])])
+AS_IF([test $have_starpu_mpi = yes],[
+	STARPU_MPI_CFLAGS=`echo " $STARPU_MPI_CFLAGS" | $SED 's/ -I/ -isystem /g'`
+	save_LIBS=$LIBS; LIBS="$LIBS $STARPU_MPI_LIBS $STARPU_LIBS $MPI_LIBS"
+	AC_CHECK_FUNC([starpu_mpi_init_comm],[],[have_starpu_mpi=no STARPU_MPI_LIBS= STARPU_MPI_CFLAGS=])
+	LIBS=$save_LIBS])
+AS_IF([test $have_starpu_mpi = yes],
+	[AC_DEFINE([HAVE_STARPU_MPI],[1],[StarPU's MPI library is there])])
+AC_SUBST([STARPU_MPI_CFLAGS])
+AC_SUBST([STARPU_MPI_LIBS])
+])
+
 AC_DEFUN([FSMOE_CHECK_BLAS],[
 PKG_CHECK_MODULES([BLAS],[openblas],[],[PKG_CHECK_MODULES([BLAS],[cblas],[],
 	[AC_MSG_ERROR([CBLAS was not found by pkg-config (openblas, cblas); install OpenBLAS's development files])])])
@@ -90,7 +107,8 @@ AM_CONDITIONAL([HAVE_CMOCKA],[test "x$have_cmocka" = xyes])
 AC_DEFUN([FSMOE_SUMMARY],[
 AS_IF([test $cuda = yes],[cuda_line="yes, sm_$with_cuda_arch"],[cuda_line="no ($cuda_why)"])
 AS_IF([test $have_cmocka = yes],[cmocka_line=yes],[cmocka_line="no (cmocka was not found)"])
-AS_IF([test $starpu_fxt = yes],[fxt_line=yes],[fxt_line="no (this StarPU was built without --with-fxt)"])
+AS_IF([test $starpu_fxt = yes],[fxt_line="yes, of one rank alone (libstarpumpi was not found)"
+	AS_IF([test $have_starpu_mpi = yes],[fxt_line=yes])],[fxt_line="no (this StarPU was built without --with-fxt)"])
 AS_IF([test "x$ac_cv_func_openblas_set_num_threads" = xyes],[threads_line=""],
 	[threads_line=", threads cannot be set (not OpenBLAS)"])
 AS_ECHO(["

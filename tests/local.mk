@@ -11,6 +11,7 @@ include tests/plan/local.mk
 include tests/graph/local.mk
 include tests/model/local.mk
 include tests/runtime/local.mk
+include tests/step/local.mk
 include tests/train/local.mk
 include tests/checkpoint/local.mk
 include tests/cuda/local.mk

@@ -4,6 +4,7 @@
 # folder is build-gpu in the source tree unless named. Prints its size; over 40 MiB fails.
 #
 #	bin/          programs; run.sh
+#	text          something to train on
 #	lib/          libraries; always used
 #	lib-if-none/  MPI and hwloc; used where the machine has none
 #	CUDA's own (libcuda, libcudart, libcublas, libnccl) are the machine's: see run.sh.
@@ -17,17 +18,18 @@ rm -rf "$out"
 mkdir -p "$out/bin" "$out/lib" "$out/lib-if-none"
 
 # libtool leaves the program itself in .libs when it needs a library of the build.
-for program in tests/cuda/check-cuda bench/gpu/layer; do
+for program in fsmoe tests/cuda/check-cuda bench/gpu/layer bench/gpu/ratio; do
 	real=$top_builddir/$(dirname $program)/.libs/$(basename $program)
 	[ -e "$real" ] || real=$top_builddir/$program
 	cp "$real" "$out/bin/"
 	strip "$out/bin/$(basename $program)"
 done
 cp "$top_srcdir/bench/gpu/run.sh" "$out/bin/"
+cat "$top_srcdir"/*.md "$top_srcdir"/doc/*.md >"$out/text"
 
 # Of the libraries that the loader finds here, those that are not the C library's or CUDA's.
 # OpenBLAS is 35 MB: a small stand-in does for the few products on the host.
-for program in "$out"/bin/check-cuda "$out"/bin/layer; do ldd "$program"; done |
+for program in fsmoe check-cuda layer ratio; do ldd "$out/bin/$program"; done |
 	awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u |
 	while read -r name path; do
 		case $name in

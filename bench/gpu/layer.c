@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Times of operations on one GPU by CUDA events, under the stream walker: one Mixture-of-Experts
- * layer between an embedding and a loss, or a training step of a preset.
- *
- *	layer M H E k f T [tf32]    model and hidden dimension, experts, choices, capacity factor,
- *	                            tokens; forward and backward
- *	layer PRESET BATCH [tf32]   a training step
+ * Times of operations on one GPU by CUDA events, under the stream walker: layer WORK
+ * [tf32|bf16], the work as in work.h.
  *
  * Prints per operation: how many nodes, milliseconds a step (median of the steps), share, and what
  * its row calls work per second. The line "step" is from the first node's start to the last one's
@@ -13,12 +9,10 @@
  */
 #include "base/clock.h"
 #include "runtime/device.h"
-#include "step/step.h"
 #include "tests/lib/try.h"
+#include "work.h"
 
-#include <fsmoe.h>
 #include <fsmoe/op.h>
-#include <fsmoe/ops.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,99 +159,16 @@ static void time_bare(fsmoe_graph_t graph, struct fsmoe_device_memory *memory, i
 	fsmoe_stream_destroy(stream);
 }
 
-static void fill_tokens(fsmoe_memory_t memory, fsmoe_tensor_t tensor, size_t n, int vocab)
-{
-	int32_t *x = fsmoe_memory_data(memory, tensor);
-
-	for (size_t i = 0; i < n; i++)
-		x[i] = (int32_t)((i * 2654435761u >> 7) % (unsigned)vocab);
-}
-
-static void upload(fsmoe_memory_t memory, struct fsmoe_device_memory *gpu)
-{
-	TRY(fsmoe_memory_init_params(memory, 1));
-	TRY(fsmoe_device_memory_upload(gpu, memory));
-}
-
-static void bench_layer(char **argv, int tf32)
-{
-	size_t M = strtoul(argv[1], NULL, 10), H = strtoul(argv[2], NULL, 10);
-	size_t T = strtoul(argv[6], NULL, 10), V = 256;
-	const struct fsmoe_moe_spec spec = {.name = "moe",
-					    .experts = atoi(argv[3]),
-					    .topk = atoi(argv[4]),
-					    .model_dim = M,
-					    .hidden = H,
-					    .capacity_factor = atof(argv[5]),
-					    .init_scale = 0.02,
-					    .output_scale = 0.02};
-	const struct fsmoe_param_spec table = {.name = "table",
-					       .global = FSMOE_SHAPE2(V, M),
-					       .init = FSMOE_INIT_NORMAL,
-					       .scale = 1};
-	struct fsmoe_device_memory *gpu;
-	fsmoe_memory_t memory;
-	fsmoe_graph_t graph;
-
-	TRY(fsmoe_graph_create(&graph, NULL));
-	fsmoe_tensor_t tokens = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1(T), "tokens");
-	fsmoe_tensor_t targets = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1(T), "targets");
-	fsmoe_tensor_t x =
-		fsmoe_embedding(graph, tokens, fsmoe_graph_param(graph, &table), FSMOE_NONE, 0, 0);
-	fsmoe_tensor_t y = fsmoe_moe(graph, x, &spec);
-	fsmoe_graph_backward(graph, fsmoe_cross_entropy(graph, y, targets, 1.0 / (double)T));
-	TRY(fsmoe_memory_create(&memory, graph, FSMOE_F32, NULL));
-	TRY(fsmoe_device_memory_create(&gpu, graph, 0));
-	fill_tokens(memory, tokens, T, (int)V);
-	fill_tokens(memory, targets, T, (int)(V < M ? V : M)); /* y is taken for logits */
-	upload(memory, gpu);
-	fsmoe_memory_destroy(memory);
-	printf("layer M %zu H %zu E %d k %d f %g, %zu tokens, %s\n", M, H, spec.experts, spec.topk,
-	       spec.capacity_factor, T, tf32 ? "TF32" : "fp32");
-	time_nodes(graph, gpu, tf32);
-	time_bare(graph, gpu, tf32);
-	fsmoe_device_memory_destroy(gpu);
-	fsmoe_graph_destroy(graph);
-}
-
-static void bench_preset(char **argv, int tf32)
-{
-	struct fsmoe_model_spec spec;
-	struct fsmoe_train_opts opts;
-	struct fsmoe_step_graph s;
-	struct fsmoe_device_memory *gpu;
-	fsmoe_memory_t memory;
-
-	TRY(fsmoe_model_spec_init(&spec, argv[1]));
-	fsmoe_train_opts_init(&opts);
-	opts.batch = atoi(argv[2]);
-	opts.seq = spec.seq;
-	TRY(fsmoe_step_create(&s, NULL, fsmoe_model_forward, &spec, &opts));
-	TRY(fsmoe_memory_create(&memory, s.graph, FSMOE_F32, NULL));
-	TRY(fsmoe_device_memory_create(&gpu, s.graph, 0));
-	for (int i = 0; i < s.microbatches; i++)
-	{
-		size_t rows = (size_t)s.batch[i].sequences * (size_t)opts.seq;
-		fill_tokens(memory, s.batch[i].tokens, rows, spec.vocab);
-		fill_tokens(memory, s.batch[i].targets, rows, spec.vocab);
-	}
-	upload(memory, gpu);
-	fsmoe_memory_destroy(memory);
-	printf("training step of preset %s, %d sequences of %d tokens, %s\n", argv[1], opts.batch,
-	       opts.seq, tf32 ? "TF32" : "fp32");
-	time_nodes(s.graph, gpu, tf32);
-	time_bare(s.graph, gpu, tf32);
-	fsmoe_device_memory_destroy(gpu);
-	fsmoe_step_destroy(&s);
-}
-
 int main(int argc, char **argv)
 {
-	int tf32 = argc > 1 && !strcmp(argv[argc - 1], "tf32");
+	const char *last = argc > 1 ? argv[argc - 1] : "";
+	int tf32 = !strcmp(last, "tf32"), bf16 = !strcmp(last, "bf16"), n = argc - 1 - tf32 - bf16;
+	struct fsmoe_device_memory *gpu;
+	struct work work;
 
-	if (argc - tf32 != 7 && argc - tf32 != 3)
+	if (work_arguments(n, argv + 1) != n)
 	{
-		fprintf(stderr, "usage: layer M H E k f T [tf32] | layer PRESET BATCH [tf32]\n");
+		fprintf(stderr, "usage: layer (M H E k f T | PRESET BATCH) [tf32|bf16]\n");
 		return 64;
 	}
 	if (fsmoe_device_count() == 0)
@@ -265,9 +176,14 @@ int main(int argc, char **argv)
 		printf("layer: skipped, there is no GPU here\n");
 		return 77;
 	}
-	if (argc - tf32 == 7)
-		bench_layer(argv, tf32);
-	else
-		bench_preset(argv, tf32);
+	work_create(&work, NULL, n, argv + 1);
+	TRY(fsmoe_device_memory_create_as(&gpu, work.step.graph, 0,
+					  bf16 ? FSMOE_BF16 : FSMOE_F32));
+	TRY(fsmoe_device_memory_upload(gpu, work.memory));
+	printf("%s, %s\n", work.name, tf32 ? "TF32" : bf16 ? "bf16" : "fp32");
+	time_nodes(work.step.graph, gpu, tf32);
+	time_bare(work.step.graph, gpu, tf32);
+	fsmoe_device_memory_destroy(gpu);
+	work_destroy(&work);
 	return 0;
 }

@@ -1,9 +1,13 @@
 # Measurements on GPUs: built by `make check` where CUDA is, bundled and run by hand.
 EXTRA_DIST += bench/gpu/bundle.sh bench/gpu/run.sh bench/gpu/blas.c
 if HAVE_CUDA
-check_PROGRAMS += bench/gpu/layer
+check_PROGRAMS += bench/gpu/layer bench/gpu/ratio
+bench_gpu_layer_SOURCES = bench/gpu/layer.c bench/gpu/work.c bench/gpu/work.h
 bench_gpu_layer_LDADD = libfsmoe_core.la
-gpu_programs = bench/gpu/layer$(EXEEXT)
+bench_gpu_ratio_SOURCES = bench/gpu/ratio.c bench/gpu/work.c bench/gpu/work.h
+bench_gpu_ratio_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
+bench_gpu_ratio_LDADD = libfsmoe_core.la
+gpu_programs = fsmoe$(EXEEXT) bench/gpu/layer$(EXEEXT) bench/gpu/ratio$(EXEEXT)
 endif
 
 ## gpu-bundle: programs for a bare GPU machine and the libraries they need, in build-gpu

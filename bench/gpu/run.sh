@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh [MODE...]: checks and measures fsmoe on a GPU machine, from a bundle (bundle.sh), which is
-# the folder above this script, or from build-gpu in the current one. Modes: check, sanitize, time,
-# ranks; none: check, sanitize, time. Three files go to $OUT (default: a new folder in $TMPDIR):
+# the folder above this script, or from build-gpu in the current one. Modes: check, train, sanitize,
+# time, ratio, ranks (two GPUs); none: check, train, sanitize, time, ratio. Three files go to $OUT (default: a new folder in $TMPDIR):
 # log.txt, all output; summary.txt; machine.txt. Every command has a time limit; exit status 1 when
 # a check failed.
 set -u
@@ -11,7 +11,7 @@ bundle=$(dirname "$here")
 [ -x "$bundle/bin/check-cuda" ] || { echo "run.sh: no bundle in $bundle" >&2; exit 2; }
 OUT=${OUT:-$(mktemp -d)}
 mkdir -p "$OUT"
-[ $# -gt 0 ] || set -- check sanitize time
+[ $# -gt 0 ] || set -- check train sanitize time ratio
 failures=0
 summary=$OUT/summary.txt
 logs=$(mktemp -d)
@@ -73,7 +73,11 @@ run()
 	local limit=$1 name=$2 start=$SECONDS status
 	shift 2
 	echo "== $name: $*"
-	timeout -k 5 "$limit" "$@" >"$logs/$name.log" 2>&1
+	if [ "$(type -t "$1")" = function ]; then
+		"$@" >"$logs/$name.log" 2>&1
+	else
+		timeout -k 5 "$limit" "$@" >"$logs/$name.log" 2>&1
+	fi
 	status=$?
 	{ echo "== $name: $*"; cat "$logs/$name.log"; } >>"$OUT/log.txt"
 	case $status in
@@ -84,15 +88,15 @@ run()
 	esac
 	[ $status -eq 0 ] || [ $status -eq 77 ] || failures=$((failures + 1))
 	printf '%-28s %-22s %4d s\n' "$name" "$1" $((SECONDS - start)) | tee -a "$summary"
-	[ $status -eq 0 ] || tail -n 15 "$logs/$name.log" | cut -c1-300
+	[ $status -eq 0 ] || tail -n 25 "$logs/$name.log" | cut -c1-300
 }
 
 check()
 {
-	for part in ops moe faults training; do
+	for part in ${CHECK_PARTS:-ops moe gates faults training}; do
 		run 120 check-$part "$bundle/bin/check-cuda" $part
 	done
-	grep -hE 'worst error|\[  FAILED|ERROR|^  step|preset' "$logs"/check-*.log | cut -c1-200
+	grep -hE 'worst error|\[  FAILED|ERROR|^  step|preset|executor|in the steps|is .* on the GPU' "$logs"/check-*.log | cut -c1-200
 }
 
 sanitize()
@@ -101,7 +105,7 @@ sanitize()
 	sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 	[ -n "$sanitizer" ] || { echo "sanitize: no compute-sanitizer here" | tee -a "$summary"; return; }
 	for tool in memcheck racecheck; do
-		for part in ops moe; do
+		for part in ops moe gates; do
 			# Eager loading would instrument all of cuBLAS.
 			run "${SANITIZE_LIMIT:-130}" $tool-$part env CUDA_MODULE_LOADING=LAZY \
 				FSMOE_CHECK_SIZES="${SANITIZE_SIZES:-3}" "$sanitizer" --tool $tool \
@@ -117,26 +121,81 @@ measure()
 	run 60 time-quickstart-layer "$bundle/bin/layer" 128 256 8 2 1.25 4096
 	run 120 time-gpt-fp32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096
 	run 120 time-gpt-tf32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 tf32
+	run 120 time-gpt-bf16 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 bf16
 	cat "$logs"/time-*.log
 }
 
-# Two ranks, a GPU each, over NCCL.
+# What StarPU costs against bare streams.
+ratio()
+{
+	run 90 ratio-quickstart "$bundle/bin/ratio" quickstart 32
+	run 90 ratio-gpt-tf32 "$bundle/bin/ratio" 2048 8192 8 2 1.2 4096 tf32
+	cat "$logs"/ratio-*.log
+}
+
+# losses FILE...: the largest relative difference of the losses of two runs' metrics.
+losses()
+{
+	awk -F'"loss": |, "lr"' 'NF > 1 { if (FNR == NR) cpu[FNR] = $2; else if (FNR in cpu) {
+			d = ($2 - cpu[FNR]) / cpu[FNR]; d = d < 0 ? -d : d; n++; if (d > most) most = d } }
+		END { printf "%d steps, losses differ by at most %.2g\n", n, most; exit !(n && most <= 1e-4) }' "$@"
+}
+
+# train_on NAME STEPS LAUNCHER... -- OPTIONS...: the same run on CPU and GPU, by both executors.
+train_on()
+{
+	local name=$1 launcher=() way
+	shift
+	while [ "$1" != -- ]; do launcher+=("$1"); shift; done
+	shift
+	for way in cpu cuda "cuda --executor stream"; do
+		# shellcheck disable=SC2086
+		run 150 "train-$name-${way##* }" "${launcher[@]}" "$bundle/bin/fsmoe" train \
+			--data "$bundle/text" --steps 20 --log-every 5 --device $way \
+			--metrics "$logs/$name-${way##* }.jsonl" "$@"
+		cat "$logs/train-$name-${way##* }.log"
+	done
+	for way in cuda stream; do
+		run 5 "losses-$name-$way" losses "$logs/$name-cpu.jsonl" "$logs/$name-$way.jsonl"
+		cat "$logs/losses-$name-$way.log"
+	done
+}
+
+train()
+{
+	train_on tiny -- --preset tiny
+	train_on quickstart -- --preset quickstart --forward-degree 2 --backward-degree 3 \
+		--checkpoint "$logs/checkpoint"
+	run 60 generate "$bundle/bin/fsmoe" generate --checkpoint "$logs/checkpoint" --length 60 \
+		--device cuda
+	cat "$logs/generate.log"
+}
+
+# Two ranks, a GPU each, over NCCL: as one node, and as two.
 ranks()
 {
-	local mpirun
+	local mpirun two
 	mpirun=$(command -v mpirun) || { echo "ranks: no mpirun here" | tee -a "$summary"; return; }
-	run 120 ranks-2 "$mpirun" --allow-run-as-root --oversubscribe --bind-to none -np 2 \
-		-x LD_LIBRARY_PATH -x NCCL_NVLS_ENABLE "$bundle/bin/check-cuda" training
+	two=("$mpirun" --allow-run-as-root --oversubscribe --bind-to none -np 2
+		-x LD_LIBRARY_PATH -x NCCL_NVLS_ENABLE)
+	run 150 ranks-2 "${two[@]}" "$bundle/bin/check-cuda" training
 	cat "$logs/ranks-2.log"
+	train_on two-nodes "${two[@]}" -- --preset quickstart --nodes 2 --forward-degree 2 \
+		--backward-degree 3
+	run 90 ratio-2 "${two[@]}" "$bundle/bin/ratio" 2048 8192 8 2 1.2 4096 tf32 nodes=2
+	run 90 ratio-2-quickstart "${two[@]}" "$bundle/bin/ratio" quickstart 32 nodes=2
+	cat "$logs"/ratio-2*.log
 }
 
 for mode in "$@"; do
 	case $mode in
 	check) check ;;
 	sanitize) sanitize ;;
+	train) train ;;
 	time) measure ;;
+	ratio) ratio ;;
 	ranks) ranks ;;
-	*) echo "run.sh: no mode '$mode': there are check, sanitize, time, ranks" >&2; exit 2 ;;
+	*) echo "run.sh: no mode '$mode': there are check, train, sanitize, time, ratio, ranks" >&2; exit 2 ;;
 	esac
 done
 echo "-- summary"

@@ -6,13 +6,28 @@
 
 static size_t bytes_of(const struct fsmoe_tensor_info *t)
 {
-	return fsmoe_count(t) * (t->dtype == FSMOE_REAL ? sizeof(real) : sizeof(int32_t));
+	return fsmoe_count(t) * (t->dtype == FSMOE_INT32 ? sizeof(int32_t) : sizeof(real));
+}
+
+static int exchange(const struct fsmoe_call *call, enum fsmoe_pattern_kind kind)
+{
+	return fsmoe_comm_exchange(call->comm, fsmoe_collective_pattern(call, kind, sizeof(real)),
+				   call->data[0], call->data[1]);
 }
 
 int KERNEL(alltoall)(const struct fsmoe_call *call)
 {
-	return fsmoe_comm_alltoall(call->comm, call->data[0], call->data[1],
-				   bytes_of(call->tensor[0]) / (size_t)call->comm->size);
+	return call->data[0] ? exchange(call, FSMOE_PATTERN_ALLTOALL) : 0;
+}
+
+int KERNEL(gather)(const struct fsmoe_call *call)
+{
+	return exchange(call, FSMOE_PATTERN_GATHER);
+}
+
+int KERNEL(scatter)(const struct fsmoe_call *call)
+{
+	return exchange(call, FSMOE_PATTERN_SCATTER);
 }
 
 int KERNEL(allgather)(const struct fsmoe_call *call)

@@ -61,7 +61,7 @@ int fsmoe_checkpoint_load_weights(const char *path, fsmoe_graph_t graph, fsmoe_m
 int fsmoe_checkpoint_read_info(const char *path, struct fsmoe_checkpoint_info *info);
 
 /* Local: two columns of names and shapes, the graph's and the checkpoint's, with a mark where they
- * differ. */
+ * differ. Returns how many differ, or a failure as fsmoe_checkpoint_read_info; out may be NULL. */
 int fsmoe_checkpoint_compare(const char *path, fsmoe_graph_t graph, FILE *out);
 
 #ifdef __cplusplus

@@ -35,13 +35,17 @@ enum fsmoe_real /* what FSMOE_REAL tensors hold in one run */
 {
 	FSMOE_F32,
 	FSMOE_F64,
-	FSMOE_NREALS
+	FSMOE_NREALS,             /* those that hosts compute in */
+	FSMOE_BF16 = FSMOE_NREALS /* on GPUs; computed in float, see FSMOE_WIDE */
 };
 
+/* In a bf16 run parameters, their gradients and state are float, and a parameter has a copy in
+ * bf16 beside it for matrix products, which whoever writes the parameter writes too. */
 enum fsmoe_dtype
 {
-	FSMOE_REAL,  /* float or double, chosen by who runs the graph */
+	FSMOE_REAL,  /* float, double or bf16, chosen by who runs the graph */
 	FSMOE_INT32, /* tokens, expert numbers, slots */
+	FSMOE_WIDE, /* as FSMOE_REAL, but float in a bf16 run: what a gate makes, losses, moments */
 };
 
 enum fsmoe_role
@@ -246,7 +250,8 @@ const struct fsmoe_param *fsmoe_graph_params(fsmoe_graph_t graph, int *n);
  * pred[first[i+1] - 1], ascending. The caller frees both arrays. */
 int fsmoe_graph_edges(fsmoe_graph_t graph, int **first, int **pred);
 
-/* A label for people: "layer_norm.backward L3 m0 c1". Returns what snprintf would. */
+/* A label for people: "layer_norm.backward L3 m0 c1": operation, phase unless it is forward, layer,
+ * micro-batch, chunk. Returns what snprintf would. */
 int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size);
 const char *fsmoe_lane_name(enum fsmoe_lane lane);
 const char *fsmoe_phase_name(enum fsmoe_phase phase);

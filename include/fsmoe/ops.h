@@ -105,13 +105,21 @@ struct fsmoe_gate_opts
 	/* What weights are made of: "chosen", "all", "sigmoid"; NULL: as the gate likes it; see
 	 * enum fsmoe_weights. */
 	const char *weights;
-	size_t rank;   /* of xmoe's projection; 0: max(E / 2, 16), M at most */
+	int rank;      /* of xmoe's projection; 0: max(E / 2, 16), M at most */
 	int normalize; /* softmoe: 1: cosines of tokens and slots, with a learned scale */
 	/* Weights of auxiliary losses; 0: none. A loss is the mean over the tokens of the
 	 * global batch of what their routing group gives. */
 	double balance_loss;    /* E sum_e (mean softmax of e) (share whose first choice is e) */
 	double importance_loss; /* half the sum of CV^2 of importance and of load */
 	double z_loss;          /* square of the log-sum-exp of the logits */
+};
+
+/* What experts can be told besides the sizes; all zero is a good choice. */
+struct fsmoe_expert_opts
+{
+	/* Of gpt: "gelu" (NULL: this), the tanh approximation; or "relu". */
+	const char *activation;
+	int no_bias; /* of gpt: 1: matrices alone */
 };
 
 /* Which token of the global batch a row of this rank is: row / span * stride + row % span +
@@ -127,6 +135,7 @@ struct fsmoe_token_map
  * replaced). x (T, M) -> (T, M), without the residual. Auxiliary losses go to
  * fsmoe_graph_add_loss.
  */
+struct fsmoe_hook; /* fsmoe/module.h */
 struct fsmoe_moe_spec
 {
 	const char *name;         /* prefix of its parameters' names, e.g. "h.0.moe" */
@@ -136,19 +145,23 @@ struct fsmoe_moe_spec
 				     group of S tokens */
 	size_t group; /* tokens of a routing group: divides the rows of x; 0: all rows of x
 			       */
-	/* Chunks of the slots; 0: 1. What fsmoe_graph_set_degrees says goes before; the order of
-	 * the chunks and their lanes are the graph's, fsmoe_graph_set_schedule. */
+	/* Chunks of the slots; 0: 1. What fsmoe_graph_set_degrees says goes before, and a schedule
+	 * with the degree "one"; the order of the chunks and their lanes are the graph's, too:
+	 * fsmoe_graph_set_schedule. */
 	int forward_degree, backward_degree;
 	const char *gate, *order, *dispatch,
 		*expert;     /* module names; NULL: topk, the first that fits it, flat, gpt */
 	double init_scale;   /* standard deviation of the weights */
 	double output_scale; /* and of the second matrix of an expert */
 	struct fsmoe_gate_opts gate_opts;
+	struct fsmoe_expert_opts expert_opts;
 	double loss_scale; /* 1 / tokens of the global batch; 0: 1 / rows of x on all ranks */
 	struct fsmoe_token_map tokens;
 	/* 1: rows of a group are tokens in order and none may know a later one, so a gate that
 	 * is not causal is refused, unless allow_leak is 1. */
 	int causal, allow_leak;
+	const struct fsmoe_hook *hooks; /* nhooks of them, copied */
+	int nhooks;
 };
 fsmoe_tensor_t fsmoe_moe(fsmoe_graph_t graph, fsmoe_tensor_t x, const struct fsmoe_moe_spec *spec);
 

@@ -38,6 +38,10 @@ struct fsmoe_runtime_opts
 		     * GPUs, 0 on CPUs */
 	int timing; /* 1: fsmoe_program_observe works on GPUs too */
 	int tf32;   /* 1: on GPUs matrix products may round their factors to TF32 */
+	/* A directory, made where it is missing, for StarPU's own trace (FxT) of the steps
+	 * trace_first .. trace_last, a file a rank; doc/traces.md. NULL: none, at no cost. */
+	const char *trace;
+	uint64_t trace_first, trace_last;
 };
 
 /* Defaults, then FSMOE_BLAS_THREADS, FSMOE_BIND, FSMOE_TIMEOUT. */

@@ -53,8 +53,19 @@ struct fsmoe_train_opts
 
 void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
 
+/*
+ * Plans a step: builds its graph with one chunk a layer, reads off what it costs by the profile's
+ * lines, and plans it for a schedule, with at most max_degree chunks. Local: the same on every rank
+ * that has the same profile, sizes and options. Free with fsmoe_plan_destroy. -ENODATA names a line
+ * that the profile lacks.
+ */
+int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
+		     void *arg, const struct fsmoe_train_opts *opts,
+		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile,
+		     int max_degree);
+
 /* Builds the step's graph, allocates its memory, fills the parameters from the seed. The
- * runtime must outlive it. */
+ * runtime must outlive it. -EINVAL, on every rank, where one has another plan. */
 int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts);
 void fsmoe_trainer_destroy(fsmoe_trainer_t trainer);

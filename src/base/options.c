@@ -81,7 +81,10 @@ static int set_string(const struct fsmoe_option *option, const struct source *so
 
 	for (int i = 0; option->choices && option->choices[i]; i++)
 		if (!strcmp(value, option->choices[i]))
+		{
+			value = option->choices[i];
 			break;
+		}
 		else if (!option->choices[i + 1])
 		{
 			near = fsmoe_nearest(value, fsmoe_name_at, option->choices);

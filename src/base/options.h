@@ -22,7 +22,8 @@ enum fsmoe_option_type
 	FSMOE_OPTION_INT,     /* int */
 	FSMOE_OPTION_U64,     /* uint64_t; min and max do not apply */
 	FSMOE_OPTION_REAL,    /* double */
-	FSMOE_OPTION_STRING,  /* const char *, points into argv or the JSON value */
+	FSMOE_OPTION_STRING,  /* const char *, points into argv or the JSON value; of choices,
+				 to the choice */
 	FSMOE_OPTION_FLAG,    /* int: --name or --name=yes is 1, --name=no is 0 */
 };
 
@@ -47,7 +48,7 @@ int fsmoe_options_parse(const struct fsmoe_option *table, int argc, char **argv,
 #define FSMOE_OPTIONS_HELP 1
 
 /* Reads the keys of a JSON object into target; the same failures as "PATH:LINE: ...". Strings
- * point into json. */
+ * without choices point into json. */
 int fsmoe_options_json(const struct fsmoe_option *table, const struct fsmoe_json *json,
 		       void *target);
 

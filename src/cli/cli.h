@@ -26,6 +26,8 @@ int cli_generate(int argc, char **argv);
 int cli_profile(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_simulate(int argc, char **argv);
+int cli_bench_layer(int argc, char **argv);
+int cli_trace(int argc, char **argv);
 int cli_help(int argc, char **argv);
 
 extern const struct fsmoe_option cli_generate_options[], cli_info_options[], cli_help_options[];
@@ -33,14 +35,19 @@ extern const struct fsmoe_option cli_profile_options[];
 const void *cli_profile_defaults(void);
 const void *cli_train_defaults(void);
 const void *cli_generate_defaults(void);
-extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[];
+extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[], cli_trace_options[];
 const void *cli_plan_defaults(void);
 const void *cli_simulate_defaults(void);
+
+extern const struct fsmoe_option cli_bench_layer_options[];
+const void *cli_bench_layer_defaults(void);
 
 /* By its whole name; NULL with a sentence: unknown. */
 const struct cli_command *cli_find(const char *name);
 /* Runs the command that argv[1] names of a table; argv[0] is what the table belongs to. */
 int cli_run(const struct cli_command *commands, int argc, char **argv);
+/* For `fsmoe trace DIR`: takes argv[1] out where it is no option; else NULL. */
+const char *cli_take_argument(int *argc, char **argv);
 /* --help of a command, on stdout. */
 int cli_show_help(const char *name);
 

@@ -52,6 +52,18 @@ const struct cli_command *cli_find(const char *name)
 	return NULL;
 }
 
+const char *cli_take_argument(int *argc, char **argv)
+{
+	const char *taken = *argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
+
+	if (!taken)
+		return NULL;
+	(*argc)--;
+	for (int i = 1; i < *argc; i++)
+		argv[i] = argv[i + 1];
+	return taken;
+}
+
 int cli_run(const struct cli_command *commands, int argc, char **argv)
 {
 	/* Habits of other programs, each a spelling of `help`. */

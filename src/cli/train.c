@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/stop.h"
+#include "cli/trace.h"
 #include "topo/abort.h"
 #include "train/need.h"
 
@@ -72,7 +73,7 @@ static int open_data(struct run *run)
 static int open_outputs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	char log[PATH_MAX];
+	char log[PATH_MAX], plan[PATH_MAX];
 	int err = 0;
 
 	if (!run->first)
@@ -84,6 +85,9 @@ static int open_outputs(struct run *run)
 			err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
 		if (!err)
 			err = fsmoe_log_open(log);
+		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
+		if (!err && run->plan.layer)
+			err = fsmoe_plan_save(&run->plan, plan);
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
 	}
 	if (config->metrics)
@@ -97,9 +101,9 @@ static void say_what_runs(const struct run *run)
 {
 	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo),
 		  files = fsmoe_data_files(run->data);
-	size_t total, active;
+	size_t total = 0, active = 0;
 
-	fsmoe_model_count(&run->config.model, &total, &active);
+	fsmoe_model_count(&run->config.model, run->groups, &total, &active);
 	run_say(run,
 		"fsmoe %s: %d %s on %d %s, dp %d mp %d ep %d esp %d; %.3g M parameters, %.3g M per "
 		"token; %zu %s to train on in %d %s, %zu held out",
@@ -131,6 +135,12 @@ static int check_memory(struct run *run)
 	return fsmoe_need_check(&need);
 }
 
+/* StarPU's trace, once every rank has written its part: where this rank is to see to it. */
+static char *trace_to_convert(const struct run *run)
+{
+	return run->first && run->config.runtime.trace ? strdup(run->config.runtime.trace) : NULL;
+}
+
 /* In reverse order of making; collective where there are several ranks. */
 static void release(struct run *run)
 {
@@ -143,6 +153,7 @@ static void release(struct run *run)
 	fsmoe_runtime_stop(run->runtime);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
+	fsmoe_plan_destroy(&run->plan);
 	free(run->tokens);
 	free(run->targets);
 	fsmoe_data_close(run->val);
@@ -190,7 +201,10 @@ static int start(struct run *run)
 		err = fsmoe_trainer_create(&run->trainer, run->runtime, fsmoe_model_forward,
 					   &run->config.model, &config->train);
 	if (!err)
+	{
+		fsmoe_flops_count(fsmoe_trainer_graph(run->trainer), &run->flops);
 		err = fsmoe_boundary_create(&run->boundary, run->trainer, run->runtime);
+	}
 	if (!err)
 		err = run_observe_start(run);
 	if (!err && fsmoe_data_samples(run_held_out(run), FSMOE_SPLIT_HELD_OUT, config->model.seq))
@@ -205,6 +219,8 @@ static int train(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
 	int err = open_data(run), code = FSMOE_EXIT_RUN, together = 0;
+	const int quiet = run->config.quiet;
+	char *trace;
 
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_DATA, err);
@@ -212,11 +228,13 @@ static int train(struct run *run)
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_LAYOUT, err);
 	run->first = fsmoe_topo_rank(run->topo) == 0;
-	fsmoe_log_setup(fsmoe_topo_rank(run->topo), fsmoe_topo_ranks(run->topo),
-			config->quiet ? FSMOE_LOG_ERROR : FSMOE_LOG_WARNING);
+	fsmoe_log_setup(fsmoe_topo_rank(run->topo), fsmoe_topo_ranks(run->topo), FSMOE_LOG_WARNING);
 	if (lay_out(run))
 		return fail_together(run, FSMOE_EXIT_LAYOUT);
 	say_what_runs(run);
+	code = run_plan(run);
+	if (code)
+		return fail_alone(run, code, 0);
 	err = check_memory(run);
 	if (!err)
 		err = start(run);
@@ -232,7 +250,11 @@ static int train(struct run *run)
 	code = run_steps(run, &together);
 	if (code && !together)
 		fsmoe_topo_abort(run->topo, code);
+	trace = trace_to_convert(run);
 	release(run);
+	if (trace && code == FSMOE_EXIT_OK)
+		code = cli_trace_convert(trace, quiet);
+	free(trace);
 	return code;
 }
 

@@ -5,6 +5,8 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/stop.h"
+#include "runtime/inside.h"
+#include "train/manifest_options.h"
 
 #include <errno.h>
 #include <fsmoe/checkpoint.h>
@@ -24,12 +26,22 @@ static int save(struct run *run)
 	info.samples = run->samples;
 	info.has_model = 1;
 	info.model = config->model;
-	err = fsmoe_checkpoint_save(config->checkpoint, run->trainer, &info, config->keep);
+	err = fsmoe_manifest_from_course(config, &info.run);
+	if (!err)
+		err = fsmoe_checkpoint_save(config->checkpoint, run->trainer, &info, config->keep);
+	fsmoe_checkpoint_info_free(&info);
 	if (err)
 		return err;
 	run->saved = run->step;
 	run_say(run, "saved step %d in %s", run->step, config->checkpoint);
 	return 0;
+}
+
+/* Of another model: every tensor's name and shape, here and there. */
+static void show_both(const char *path, fsmoe_graph_t graph)
+{
+	if (fsmoe_checkpoint_compare(path, graph, NULL) > 0)
+		fsmoe_checkpoint_compare(path, graph, stderr);
 }
 
 int run_resume(struct run *run, int *code)
@@ -51,11 +63,23 @@ int run_resume(struct run *run, int *code)
 		run_say(run, "there is no checkpoint in %s yet: starting from step 1", path);
 		return 0;
 	}
+	if (err == -EINVAL && run->first)
+		show_both(path, fsmoe_trainer_graph(run->trainer));
 	if (err)
 		return err;
 	run->step = run->saved = (int)info.step;
 	run->samples = info.samples;
 	config->train.seed = info.train.seed;
+	if (config->runtime.trace && config->runtime.trace_last <= info.step)
+	{
+		*code = FSMOE_EXIT_USAGE;
+		fsmoe_checkpoint_info_free(&info);
+		return fsmoe_fail(
+			EINVAL,
+			"step %d is the next one: give --trace-steps of later steps, such "
+			"as %d-%d",
+			run->step + 1, run->step + 3, run->step + 4);
+	}
 	run_say(run, "going on from step %d of %s", run->step, path);
 	fsmoe_checkpoint_info_free(&info);
 	return 0;
@@ -79,6 +103,19 @@ static int evaluate(struct run *run, int samples)
 	return 0;
 }
 
+/* 0 where the computing device's peak is not known. */
+static double mfu_of(const struct run *run, const struct fsmoe_metrics_row *row)
+{
+	const int ranks = fsmoe_topo_ranks(run->topo);
+	const double peak =
+		run->config.peak > 0 ? 1e12 * run->config.peak : fsmoe_runtime_peak(run->runtime);
+
+	if (peak <= 0 || row->result.seconds <= 0)
+		return 0;
+	return fsmoe_flops_routed(&run->flops, ranks, row->load.routed - row->load.dropped) /
+	       (row->result.seconds * ranks * peak);
+}
+
 static void tell_step(struct run *run, const struct fsmoe_metrics_row *row)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -89,37 +126,40 @@ static void tell_step(struct run *run, const struct fsmoe_metrics_row *row)
 	run_say(run, "%s", fsmoe_metrics_line(row, config->steps, line, sizeof(line)));
 }
 
-/* One step and what the ranks then tell each other. *stop: how many were asked to stop. */
+static int next_batch(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+
+	return fsmoe_data_batch(run->data, config->train.seed, run->samples, config->train.batch,
+				config->model.seq, run->tokens, run->targets);
+}
+
+/* One step on the batch and what the ranks then tell each other. *stop: how many were asked to
+ * stop. -EDOM: the loss is no finite number, on all ranks. */
 static int do_step(struct run *run, int *stop)
 {
 	const struct fsmoe_train_config *config = &run->config;
 	struct fsmoe_metrics_row row = {.step = run->step + 1,
 					.lr = fsmoe_train_config_lr(config, run->step + 1)};
 	struct fsmoe_train_result *result = &row.result;
-	int err, skipped = 0;
+	int err = fsmoe_trainer_step(run->trainer, run->tokens, run->targets, row.lr, result),
+	    skipped = 0;
 
-	err = fsmoe_data_batch(run->data, config->train.seed, run->samples, config->train.batch,
-			       config->model.seq, run->tokens, run->targets);
-	if (!err)
-		err = fsmoe_trainer_step(run->trainer, run->tokens, run->targets, row.lr, result);
 	if (err == -EDOM && !strcmp(config->on_nan, "skip"))
 	{
 		if (run->first)
 			fsmoe_log(FSMOE_LOG_WARNING, "%s: skipped", fsmoe_last_error());
 		result->loss = result->grad_norm = NAN;
-		skipped = 1;
+		run->skipped += skipped = 1;
 		err = 0;
 	}
 	if (err)
 		return err;
 	run->step++;
 	run->samples += (uint64_t)config->train.batch;
-	{
-		struct fsmoe_boundary_result *load = &row.load;
-
-		err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), load);
-		*stop = load->stop;
-	}
+	err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), &row.load);
+	*stop = row.load.stop;
+	row.mfu = mfu_of(run, &row);
 	if (!err)
 		err = run_observe_step(run);
 	if (!err && run->metrics)
@@ -152,8 +192,20 @@ static int between(struct run *run)
 
 static void tell_end(struct run *run)
 {
-	run_say(run, "trained %d step%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s", run->step,
-		run->step == 1 ? "" : "s", run->seconds, run->first_loss, run->last_loss,
+	const int steps = run->step - run->began;
+	char skipped[40] = "";
+
+	if (run->skipped)
+		snprintf(skipped, sizeof(skipped), " (%d skipped)", run->skipped);
+	if (!steps)
+	{
+		run_say(run,
+			"there was nothing to train: %d steps were done before, --steps=%d goes on",
+			run->step, 2 * run->step);
+		return;
+	}
+	run_say(run, "trained %d step%s%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s", steps,
+		steps == 1 ? "" : "s", skipped, run->seconds, run->first_loss, run->last_loss,
 		run->seconds > 0 ? (double)run->tokens_done / run->seconds : 0.0,
 		*run->metrics_path ? "; see " : "", run->metrics_path);
 }
@@ -204,33 +256,42 @@ static int finish(struct run *run, int *together)
 	return FSMOE_EXIT_OK;
 }
 
+static int not_finite(struct run *run, int *together)
+{
+	const struct fsmoe_train_config *config = &run->config;
+
+	*together = 1;
+	if (run->saved >= 0 && run->first)
+		fsmoe_log(FSMOE_LOG_WARNING, "the checkpoint of step %d in %s is kept", run->saved,
+			  config->checkpoint ? config->checkpoint : config->resume);
+	return cli_fail_together(FSMOE_EXIT_RUN);
+}
+
 int run_steps(struct run *run, int *together)
 {
 	const struct fsmoe_train_config *config = &run->config;
 	struct progress bar;
 	int err = 0, stop = 0;
 
+	run->began = run->step;
 	run->first_loss = run->last_loss = NAN;
 	progress_begin(&bar, run->first && !config->quiet, config->progress, run->step,
 		       config->steps);
 	while (run->step < config->steps && !err && !stop)
 	{
 		progress_clear(&bar);
+		if ((err = next_batch(run)))
+			return cli_fail(FSMOE_EXIT_DATA, err);
 		err = do_step(run, &stop);
+		if (err == -EDOM)
+			return not_finite(run, together);
 		if (!err && !stop)
 			err = between(run);
 		progress_show(&bar, run->step);
 	}
 	progress_clear(&bar);
-	*together = stop > 0 || err == -EDOM;
-	if (err == -EDOM && run->saved >= 0 && run->first)
-		fsmoe_log(FSMOE_LOG_WARNING, "the checkpoint of step %d in %s is kept", run->saved,
-			  config->checkpoint ? config->checkpoint : config->resume);
-	if (err == -EDOM)
-		return cli_fail_together(FSMOE_EXIT_RUN);
 	if (err)
 		return cli_fail(FSMOE_EXIT_RUN, err);
-	if (stop)
-		return stopped(run);
-	return finish(run, together);
+	*together = stop > 0;
+	return stop ? stopped(run) : finish(run, together);
 }

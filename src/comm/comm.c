@@ -154,6 +154,17 @@ int fsmoe_comm_alltoall(struct fsmoe_comm *comm, const void *send, void *recv, s
 	return ret;
 }
 
+int fsmoe_comm_exchange(struct fsmoe_comm *comm, struct fsmoe_pattern pattern, const void *send,
+			void *recv)
+{
+	pattern.size = comm->size;
+	pattern.rank = comm->rank;
+	fsmoe_watch_enter(comm->watch, comm->kind, fsmoe_pattern_name(pattern.kind));
+	int ret = comm->backend->exchange(comm, &pattern, send, recv);
+	fsmoe_watch_leave(comm->watch, comm->kind);
+	return ret;
+}
+
 int fsmoe_comm_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes)
 {
 	fsmoe_watch_enter(comm->watch, comm->kind, "allgather");

@@ -2,6 +2,8 @@
 #ifndef FSMOE_COMM_H
 #define FSMOE_COMM_H
 
+#include "comm/pattern.h"
+
 #include <fsmoe/graph.h>
 #include <stddef.h>
 
@@ -31,6 +33,8 @@ struct fsmoe_comm_backend
 	int (*alltoallv)(struct fsmoe_comm *comm, const void *send, const size_t *send_bytes,
 			 const size_t *send_at, void *recv, const size_t *recv_bytes,
 			 const size_t *recv_at);
+	int (*exchange)(struct fsmoe_comm *comm, const struct fsmoe_pattern *pattern,
+			const void *send, void *recv);
 	int (*allgather)(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes);
 	int (*broadcast)(struct fsmoe_comm *comm, void *data, size_t bytes, int root);
 	int (*barrier)(struct fsmoe_comm *comm);
@@ -67,6 +71,10 @@ int fsmoe_comm_alltoall(struct fsmoe_comm *comm, const void *send, void *recv, s
 int fsmoe_comm_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t *send_bytes,
 			 const size_t *send_at, void *recv, const size_t *recv_bytes,
 			 const size_t *recv_at);
+/* By a pattern, of which size and rank are filled in here; send is NULL where a rank sends nothing,
+ * recv where it receives nothing. */
+int fsmoe_comm_exchange(struct fsmoe_comm *comm, struct fsmoe_pattern pattern, const void *send,
+			void *recv);
 int fsmoe_comm_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes);
 /* send: size * count elements; recv: count. */
 int fsmoe_comm_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,

@@ -23,15 +23,15 @@ int fsmoe_device_comms_create(fsmoe_comms_t comms);
 /* Collective over the job; whatever was enqueued must be done. */
 void fsmoe_device_comms_destroy(fsmoe_comms_t comms);
 
-/* bytes: of the whole buffer, which is cut into one part for every rank. */
-int fsmoe_device_alltoall(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
-			  struct CUstream_st *stream);
+/* By a pattern of this group; send is NULL where a rank sends nothing, recv where it gets nothing. */
+int fsmoe_device_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *pattern,
+			  const void *send, void *recv, struct CUstream_st *stream);
 /* bytes: of this rank's part. */
 int fsmoe_device_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
 			   struct CUstream_st *stream);
-/* count: floats that this rank receives. */
-int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, const float *send, float *recv,
-				size_t count, struct CUstream_st *stream);
+/* count: elements that this rank receives, floats or bf16. */
+int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,
+				void *recv, size_t count, struct CUstream_st *stream);
 int fsmoe_device_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
 			   struct CUstream_st *stream);
 

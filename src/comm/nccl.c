@@ -28,24 +28,41 @@ static cudaStream_t on(struct CUstream_st *stream)
 	return stream;
 }
 
-int fsmoe_device_alltoall(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
-			  struct CUstream_st *stream)
+/* All pieces of all peers are one group, so one launch. */
+static int post(struct fsmoe_comm *comm, struct fsmoe_pieces out, const char *send,
+		struct fsmoe_pieces in, char *recv, int peer, struct CUstream_st *stream)
 {
-	size_t part = bytes / (size_t)comm->size;
+	int err = 0;
+
+	for (size_t i = 0; i < out.n && !err; i++)
+		err = nccl_check(ncclSend(send + out.at + i * out.stride, out.bytes, ncclInt8, peer,
+					  comm->device, on(stream)),
+				 "ncclSend");
+	for (size_t i = 0; i < in.n && !err; i++)
+		err = nccl_check(ncclRecv(recv + in.at + i * in.stride, in.bytes, ncclInt8, peer,
+					  comm->device, on(stream)),
+				 "ncclRecv");
+	return err;
+}
+
+int fsmoe_device_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *pattern,
+			  const void *send, void *recv, struct CUstream_st *stream)
+{
+	const struct fsmoe_pieces own_out = fsmoe_pattern_send(pattern, comm->rank),
+				  own_in = fsmoe_pattern_recv(pattern, comm->rank);
 	int err = nccl_check(ncclGroupStart(), "ncclGroupStart");
 
 	for (int p = 0; p < comm->size && !err; p++)
-	{
-		size_t at = (size_t)p * part;
-		err = nccl_check(ncclSend((const char *)send + at, part, ncclInt8, p, comm->device,
-					  on(stream)),
-				 "ncclSend");
-		if (!err)
-			err = nccl_check(ncclRecv((char *)recv + at, part, ncclInt8, p,
-						  comm->device, on(stream)),
-					 "ncclRecv");
-	}
+		if (p != comm->rank)
+			err = post(comm, fsmoe_pattern_send(pattern, p), send,
+				   fsmoe_pattern_recv(pattern, p), recv, p, stream);
 	int end = nccl_check(ncclGroupEnd(), "ncclGroupEnd");
+	if (!err && !end && own_in.n)
+		err = cuda_check(cudaMemcpy2DAsync((char *)recv + own_in.at, own_in.stride,
+						   (const char *)send + own_out.at, own_out.stride,
+						   own_in.bytes, own_in.n, cudaMemcpyDeviceToDevice,
+						   on(stream)),
+				 "cudaMemcpy2DAsync");
 	return err ? err : end;
 }
 
@@ -56,11 +73,12 @@ int fsmoe_device_allgather(struct fsmoe_comm *comm, const void *send, void *recv
 			  "ncclAllGather");
 }
 
-int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, const float *send, float *recv,
-				size_t count, struct CUstream_st *stream)
+int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,
+				void *recv, size_t count, struct CUstream_st *stream)
 {
-	return nccl_check(ncclReduceScatter(send, recv, count, ncclFloat32, ncclSum, comm->device,
-					    on(stream)),
+	return nccl_check(ncclReduceScatter(send, recv, count,
+					    real == FSMOE_BF16 ? ncclBfloat16 : ncclFloat32,
+					    ncclSum, comm->device, on(stream)),
 			  "ncclReduceScatter");
 }
 
@@ -77,6 +95,8 @@ int fsmoe_device_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
 /* The first use of a communicator connects it and blocks until all do: now, not in a step. */
 static int warm(struct fsmoe_comm *comm)
 {
+	const struct fsmoe_pattern alltoall = {FSMOE_PATTERN_ALLTOALL, comm->size, comm->rank, 1,
+					       256};
 	size_t bytes = 256 * (size_t)comm->size;
 	char *buffer = NULL;
 	int err = cuda_check(cudaMalloc((void **)&buffer, 2 * bytes), "cudaMalloc");
@@ -85,12 +105,12 @@ static int warm(struct fsmoe_comm *comm)
 		return err;
 	err = cuda_check(cudaMemset(buffer, 0, 2 * bytes), "cudaMemset");
 	if (!err)
-		err = fsmoe_device_alltoall(comm, buffer, buffer + bytes, bytes, NULL);
+		err = fsmoe_device_exchange(comm, &alltoall, buffer, buffer + bytes, NULL);
 	if (!err)
 		err = fsmoe_device_allgather(comm, buffer, buffer + bytes, 256, NULL);
 	if (!err)
-		err = fsmoe_device_reduce_scatter(comm, (float *)buffer, (float *)(buffer + bytes),
-						  64, NULL);
+		err = fsmoe_device_reduce_scatter(comm, FSMOE_F32, buffer, buffer + bytes, 64,
+						  NULL);
 	if (!err)
 		err = fsmoe_device_allreduce(comm, (float *)buffer, 64, NULL);
 	if (!err)

@@ -33,6 +33,16 @@ static int self_alltoallv(struct fsmoe_comm *comm, const void *send, const size_
 	return 0;
 }
 
+static int self_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *pattern,
+			 const void *send, void *recv)
+{
+	(void)comm;
+	if (send != recv)
+		fsmoe_pieces_copy(recv, fsmoe_pattern_recv(pattern, 0), send,
+				  fsmoe_pattern_send(pattern, 0));
+	return 0;
+}
+
 static int self_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes)
 {
 	(void)comm;
@@ -57,6 +67,7 @@ const struct fsmoe_comm_backend fsmoe_comm_self = {
 	.create = self_create,
 	.destroy = self_destroy,
 	.alltoallv = self_alltoallv,
+	.exchange = self_exchange,
 	.allgather = self_allgather,
 	.broadcast = self_broadcast,
 	.barrier = self_barrier,

@@ -22,7 +22,10 @@ const char *fsmoe_phase_name(enum fsmoe_phase phase)
 
 int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size)
 {
+	const char *phase = fsmoe_phase_name(node->phase);
 	char layer[16] = "", microbatch[16] = "", chunk[16] = "";
+	/* Said where the operation's name does not: an AlltoAll is one in either direction. */
+	const int said = node->phase == FSMOE_FORWARD || strstr(node->op->name, phase);
 
 	if (node->layer >= 0)
 		snprintf(layer, sizeof(layer), " L%d", node->layer);
@@ -30,7 +33,8 @@ int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size)
 		snprintf(microbatch, sizeof(microbatch), " m%d", node->microbatch);
 	if (node->chunk >= 0)
 		snprintf(chunk, sizeof(chunk), " c%d", node->chunk);
-	return snprintf(buffer, size, "%s%s%s%s", node->op->name, layer, microbatch, chunk);
+	return snprintf(buffer, size, "%s%s%s%s%s%s", node->op->name, said ? "" : ".",
+			said ? "" : phase, layer, microbatch, chunk);
 }
 
 /* Ports in order, optional ones named (as FSMOE_NONE), MANY ports any number of times. */

@@ -125,7 +125,7 @@ static void find_wants(struct fsmoe_backward *b)
 		for (int k = 0; wanted && k < node->naccess; k++)
 			if ((node->access[k].mode & FSMOE_W) &&
 			    node->access[k].tensor != FSMOE_NONE &&
-			    g->tensors[node->access[k].tensor].dtype == FSMOE_REAL)
+			    g->tensors[node->access[k].tensor].dtype != FSMOE_INT32)
 				b->wants[g->tensors[node->access[k].tensor].base] = 1;
 	}
 }
@@ -165,6 +165,32 @@ static int communicates(const struct fsmoe_graph *g, int first)
 	return 0;
 }
 
+/* One node that a gradient has reached, or a whole region. */
+static int differentiate(struct fsmoe_backward *b, int i, const struct fsmoe_region *r)
+{
+	struct fsmoe_graph *g = b->graph;
+	const struct fsmoe_node node = g->nodes[i];
+	int before, err = 0;
+
+	if (node.layer != b->layer)
+		offer(b, FSMOE_GAP_DENSE);
+	b->layer = node.layer;
+	b->done = i;
+	g->labels = (struct fsmoe_labels){.layer = node.layer,
+					  .microbatch = node.microbatch,
+					  .chunk = -1,
+					  .priority = node.priority,
+					  .phase = FSMOE_BACKWARD};
+	if (r)
+		return r->grad(b, r->args);
+	before = g->nnodes;
+	if (node.op->grad)
+		err = node.op->grad(b, &node);
+	if (!err && communicates(g, before))
+		offer(b, FSMOE_GAP_DENSE);
+	return err;
+}
+
 static int walk(struct fsmoe_backward *b)
 {
 	struct fsmoe_graph *g = b->graph;
@@ -172,35 +198,16 @@ static int walk(struct fsmoe_backward *b)
 	for (int i = g->nnodes - 1; i >= 0 && !g->status; i--)
 	{
 		const struct fsmoe_region *r = region_of(g, i);
-		struct fsmoe_node node = g->nodes[i];
-		int err = 0, hit = 0, before;
+		const int last = i;
+		int err = 0, hit = 0;
 
-		if (node.phase != FSMOE_FORWARD)
+		if (g->nodes[i].phase != FSMOE_FORWARD)
 			continue;
-		if (node.layer != b->layer)
-			offer(b, FSMOE_GAP_DENSE);
-		b->layer = node.layer;
-		b->done = i;
-		for (int k = r ? r->first : i; k <= i; k++)
+		i = r ? r->first : i;
+		for (int k = i; k <= last; k++)
 			hit |= reached(b, &g->nodes[k]);
-		g->labels = (struct fsmoe_labels){.layer = node.layer,
-						  .microbatch = node.microbatch,
-						  .chunk = -1,
-						  .priority = node.priority,
-						  .phase = FSMOE_BACKWARD};
-		if (r)
-		{
-			i = r->first;
-			if (hit)
-				err = r->grad(b, r->args);
-		}
-		else if (node.op->grad && hit)
-		{
-			before = g->nnodes;
-			err = node.op->grad(b, &node);
-			if (!err && communicates(g, before))
-				offer(b, FSMOE_GAP_DENSE);
-		}
+		if (hit)
+			err = differentiate(b, last, r);
 		if (err)
 			fsmoe_graph_fail(g, err);
 	}

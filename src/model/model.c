@@ -121,6 +121,7 @@ static fsmoe_tensor_t mixture(const struct model *m, fsmoe_tensor_t x, int layer
 		.init_scale = init_scale,
 		.output_scale = m->output_scale,
 		.gate_opts = s->gate_opts,
+		.expert_opts = {.activation = s->expert_activation, .no_bias = !s->expert_bias},
 		.loss_scale = m->batch->scale,
 		.tokens = {.first = m->batch->first * (size_t)m->batch->seq +
 				    (size_t)m->mp_rank * m->span,
@@ -128,6 +129,8 @@ static fsmoe_tensor_t mixture(const struct model *m, fsmoe_tensor_t x, int layer
 			   .stride = (size_t)m->batch->seq},
 		.causal = 1,
 		.allow_leak = s->allow_leak,
+		.hooks = s->hooks,
+		.nhooks = s->nhooks,
 	};
 
 	snprintf(name, sizeof(name), "h.%d.moe", layer);

@@ -1,6 +1,12 @@
 libfsmoe_core_la_SOURCES += \
+	src/moe/dispatch/1dh.c \
+	src/moe/dispatch/2dh.c \
 	src/moe/dispatch/flat.c \
+	src/moe/dispatch/parts.c \
+	src/moe/dispatch/parts.h \
 	src/moe/expert/gpt.c \
+	src/moe/expert/mixtral.c \
+	src/moe/expert/param.c \
 	src/moe/gate/expert_choice.c \
 	src/moe/gate/gshard.c \
 	src/moe/gate/parts.c \
@@ -8,6 +14,8 @@ libfsmoe_core_la_SOURCES += \
 	src/moe/gate/softmoe.c \
 	src/moe/gate/topk.c \
 	src/moe/gate/xmoe.c \
+	src/moe/hooks.c \
+	src/moe/hooks.h \
 	src/moe/layer.c \
 	src/moe/layer.h \
 	src/moe/modules.c \

@@ -18,9 +18,12 @@ static const struct fsmoe_module *const orders[] = {
 };
 static const struct fsmoe_module *const dispatches[] = {
 	&fsmoe_dispatch_module_flat.module,
+	&fsmoe_dispatch_module_1dh.module,
+	&fsmoe_dispatch_module_2dh.module,
 };
 static const struct fsmoe_module *const experts[] = {
 	&fsmoe_expert_module_gpt.module,
+	&fsmoe_expert_module_mixtral.module,
 };
 
 enum

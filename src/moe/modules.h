@@ -14,7 +14,10 @@ extern const struct fsmoe_gate fsmoe_gate_module_softmoe;
 extern const struct fsmoe_order fsmoe_order_module_sparse;
 extern const struct fsmoe_order fsmoe_order_module_einsum;
 extern const struct fsmoe_dispatch fsmoe_dispatch_module_flat;
+extern const struct fsmoe_dispatch fsmoe_dispatch_module_1dh;
+extern const struct fsmoe_dispatch fsmoe_dispatch_module_2dh;
 extern const struct fsmoe_expert fsmoe_expert_module_gpt;
+extern const struct fsmoe_expert fsmoe_expert_module_mixtral;
 
 /* The first order that reads a kind of routing; NULL, with a sentence: there is none. */
 const struct fsmoe_order *fsmoe_order_for(enum fsmoe_routing_kind kind);

@@ -130,6 +130,7 @@ static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *
 	if (drop < 0 || weigh < 0 || check_losses(s))
 		return -EINVAL;
 	l->opts = s->gate_opts;
+	l->expert_opts = s->expert_opts;
 	l->drop = (enum fsmoe_drop)drop;
 	l->weights = (enum fsmoe_weights)weigh;
 	l->loss_scale = s->loss_scale > 0 ? s->loss_scale : 1.0 / (double)(l->rows * ranks);

@@ -43,12 +43,16 @@ static int work_of(const struct reading *r, const struct fsmoe_node *node, doubl
 	return 0;
 }
 
-/* Two nodes of one stage add up: one more start, more work. */
+/* Two nodes of one stage add up: one more start, more work, at the mean slope of both. */
 static void add_stage(struct fsmoe_stage *stage, const struct fsmoe_fit *fit, double work)
 {
+	const double before = stage->work;
+
 	stage->alpha += fit->alpha;
-	stage->beta = fit->beta;
 	stage->work += work;
+	stage->beta = before > 0 && stage->beta != fit->beta
+			      ? (stage->beta * before + fit->beta * work) / stage->work
+			      : fit->beta;
 }
 
 /* Which stage of the mixture a node is; NULL: it belongs to the dense part. Both passes have the
@@ -65,8 +69,10 @@ static struct fsmoe_stage *stage_of(struct fsmoe_layer_cost *c, const struct fsm
 		return NULL;
 	switch (node->op->kind)
 	{
-	case FSMOE_KIND_ALLTOALL:
-		return c->alltoall.work > 0 ? NULL : &c->alltoall;
+	case FSMOE_KIND_ALLTOALL: /* what a dispatch does inside a node is beside AG and RS */
+		if (node->op->group(node->args) == FSMOE_GROUP_EP_NODE)
+			return c->expert.work > 0 ? &c->reduce_scatter : &c->allgather;
+		return c->expert.work > 0 ? NULL : &c->alltoall;
 	case FSMOE_KIND_ALLGATHER:
 		return &c->allgather;
 	case FSMOE_KIND_REDUCE_SCATTER:

@@ -19,8 +19,9 @@
  *   - so every edge points forward among the tasks, taken in the order in which chains end, and
  *     there is no cycle. Lane order, by which collectives are numbered, points the same way.
  *
- * Nodes of one chain have one priority, layer, phase and micro-batch, so that a more urgent task
- * overtakes where it could before and a trace still tells where a step is.
+ * A chain ends where a lane waits, so within it greater priorities would bring nothing to another
+ * lane; what only fills gaps (a negative priority) is apart from what does not. And a chain stays
+ * within one layer, phase and micro-batch, so that a trace still tells where a step is.
  */
 static int joins(const struct fsmoe_program *p, const struct fsmoe_waits *waits, int last, int node)
 {
@@ -29,7 +30,7 @@ static int joins(const struct fsmoe_program *p, const struct fsmoe_waits *waits,
 	for (int l = 0; l < FSMOE_NLANES; l++)
 		if (waits->on[node][l] >= 0)
 			return 0;
-	if (waits->awaited[last] || a->priority != b->priority ||
+	if (waits->awaited[last] || (a->priority < 0) != (b->priority < 0) ||
 	    fsmoe_codelet_of(p->runtime, a->op)->where !=
 		    fsmoe_codelet_of(p->runtime, b->op)->where)
 		return 0;

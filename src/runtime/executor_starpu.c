@@ -38,7 +38,7 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (!rt->gpu)
 		return 0;
 	if (h->role == FSMOE_INPUT)
-		h->pinned = starpu_memory_pin(h->data, h->bytes) == 0;
+		h->pinned = fsmoe_gpu_pin(h->data, h->bytes);
 	err = starpu_data_acquire_on_node(h->handle, (int)gpu_node(rt),
 					  h->role == FSMOE_ACTIVATION ? STARPU_W : STARPU_R);
 	if (err)
@@ -56,7 +56,7 @@ static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	else
 		starpu_data_unregister(h->handle);
 	if (h->pinned)
-		starpu_memory_unpin(h->data, h->bytes);
+		fsmoe_gpu_unpin(h->data);
 }
 
 /* --- slots -------------------------------------------------------------------------------- */
@@ -109,6 +109,7 @@ static int make_slot(struct fsmoe_program *p, struct fsmoe_slot *slot)
 		room += (size_t)p->nodes[slot->node[k]].naccess;
 	if (slot->nnodes > 1)
 		snprintf(label + n, sizeof(label) - (size_t)n, " and %d more", slot->nnodes - 1);
+	fsmoe_trace_label(p->runtime->trace, label);
 	slot->label = strdup(label);
 	slot->codelet = fsmoe_codelet_of(p->runtime, first->op);
 	slot->handles = calloc(room, sizeof(*slot->handles));
@@ -209,10 +210,15 @@ static void destroy(struct fsmoe_program *p)
 
 static int submit(struct fsmoe_program *p, const struct fsmoe_step *step)
 {
-	int err = p->runtime->gpu ? fsmoe_gpu_mark(p->runtime->gpu, p) : 0;
+	int err = fsmoe_trace_submit(p->runtime->trace, p->runtime->comms, step->step);
 
+	if (!err && p->runtime->gpu)
+		err = fsmoe_gpu_mark(p->runtime->gpu, p);
 	for (int i = 0; i < p->nslots && !err; i++)
+	{
+		fsmoe_trace_node(p->runtime->trace, p->nodes[p->slots[i].node[0]].layer);
 		err = fsmoe_submit_slot(p, &p->slots[i], step);
+	}
 	for (int lane = 0; lane < FSMOE_NLANES && !err; lane++)
 		p->runtime->next_seq[lane] += p->nseq[lane];
 	return err;
@@ -223,6 +229,7 @@ static int wait(struct fsmoe_program *p)
 	int err, fault = 0;
 
 	starpu_task_wait_for_all();
+	fsmoe_trace_waited(p->runtime->trace);
 	if (p->runtime->gpu)
 		fault = fsmoe_gpu_fault(p->runtime->gpu, p->graph);
 	err = p->error;

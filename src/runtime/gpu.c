@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct fsmoe_gpu
 {
 	int device;
 	fsmoe_comms_t comms;
 	int timing, tf32;
+	double peak;
 	struct fsmoe_lanes lanes;
 };
 
@@ -43,6 +45,28 @@ static int choose_device(struct fsmoe_gpu *gpu, int host_rank, int host_size)
 	return fsmoe_cuda_check(cudaSetDevice(gpu->device), "choosing the device");
 }
 
+/* Without sparsity, from the makers' data sheets, in TFLOP/s. */
+static const struct peak
+{
+	const char *name;
+	double fp32, tf32;
+} peaks[] = {
+	{"H200", 67, 494.7}, {"H100 PCIe", 51, 378},  {"H100 NVL", 60, 417.5},
+	{"H100", 67, 494.7}, {"A100", 19.5, 156},
+};
+
+static double find_peak(const struct fsmoe_gpu *gpu)
+{
+	struct cudaDeviceProp properties;
+
+	if (cudaGetDeviceProperties(&properties, gpu->device) != cudaSuccess)
+		return 0;
+	for (size_t i = 0; i < sizeof(peaks) / sizeof(peaks[0]); i++)
+		if (strstr(properties.name, peaks[i].name))
+			return 1e12 * (gpu->tf32 ? peaks[i].tf32 : peaks[i].fp32);
+	return 0;
+}
+
 int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe_comms_t comms,
 		     const struct fsmoe_runtime_opts *opts)
 {
@@ -58,7 +82,10 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 	g->tf32 = opts->tf32;
 	err = choose_device(g, host_rank, host_size);
 	if (!err)
+	{
+		g->peak = find_peak(g);
 		err = fsmoe_device_comms_create(comms);
+	}
 	if (err)
 	{
 		free(g);
@@ -82,13 +109,19 @@ int fsmoe_gpu_device(const struct fsmoe_gpu *gpu)
 	return gpu->device;
 }
 
+double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu)
+{
+	return gpu->peak;
+}
+
 struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu)
 {
 	return (struct fsmoe_stream_opts){.timing = gpu->timing, .tf32 = gpu->tf32};
 }
 
 /* Three workers of the device, one host thread for them: a thread for each hangs on StarPU 1.3.
- * Memory that is there is ours: nothing is moved out to keep some free. */
+ * The device's memory is ours: nothing is moved out to keep some free, and nothing is copied out,
+ * step for step, so that it could be. */
 void fsmoe_gpu_prepare_starpu(void)
 {
 	setenv("STARPU_NWORKER_PER_CUDA", "3", 1);
@@ -96,6 +129,8 @@ void fsmoe_gpu_prepare_starpu(void)
 	setenv("STARPU_CUDA_THREAD_PER_DEV", "1", 1);
 	setenv("STARPU_MINIMUM_AVAILABLE_MEM", "0", 0);
 	setenv("STARPU_TARGET_AVAILABLE_MEM", "0", 0);
+	setenv("STARPU_MINIMUM_CLEAN_BUFFERS", "0", 0);
+	setenv("STARPU_TARGET_CLEAN_BUFFERS", "0", 0);
 }
 
 struct streams
@@ -138,6 +173,20 @@ int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)
 			  "GPU %d has %zu MiB, of which %zu are left, and a tensor of %zu MiB does "
 			  "not fit: a smaller batch or more ranks may help",
 			  gpu->device, all >> 20, left >> 20, bytes >> 20);
+}
+
+int fsmoe_gpu_pin(void *data, size_t bytes)
+{
+	const cudaError_t result = cudaHostRegister(data, bytes, cudaHostRegisterPortable);
+
+	cudaGetLastError(); /* else the next launch would report it */
+	return result == cudaSuccess;
+}
+
+void fsmoe_gpu_unpin(void *data)
+{
+	cudaHostUnregister(data);
+	cudaGetLastError();
 }
 
 /* --- times -------------------------------------------------------------------------------- */

@@ -21,6 +21,8 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 		     const struct fsmoe_runtime_opts *opts);
 void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu); /* collective over the job; nothing runs any more */
 int fsmoe_gpu_device(const struct fsmoe_gpu *gpu);
+/* Of its matrix products, in flop/s; 0: unknown. */
+double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu);
 /* StarPU's settings that are only read from the environment; before it starts. */
 void fsmoe_gpu_prepare_starpu(void);
 /* StarPU's workers are the lanes: takes over their streams. worker: by lane, out. */
@@ -29,6 +31,10 @@ const struct fsmoe_executor *fsmoe_gpu_stream_executor(void);
 
 /* -ENOMEM with a sentence unless `bytes` more fit, of what StarPU may take too. */
 int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes);
+/* 1: the host's memory there is pinned now, which copies to and from it need to be asynchronous; 0:
+ * it could not be, a neighbour in its page is. */
+int fsmoe_gpu_pin(void *data, size_t bytes);
+void fsmoe_gpu_unpin(void *data);
 /* Everything a program needs besides its tensors: scratch, and events where it is timed. */
 int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
 void fsmoe_gpu_release(struct fsmoe_program *program);

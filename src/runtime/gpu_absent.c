@@ -27,6 +27,12 @@ int fsmoe_gpu_device(const struct fsmoe_gpu *gpu)
 	return -1;
 }
 
+double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu)
+{
+	(void)gpu;
+	return 0;
+}
+
 void fsmoe_gpu_prepare_starpu(void)
 {
 }
@@ -46,6 +52,17 @@ int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)
 {
 	(void)gpu, (void)bytes;
 	return -ENODEV;
+}
+
+int fsmoe_gpu_pin(void *data, size_t bytes)
+{
+	(void)data, (void)bytes;
+	return 0;
+}
+
+void fsmoe_gpu_unpin(void *data)
+{
+	(void)data;
 }
 
 int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *program)

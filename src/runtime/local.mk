@@ -19,13 +19,21 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/start.c \
 	src/runtime/submit.c \
 	src/runtime/units.h \
+	src/runtime/trace.c \
+	src/runtime/trace.h \
+	src/runtime/trace_clock.c \
+	src/runtime/trace_clock.h \
+	src/runtime/trace_files.c \
+	src/runtime/trace_files.h \
+	src/runtime/trace_paje.c \
+	src/runtime/trace_paje.h \
 	src/runtime/version.h \
 	src/runtime/waits.c \
 	src/runtime/waits.h
 
 if HAVE_CUDA
 libfsmoe_core_la_SOURCES += \
-	src/runtime/device.c \
+	src/runtime/bf16.c src/runtime/bf16.h src/runtime/device.c \
 	src/runtime/device.h \
 	src/runtime/device_internal.h \
 	src/runtime/executor_stream.c \

@@ -4,6 +4,7 @@
 
 #include "comm/comm.h"
 #include "comm/watch.h"
+#include "runtime/trace.h"
 
 #include <fsmoe/op.h>
 #include <fsmoe/runtime.h>
@@ -63,6 +64,7 @@ struct fsmoe_runtime
 	fsmoe_groups_t groups;
 	fsmoe_comms_t comms;
 	struct fsmoe_watch *watch;
+	struct fsmoe_trace *trace; /* NULL: nobody asked for one */
 	const struct fsmoe_executor *executor;
 	struct fsmoe_gpu *gpu; /* runtime/gpu.h; NULL: the CPU computes */
 	int chain;             /* as in fsmoe_runtime_opts */

@@ -138,18 +138,17 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	return rt->gpu ? fsmoe_gpu_lanes(rt->gpu, rt->lane_worker[FSMOE_ON_GPU]) : 0;
 }
 
-/* StarPU's first start on a host with GPUs measures their connections and leaves them in a file:
- * one rank of the host does that, then the others start. */
+/* Where StarPU has not seen a host before it measures it and writes files, which others may not
+ * read while they are written (it aborts): one rank of a host goes ahead. */
 static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts,
 			 const struct fsmoe_binding *binding, int host_rank)
 {
 	struct fsmoe_comm *world = fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD);
-	int err = rt->gpu && host_rank ? fsmoe_comm_barrier(world) : 0, met = 0;
+	int err = host_rank ? 0 : start_starpu(rt, opts, binding);
+	const int met = world ? fsmoe_comm_barrier(world) : 0;
 
-	if (!err)
+	if (host_rank && !met)
 		err = start_starpu(rt, opts, binding);
-	if (rt->gpu && !host_rank)
-		met = fsmoe_comm_barrier(world);
 	return err ? err : met;
 }
 
@@ -183,8 +182,10 @@ static void release(fsmoe_runtime_t rt)
 	if (rt->starpu && rt->idle_hook >= 0)
 		starpu_idle_hook_deregister(rt->idle_hook);
 	fsmoe_gpu_destroy(rt->gpu);
+	fsmoe_trace_finish(rt->trace);
 	if (rt->starpu)
 		starpu_shutdown();
+	fsmoe_trace_close(rt->trace, fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD));
 	fsmoe_codelets_destroy(rt);
 	fsmoe_profile_destroy(rt->profile);
 	fsmoe_record_close(rt->record);
@@ -207,6 +208,8 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 	err = fsmoe_binding_find(&binding, host_rank, host_size, opts->bind);
 	if (!err)
 		err = start_gpu(rt, opts, host_rank, host_size);
+	if (!err)
+		err = fsmoe_trace_open(&rt->trace, rt->groups, opts);
 	if (!err && rt->executor == &fsmoe_executor_starpu)
 		err = start_in_turn(rt, opts, &binding, host_rank);
 	if (!err)
@@ -273,6 +276,11 @@ fsmoe_comms_t fsmoe_runtime_comms(fsmoe_runtime_t rt)
 fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t rt)
 {
 	return rt->groups;
+}
+
+double fsmoe_runtime_peak(fsmoe_runtime_t rt)
+{
+	return rt->gpu ? fsmoe_gpu_peak(rt->gpu) : 0;
 }
 
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)

@@ -22,8 +22,10 @@ struct fsmoe_groups
 };
 
 static const char *const names[FSMOE_NGROUPS] = {
-	[FSMOE_GROUP_WORLD] = "world", [FSMOE_GROUP_DP] = "dp",   [FSMOE_GROUP_MP] = "mp",
-	[FSMOE_GROUP_EP] = "ep",       [FSMOE_GROUP_ESP] = "esp", [FSMOE_GROUP_EDP] = "edp",
+	[FSMOE_GROUP_WORLD] = "world",     [FSMOE_GROUP_DP] = "dp",
+	[FSMOE_GROUP_MP] = "mp",           [FSMOE_GROUP_EP] = "ep",
+	[FSMOE_GROUP_ESP] = "esp",         [FSMOE_GROUP_EDP] = "edp",
+	[FSMOE_GROUP_EP_NODE] = "ep-node", [FSMOE_GROUP_EP_RAIL] = "ep-rail",
 };
 
 static int common_divisor(int a, int b)
@@ -67,6 +69,22 @@ static int check(const struct fsmoe_layout *layout, int ranks)
 	return 0;
 }
 
+/* An EP group as nodes x places, where it is: its ranks are esp apart, and so are those of a node
+ * when shards do not straddle nodes and the group takes up whole ones. */
+static void cut_experts(struct fsmoe_groups *groups, int devices)
+{
+	const int size = groups->kind[FSMOE_GROUP_EP].size,
+		  stride = groups->kind[FSMOE_GROUP_EP].stride, span = size * stride;
+	const int even = devices % stride == 0 && span % devices == 0;
+	const int places = even ? devices / stride : 1, nodes = even ? span / devices : 1;
+	const int both = places > 1 && nodes > 1;
+
+	groups->kind[FSMOE_GROUP_EP_NODE].size = both ? places : 1;
+	groups->kind[FSMOE_GROUP_EP_NODE].stride = stride;
+	groups->kind[FSMOE_GROUP_EP_RAIL].size = both ? nodes : 1;
+	groups->kind[FSMOE_GROUP_EP_RAIL].stride = devices;
+}
+
 int fsmoe_groups_create(fsmoe_groups_t *groups, fsmoe_topo_t topo,
 			const struct fsmoe_layout *layout)
 {
@@ -97,11 +115,12 @@ int fsmoe_groups_create(fsmoe_groups_t *groups, fsmoe_topo_t topo,
 		[FSMOE_GROUP_MP] = 1,    [FSMOE_GROUP_EP] = full.esp,
 		[FSMOE_GROUP_ESP] = 1,   [FSMOE_GROUP_EDP] = full.ep * full.esp,
 	};
-	for (int kind = 0; kind < FSMOE_NGROUPS; kind++)
+	for (int kind = 0; kind <= FSMOE_GROUP_EDP; kind++)
 	{
 		new->kind[kind].size = size[kind];
 		new->kind[kind].stride = stride[kind];
 	}
+	cut_experts(new, ranks / topo->nodes);
 	new->topo = topo;
 	new->rank = topo->is_job ? topo->rank : full.rank;
 	*groups = new;

@@ -118,35 +118,43 @@ static int find_here(const struct fsmoe_checkpoint_map *map, const char *name)
 	return -1;
 }
 
-static void print_both(const struct fsmoe_checkpoint_map *map, const struct fsmoe_manifest *m,
-		       FILE *out)
+/* A line about a tensor, with a mark where the two differ; returns 1 there. Absent: NULL. */
+static int print_line(FILE *out, const char *name, const struct fsmoe_shape *here,
+		      const struct fsmoe_shape *there)
 {
+	const int differ = !here || !there || !fsmoe_shape_equal(here, there);
+	char a[FSMOE_SHAPE_TEXT], b[FSMOE_SHAPE_TEXT];
+
+	if (out)
+		fprintf(out, "%s %-48s %-20s %s\n", differ ? "!" : " ", name,
+			here ? fsmoe_shape_text(a, here) : "absent",
+			there ? fsmoe_shape_text(b, there) : "absent");
+	return differ;
+}
+
+static int print_both(const struct fsmoe_checkpoint_map *map, const struct fsmoe_manifest *m,
+		      FILE *out)
+{
+	struct fsmoe_manifest_tensor t;
 	const char *name;
 	json_t *value;
-	char here[FSMOE_SHAPE_TEXT], there[FSMOE_SHAPE_TEXT];
+	int n = 0;
 
-	fprintf(out, "  %-48s %-20s %s\n", "tensor", "here", "checkpoint");
+	if (out)
+		fprintf(out, "  %-48s %-20s %s\n", "tensor", "here", "checkpoint");
 	for (int i = 0; i < map->n; i++)
 	{
-		struct fsmoe_manifest_tensor t;
 		const struct fsmoe_stored *s = &map->stored[i];
 		const int absent = fsmoe_manifest_find_tensor(m, s->name, &t) != 0;
 
-		fprintf(out, "%s %-48s %-20s %s\n",
-			absent || !fsmoe_shape_equal(&t.shape, &s->shape) ? "!" : " ", s->name,
-			fsmoe_shape_text(here, &s->shape),
-			absent ? "absent" : fsmoe_shape_text(there, &t.shape));
+		n += print_line(out, s->name, &s->shape, absent ? NULL : &t.shape);
 	}
-	json_object_foreach(json_object_get(m->json.root, "tensors"), name, value)
-	{
-		struct fsmoe_manifest_tensor t;
-
-		if (fsmoe_manifest_find_tensor(m, name, &t) || find_here(map, name) >= 0 ||
-		    strcmp(t.file, fsmoe_checkpoint_file_names[FSMOE_CHECKPOINT_MODEL]))
-			continue;
-		fprintf(out, "! %-48s %-20s %s\n", name, "absent",
-			fsmoe_shape_text(there, &t.shape));
-	}
+	json_object_foreach(
+		json_object_get(m->json.root, "tensors"), name,
+		value) if (!fsmoe_manifest_find_tensor(m, name, &t) && find_here(map, name) < 0 &&
+			   !strcmp(t.file, fsmoe_checkpoint_file_names[FSMOE_CHECKPOINT_MODEL]))
+		n += print_line(out, name, NULL, &t.shape);
+	return n;
 }
 
 int fsmoe_checkpoint_compare(const char *path, fsmoe_graph_t graph, FILE *out)
@@ -159,7 +167,7 @@ int fsmoe_checkpoint_compare(const char *path, fsmoe_graph_t graph, FILE *out)
 	if (!err)
 		err = fsmoe_checkpoint_map_list(&map, graph, 1);
 	if (!err)
-		print_both(&map, &manifest, out);
+		err = print_both(&map, &manifest, out);
 	fsmoe_manifest_free(&manifest);
 	fsmoe_checkpoint_map_free(&map);
 	return err;

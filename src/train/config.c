@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 /* How the model of a preset is trained, where the neutral values do not do. */
@@ -20,7 +21,7 @@ static const struct recipe
 };
 #define NRECIPES (sizeof(recipes) / sizeof(recipes[0]))
 
-static void follow(struct fsmoe_train_config *config, const struct recipe *recipe)
+static void cook(struct fsmoe_train_config *config, const struct recipe *recipe)
 {
 	config->steps = recipe->steps;
 	config->warmup = recipe->warmup;
@@ -43,6 +44,7 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 					   .log_every = 1,
 					   .val_fraction = 0.1,
 					   .keep = 2,
+					   .max_degree = 8,
 					   .data_format = "auto",
 					   .on_nan = "stop",
 					   .preset = preset};
@@ -55,22 +57,50 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 	fresh.runtime.catch_term = 0; /* the program stops in order: src/cli/stop.c */
 	for (size_t i = 0; preset && i < NRECIPES; i++)
 		if (!strcmp(recipes[i].preset, preset))
-			follow(&fresh, &recipes[i]);
+			cook(&fresh, &recipes[i]);
 	*config = fresh;
 	return 0;
 }
 
-/* The preset comes first but is named by what comes later: look for it there. */
-static const char *find_preset(const struct fsmoe_train_config *flags,
-			       const struct fsmoe_json *json)
+/* What comes first may be named by what comes later: look for it there. */
+static const char *find(const char *flag, const struct fsmoe_json *json, const char *key)
 {
-	if (flags->preset)
-		return flags->preset;
-	return json_string_value(json_object_get(json->root, "preset"));
+	return flag ? flag : json_string_value(json_object_get(json->root, key));
+}
+
+/* --trace-steps=A-B or =A: the third and fourth step otherwise, or the last there are. */
+static int choose_traced(struct fsmoe_train_config *config)
+{
+	const char *text = config->trace_steps;
+	int first = 3, last = 4, end = 0;
+
+	if (!text)
+	{
+		first = first < config->steps ? first : config->steps;
+		last = last < config->steps ? last : config->steps;
+	}
+	else if (!config->runtime.trace)
+		return fsmoe_fail(EINVAL, "--trace-steps=%s without a place: give --trace=DIR",
+				  text);
+	else if (sscanf(text, "%d-%d%n", &first, &last, &end) != 2 || text[end])
+	{
+		if (sscanf(text, "%d%n", &first, &end) != 1 || text[end])
+			first = 0;
+		last = first;
+	}
+	if (first < 1 || last < first || last > config->steps)
+		return fsmoe_fail(EINVAL,
+				  "--trace-steps=%s: give the first and the last of 1 to %d, such "
+				  "as 1-%d",
+				  text, config->steps, config->steps < 2 ? 1 : 2);
+	config->runtime.trace_first = (uint64_t)first;
+	config->runtime.trace_last = (uint64_t)last;
+	return 0;
 }
 
 static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int argc, char **argv)
 {
+	const char *preset = NULL, *resume = NULL, *checkpoint = NULL;
 	int err = fsmoe_train_config_init(config, NULL);
 
 	if (!err)
@@ -78,7 +108,15 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 	if (!err && config->config)
 		err = fsmoe_json_load(json, config->config);
 	if (!err)
-		err = fsmoe_train_config_init(config, find_preset(config, json));
+	{
+		preset = find(config->preset, json, "preset");
+		resume = find(config->resume, json, "resume");
+		checkpoint = find(config->checkpoint, json, "checkpoint");
+		err = fsmoe_train_config_init(config, preset);
+	}
+	if (!err && resume)
+		err = fsmoe_train_config_follow(
+			config, strcmp(resume, "latest") ? resume : checkpoint, preset);
 	if (!err && json->root)
 		err = fsmoe_options_json(fsmoe_train_options, json, config);
 	if (!err)
@@ -86,7 +124,8 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 	if (err)
 		return err;
 	config->train.seq = config->model.seq;
-	return fsmoe_train_config_check(config);
+	err = choose_traced(config);
+	return err ? err : fsmoe_train_config_check(config);
 }
 
 int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv)
@@ -149,6 +188,10 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");
+	if (config->profile && config->plan)
+		return fsmoe_fail(EINVAL, "--profile=%s makes a plan and --plan=%s is one: give one "
+					  "of them",
+				  config->profile, config->plan);
 	return fsmoe_train_config_check_model(config);
 }
 

@@ -1,4 +1,5 @@
 libfsmoe_core_la_SOURCES += \
+	src/train/agree.c src/train/agree.h \
 	src/train/boundary.c src/train/boundary.h \
 	src/train/checkpoint.c src/train/checkpoint.h \
 	src/train/checkpoint_folder.c \
@@ -8,11 +9,13 @@ libfsmoe_core_la_SOURCES += \
 	src/train/checkpoint_names.c \
 	src/train/checkpoint_save.c \
 	src/train/config.c src/train/config.h \
+	src/train/config_follow.c \
 	src/train/crc32c.c src/train/crc32c.h \
 	src/train/data.c src/train/data.h \
 	src/train/data_file.c src/train/data_file.h \
 	src/train/eval.c src/train/eval.h \
 	src/train/finite.c src/train/finite.h \
+	src/train/flops.c src/train/flops.h \
 	src/train/generate.c src/train/generate.h \
 	src/train/manifest.c src/train/manifest.h \
 	src/train/manifest_options.c src/train/manifest_options.h \

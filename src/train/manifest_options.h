@@ -2,10 +2,7 @@
 #ifndef FSMOE_TRAIN_MANIFEST_OPTIONS_H
 #define FSMOE_TRAIN_MANIFEST_OPTIONS_H
 
-#include "base/json.h"
-
-#include <fsmoe/model.h>
-#include <fsmoe/train.h>
+#include "train/config.h"
 
 /*
  * Model and training options as a manifest keeps them: the keys are those of a --config file,
@@ -20,6 +17,12 @@ int fsmoe_manifest_to_model(const struct fsmoe_json *json, json_t *object,
 			    struct fsmoe_model_spec *model);
 int fsmoe_manifest_to_training(const struct fsmoe_json *json, json_t *object,
 			       struct fsmoe_train_opts *opts);
+
+/* The course (train/config.h) as the manifest's `run`: {"options": {...}}, where other members have
+ * room beside. The caller frees the text. */
+int fsmoe_manifest_from_course(const struct fsmoe_train_config *config, char **run);
+/* What `run` (may be NULL) holds of it goes into config; strings are static. */
+int fsmoe_manifest_to_course(const char *path, const char *run, struct fsmoe_train_config *config);
 
 /* -EINVAL with the first value that differs, of those on which the meaning of weights depends. */
 int fsmoe_manifest_same_model(const char *path, const struct fsmoe_model_spec *stored,

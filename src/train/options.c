@@ -23,6 +23,7 @@
 static const char *const optimizers[] = {"adamw", "sgd", NULL};
 static const char *const drops[] = {"position", "probability", "token", NULL};
 static const char *const weights[] = {"chosen", "all", "sigmoid", NULL};
+static const char *const activations[] = {"gelu", "relu", NULL};
 static const char *const on_nan[] = {"stop", "skip", NULL};
 static const char *const devices[] = {"cpu", "cuda", NULL};
 static const char *const executors[] = {"starpu", "stream", NULL};
@@ -48,6 +49,9 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	     "for ui.perfetto.dev"),
 	FLAG("progress", progress, "Show a bar with the time left; by itself on a terminal"),
 	FLAG("quiet", quiet, "Print nothing but failures"),
+	TEXT("trace", runtime.trace, "DIR",
+	     "Leave StarPU's traces of a few steps in this directory, for ViTE and other tools"),
+	TEXT("trace-steps", trace_steps, "A-B", "Those steps; the third and fourth else"),
 	FLAG("breakdown", breakdown, "At the end, tell where the last step's time went"),
 
 	HEADING("Data"),
@@ -88,9 +92,18 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	    "sequence"),
 	INT("vocab", model.vocab, 1, 1 << 24, "Vocabulary; bytes need 256"),
 	TEXT("gate", model.gate, "NAME", "Which experts a token goes to"),
-	TEXT("order", model.order, "NAME", "How tokens are laid out by expert"),
+	TEXT("order", model.order, "NAME",
+	     "How tokens are laid out by expert; else the first that reads the gate's routing"),
 	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks"),
 	TEXT("expert", model.expert, "NAME", "What an expert computes"),
+	{.type = FSMOE_OPTION_STRING, .name = "expert-activation",
+	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,
+	 .help = "Of expert gpt, between its matrices: gelu (that if not given) or relu"},
+	FLAG("expert-bias", model.expert_bias, "Expert gpt has biases (--expert-bias=no: none)"),
+	INT("gate-rank", model.gate_opts.rank, 0, 1 << 20,
+	    "Of gate xmoe: width of the space of its cosines; 0: half the experts, 16 at least"),
+	FLAG("soft-normalize", model.gate_opts.normalize,
+	     "Of gate softmoe: cosines of tokens and slots, with a learned scale"),
 	REAL("balance-loss", model.gate_opts.balance_loss, 0, 1e6,
 	     "Weight of the loss of uneven experts (GShard, Switch)"),
 	REAL("importance-loss", model.gate_opts.importance_loss, 0, 1e6,
@@ -137,6 +150,14 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("backward-degree", model.backward_degree, 1, 1 << 20,
 	    "Chunks of an MoE layer in the backward pass"),
 
+	HEADING("Schedule"),
+	TEXT("schedule", schedule, "NAME",
+	     "How a step is laid out in time: a row of 'fsmoe info', or a file with one"),
+	TEXT("profile", profile, "FILE", "Plan degrees and the exchange of gradients with what "
+					 "tasks cost (of 'fsmoe profile')"),
+	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in such a plan"),
+	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
+
 	HEADING("Machine"),
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
 	 .metavar = "NAME", .choices = devices,
@@ -145,6 +166,10 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	 .metavar = "NAME", .choices = executors,
 	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
 	FLAG("tf32", runtime.tf32, "On GPUs round the factors of matrix products to TF32"),
+	REAL("peak", peak, 0, 1e9,
+	     "Peak of a GPU's matrix products in TFLOP/s, for MFU = operations of linear maps, "
+	     "attention and the experts of the tokens that reached them, forward and backward, "
+	     "without padding, over seconds x ranks x peak; 0: as known for A100, H100, H200"),
 	INT("blas-threads", runtime.blas_threads, 0, 4096,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),
 	FLAG("bind", runtime.bind, "Give every rank cores of its own where there are enough"),

@@ -3,6 +3,7 @@
 #include "comm/comm.h"
 #include "runtime/inside.h"
 #include "step/step.h"
+#include "train/agree.h"
 #include "train/finite.h"
 #include "train/share.h"
 #include "train/trainer.h"
@@ -53,7 +54,12 @@ int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 		return fsmoe_fail(ENOMEM, "no memory for a trainer");
 	t->runtime = runtime;
 	t->opts = *opts;
-	err = fsmoe_step_create(&t->step, fsmoe_runtime_groups(runtime), forward, arg, opts);
+	t->opts.schedule = NULL; /* the caller's, and not needed later */
+	t->opts.plan = NULL;
+	err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
+	if (!err)
+		err = fsmoe_step_create(&t->step, fsmoe_runtime_groups(runtime), forward, arg,
+					opts);
 	if (!err)
 		err = fsmoe_memory_create(&t->memory, t->step.graph, FSMOE_F32, NULL);
 	if (!err)

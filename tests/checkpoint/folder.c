@@ -121,7 +121,8 @@ static void other_models(void **state)
 						   &info),
 		     EINVAL, "of a model with topk 2, this one has 1: give --topk=2");
 	file = fopen(in(dir, "list"), "w");
-	assert_int_equal(fsmoe_checkpoint_compare(dir, small.step.graph, file), 0);
+	assert_true(fsmoe_checkpoint_compare(dir, small.step.graph, file) > 20);
+	assert_int_equal(fsmoe_checkpoint_compare(dir, tiny.step.graph, NULL), 0);
 	fclose(file);
 	assert_int_equal(fsmoe_file_read(in(dir, "list"), &text, NULL), 0);
 	assert_non_null(strstr(text, "! table "));

@@ -184,6 +184,45 @@ static void test_alltoallv(const struct group *group)
 				   recv_at) < 0);
 }
 
+/* A pattern between processes moves what it moves in one memory, which tests/comm/pattern.c knows. */
+static void test_exchange(const struct group *group, enum fsmoe_pattern_kind kind, size_t outer,
+			  size_t bytes)
+{
+	struct fsmoe_pattern me = {kind, group->n, group->me, outer, bytes};
+	size_t most = outer * bytes * (size_t)group->n;
+	unsigned char *send = malloc(most + 1), *other = malloc(most + 1);
+	unsigned char *recv = malloc(most + 1), *expected = malloc(most + 1);
+
+	memset(recv, 0xEE, most + 1);
+	memset(expected, 0xEE, most + 1);
+	for (int from = 0; from < group->n; from++)
+	{
+		struct fsmoe_pattern it = {kind, group->n, from, outer, bytes};
+		for (size_t i = 0; i < most; i++)
+			other[i] = byte(group->members[from], (int)kind, i);
+		if (from == group->me)
+			memcpy(send, other, most);
+		fsmoe_pieces_copy(expected, fsmoe_pattern_recv(&me, from), other,
+				  fsmoe_pattern_send(&it, group->me));
+	}
+	CHECK(fsmoe_comm_exchange(group->comm, (struct fsmoe_pattern){kind, 0, 0, outer, bytes},
+				  send, recv) == 0);
+	CHECK(memcmp(recv, expected, most + 1) == 0);
+	free(send);
+	free(other);
+	free(recv);
+	free(expected);
+}
+
+static void test_patterns(const struct group *group)
+{
+	for (int kind = FSMOE_PATTERN_ALLTOALL; kind <= FSMOE_PATTERN_SCATTER; kind++)
+		for (size_t outer = 1; outer <= 4; outer++)
+			for (size_t c = 0; c < NCOUNTS; c++)
+				test_exchange(group, (enum fsmoe_pattern_kind)kind, outer,
+					      counts[c]);
+}
+
 static void test_gather_and_broadcast(const struct group *group)
 {
 	for (size_t c = 0; c < NCOUNTS; c++)
@@ -238,6 +277,7 @@ static void test_everything(fsmoe_comms_t comms, fsmoe_groups_t groups)
 		struct group group = get_group(comms, groups, (enum fsmoe_group)kind);
 		test_alltoall(&group);
 		test_alltoallv(&group);
+		test_patterns(&group);
 		test_gather_and_broadcast(&group);
 		for (int real = 0; real < FSMOE_NREALS; real++)
 		{

@@ -15,6 +15,14 @@ tests_comm_watch_victim_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
 tests_comm_watch_victim_SOURCES = tests/comm/watch-victim.c tests/comm/check.h
 tests_comm_watch_victim_LDADD = libfsmoe_core.la $(MPI_LIBS)
 
+if HAVE_CMOCKA
+check_PROGRAMS += tests/comm/pattern
+TESTS += tests/comm/pattern
+tests_comm_pattern_SOURCES = tests/comm/pattern.c
+tests_comm_pattern_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_comm_pattern_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+endif
+
 comm_tests = tests/comm/test-comm.sh tests/comm/test-watch.sh
 TESTS += $(comm_tests)
 dist_check_SCRIPTS += $(comm_tests) tests/lib/mpi-run

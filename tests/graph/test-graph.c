@@ -232,7 +232,7 @@ static void test_labels(void **state)
 	fsmoe_gelu(g, x);
 	int length = fsmoe_node_label(&g->nodes[0], label, sizeof(label));
 	assert_int_equal(length, strlen(label));
-	assert_string_equal(label, "gelu L3 m1 c2");
+	assert_string_equal(label, "gelu.update L3 m1 c2");
 	assert_string_equal(fsmoe_phase_name(g->nodes[0].phase), "update");
 	assert_string_equal(fsmoe_lane_name(g->nodes[0].lane), "compute");
 	assert_int_equal(g->nodes[0].priority, 7);

@@ -2,6 +2,7 @@
 /* The operations of a Mixture-of-Experts layer, each alone, and the layer as one operation. */
 #include "codelets/cuts.h"
 #include "codelets/expert_gpt.h"
+#include "codelets/expert_mixtral.h"
 #include "codelets/gate_topk.h"
 #include "codelets/order.h"
 #include "tests/lib/opcase.h"
@@ -142,7 +143,7 @@ static const size_t inverse_sizes[][OPCASE_MAX_SIZES] = {
 	{8, 3, 3, 2, 4, 5, 2}, {6, 2, 5, 3, 2, 10, 1},
 };
 
-/* --- expert: P, E, c, M, H, 1 when this rank adds b2 ------------------------------------------ */
+/* --- expert gpt: P, E, c, M, H, biases as bits (1 b2, 2 b1), 1 for ReLU ------------------------ */
 
 static fsmoe_tensor_t build_expert(struct opcase_graph *og, const size_t *s)
 {
@@ -152,10 +153,13 @@ static fsmoe_tensor_t build_expert(struct opcase_graph *og, const size_t *s)
 
 	chunk.in = opcase_activation(og, FSMOE_SHAPE4(P, E, c, M), -1, 1);
 	weight[FSMOE_GPT_W1] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
-	weight[FSMOE_GPT_B1] = opcase_param(og, FSMOE_SHAPE2(E, H), -1, 1);
 	weight[FSMOE_GPT_W2] = opcase_param(og, FSMOE_SHAPE3(E, M, H), -1, 1);
-	weight[FSMOE_GPT_B2] = s[5] ? opcase_param(og, FSMOE_SHAPE2(E, M), -1, 1) : FSMOE_NONE;
-	y = fsmoe_expert_gpt(opcase_graph(og), weight, &chunk);
+	weight[FSMOE_GPT_B1] = s[5] & 2 ? opcase_param(og, FSMOE_SHAPE2(E, H), -1, 1) : FSMOE_NONE;
+	weight[FSMOE_GPT_B2] = s[5] & 1 ? opcase_param(og, FSMOE_SHAPE2(E, M), -1, 1) : FSMOE_NONE;
+	y = fsmoe_ffn_forward(
+		opcase_graph(og),
+		(struct fsmoe_expert_args){&fsmoe_ffn_gpt, s[6] ? FSMOE_FFN_RELU : FSMOE_FFN_GELU},
+		weight, &chunk);
 	opcase_also(og, chunk.saved[0]);
 	return y;
 }
@@ -167,9 +171,10 @@ static void expect_expert(const struct opcase_values *v)
 				    .H = H,
 				    .E = E,
 				    .w1 = v->real[1],
-				    .b1 = v->real[2],
-				    .w2 = v->real[3],
-				    .b2 = v->size[5] ? v->real[4] : NULL};
+				    .w2 = v->real[2],
+				    .b1 = v->size[5] & 2 ? v->real[3] : NULL,
+				    .b2 = v->size[5] & 1 ? v->real[3 + (v->size[5] > 1)] : NULL,
+				    .relu = (int)v->size[6]};
 
 	for (size_t row = 0; row < P * E * c; row++)
 		reference_expert(&r, row / c % E, v->real[0] + row * M, v->out[0] + row * M,
@@ -178,11 +183,48 @@ static void expect_expert(const struct opcase_values *v)
 
 /* The last two have more rows than a kernel takes at a time. */
 static const size_t expert_sizes[][OPCASE_MAX_SIZES] = {
-	{1, 1, 1, 1, 1, 1}, {1, 3, 4, 3, 5, 1},   {3, 1, 2, 4, 3, 0},
-	{2, 3, 5, 2, 4, 0}, {1, 1, 300, 1, 2, 1}, {2, 2, 270, 1, 1, 1},
+	{1, 1, 1, 1, 1, 3}, {1, 3, 4, 3, 5, 3},   {3, 1, 2, 4, 3, 2},    {2, 3, 5, 2, 4, 2},
+	{2, 2, 3, 3, 2, 0}, {1, 2, 3, 2, 3, 1},   {2, 2, 3, 2, 4, 3, 1}, {1, 3, 2, 2, 3, 0, 1},
+	{3, 1, 2, 3, 2, 2}, {1, 1, 300, 1, 2, 3}, {2, 2, 270, 1, 1, 3},
 };
 
-/* --- the layer: T, M, H, E, k, group, factor in tenths, degrees forward * 10 + backward ------- */
+/* --- expert mixtral: P, E, c, M, H ------------------------------------------------------------ */
+
+static fsmoe_tensor_t build_mixtral(struct opcase_graph *og, const size_t *s)
+{
+	size_t P = s[0], E = s[1], c = s[2], M = s[3], H = s[4];
+	struct fsmoe_expert_chunk chunk;
+	fsmoe_tensor_t weight[FSMOE_MIXTRAL_WEIGHTS], y;
+
+	chunk.in = opcase_activation(og, FSMOE_SHAPE4(P, E, c, M), -1, 1);
+	weight[FSMOE_MIXTRAL_W1] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
+	weight[FSMOE_MIXTRAL_W3] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
+	weight[FSMOE_MIXTRAL_W2] = opcase_param(og, FSMOE_SHAPE3(E, M, H), -1, 1);
+	y = fsmoe_ffn_forward(opcase_graph(og),
+			      (struct fsmoe_expert_args){&fsmoe_ffn_mixtral, FSMOE_FFN_SWIGLU},
+			      weight, &chunk);
+	opcase_also(og, chunk.saved[0]);
+	return y;
+}
+
+static void expect_mixtral(const struct opcase_values *v)
+{
+	size_t P = v->size[0], E = v->size[1], c = v->size[2], M = v->size[3], H = v->size[4];
+	const struct reference r = {
+		.M = M, .H = H, .E = E, .w1 = v->real[1], .w3 = v->real[2], .w2 = v->real[3]};
+
+	for (size_t row = 0; row < P * E * c; row++)
+		reference_expert(&r, row / c % E, v->real[0] + row * M, v->out[0] + row * M,
+				 v->out[1] + row * 2 * H);
+}
+
+static const size_t mixtral_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 1, 1, 1, 1}, {1, 3, 4, 3, 5},   {3, 1, 2, 4, 3},
+	{2, 3, 5, 2, 4}, {1, 1, 300, 1, 2}, {2, 2, 270, 1, 1},
+};
+
+/* --- the layer: T, M, H, E, k, group, factor in tenths, degrees forward * 10 + backward, and 100
+ * for expert mixtral --------------------------------------------------------------------------- */
 
 static struct reference layer_reference(const size_t *s)
 {
@@ -204,15 +246,21 @@ static fsmoe_tensor_t build_layer(struct opcase_graph *og, const size_t *s)
 					    .hidden = s[2],
 					    .capacity_factor = (double)s[6] / 10,
 					    .group = s[5],
-					    .forward_degree = (int)s[7] / 10,
-					    .backward_degree = (int)s[7] % 10};
+					    .forward_degree = (int)s[7] / 10 % 10,
+					    .backward_degree = (int)s[7] % 10,
+					    .expert = s[7] < 100 ? "gpt" : "mixtral"};
 	fsmoe_tensor_t x = opcase_activation(og, FSMOE_SHAPE2(s[0], s[1]), -1, 1);
 	fsmoe_tensor_t y = fsmoe_moe(opcase_graph(og), x, &spec);
 
 	opcase_adopt(og, "moe.gate.weight", -1, 1);
 	opcase_adopt(og, "moe.experts.w1", -1, 1);
-	opcase_adopt(og, "moe.experts.b1", -1, 1);
 	opcase_adopt(og, "moe.experts.w2", -1, 1);
+	if (s[7] >= 100)
+	{
+		opcase_adopt(og, "moe.experts.w3", -1, 1);
+		return y;
+	}
+	opcase_adopt(og, "moe.experts.b1", -1, 1);
 	opcase_adopt(og, "moe.experts.b2", -1, 1);
 	return y;
 }
@@ -224,17 +272,23 @@ static void expect_layer(const struct opcase_values *v)
 	r.x = v->real[0];
 	r.wg = v->real[1];
 	r.w1 = v->real[2];
-	r.b1 = v->real[3];
-	r.w2 = v->real[4];
-	r.b2 = v->real[5];
+	r.w2 = v->real[3];
+	if (v->size[7] >= 100)
+		r.w3 = v->real[4];
+	else
+	{
+		r.b1 = v->real[4];
+		r.b2 = v->real[5];
+	}
 	reference_layer(&r, v->out[0]);
 }
 
 /* One token; one expert; k = E; experts without tokens; drops; groups smaller than the rows. */
 static const size_t layer_sizes[][OPCASE_MAX_SIZES] = {
-	{1, 3, 4, 2, 1, 0, 0, 0},    {5, 3, 2, 1, 1, 0, 0, 23},  {4, 2, 3, 3, 3, 0, 0, 31},
-	{3, 3, 4, 7, 2, 0, 0, 12},   {8, 3, 4, 4, 2, 0, 10, 43}, {8, 3, 4, 2, 2, 0, 5, 13},
-	{12, 2, 3, 3, 2, 4, 10, 35}, {8, 3, 4, 4, 2, 2, 10, 14},
+	{1, 3, 4, 2, 1, 0, 0, 0},    {5, 3, 2, 1, 1, 0, 0, 23},    {4, 2, 3, 3, 3, 0, 0, 31},
+	{3, 3, 4, 7, 2, 0, 0, 12},   {8, 3, 4, 4, 2, 0, 10, 43},   {8, 3, 4, 2, 2, 0, 5, 13},
+	{12, 2, 3, 3, 2, 4, 10, 35}, {8, 3, 4, 4, 2, 2, 10, 14},   {5, 3, 2, 2, 1, 0, 0, 123},
+	{8, 3, 4, 4, 2, 0, 10, 143}, {12, 2, 3, 3, 2, 4, 10, 135},
 };
 
 static const struct opcase cases[] = {
@@ -242,6 +296,7 @@ static const struct opcase cases[] = {
 	{"order", build_order, expect_order, OPCASE_SIZES(order_sizes), .seed = 1},
 	{"inverse_order", build_inverse, expect_inverse, OPCASE_SIZES(inverse_sizes), .seed = 1},
 	{"expert_gpt", build_expert, expect_expert, OPCASE_SIZES(expert_sizes), .seed = 1},
+	{"expert_mixtral", build_mixtral, expect_mixtral, OPCASE_SIZES(mixtral_sizes), .seed = 1},
 	{"moe layer", build_layer, expect_layer, OPCASE_SIZES(layer_sizes), .seed = 1},
 };
 

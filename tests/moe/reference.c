@@ -98,6 +98,15 @@ void reference_route(const struct reference *r, struct reference_routing *out)
 	free(all);
 }
 
+static double product(const double *w, const double *row, size_t n)
+{
+	double sum = 0;
+
+	for (size_t m = 0; m < n; m++)
+		sum += w[m] * row[m];
+	return sum;
+}
+
 void reference_expert(const struct reference *r, size_t e, const double *row, double *out,
 		      double *z)
 {
@@ -105,12 +114,22 @@ void reference_expert(const struct reference *r, size_t e, const double *row, do
 		out[m] = r->b2 ? r->b2[e * r->M + m] : 0;
 	for (size_t h = 0; h < r->H; h++)
 	{
-		double a = r->b1[e * r->H + h], g;
-		for (size_t m = 0; m < r->M; m++)
-			a += r->w1[(e * r->H + h) * r->M + m] * row[m];
+		size_t at = e * r->H + h;
+		double a = product(&r->w1[at * r->M], row, r->M), g, b = 0;
+		if (r->b1)
+			a += r->b1[at];
+		if (r->w3)
+			b = product(&r->w3[at * r->M], row, r->M);
 		if (z)
 			z[h] = a;
-		g = 0.5 * a * (1 + tanh(sqrt(2 / M_PI) * (a + 0.044715 * pow(a, 3))));
+		if (z && r->w3)
+			z[r->H + h] = b;
+		if (r->w3)
+			g = a / (1 + exp(-a)) * b;
+		else if (r->relu)
+			g = fmax(a, 0);
+		else
+			g = 0.5 * a * (1 + tanh(sqrt(2 / M_PI) * (a + 0.044715 * pow(a, 3))));
 		for (size_t m = 0; m < r->M; m++)
 			out[m] += r->w2[(e * r->M + m) * r->H + h] * g;
 	}

@@ -10,10 +10,12 @@
  */
 struct reference
 {
-	size_t T, M, H, E, k; /* tokens, model, hidden, experts, choices */
-	size_t group;         /* tokens of a routing group */
-	double factor;        /* capacity factor; 0: no limit */
-	const double *x, *wg, *w1, *b1, *w2, *b2;
+	size_t T, M, H, E, k;                     /* tokens, model, hidden, experts, choices */
+	size_t group;                             /* tokens of a routing group */
+	double factor;                            /* capacity factor; 0: no limit */
+	const double *x, *wg, *w1, *b1, *w2, *b2; /* biases may be NULL */
+	const double *w3;                         /* not NULL: the expert is SwiGLU */
+	int relu;                                 /* of two matrices; else tanh GELU */
 };
 
 size_t reference_capacity(const struct reference *r);
@@ -28,7 +30,7 @@ struct reference_routing
 };
 void reference_route(const struct reference *r, struct reference_routing *routing);
 
-/* The output of one expert for one row. */
+/* The output of one expert for one row, and what is before its activation; z may be NULL. */
 void reference_expert(const struct reference *r, size_t e, const double *row, double *out,
 		      double *z);
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/collective.h"
 #include "comm/comm.h"
 #include "tests/lib/opcase.h"
 
+#include <errno.h>
 #include <fsmoe/error.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 /*
@@ -91,6 +94,23 @@ static double alltoall(const struct group *g, enum stream stream, size_t n, size
 	return held(g, i / block, stream, g->me * block + i % block);
 }
 
+/* Along the last of two dimensions, (n / P, P). */
+static fsmoe_tensor_t append_last(fsmoe_graph_t graph, fsmoe_tensor_t x, enum fsmoe_group kind)
+{
+	int n;
+	const size_t P = (size_t)fsmoe_group_size(groups, kind);
+	const size_t count = fsmoe_shape_count(&fsmoe_graph_tensors(graph, &n)[x].shape);
+
+	return fsmoe_alltoall_axis(graph, fsmoe_graph_view(graph, x, 0, FSMOE_SHAPE2(count / P, P)),
+				   1, kind);
+}
+
+static double alltoall_last(const struct group *g, enum stream stream, size_t n, size_t i)
+{
+	(void)n;
+	return held(g, i % g->size, stream, i / g->size * g->size + g->me);
+}
+
 static double allgather(const struct group *g, enum stream stream, size_t n, size_t i)
 {
 	return held(g, i / n, stream, i % n);
@@ -123,6 +143,7 @@ static size_t fewer(const struct group *g, size_t n)
 
 static const struct transfer transfers[] = {
 	{"alltoall", fsmoe_alltoall, alltoall, alltoall, same},
+	{"alltoall last", append_last, alltoall_last, alltoall_last, same},
 	{"allgather", fsmoe_allgather, allgather, reduce_scatter, more},
 	{"reduce_scatter", fsmoe_reduce_scatter, reduce_scatter, allgather, fewer},
 };
@@ -282,6 +303,71 @@ static void allreduce(void **state)
 		}
 }
 
+/* --- to and from rank 0 ----------------------------------------------------------------------- */
+
+/* x (3, 5) of all to (3, P, 5), and back. */
+static void there_and_back_over(const struct group *g)
+{
+	fsmoe_graph_t graph;
+	fsmoe_memory_t memory;
+	size_t P = g->size;
+
+	assert_int_equal(fsmoe_graph_create(&graph, groups), 0);
+	fsmoe_tensor_t x = fsmoe_graph_input(graph, FSMOE_REAL, FSMOE_SHAPE2(3, 5), "x");
+	fsmoe_tensor_t y = fsmoe_gather(graph, x, 1, g->kind);
+	fsmoe_tensor_t z = fsmoe_scatter(graph, y, 1, FSMOE_SHAPE2(3, 5), g->kind);
+	assert_int_equal(fsmoe_graph_status(graph), 0);
+	assert_int_equal(fsmoe_memory_create(&memory, graph, FSMOE_F64, NULL), 0);
+	double *data = fsmoe_memory_data(memory, x);
+	for (size_t i = 0; i < 15; i++)
+		data[i] = held(g, g->me, X, i);
+	if (fsmoe_graph_execute(graph, memory, comms, NULL))
+		fail_msg("%s", fsmoe_last_error());
+	assert_int_equal(y != FSMOE_NONE, g->me == 0);
+	const double *all = y == FSMOE_NONE ? NULL : fsmoe_memory_data(memory, y);
+	for (size_t i = 0; all && i < 15 * P; i++)
+		assert_true(all[i] == held(g, i / 5 % P, X, i / 5 / P * 5 + i % 5));
+	assert_memory_equal(fsmoe_memory_data(memory, z), data, 15 * sizeof(*data));
+	fsmoe_memory_destroy(memory);
+	fsmoe_graph_destroy(graph);
+}
+
+static void there_and_back(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < NKINDS; k++)
+	{
+		struct group g = group_of(kinds[k]);
+		there_and_back_over(&g);
+	}
+}
+
+/* All of it at a rank that is not the first, or nothing at the one that is. */
+static void wrong_roots_are_refused(void **state)
+{
+	const int first = fsmoe_group_rank(groups, FSMOE_GROUP_WORLD) == 0;
+
+	(void)state;
+	for (const struct fsmoe_op *op = &fsmoe_op_gather; op;
+	     op = op == &fsmoe_op_gather ? &fsmoe_op_scatter : NULL)
+	{
+		const struct fsmoe_collective_args args = {FSMOE_GROUP_WORLD, 1};
+		const int one = op == &fsmoe_op_gather ? 0 : 1;
+		struct fsmoe_access access[2] = {{FSMOE_NONE, 0, 0}, {FSMOE_NONE, 1, 0}};
+		fsmoe_graph_t graph;
+		assert_int_equal(fsmoe_graph_create(&graph, groups), 0);
+		access[one].tensor =
+			fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE1(3), "x");
+		if (!first)
+			access[1 - one].tensor =
+				fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE1(12), "y");
+		fsmoe_graph_append(graph, op, &args, sizeof(args), access, 2);
+		assert_int_equal(fsmoe_graph_status(graph), -EINVAL);
+		assert_non_null(strstr(fsmoe_last_error(), "rank 0 of group world has all"));
+		fsmoe_graph_destroy(graph);
+	}
+}
+
 /* --- integers travel too --------------------------------------------------------------------- */
 
 static void integers(void **state)
@@ -373,6 +459,20 @@ static void rows_and_mutants(void **state)
 				     fsmoe_comms_get(comms, FSMOE_GROUP_WORLD), communicates);
 		teardown(&r);
 	}
+	/* Only rank 0 has both ports of these, so each of them is alone here. */
+	fsmoe_graph_t graph;
+	fsmoe_memory_t memory;
+	assert_int_equal(fsmoe_graph_create(&graph, groups), 0);
+	fsmoe_tensor_t x = fsmoe_graph_input(graph, FSMOE_REAL, FSMOE_SHAPE2(3, 5), "x");
+	fsmoe_scatter(graph, fsmoe_gather(graph, x, 1, FSMOE_GROUP_EDP), 1, FSMOE_SHAPE2(3, 5),
+		      FSMOE_GROUP_EDP);
+	assert_int_equal(fsmoe_memory_create(&memory, graph, FSMOE_F64, NULL), 0);
+	for (size_t i = 0; i < 15; i++)
+		((double *)fsmoe_memory_data(memory, x))[i] = held(&g, g.me, X, i);
+	opcase_observe_graph(&ports, graph, memory, fsmoe_comms_get(comms, FSMOE_GROUP_EDP),
+			     communicates);
+	fsmoe_memory_destroy(memory);
+	fsmoe_graph_destroy(graph);
 	opcase_judge(&ports);
 }
 
@@ -381,6 +481,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_and_gradients),
 		cmocka_unit_test(allreduce),
+		cmocka_unit_test(there_and_back),
+		cmocka_unit_test(wrong_roots_are_refused),
 		cmocka_unit_test(integers),
 		cmocka_unit_test(lanes),
 		cmocka_unit_test(rows_and_mutants),

@@ -178,6 +178,60 @@ static void costs_are_read_off_a_graph(void **state)
 	fsmoe_profile_destroy(profile);
 }
 
+/* The stages of a dispatch inside the node are on the lane of AllGather and ReduceScatter. */
+static void stages_of_a_dispatch_are_costed(void **state)
+{
+	static const char *const dispatch[] = {"flat", "2dh", "1dh"};
+	struct fsmoe_layer_cost cost[3][2];
+	fsmoe_profile_t profile = simple_profile();
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups;
+
+	(void)state;
+	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:4", 0), 0);
+	assert_int_equal(fsmoe_groups_create(&groups, topo,
+					     &(struct fsmoe_layout){.mp = 1, .ep = 4, .esp = 2}),
+			 0);
+	for (int d = 0; d < 3; d++)
+	{
+		struct fsmoe_model_spec spec;
+		struct fsmoe_train_opts opts;
+		struct fsmoe_step_graph step;
+		assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+		fsmoe_train_opts_init(&opts);
+		opts.batch = 8;
+		spec.dispatch = dispatch[d];
+		if (fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts) ||
+		    fsmoe_layer_cost_read(cost[d], spec.layers, step.graph, profile))
+			fail_msg("%s", fsmoe_last_error());
+		fsmoe_step_destroy(&step);
+	}
+	for (int i = 0; i < 2; i++)
+	{
+		const struct fsmoe_layer_cost *flat = &cost[0][i], *two = &cost[1][i],
+					      *one = &cost[2][i];
+		const double a2a = seconds(&flat->alltoall);
+
+		/* One AlltoAll more on each of the intra lane's stages; both lanes cost the same
+		 * here. */
+		assert_true(two->alltoall.work == flat->alltoall.work);
+		assert_float_equal(seconds(&two->alltoall), a2a, 1e-15);
+		assert_float_equal(seconds(&two->allgather), seconds(&flat->allgather) + a2a,
+				   1e-15);
+		assert_float_equal(seconds(&two->reduce_scatter),
+				   seconds(&flat->reduce_scatter) + a2a, 1e-15);
+		/* The leader sends for both places of its node, and gathers and scatters as much. */
+		assert_true(one->alltoall.work == 2 * flat->alltoall.work);
+		assert_float_equal(seconds(&one->allgather),
+				   seconds(&flat->allgather) + 2 * seconds(&one->alltoall), 1e-15);
+		assert_float_equal(two->dense_forward, flat->dense_forward, 1e-15);
+		assert_float_equal(one->expert.work, flat->expert.work, 0);
+	}
+	fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+	fsmoe_profile_destroy(profile);
+}
+
 static void kinds_have_names(void **state)
 {
 	(void)state;
@@ -191,6 +245,7 @@ int main(void)
 		cmocka_unit_test(every_preset_has_costs),
 		cmocka_unit_test(the_breakdown_of_table_2),
 		cmocka_unit_test(costs_are_read_off_a_graph),
+		cmocka_unit_test(stages_of_a_dispatch_are_costed),
 		cmocka_unit_test(kinds_have_names),
 	};
 

@@ -1,5 +1,6 @@
 # The StarPU side.
-check_PROGRAMS += tests/runtime/measure_np4 tests/runtime/models tests/runtime/record tests/runtime/restart tests/runtime/walkers
+check_PROGRAMS += tests/runtime/measure_np4 tests/runtime/models tests/runtime/record \
+	tests/runtime/restart tests/runtime/trace tests/runtime/walkers
 tests_runtime_measure_np4_LDADD = libfsmoe_core.la
 TESTS += tests/runtime/measure_np4
 tests_runtime_models_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
@@ -9,10 +10,11 @@ tests_runtime_record_SOURCES = tests/runtime/record.c tests/lib/random_graph.c \
 tests_runtime_record_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_runtime_record_LDADD = libfsmoe_core.la $(JANSSON_LIBS) -lm
 tests_runtime_restart_LDADD = libfsmoe_core.la
+tests_runtime_trace_LDADD = libfsmoe_core.la
 tests_runtime_walkers_SOURCES = tests/runtime/walkers.c tests/lib/random_graph.c \
 	tests/lib/random_graph.h
 tests_runtime_walkers_LDADD = libfsmoe_core.la
 runtime_tests = tests/runtime/test-models.sh tests/runtime/test-record.sh \
-	tests/runtime/test-restart.sh tests/runtime/test-walkers.sh
+	tests/runtime/test-restart.sh tests/runtime/test-trace.sh tests/runtime/test-walkers.sh
 TESTS += $(runtime_tests)
 dist_check_SCRIPTS += $(runtime_tests)

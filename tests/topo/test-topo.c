@@ -222,8 +222,8 @@ static const struct example examples[] = {
 	/* One group of experts over everything; shards across nodes. */
 	{"node:2 gpu:2",
 	 {.ep = 4, .rank = 1},
-	 {NULL, "1 3", "0 1", "0 1 2 3", "1", "1"},
-	 {1, 1, 0, 1, 0, 0}},
+	 {NULL, "1 3", "0 1", "0 1 2 3", "1", "1", "0 1", "1 3"},
+	 {1, 1, 0, 1, 0, 0, 0, 1}},
 	{"node:2 gpu:2",
 	 {.mp = 4, .esp = 4, .rank = 1},
 	 {NULL, "1", "0 1 2 3", "1", "0 1 2 3", "1"},
@@ -233,7 +233,17 @@ static const struct example examples[] = {
 	 {.mp = 2, .rank = 0},
 	 {NULL, "0 2 4 6", "0 1", "0 4", "0 1 2 3", "0"},
 	 {1, 1, 0, 1, 0, 0}},
-	{"node:1 gpu:4", {.ep = 2, .rank = 1}, {NULL, "1", NULL, "1 3", "0 1", "1"}, {0}},
+	{"node:1 gpu:4", {.ep = 2, .rank = 1}, {NULL, "1", NULL, "1 3", "0 1", "1", "1", "1"}, {0}},
+	/* Experts over nodes and places, beside shards and copies. */
+	{"node:4 gpu:4",
+	 {.mp = 1, .ep = 4, .esp = 2, .rank = 11},
+	 {NULL, NULL, "11", "9 11 13 15", "10 11", "3 11", "9 11", "11 15"},
+	 {1, 1, 0, 1, 0, 1, 0, 1}},
+	/* Groups of 3 on nodes of 2: no rectangle. */
+	{"node:3 gpu:2",
+	 {.mp = 1, .ep = 3, .esp = 1, .rank = 4},
+	 {NULL, NULL, "4", "3 4 5", "4", "1 4", "4", "4"},
+	 {1, 1, 0, 1, 0, 1, 0, 0}},
 };
 
 static void groups_are_as_worked_by_hand(void **state)
@@ -314,6 +324,25 @@ static void without_groups_there_is_one_rank(void **state)
 	assert_string_equal(fsmoe_group_name(FSMOE_NGROUPS), "?");
 }
 
+/* EP as nodes x places, where it is, numbered with the places fastest. */
+static void check_stages(fsmoe_groups_t groups, const int *spans)
+{
+	int places = fsmoe_group_size(groups, FSMOE_GROUP_EP_NODE);
+	int nodes = fsmoe_group_size(groups, FSMOE_GROUP_EP_RAIL);
+
+	if (places == 1)
+	{
+		assert_int_equal(nodes, 1);
+		return;
+	}
+	assert_int_equal(places * nodes, fsmoe_group_size(groups, FSMOE_GROUP_EP));
+	assert_int_equal(fsmoe_group_rank(groups, FSMOE_GROUP_EP_RAIL) * places +
+				 fsmoe_group_rank(groups, FSMOE_GROUP_EP_NODE),
+			 fsmoe_group_rank(groups, FSMOE_GROUP_EP));
+	assert_int_equal(spans[FSMOE_GROUP_EP_NODE], 0);
+	assert_true(nodes > 1 && spans[FSMOE_GROUP_EP_RAIL]);
+}
+
 /* Laws that hold for the groups of every tiling, seen from every rank. */
 static void check_laws(fsmoe_topo_t topo, struct fsmoe_layout layout)
 {
@@ -358,6 +387,7 @@ static void check_laws(fsmoe_topo_t topo, struct fsmoe_layout layout)
 		int edp = fsmoe_group_rank(groups, FSMOE_GROUP_EDP);
 		assert_int_equal(dp * layout.mp + mp, layout.rank);
 		assert_int_equal((edp * layout.ep + ep) * layout.esp + esp, layout.rank);
+		check_stages(groups, spans);
 		if (layout.rank == ranks - 1)
 			for (int k = 0; k < FSMOE_NGROUPS; k++)
 				assert_int_equal(

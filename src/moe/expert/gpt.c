@@ -2,42 +2,54 @@
 #include "codelets/expert_gpt.h"
 #include "moe/modules.h"
 
-#include <stdio.h>
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <string.h>
 
-/* One parameter of all experts; `shard` is the dimension cut over the shards of an expert, 0: none.
- * Ranks that hold the same experts and shard see other tokens: their gradients are summed. */
-static fsmoe_tensor_t param(const struct fsmoe_moe_layer *layer, const char *suffix,
-			    struct fsmoe_shape global, int shard, double scale)
+static const struct
 {
-	char name[256];
-	struct fsmoe_param_spec spec = {
-		.name = name,
-		.global = global,
-		.parts = {layer->ep},
-		.index = {layer->ep_rank},
-		.reduce = FSMOE_GROUP_EDP,
-		.init = scale > 0 ? FSMOE_INIT_NORMAL : FSMOE_INIT_ZERO,
-		.scale = scale,
-		.decay = global.ndim == 3, /* matrices, not biases */
-	};
+	const char *name;
+	enum fsmoe_ffn_activation activation;
+} activations[] = {{"gelu", FSMOE_FFN_GELU}, {"relu", FSMOE_FFN_RELU}};
+#define NACTIVATIONS ((int)(sizeof(activations) / sizeof(activations[0])))
 
-	snprintf(name, sizeof(name), "%s.experts.%s", layer->name, suffix);
-	if (shard)
-	{
-		spec.parts[shard] = layer->esp;
-		spec.index[shard] = layer->esp_rank;
-	}
-	return fsmoe_graph_param(layer->graph, &spec);
+/* The number of the layer's activation in the table, of which the first is the default;
+ * NACTIVATIONS: it is unknown. */
+static int find(const struct fsmoe_moe_layer *layer)
+{
+	const char *name = layer->expert_opts.activation;
+	int i = 0;
+
+	while (name && i < NACTIVATIONS && strcmp(name, activations[i].name))
+		i++;
+	return i;
+}
+
+static struct fsmoe_expert_args network(const struct fsmoe_moe_layer *layer)
+{
+	return (struct fsmoe_expert_args){&fsmoe_ffn_gpt, activations[find(layer)].activation};
+}
+
+static int check(const struct fsmoe_moe_layer *layer)
+{
+	if (find(layer) < NACTIVATIONS)
+		return 0;
+	return fsmoe_fail(EINVAL, "'%s': expert 'gpt' has no activation '%s': take gelu or relu",
+			  layer->name, layer->expert_opts.activation);
 }
 
 static void weights(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t *weight)
 {
 	size_t E = layer->experts, H = layer->hidden, M = layer->model_dim;
 
-	weight[FSMOE_GPT_W1] = param(layer, "w1", FSMOE_SHAPE3(E, H, M), 1, layer->init_scale);
-	weight[FSMOE_GPT_B1] = param(layer, "b1", FSMOE_SHAPE2(E, H), 1, 0);
-	weight[FSMOE_GPT_W2] = param(layer, "w2", FSMOE_SHAPE3(E, M, H), 2, layer->output_scale);
-	weight[FSMOE_GPT_B2] = param(layer, "b2", FSMOE_SHAPE2(E, M), 0, 0);
+	weight[FSMOE_GPT_W1] =
+		fsmoe_expert_param(layer, "w1", FSMOE_SHAPE3(E, H, M), 1, layer->init_scale);
+	weight[FSMOE_GPT_W2] =
+		fsmoe_expert_param(layer, "w2", FSMOE_SHAPE3(E, M, H), 2, layer->output_scale);
+	if (layer->expert_opts.no_bias)
+		return;
+	weight[FSMOE_GPT_B1] = fsmoe_expert_param(layer, "b1", FSMOE_SHAPE2(E, H), 1, 0);
+	weight[FSMOE_GPT_B2] = fsmoe_expert_param(layer, "b2", FSMOE_SHAPE2(E, M), 0, 0);
 }
 
 static fsmoe_tensor_t forward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
@@ -48,14 +60,14 @@ static fsmoe_tensor_t forward(const struct fsmoe_moe_layer *layer, const fsmoe_t
 		/* The shards' outputs are summed: one of them brings the bias. */
 		layer->esp_rank == 0 ? weight[FSMOE_GPT_B2] : FSMOE_NONE};
 
-	return fsmoe_expert_gpt(layer->graph, used, chunk);
+	return fsmoe_ffn_forward(layer->graph, network(layer), used, chunk);
 }
 
 static fsmoe_tensor_t backward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
 			       const struct fsmoe_expert_pass *fwd, struct fsmoe_expert_pass *bwd,
 			       size_t i)
 {
-	return fsmoe_expert_gpt_backward_input(layer->graph, weight, fwd, bwd, i);
+	return fsmoe_ffn_backward_input(layer->graph, network(layer), weight, fwd, bwd, i);
 }
 
 /* Every shard sees the whole gradient of the output, so all of them get the same gradient of b2,
@@ -65,7 +77,7 @@ static void weight_gradients(const struct fsmoe_moe_layer *layer, const fsmoe_te
 			     const struct fsmoe_expert_pass *bwd, size_t first, size_t last)
 {
 	(void)weight;
-	fsmoe_expert_gpt_backward_weight(layer->graph, gradient, fwd, bwd, first, last);
+	fsmoe_ffn_backward_weight(layer->graph, network(layer), gradient, fwd, bwd, first, last);
 }
 
 const struct fsmoe_expert fsmoe_expert_module_gpt = {
@@ -73,7 +85,9 @@ const struct fsmoe_expert fsmoe_expert_module_gpt = {
 		{
 			.abi = FSMOE_MODULE_ABI,
 			.name = "gpt",
-			.doc = "two matrices with biases and tanh GELU between them",
+			.doc = "two matrices with biases and tanh GELU between them; ReLU or no "
+			       "biases by option",
+			.check = check,
 		},
 	.weights = weights,
 	.forward = forward,

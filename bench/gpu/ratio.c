@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What StarPU costs: the same graph submitted to StarPU and walked on bare streams, in turns.
+ *
+ *	ratio WORK [tf32] [nodes=N]   the work as in work.h; under mpirun a rank has a GPU
+ *
+ * A pair is STEPS steps each way, every step waited for; the first of a pair changes. Prints, for
+ * a node a task (0) and for chains within a layer's pass (1) and across (2): tasks a step, the
+ * median milliseconds of a step both ways, and of the pairs' ratios the median, the quartiles and
+ * the extremes. The times are of the slowest rank.
+ */
+#include "base/clock.h"
+#include "comm/comm.h"
+#include "runtime/device.h"
+#include "runtime/gpu.h"
+#include "runtime/runtime.h"
+#include "tests/lib/try.h"
+#include "work.h"
+
+#include <string.h>
+
+enum
+{
+	WARM = 3,
+	PAIRS = 21,
+	STEPS = 5
+};
+
+struct both
+{
+	fsmoe_runtime_t runtime;
+	fsmoe_program_t program;
+	struct fsmoe_device_memory *gpu;
+	struct fsmoe_stream *stream;
+	uint64_t step;
+};
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Of all ranks the slowest: one waits for the other. */
+static double slowest(const struct both *b, double seconds)
+{
+	struct fsmoe_comm *world =
+		fsmoe_comms_get(fsmoe_runtime_comms(b->runtime), FSMOE_GROUP_WORLD);
+	double all[world->size];
+
+	TRY(fsmoe_comm_allgather(world, &seconds, all, sizeof(seconds)));
+	for (int r = 0; r < world->size; r++)
+		seconds = all[r] > seconds ? all[r] : seconds;
+	return seconds;
+}
+
+static double run_steps(struct both *b, int starpu, int n)
+{
+	double start;
+
+	TRY(fsmoe_comm_barrier(
+		fsmoe_comms_get(fsmoe_runtime_comms(b->runtime), FSMOE_GROUP_WORLD)));
+	start = fsmoe_clock();
+	for (int i = 0; i < n; i++)
+	{
+		const struct fsmoe_step step = {.step = ++b->step, .lr = 1e-4};
+
+		if (starpu)
+		{
+			TRY(fsmoe_program_submit(b->program, &step));
+			TRY(fsmoe_program_wait(b->program));
+			continue;
+		}
+		TRY(fsmoe_stream_submit(b->stream, &step));
+		TRY(fsmoe_stream_wait(b->stream));
+	}
+	return slowest(b, (fsmoe_clock() - start) / n);
+}
+
+static void run_pairs(struct both *b, int chain, int first)
+{
+	double starpu[PAIRS], stream[PAIRS], ratio[PAIRS];
+
+	run_steps(b, 1, WARM);
+	run_steps(b, 0, WARM);
+	for (int k = 0; k < PAIRS; k++)
+	{
+		const int turn = k % 2;
+		double seconds[2];
+
+		seconds[turn] = run_steps(b, turn, STEPS);
+		seconds[!turn] = run_steps(b, !turn, STEPS);
+		starpu[k] = seconds[1];
+		stream[k] = seconds[0];
+		ratio[k] = seconds[1] / seconds[0];
+	}
+	qsort(starpu, PAIRS, sizeof(double), ascending);
+	qsort(stream, PAIRS, sizeof(double), ascending);
+	qsort(ratio, PAIRS, sizeof(double), ascending);
+	if (first)
+		printf("  chains %d: %4d tasks of %4d nodes  StarPU %9.4f ms  streams %9.4f ms  "
+		       "ratio %.3f (quartiles %.3f %.3f, extremes %.3f %.3f)\n",
+		       chain, b->program->nslots, b->program->nnodes, 1e3 * starpu[PAIRS / 2],
+		       1e3 * stream[PAIRS / 2], ratio[PAIRS / 2], ratio[PAIRS / 4],
+		       ratio[3 * PAIRS / 4], ratio[0], ratio[PAIRS - 1]);
+}
+
+static void compare(fsmoe_groups_t groups, int chain, int tf32, struct work *work, int first)
+{
+	const struct fsmoe_stream_opts stream_opts = {.tf32 = tf32};
+	struct fsmoe_runtime_opts opts;
+	struct both b = {0};
+
+	fsmoe_runtime_opts_init(&opts);
+	opts.device = "cuda";
+	opts.chain = chain;
+	opts.tf32 = tf32;
+	TRY(fsmoe_runtime_start(&b.runtime, groups, &opts));
+	TRY(fsmoe_program_create(&b.program, b.runtime, work->step.graph, work->memory));
+	TRY(fsmoe_device_memory_create(&b.gpu, work->step.graph,
+				       fsmoe_gpu_device(b.runtime->gpu)));
+	TRY(fsmoe_device_memory_upload(b.gpu, work->memory));
+	TRY(fsmoe_stream_create(&b.stream, work->step.graph, b.gpu, fsmoe_runtime_comms(b.runtime),
+				&stream_opts));
+	run_pairs(&b, chain, first);
+	fsmoe_stream_destroy(b.stream);
+	fsmoe_device_memory_destroy(b.gpu);
+	fsmoe_program_destroy(b.program);
+	fsmoe_runtime_stop(b.runtime);
+}
+
+int main(int argc, char **argv)
+{
+	int tf32 = 0, nodes = 0, first;
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups;
+	struct work work;
+
+	for (; argc > 1; argc--)
+	{
+		if (!strcmp(argv[argc - 1], "tf32"))
+			tf32 = 1;
+		else if (sscanf(argv[argc - 1], "nodes=%d", &nodes) != 1)
+			break;
+	}
+	if (work_arguments(argc - 1, argv + 1) != argc - 1)
+	{
+		fprintf(stderr, "usage: ratio M H E k f T | PRESET BATCH, then [tf32] [nodes=N]\n");
+		return 64;
+	}
+	if (fsmoe_device_count() == 0)
+	{
+		printf("ratio: skipped, there is no GPU here\n");
+		return 77;
+	}
+	TRY(fsmoe_topo_create(&topo, NULL, nodes));
+	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
+	first = fsmoe_topo_rank(topo) == 0;
+	work_create(&work, groups, argc - 1, argv + 1);
+	if (first)
+		printf("%s, %s, %d ranks\n", work.name, tf32 ? "TF32" : "fp32",
+		       fsmoe_topo_ranks(topo));
+	for (int chain = 0; chain <= 2; chain++)
+		compare(groups, chain, tf32, &work, first);
+	work_destroy(&work);
+	fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+	return 0;
+}

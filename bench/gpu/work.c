@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "work.h"
+
+#include "tests/lib/try.h"
+
+#include <fsmoe/ops.h>
+#include <string.h>
+
+static void fill_tokens(fsmoe_memory_t memory, fsmoe_tensor_t tensor, size_t n, int vocab)
+{
+	int32_t *x = fsmoe_memory_data(memory, tensor);
+
+	for (size_t i = 0; i < n; i++)
+		x[i] = (int32_t)((i * 2654435761u >> 7) % (unsigned)vocab);
+}
+
+static void create_layer(struct work *w, fsmoe_groups_t groups, char **argv)
+{
+	size_t M = strtoul(argv[0], NULL, 10), H = strtoul(argv[1], NULL, 10);
+	size_t T = strtoul(argv[5], NULL, 10), V = 256;
+	const struct fsmoe_moe_spec spec = {.name = "moe",
+					    .experts = atoi(argv[2]),
+					    .topk = atoi(argv[3]),
+					    .model_dim = M,
+					    .hidden = H,
+					    .capacity_factor = atof(argv[4]),
+					    .init_scale = 0.02,
+					    .output_scale = 0.02};
+	const struct fsmoe_param_spec table = {.name = "table",
+					       .global = FSMOE_SHAPE2(V, M),
+					       .init = FSMOE_INIT_NORMAL,
+					       .scale = 1};
+	fsmoe_graph_t graph;
+
+	TRY(fsmoe_graph_create(&graph, groups));
+	fsmoe_tensor_t tokens = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1(T), "tokens");
+	fsmoe_tensor_t targets = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1(T), "targets");
+	fsmoe_tensor_t x =
+		fsmoe_embedding(graph, tokens, fsmoe_graph_param(graph, &table), FSMOE_NONE, 0, 0);
+	fsmoe_tensor_t y = fsmoe_moe(graph, x, &spec);
+	w->step.loss = fsmoe_cross_entropy(graph, y, targets, 1.0 / (double)T);
+	fsmoe_graph_backward(graph, w->step.loss);
+	w->step.graph = graph;
+	TRY(fsmoe_memory_create(&w->memory, graph, FSMOE_F32, NULL));
+	fill_tokens(w->memory, tokens, T, (int)V);
+	fill_tokens(w->memory, targets, T, (int)(V < M ? V : M)); /* y is taken for logits */
+	snprintf(w->name, sizeof(w->name), "layer M %zu H %zu E %d k %d f %g, %zu tokens", M, H,
+		 spec.experts, spec.topk, spec.capacity_factor, T);
+}
+
+static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
+{
+	struct fsmoe_model_spec spec;
+	struct fsmoe_train_opts opts;
+
+	TRY(fsmoe_model_spec_init(&spec, argv[0]));
+	fsmoe_train_opts_init(&opts);
+	opts.batch = atoi(argv[1]);
+	opts.seq = spec.seq;
+	TRY(fsmoe_step_create(&w->step, groups, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_memory_create(&w->memory, w->step.graph, FSMOE_F32, NULL));
+	for (int i = 0; i < w->step.microbatches; i++)
+	{
+		int n;
+		const struct fsmoe_tensor_info *info = fsmoe_graph_tensors(w->step.graph, &n);
+		size_t rows = fsmoe_shape_count(&info[w->step.batch[i].tokens].shape);
+		fill_tokens(w->memory, w->step.batch[i].tokens, rows, spec.vocab);
+		fill_tokens(w->memory, w->step.batch[i].targets, rows, spec.vocab);
+	}
+	snprintf(w->name, sizeof(w->name),
+		 "training step of preset %s, %d sequences of %d tokens", argv[0], opts.batch,
+		 opts.seq);
+}
+
+int work_arguments(int argc, char **argv)
+{
+	(void)argv;
+	return argc >= 6 ? 6 : argc >= 2 ? 2 : 0;
+}
+
+void work_create(struct work *w, fsmoe_groups_t groups, int argc, char **argv)
+{
+	*w = (struct work){0};
+	if (work_arguments(argc, argv) == 6)
+		create_layer(w, groups, argv);
+	else
+		create_step(w, groups, argv);
+	TRY(fsmoe_memory_init_params(w->memory, 1));
+}
+
+void work_destroy(struct work *w)
+{
+	fsmoe_memory_destroy(w->memory);
+	fsmoe_step_destroy(&w->step);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/expert_mixtral.h"
+
+const struct fsmoe_ffn fsmoe_ffn_mixtral = {
+	.nweights = FSMOE_MIXTRAL_WEIGHTS,
+	.part = {[FSMOE_MIXTRAL_W1] = FSMOE_FFN_IN,
+		 [FSMOE_MIXTRAL_W3] = FSMOE_FFN_IN,
+		 [FSMOE_MIXTRAL_W2] = FSMOE_FFN_OUT},
+	.forward = &fsmoe_op_expert_mixtral,
+	.backward_input = &fsmoe_op_expert_mixtral_backward_input,
+	.backward_weight = &fsmoe_op_expert_mixtral_backward_weight,
+};
+
+static const struct fsmoe_port ports[] = {
+	{"x", FSMOE_R, 0},
+	{"w1", FSMOE_R, FSMOE_WEIGHT},
+	{"w3", FSMOE_R, FSMOE_WEIGHT},
+	{"w2", FSMOE_R, FSMOE_WEIGHT},
+	{"y", FSMOE_W, 0},
+	{"z", FSMOE_W, 0},
+	{"act", FSMOE_W, FSMOE_SCRATCH},
+};
+
+static const struct fsmoe_port backward_input_ports[] = {
+	{"dy", FSMOE_R, 0},
+	{"w1", FSMOE_R, FSMOE_WEIGHT},
+	{"w3", FSMOE_R, FSMOE_WEIGHT},
+	{"w2", FSMOE_R, FSMOE_WEIGHT},
+	{"dx", FSMOE_W, 0},
+	{"dz", FSMOE_W, 0},
+	{"z", FSMOE_R, FSMOE_MANY},
+};
+
+static const struct fsmoe_port backward_weight_ports[] = {
+	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"dw3", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"rows", FSMOE_W, FSMOE_SCRATCH},
+	{"x", FSMOE_R, FSMOE_MANY},
+	{"z", FSMOE_R, FSMOE_MANY},
+	{"dy", FSMOE_R, FSMOE_MANY},
+	{"dz", FSMOE_R, FSMOE_MANY},
+};
+
+const struct fsmoe_op fsmoe_op_expert_mixtral = {
+	.name = "expert_mixtral",
+	.doc = "(silu(x w1^T) * (x w3^T)) w2^T of every local expert, on one chunk",
+	FSMOE_FFN_FORWARD(ports),
+};
+
+const struct fsmoe_op fsmoe_op_expert_mixtral_backward_input = {
+	.name = "expert_mixtral.backward_input",
+	.doc = "dz of silu(z1) z3 and dy w2, dx = dz1 w1 + dz3 w3, on one backward chunk",
+	FSMOE_FFN_BACKWARD_INPUT(backward_input_ports),
+};
+
+const struct fsmoe_op fsmoe_op_expert_mixtral_backward_weight = {
+	.name = "expert_mixtral.backward_weight",
+	.doc = "dw1 += dz1^T x, dw3 += dz3^T x, dw2 += dy^T (silu(z1) z3)",
+	FSMOE_FFN_BACKWARD_WEIGHT(backward_weight_ports),
+};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_MOE_DISPATCH_PARTS_H
+#define FSMOE_MOE_DISPATCH_PARTS_H
+
+#include <fsmoe/module.h>
+
+/*
+ * What the dispatches have in common: they differ in how an AlltoAll over the EP group is made.
+ * `exchange` takes blocks (EP, n) by target rank and returns (EP, n) by source rank. It is its own
+ * transpose, so one function serves the way out and the way back.
+ */
+typedef fsmoe_tensor_t (*fsmoe_exchange_fn)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
+					    size_t n);
+
+/* The three functions of a struct fsmoe_dispatch, by an exchange. */
+fsmoe_tensor_t fsmoe_dispatch_send(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t chunk,
+				   fsmoe_exchange_fn exchange);
+fsmoe_tensor_t fsmoe_dispatch_reduce(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t partial);
+fsmoe_tensor_t fsmoe_dispatch_combine(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t reduced,
+				      fsmoe_exchange_fn exchange);
+
+/* One AlltoAll; also what the others do where EP is not several ranks on each of several nodes. */
+fsmoe_tensor_t fsmoe_exchange_flat(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x, size_t n);
+/* Ranks of the EP group on this node, and its nodes; both 1 where it is not both. */
+size_t fsmoe_exchange_places(const struct fsmoe_moe_layer *layer);
+size_t fsmoe_exchange_nodes(const struct fsmoe_moe_layer *layer);
+
+#endif

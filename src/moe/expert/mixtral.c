@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/expert_mixtral.h"
+#include "moe/modules.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+
+static const struct fsmoe_expert_args network = {&fsmoe_ffn_mixtral, FSMOE_FFN_SWIGLU};
+
+static int check(const struct fsmoe_moe_layer *layer)
+{
+	if (!layer->expert_opts.activation)
+		return 0;
+	return fsmoe_fail(EINVAL,
+			  "'%s': expert 'mixtral' is SwiGLU and takes no activation '%s': leave it "
+			  "away, or take expert 'gpt'",
+			  layer->name, layer->expert_opts.activation);
+}
+
+static void weights(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t *weight)
+{
+	size_t E = layer->experts, H = layer->hidden, M = layer->model_dim;
+
+	weight[FSMOE_MIXTRAL_W1] =
+		fsmoe_expert_param(layer, "w1", FSMOE_SHAPE3(E, H, M), 1, layer->init_scale);
+	weight[FSMOE_MIXTRAL_W3] =
+		fsmoe_expert_param(layer, "w3", FSMOE_SHAPE3(E, H, M), 1, layer->init_scale);
+	weight[FSMOE_MIXTRAL_W2] =
+		fsmoe_expert_param(layer, "w2", FSMOE_SHAPE3(E, M, H), 2, layer->output_scale);
+}
+
+static fsmoe_tensor_t forward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
+			      struct fsmoe_expert_chunk *chunk)
+{
+	return fsmoe_ffn_forward(layer->graph, network, weight, chunk);
+}
+
+static fsmoe_tensor_t backward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
+			       const struct fsmoe_expert_pass *fwd, struct fsmoe_expert_pass *bwd,
+			       size_t i)
+{
+	return fsmoe_ffn_backward_input(layer->graph, network, weight, fwd, bwd, i);
+}
+
+static void weight_gradients(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
+			     const fsmoe_tensor_t *gradient, const struct fsmoe_expert_pass *fwd,
+			     const struct fsmoe_expert_pass *bwd, size_t first, size_t last)
+{
+	(void)weight;
+	fsmoe_ffn_backward_weight(layer->graph, network, gradient, fwd, bwd, first, last);
+}
+
+const struct fsmoe_expert fsmoe_expert_module_mixtral = {
+	.module =
+		{
+			.abi = FSMOE_MODULE_ABI,
+			.name = "mixtral",
+			.doc = "SwiGLU: three matrices without biases, as in Mixtral",
+			.check = check,
+		},
+	.weights = weights,
+	.forward = forward,
+	.backward = backward,
+	.weight_gradients = weight_gradients,
+};

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/graph.h"
+#include "step/step.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+
+/* As costs are read: one chunk a layer, its weight gradients by themselves. */
+static const struct fsmoe_schedule probe = {
+	.name = "probe",
+	.doc = "what fsmoe_layer_cost_read reads",
+	.forward_degree = FSMOE_DEGREE_ONE,
+	.backward_degree = FSMOE_DEGREE_ONE,
+	.alltoall_lane = FSMOE_INTER,
+	.gather_lane = FSMOE_INTRA,
+	.overlap_experts = 1,
+	.weight_gradients = FSMOE_WEIGHT_GRADIENTS_DEFERRED,
+	.gradients = FSMOE_GRADIENTS_AT_END,
+};
+
+static int count_layers(const struct fsmoe_graph *g)
+{
+	int layers = 0;
+
+	for (int i = 0; i < g->nnodes; i++)
+		layers = g->nodes[i].layer >= layers ? g->nodes[i].layer + 1 : layers;
+	return layers;
+}
+
+/* What the gradients of replicated weights cost to sum: they cross nodes where there are any. */
+static int read_allreduce(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
+			  fsmoe_profile_t profile)
+{
+	const int spans = fsmoe_group_spans_nodes(groups, FSMOE_GROUP_WORLD);
+	struct fsmoe_fit fit = {0};
+	int err = 0;
+
+	if (fsmoe_group_size(groups, FSMOE_GROUP_WORLD) > 1)
+		err = fsmoe_profile_get(profile, FSMOE_KIND_ALLREDUCE,
+					spans ? FSMOE_INTER : FSMOE_INTRA, &fit);
+	problem->allreduce_alpha = fit.alpha;
+	problem->allreduce_beta = fit.beta;
+	return err;
+}
+
+int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
+		     void *arg, const struct fsmoe_train_opts *opts,
+		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile, int max_degree)
+{
+	struct fsmoe_train_opts plain = *opts;
+	struct fsmoe_plan_problem problem = {.max_degree = max_degree};
+	struct fsmoe_layer_cost *cost;
+	struct fsmoe_step_graph step;
+	int err;
+
+	plain.schedule = &probe;
+	plain.plan = NULL;
+	err = fsmoe_step_create(&step, groups, forward, arg, &plain);
+	if (err)
+		return err;
+	problem.layers = count_layers(step.graph);
+	cost = calloc((size_t)problem.layers + 1, sizeof(*cost));
+	problem.layer = cost;
+	err = cost ? read_allreduce(&problem, groups, profile)
+		   : fsmoe_fail(ENOMEM, "no memory to plan %d layers", problem.layers);
+	if (!err)
+		err = fsmoe_layer_cost_read(cost, problem.layers, step.graph, profile);
+	if (!err)
+		err = fsmoe_plan_create(plan, &problem, schedule);
+	fsmoe_step_destroy(&step);
+	free(cost);
+	return err;
+}

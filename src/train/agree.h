@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_TRAIN_AGREE_H
+#define FSMOE_TRAIN_AGREE_H
+
+#include <fsmoe/plan.h>
+#include <fsmoe/runtime.h>
+
+/* Whether all ranks have one plan (NULL: none). Collective over the job; -EINVAL, on every rank,
+ * with a sentence that names a rank whose plan is another. */
+int fsmoe_plan_agree(const struct fsmoe_plan *plan, fsmoe_comms_t comms);
+
+#endif

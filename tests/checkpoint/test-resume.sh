@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What `fsmoe train --resume` goes on with: model, optimizer and schedule of the checkpoint, without
+# an option; what is said on the command line goes before it, but not another model.
+. "$top_srcdir/tests/cli/cli.bash"
+
+train=("$fsmoe" train --data "$text" --quiet)
+rows() { sed -n 's/.*"step": \([0-9]*\), "loss": \([^,]*\), "lr": \([^,]*\),.*/\1 \2 \3/p' "$1"; }
+field() { sed -n "s/^ *\"$1\": \(.*[^,]\),\{0,1\}\$/\1/p" "$2" | head -n 1; }
+
+# An unbroken run of a model and a schedule that nothing else has.
+odd=(--preset tiny --steps 9 --lr 2e-3 --warmup 2 --lr-end 0.3 --attention=no --hidden 24
+	--weights sigmoid --balance-loss 0.02 --beta2 0.9 --clip 0.5 --seed 11 --val-fraction 0.2)
+"${train[@]}" "${odd[@]}" --checkpoint "$work/ck" --checkpoint-every 3 --keep 9 --metrics "$work/unbroken" ||
+	complain "training failed" "${odd[@]}"
+manifest=$work/ck/step-000003/manifest.json
+for pair in 'steps 9' 'warmup 2' 'val_fraction 0.2' 'preset "tiny"' 'attention false'; do
+	[[ $(field "${pair% *}" "$manifest") = "${pair#* }"* ]] ||
+		complain "$pair is not in the manifest" "$(field "${pair% *}" "$manifest")"
+done
+
+# Going on: bit by bit the same, without saying again what was said.
+for preset in "" "--preset=tiny"; do
+	rm -f "$work/resumed"
+	expect 0 "" "${train[@]}" $preset --resume "$work/ck/step-000003" --metrics "$work/resumed"
+	diff <(rows "$work/unbroken" | tail -n 6) <(rows "$work/resumed") >"$work/out" ||
+		complain "not as the unbroken run" --resume $preset
+done
+# What was resumed is kept on.
+expect 0 "" "${train[@]}" --resume "$work/ck/step-000003" --checkpoint "$work/on" --steps 4
+course() { sed '1,/"run"/d; /"steps"/d; /"manifest_crc32c"/d' "$1"; }
+diff <(course "$work/ck/step-000003/manifest.json") <(course "$work/on/step-000004/manifest.json") \
+	>"$work/out" ||
+	complain "the schedule was lost" --resume
+# Nothing is left to do, which is no failure.
+expect 0 "" "$fsmoe" train --data "$text" --resume "$work/ck"
+grep -q "there was nothing to train: 9 steps were done before, --steps=18 goes on" "$work/out" ||
+	complain "it does not say so" --resume
+
+# Another length, rate, optimizer setting, policy of dropping: accepted.
+for options in "--steps 12" "--lr 1e-3 --lr-end 1" "--beta2 0.95 --weight-decay 0" "--batch 4" \
+	"--drop probability --capacity-factor 1 --balance-loss 0" "--forward-degree 2 --order einsum"; do
+	# shellcheck disable=SC2086
+	expect 0 "" "${train[@]}" $options --resume "$work/ck/step-000006"
+done
+
+# Another model: refused by a sentence with the way out; lists only where shapes differ.
+refused() # sentence options: with both lists, names and shapes
+{
+	expect 3 "$1" "${train[@]}" --resume "$work/ck/step-000003" "${@:2}"
+	grep -q '^  tensor  *here  *checkpoint$' "$work/err" || complain "no lists" "${@:2}"
+	grep -q '^  wte.weight  *(256, 16)  *(256, 16)$' "$work/err" || complain "what is alike is not there" "${@:2}"
+}
+refused "with attention no, this one has yes: give --attention=no, or another" --attention=yes
+grep -q '^! h.1.self_attn.v_proj.bias  *(16)  *absent$' "$work/err" || complain "not listed" --attention
+refused "with mixture yes, this one has no: give --mixture=yes" --mixture=no
+grep -q '^! h.0.block_sparse_moe.gate.weight  *absent  *(4, 16)$' "$work/err" || complain "not listed" --mixture
+refused "with hidden 24, this one has 32: give --hidden=24" --hidden 32
+grep -q '^! h.0.block_sparse_moe.experts.3.w1.weight  *(32, 16)  *(24, 16)$' "$work/err" ||
+	complain "not listed" --hidden
+refused "with layers 2, this one has 3: give --layers=2" --layers 3
+refused "with gate topk, this one has gshard: give --gate=topk" --gate gshard
+for options in "topk 2 1" "weights sigmoid chosen" "heads 4 2"; do
+	set -- $options
+	expect 3 "with $1 $2, this one has $3: give --$1=$2" "${train[@]}" --resume "$work/ck/step-000003" "--$1=$3"
+	! grep -q '^  tensor' "$work/err" || complain "lists where shapes are the same" "--$1"
+done
+expect 2 "began with --preset=tiny: give that one instead of quickstart, or none" \
+	"${train[@]}" --resume "$work/ck" --preset quickstart
+# On four ranks one of them says it.
+expect 3 "give --hidden=24" $ranks 4 "$fsmoe" train --data "$text" --quiet --nodes 2 \
+	--resume "$work/ck/step-000003" --hidden 32
+[ "$(grep -c '^! h.0.block_sparse_moe.experts.3.w1.weight' "$work/err")" -eq 1 ] ||
+	complain "the lists come once" --hidden
+finish

@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Every dispatch leaves the bits of `flat`, on nodes of two and three ranks.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+program=${FSMOE_MOE_TESTS:-./tests/moe}/dispatch-ranks
+[ -x "$program" ] || { echo "there is no $program"; exit 77; }
+command -v mpirun >/dev/null || { echo "there is no mpirun"; exit 77; }
+
+status=0
+for job in "4 2" "6 2" "6 3" "8 2"; do
+	# shellcheck disable=SC2086
+	set -- $job
+	"$here/../lib/mpi-run" "$1" "$program" "$2" ||
+		{ echo "FAIL: $1 ranks on $2 nodes"; status=1; }
+done
+# And so does training under StarPU: every number of the metrics but the times.
+fsmoe=${top_builddir:-.}/fsmoe
+work=$(mktemp -d "${TMPDIR:-/tmp}/fsmoe-dispatch.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+for dispatch in flat 1dh 2dh; do
+	"$here/../lib/mpi-run" 4 "$fsmoe" train --preset tiny --data "$here/test-dispatch.sh" --steps 5 \
+		--batch 8 --nodes 2 --mp 1 --ep 4 --esp 1 --forward-degree 2 --backward-degree 3 --quiet \
+		--dispatch "$dispatch" --metrics "$work/metrics" || status=1
+	sed -E 's/"(ms|val_ms|tokens_per_s)": [0-9.]+,?//g' "$work/metrics" >"$work/$dispatch"
+	cmp "$work/flat" "$work/$dispatch" || { echo "FAIL: training with $dispatch"; status=1; }
+done
+[ "$(wc -l <"$work/2dh")" -ge 5 ] || { echo "FAIL: there are no metrics"; status=1; }
+exit $status

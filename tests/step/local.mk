@@ -1,0 +1,26 @@
+# A step as a graph, laid out by schedules and plans.
+step_plan_sources = tests/step/random_plan.c tests/step/random_plan.h
+if HAVE_CMOCKA
+check_PROGRAMS += tests/step/order
+TESTS += tests/step/order
+tests_step_order_SOURCES = tests/step/order.c tests/base/unit.h $(step_plan_sources)
+tests_step_order_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_step_order_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+endif
+check_PROGRAMS += tests/step/plans
+tests_step_plans_SOURCES = tests/step/plans.c $(step_plan_sources)
+tests_step_plans_LDADD = libfsmoe_core.la
+step_tests = tests/step/test-plans.sh
+TESTS += $(step_tests)
+dist_check_SCRIPTS += $(step_tests)
+check_PROGRAMS += tests/step/rows_np4
+TESTS += tests/step/rows_np4
+tests_step_rows_np4_SOURCES = tests/step/rows_np4.c $(step_plan_sources)
+tests_step_rows_np4_LDADD = libfsmoe_core.la -lm
+
+## check-plans: ten thousand random plans under random delays on four ranks (an hour); SEED=n
+.PHONY: check-plans
+check-plans:
+	@PLANS=10000 FSMOE_TEST_TIMEOUT=$${FSMOE_TEST_TIMEOUT:-14400} $(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS=tests/step/test-plans.sh TEST_SUITE_LOG=check-plans.log
+CLEANFILES += check-plans.log
