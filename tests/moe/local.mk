@@ -1,11 +1,8 @@
 # The Mixture-of-Experts layer; opcase_sources comes from tests/ops/local.mk.
 if HAVE_CMOCKA
 moe_tests = tests/moe/moe-ops tests/moe/moe-layer tests/moe/moe-degrees tests/moe/moe-modules \
-<<<<<<< HEAD
-	tests/moe/moe-ranks_np4 tests/moe/conformance tests/moe/conformance-ops tests/moe/conformance-rules \
-=======
 	tests/moe/hooks tests/moe/moe-ranks_np4 tests/moe/conformance tests/moe/conformance-ops \
->>>>>>> w/layer
+	tests/moe/conformance-rules \
 	tests/moe/dispatch-machines tests/moe/oracle
 check_PROGRAMS += tests/moe/dispatch-ranks
 TESTS += tests/moe/test-dispatch.sh tests/moe/test-oracle.sh
