@@ -88,7 +88,10 @@ int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metric
 		load->load_mean, load->load_max, load->entropy);
 	for (int i = 0; i < load->ranks; i++)
 		fprintf(metrics->file, "%s%.0f", i ? ", " : "", load->rank_load[i]);
-	fprintf(metrics->file, "]}\n");
+	fputc(']', metrics->file);
+	if (row->mfu > 0)
+		fprintf(metrics->file, ", \"mfu\": %.4f", row->mfu);
+	fputs("}\n", metrics->file);
 	return flush(metrics);
 }
 
@@ -117,9 +120,11 @@ const char *fsmoe_metrics_line(const struct fsmoe_metrics_row *row, int steps, c
 		     snprintf(NULL, 0, "%d", steps), row->step, steps, result->loss, row->lr,
 		     result->grad_norm, tokens_per_second(result), 1e3 * result->seconds);
 	if (load->routed > 0 && n > 0 && (size_t)n < size)
-		snprintf(buffer + n, size - (size_t)n,
-			 "  dropped %.1f%%  load %.0f %.0f %.0f  even %.2f",
-			 100 * load->dropped / load->routed, load->load_min, load->load_mean,
-			 load->load_max, load->entropy);
+		n += snprintf(buffer + n, size - (size_t)n,
+			      "  dropped %.1f%%  load %.0f %.0f %.0f  even %.2f",
+			      100 * load->dropped / load->routed, load->load_min, load->load_mean,
+			      load->load_max, load->entropy);
+	if (row->mfu > 0 && n > 0 && (size_t)n < size)
+		snprintf(buffer + n, size - (size_t)n, "  MFU %.1f%%", 100 * row->mfu);
 	return buffer;
 }

@@ -40,6 +40,11 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("run", run, "DIR", "Leave metrics.jsonl and log in this directory"),
 	TEXT("metrics", metrics, "FILE", "Write a JSON object a step to this file"),
 	INT("log-every", log_every, 1, INT_MAX, "Print a line every so many steps"),
+	TEXT("events", events, "DIR",
+	     "Record when every task was ready, started and ended, a file a rank"),
+	TEXT("timeline", timeline, "FILE",
+	     "Write the last step's timeline of every rank, and with --profile the predicted one, "
+	     "for ui.perfetto.dev"),
 	FLAG("progress", progress, "Show a bar with the time left; by itself on a terminal"),
 	FLAG("quiet", quiet, "Print nothing but failures"),
 	TEXT("trace", runtime.trace, "DIR",
@@ -143,6 +148,15 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("backward-degree", model.backward_degree, 1, 1 << 20,
 	    "Chunks of an MoE layer in the backward pass"),
 
+	HEADING("Schedule"),
+	TEXT("schedule", schedule, "NAME",
+	     "How a step is laid out in time: a row of 'fsmoe info', or a file with one"),
+	TEXT("profile", profile, "FILE",
+	     "What tasks cost here (of 'fsmoe profile'): degrees and the exchange of gradients are "
+	     "planned with it, and tasks that drift from it are told"),
+	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in such a plan"),
+	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
+
 	HEADING("Machine"),
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
 	 .metavar = "NAME", .choices = devices,
@@ -151,6 +165,10 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	 .metavar = "NAME", .choices = executors,
 	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
 	FLAG("tf32", runtime.tf32, "On GPUs round the factors of matrix products to TF32"),
+	REAL("peak", peak, 0, 1e9,
+	     "Peak of a GPU's matrix products in TFLOP/s, for MFU = operations of linear maps, "
+	     "attention and the experts of the tokens that reached them, forward and backward, "
+	     "without padding, over seconds x ranks x peak; 0: as known for A100, H100, H200"),
 	INT("blas-threads", runtime.blas_threads, 0, 4096,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),
 	FLAG("bind", runtime.bind, "Give every rank cores of its own where there are enough"),

@@ -109,6 +109,22 @@ static void layouts_agree(void **state)
 	}
 }
 
+/* Sharded and not: an expert's options; its biases are added by one shard alone. */
+static void expert_options_agree(void **state)
+{
+	static const struct fsmoe_expert_opts opts[] = {{"relu", 0}, {NULL, 1}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(opts) / sizeof(opts[0]); i++)
+	{
+		struct fsmoe_moe_spec spec = plain;
+		spec.expert_opts = opts[i];
+		try_layout(spec, layouts[0], 2, 3);
+		try_layout(spec, layouts[2], 3, 1);
+		try_layout(spec, layouts[3], 1, 2);
+	}
+}
+
 static int list(enum fsmoe_module_kind kind, struct fsmoe_module_info *info)
 {
 	int n = 32;
@@ -168,6 +184,7 @@ static void modules_agree(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(layouts_agree),
+					   cmocka_unit_test(expert_options_agree),
 					   cmocka_unit_test(modules_agree)};
 	int failed;
 
