@@ -88,17 +88,27 @@ static int open_places(const struct fsmoe_train_config *config)
 	return err ? err : fsmoe_log_open(log, config->resume != NULL);
 }
 
-static int open_metrics(struct run *run)
+/* Rank 0, once it is known where the run goes on. */
+static int open_outputs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
+	char plan[PATH_MAX];
+	int err = 0;
 
+	if (!run->first)
+		return 0;
 	if (config->run)
+	{
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
+		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
+		if (run->plan.layer)
+			err = fsmoe_plan_save(&run->plan, plan);
+	}
 	if (config->metrics)
 		snprintf(run->metrics_path, PATH_MAX, "%s", config->metrics);
-	return *run->metrics_path
-		       ? fsmoe_metrics_open(&run->metrics, run->metrics_path, run->step > 0)
-		       : 0;
+	if (!err && *run->metrics_path)
+		err = fsmoe_metrics_open(&run->metrics, run->metrics_path, run->step > 0);
+	return err;
 }
 
 static void say_what_runs(const struct run *run)
@@ -157,6 +167,7 @@ static void release(struct run *run)
 	fsmoe_runtime_stop(run->runtime);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
+	fsmoe_plan_destroy(&run->plan);
 	free(run->tokens);
 	free(run->targets);
 	fsmoe_data_close(run->val);
@@ -238,6 +249,9 @@ static int train(struct run *run)
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_RUN, err);
 	say_what_runs(run);
+	code = run_plan(run);
+	if (code)
+		return fail_alone(run, code, 0);
 	err = check_memory(run);
 	if (!err)
 		err = start(run);
@@ -247,7 +261,7 @@ static int train(struct run *run)
 			err);
 	if (run_resume(run, &code))
 		return fail_together(run, code);
-	err = run->first ? open_metrics(run) : 0;
+	err = open_outputs(run);
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_RUN, err);
 	code = run_steps(run, &together);
