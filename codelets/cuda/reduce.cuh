@@ -62,17 +62,19 @@ static __device__ __forceinline__ float block_max(float x, float *room)
 static constexpr unsigned COLUMN_TILE = 32, ROW_LANES = 8;
 
 /* Rows are cut into so many slices that the device is busy; from the shape alone. */
-static inline size_t column_slices(size_t rows)
+static inline size_t column_slices(size_t rows, size_t columns, size_t batch)
 {
-	size_t n = (rows + 63) / 64;
+	size_t tiles = (columns + COLUMN_TILE - 1) / COLUMN_TILE * batch;
+	size_t n = (rows + 63) / 64, most = 4096 / (tiles + 1) + 1;
 
-	return n < 1 ? 1 : n < 64 ? n : 64;
+	most = most < 64 ? most : 64;
+	return n < 1 ? 1 : n < most ? n : most;
 }
 
 /* Room for the first stage's sums. */
 static inline size_t column_partials(size_t rows, size_t columns, size_t batch)
 {
-	return column_slices(rows) * columns * batch;
+	return column_slices(rows, columns, batch) * columns * batch;
 }
 
 /* partial (batch, slices, columns): sums over a slice of the rows of f(batch, row, column). */
@@ -120,7 +122,7 @@ static inline int add_columns(const struct fsmoe_call *call, const struct fsmoe_
 			      const F &f, size_t rows, size_t columns, size_t batch, float *partial,
 			      float *out)
 {
-	size_t slices = column_slices(rows);
+	size_t slices = column_slices(rows, columns, batch);
 	dim3 grid((unsigned)((columns + COLUMN_TILE - 1) / COLUMN_TILE), (unsigned)slices,
 		  (unsigned)batch);
 
@@ -134,14 +136,14 @@ static inline int add_columns(const struct fsmoe_call *call, const struct fsmoe_
 }
 
 /* The rows of one matrix (rows, columns). */
-struct matrix_rows
+template <class T> struct matrix_rows
 {
-	const float *x;
+	const T *x;
 	size_t columns;
 
 	__device__ float operator()(size_t, size_t row, size_t column) const
 	{
-		return x[row * columns + column];
+		return get(x[row * columns + column]);
 	}
 };
 

@@ -150,7 +150,7 @@ static int do_step(struct run *run, int *stop)
 		if (run->first)
 			fsmoe_log(FSMOE_LOG_WARNING, "%s: skipped", fsmoe_last_error());
 		result->loss = result->grad_norm = NAN;
-		skipped = 1;
+		run->skipped += skipped = 1;
 		err = 0;
 	}
 	if (err)
@@ -160,6 +160,8 @@ static int do_step(struct run *run, int *stop)
 	err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), &row.load);
 	*stop = row.load.stop;
 	row.mfu = mfu_of(run, &row);
+	if (!err)
+		err = run_observe_step(run);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write(run->metrics, &row);
 	if (err || skipped)
@@ -191,7 +193,10 @@ static int between(struct run *run)
 static void tell_end(struct run *run)
 {
 	const int steps = run->step - run->began;
+	char skipped[40] = "";
 
+	if (run->skipped)
+		snprintf(skipped, sizeof(skipped), " (%d skipped)", run->skipped);
 	if (!steps)
 	{
 		run_say(run,
@@ -199,8 +204,8 @@ static void tell_end(struct run *run)
 			run->step, 2 * run->step);
 		return;
 	}
-	run_say(run, "trained %d step%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s", steps,
-		steps == 1 ? "" : "s", run->seconds, run->first_loss, run->last_loss,
+	run_say(run, "trained %d step%s%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s", steps,
+		steps == 1 ? "" : "s", skipped, run->seconds, run->first_loss, run->last_loss,
 		run->seconds > 0 ? (double)run->tokens_done / run->seconds : 0.0,
 		*run->metrics_path ? "; see " : "", run->metrics_path);
 }
@@ -236,7 +241,9 @@ static int finish(struct run *run, int *together)
 	if (err)
 		return cli_fail_together(FSMOE_EXIT_RUN);
 	*together = 0;
-	err = evaluate(run, 0);
+	err = run_observe_end(run); /* before anything else runs */
+	if (!err)
+		err = evaluate(run, 0);
 	if (!err && run->first)
 		err = fsmoe_metrics_close(run->metrics);
 	run->metrics = NULL;
