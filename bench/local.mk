@@ -2,6 +2,7 @@
 check_PROGRAMS += bench/overhead/overhead
 bench_overhead_overhead_LDADD = libfsmoe_core.la
 EXTRA_DIST += bench/overhead/run.sh bench/overhead/plot.awk
+EXTRA_DIST += bench/peer/README.md bench/peer/bench_ideal.py bench/peer/common.py bench/peer/cpu.sh
 
 ## bench-overhead: what StarPU costs, in two minutes
 .PHONY: bench-overhead
@@ -9,3 +10,4 @@ bench-overhead: bench/overhead/overhead fsmoe
 	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
 		$(SHELL) $(top_srcdir)/bench/overhead/run.sh
 include bench/gpu/local.mk
+include bench/train/local.mk

@@ -3,5 +3,7 @@
 
 /* `fsmoe bench NAME`: a row each, a file src/cli/bench_NAME.c each. */
 const struct cli_command cli_bench_commands[] = {
+	{"layer", "One MoE layer, forward and backward: one line of JSON", cli_bench_layer,
+	 cli_bench_layer_options, cli_bench_layer_defaults, NULL},
 	{0},
 };

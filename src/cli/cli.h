@@ -26,6 +26,7 @@ int cli_generate(int argc, char **argv);
 int cli_profile(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_simulate(int argc, char **argv);
+int cli_bench_layer(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 int cli_help(int argc, char **argv);
 
@@ -37,6 +38,9 @@ const void *cli_generate_defaults(void);
 extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[], cli_trace_options[];
 const void *cli_plan_defaults(void);
 const void *cli_simulate_defaults(void);
+
+extern const struct fsmoe_option cli_bench_layer_options[];
+const void *cli_bench_layer_defaults(void);
 
 /* By its whole name; NULL with a sentence: unknown. */
 const struct cli_command *cli_find(const char *name);

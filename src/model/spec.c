@@ -58,7 +58,6 @@ int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 		.forward_degree = 1,
 		.backward_degree = 1,
 		.gate = "topk",
-		.order = "sparse",
 		.dispatch = "flat",
 		.expert = "gpt",
 		.expert_bias = 1,
@@ -114,19 +113,4 @@ int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t grou
 		return fsmoe_fail(EINVAL, "capacity-factor = %g is negative; 0 drops nothing",
 				  s->capacity_factor);
 	return 0;
-}
-
-void fsmoe_model_count(const struct fsmoe_model_spec *s, size_t *total, size_t *active)
-{
-	size_t m = (size_t)s->model_dim, h = (size_t)s->hidden;
-	size_t expert = s->mixture ? 2 * m * h + h + m : 0;
-	size_t layer = 0;
-	size_t rest = ((size_t)s->vocab + (size_t)s->seq) * m + 2 * m;
-
-	if (s->attention)
-		layer += 4 * m * m + 4 * m + 2 * m; /* with its biases and norm */
-	if (s->mixture)
-		layer += (size_t)s->experts * m + 2 * m; /* gate, norm */
-	*total = rest + (size_t)s->layers * (layer + (size_t)s->experts * expert);
-	*active = rest + (size_t)s->layers * (layer + (size_t)s->topk * expert);
 }

@@ -21,6 +21,8 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 		     const struct fsmoe_runtime_opts *opts);
 void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu); /* collective over the job; nothing runs any more */
 int fsmoe_gpu_device(const struct fsmoe_gpu *gpu);
+/* Of its matrix products, in flop/s; 0: unknown. */
+double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu);
 /* StarPU's settings that are only read from the environment; before it starts. */
 void fsmoe_gpu_prepare_starpu(void);
 /* StarPU's workers are the lanes: takes over their streams. worker: by lane, out. */

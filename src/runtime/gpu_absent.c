@@ -27,6 +27,12 @@ int fsmoe_gpu_device(const struct fsmoe_gpu *gpu)
 	return -1;
 }
 
+double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu)
+{
+	(void)gpu;
+	return 0;
+}
+
 void fsmoe_gpu_prepare_starpu(void)
 {
 }

@@ -278,6 +278,11 @@ fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t rt)
 	return rt->groups;
 }
 
+double fsmoe_runtime_peak(fsmoe_runtime_t rt)
+{
+	return rt->gpu ? fsmoe_gpu_peak(rt->gpu) : 0;
+}
+
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)
 {
 	return rt->watch;

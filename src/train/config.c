@@ -44,6 +44,7 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 					   .log_every = 1,
 					   .val_fraction = 0.1,
 					   .keep = 2,
+					   .max_degree = 8,
 					   .data_format = "auto",
 					   .on_nan = "stop",
 					   .preset = preset};
@@ -187,6 +188,10 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");
+	if (config->profile && config->plan)
+		return fsmoe_fail(EINVAL, "--profile=%s makes a plan and --plan=%s is one: give one "
+					  "of them",
+				  config->profile, config->plan);
 	return fsmoe_train_config_check_model(config);
 }
 

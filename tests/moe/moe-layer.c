@@ -2,6 +2,7 @@
 /* What holds for a whole layer on one rank: drops are those of plain loops, published
  * numbers come out, and the nodes stand in the order of the paper. */
 #include "bench.h"
+#include "cli/bench_noise.h"
 #include "reference.h"
 #include "tests/lib/opcase_internal.h"
 
@@ -221,24 +222,6 @@ static void degree_is_clamped(void **state)
 
 /* --- published numbers ------------------------------------------------------------------------ */
 
-/* noise() of the peer bench: the same numbers in any language, bit for bit. */
-static float peer_noise(uint64_t seed, uint64_t i, float scale)
-{
-	uint64_t z = seed * 0xD1342543DE82EF95u + (i + 1) * 0x9E3779B97F4A7C15u;
-
-	z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-	z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-	z ^= z >> 31;
-	float u = (float)(z >> 40) * 0x1p-24f;
-	return (u - (0.5f - 0x1p-25f)) * (float)sqrt(12.0) * scale;
-}
-
-static void fill(float *data, size_t n, uint64_t seed, double scale)
-{
-	for (size_t i = 0; i < n; i++)
-		data[i] = peer_noise(seed, i, (float)scale);
-}
-
 static double mean_square(const float *x, size_t n)
 {
 	double sum = 0;
@@ -273,15 +256,16 @@ static void try_peer(double factor, double y_rms, double y_dy, double dx_rms, do
 	double dot = 0, w;
 
 	bench_setup(&b, &spec, FSMOE_F32, NULL, 0, T);
-	fill(bench_data(&b, b.x), T * M, 7919 + 11, 1);
-	fill(bench_data(&b, b.dy), T * M, 7919 + 5003, 1);
-	fill(bench_data(&b, bench_param(&b, params[1])->tensor), E * M, 1, pow(M, -0.5));
+	bench_noise_fill(bench_data(&b, b.x), T * M, 7919 + 11, 1);
+	bench_noise_fill(bench_data(&b, b.dy), T * M, 7919 + 5003, 1);
+	bench_noise_fill(bench_data(&b, bench_param(&b, params[1])->tensor), E * M, 1,
+			 pow(M, -0.5));
 	for (size_t e = 0; e < E; e++)
 	{
 		float *w1 = bench_data(&b, bench_param(&b, params[2])->tensor);
 		float *w2 = bench_data(&b, bench_param(&b, params[4])->tensor);
-		fill(w1 + e * H * M, H * M, 101000 + 10 * e, pow(M, -0.5));
-		fill(w2 + e * H * M, H * M, 101000 + 10 * e + 1, pow(H, -0.5));
+		bench_noise_fill(w1 + e * H * M, H * M, 101000 + 10 * e, pow(M, -0.5));
+		bench_noise_fill(w2 + e * H * M, H * M, 101000 + 10 * e + 1, pow(H, -0.5));
 	}
 	memset(bench_data(&b, bench_param(&b, params[3])->tensor), 0, E * H * sizeof(float));
 	memset(bench_data(&b, bench_param(&b, params[5])->tensor), 0, E * M * sizeof(float));

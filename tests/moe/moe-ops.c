@@ -225,7 +225,8 @@ static const size_t mixtral_sizes[][OPCASE_MAX_SIZES] = {
 	{2, 3, 5, 2, 4}, {1, 1, 300, 1, 2}, {2, 2, 270, 1, 1},
 };
 
-/* --- the layer: T, M, H, E, k, group, factor in tenths, degrees forward * 10 + backward ------- */
+/* --- the layer: T, M, H, E, k, group, factor in tenths, degrees forward * 10 + backward, and 100
+ * for expert mixtral --------------------------------------------------------------------------- */
 
 static struct reference layer_reference(const size_t *s)
 {
@@ -247,15 +248,21 @@ static fsmoe_tensor_t build_layer(struct opcase_graph *og, const size_t *s)
 					    .hidden = s[2],
 					    .capacity_factor = (double)s[6] / 10,
 					    .group = s[5],
-					    .forward_degree = (int)s[7] / 10,
-					    .backward_degree = (int)s[7] % 10};
+					    .forward_degree = (int)s[7] / 10 % 10,
+					    .backward_degree = (int)s[7] % 10,
+					    .expert = s[7] < 100 ? "gpt" : "mixtral"};
 	fsmoe_tensor_t x = opcase_activation(og, FSMOE_SHAPE2(s[0], s[1]), -1, 1);
 	fsmoe_tensor_t y = fsmoe_moe(opcase_graph(og), x, &spec);
 
 	opcase_adopt(og, "moe.gate.weight", -1, 1);
 	opcase_adopt(og, "moe.experts.w1", -1, 1);
-	opcase_adopt(og, "moe.experts.b1", -1, 1);
 	opcase_adopt(og, "moe.experts.w2", -1, 1);
+	if (s[7] >= 100)
+	{
+		opcase_adopt(og, "moe.experts.w3", -1, 1);
+		return y;
+	}
+	opcase_adopt(og, "moe.experts.b1", -1, 1);
 	opcase_adopt(og, "moe.experts.b2", -1, 1);
 	return y;
 }
@@ -267,17 +274,23 @@ static void expect_layer(const struct opcase_values *v)
 	r.x = v->real[0];
 	r.wg = v->real[1];
 	r.w1 = v->real[2];
-	r.b1 = v->real[3];
-	r.w2 = v->real[4];
-	r.b2 = v->real[5];
+	r.w2 = v->real[3];
+	if (v->size[7] >= 100)
+		r.w3 = v->real[4];
+	else
+	{
+		r.b1 = v->real[4];
+		r.b2 = v->real[5];
+	}
 	reference_layer(&r, v->out[0]);
 }
 
 /* One token; one expert; k = E; experts without tokens; drops; groups smaller than the rows. */
 static const size_t layer_sizes[][OPCASE_MAX_SIZES] = {
-	{1, 3, 4, 2, 1, 0, 0, 0},    {5, 3, 2, 1, 1, 0, 0, 23},  {4, 2, 3, 3, 3, 0, 0, 31},
-	{3, 3, 4, 7, 2, 0, 0, 12},   {8, 3, 4, 4, 2, 0, 10, 43}, {8, 3, 4, 2, 2, 0, 5, 13},
-	{12, 2, 3, 3, 2, 4, 10, 35}, {8, 3, 4, 4, 2, 2, 10, 14},
+	{1, 3, 4, 2, 1, 0, 0, 0},    {5, 3, 2, 1, 1, 0, 0, 23},    {4, 2, 3, 3, 3, 0, 0, 31},
+	{3, 3, 4, 7, 2, 0, 0, 12},   {8, 3, 4, 4, 2, 0, 10, 43},   {8, 3, 4, 2, 2, 0, 5, 13},
+	{12, 2, 3, 3, 2, 4, 10, 35}, {8, 3, 4, 4, 2, 2, 10, 14},   {5, 3, 2, 2, 1, 0, 0, 123},
+	{8, 3, 4, 4, 2, 0, 10, 143}, {12, 2, 3, 3, 2, 4, 10, 135},
 };
 
 static const struct opcase cases[] = {

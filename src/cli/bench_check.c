@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/bench_layer.h"
+#include "cli/bench_noise.h"
+
+#include "graph/memory.h"
+
+#include <fsmoe/op.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t count(const struct bench *b, fsmoe_tensor_t tensor)
+{
+	int n;
+
+	return fsmoe_shape_count(&fsmoe_graph_tensors(b->layer.graph, &n)[tensor].shape);
+}
+
+static float *data(const struct bench *b, fsmoe_tensor_t tensor)
+{
+	return fsmoe_memory_data(b->layer.memory, tensor);
+}
+
+/* --- weights, tokens, gradients ------------------------------------------------------------- */
+
+/* The matrices of an expert are streams of their own, by its number and theirs. */
+static uint64_t stream_of(const struct bench *b, const char *name, size_t expert)
+{
+	const uint64_t first = 1000 + 10 * expert + 100000 * b->opts->seed;
+
+	return first + (strcmp(name, "w2") == 0 ? 1 : strcmp(name, "w3") == 0 ? 2 : 0);
+}
+
+/* A matrix of all experts, (E, rows, columns), of which this rank has a part. */
+static void fill_experts(const struct bench *b, const struct fsmoe_param *p, const char *name)
+{
+	const struct fsmoe_shape *global = &p->spec.global;
+	const size_t each = global->dim[1] * global->dim[2];
+	const float scale = (float)(1 / sqrt((double)global->dim[2]));
+	float *w = data(b, p->tensor);
+
+	for (size_t i = 0; i < count(b, p->tensor); i++)
+	{
+		size_t at = fsmoe_param_global_index(&p->spec, i);
+		w[i] = bench_noise(stream_of(b, name, at / each), at % each, scale);
+	}
+}
+
+/* Moves the logit of expert e by about off[e]: adds to every token the sum of off[e] w[e] / |w[e]|^2
+ * over the rows of the gate's matrix, which are nearly orthogonal. */
+static void unbalance(const struct bench *b, const float *w, float *x)
+{
+	const size_t E = (size_t)b->spec.experts, M = b->spec.model_dim;
+	double *add = calloc(M, sizeof(*add));
+
+	for (size_t e = 0; add && e < E; e++)
+	{
+		double off = bench_noise(b->opts->seed + 77, e, (float)b->opts->skew), square = 0;
+
+		for (size_t m = 0; m < M; m++)
+			square += (double)w[e * M + m] * w[e * M + m];
+		for (size_t m = 0; m < M; m++)
+			add[m] += off / square * w[e * M + m];
+	}
+	for (size_t i = 0; add && i < b->tokens * M; i++)
+		x[i] += (float)add[i % M];
+	free(add);
+}
+
+void bench_fill(struct bench *b)
+{
+	const size_t M = b->spec.model_dim, n = b->tokens * M, E = (size_t)b->spec.experts;
+	const uint64_t stream = b->opts->seed * 7919 + (uint64_t)b->rank;
+	float *wg = malloc(E * M * sizeof(*wg));
+	int nparams;
+	const struct fsmoe_param *p = fsmoe_graph_params(b->layer.graph, &nparams);
+
+	if (wg)
+		bench_noise_fill(wg, E * M, b->opts->seed, 1 / sqrt((double)M));
+	for (int i = 0; i < nparams; i++)
+	{
+		const char *name = strrchr(p[i].spec.name, '.');
+
+		if (!strcmp(p[i].spec.name, "moe.gate.weight") && wg &&
+		    count(b, p[i].tensor) == E * M)
+			memcpy(data(b, p[i].tensor), wg, E * M * sizeof(*wg));
+		else if (strstr(p[i].spec.name, ".experts.") && p[i].spec.global.ndim == 3)
+			fill_experts(b, &p[i], name + 1);
+	}
+	bench_noise_fill(data(b, b->x), n, stream + 11, 1);
+	if (wg && b->opts->skew > 0)
+		unbalance(b, wg, data(b, b->x));
+	bench_noise_fill(data(b, b->dy), n, stream + 5003, 1);
+	free(wg);
+}
+
+/* --- what comes out ------------------------------------------------------------------------- */
+
+static double sum_of_products(const float *x, const float *y, size_t n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += (double)x[i] * y[i];
+	return sum;
+}
+
+/* rms of the gradients of all parameters with `part` in their names together. */
+static json_t *gradient_rms(const struct bench *b, const char *part)
+{
+	int nparams, ntensors;
+	const struct fsmoe_param *p = fsmoe_graph_params(b->layer.graph, &nparams);
+	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(b->layer.graph, &ntensors);
+	double sum = 0;
+	size_t n = 0;
+
+	for (int i = 0; i < nparams; i++)
+		if (strstr(p[i].spec.name, part))
+		{
+			const float *g = data(b, t[p[i].tensor].grad);
+			sum += sum_of_products(g, g, count(b, p[i].tensor));
+			n += count(b, p[i].tensor);
+		}
+	return n ? json_real(sqrt(sum / (double)n)) : json_null();
+}
+
+json_t *bench_check(const struct bench *b)
+{
+	const size_t n = b->tokens * b->spec.model_dim;
+	const float *y = data(b, b->y), *dy = data(b, b->dy), *dx = data(b, b->dx);
+
+	return json_pack("{s:f, s:f, s:f, s:o, s:o}", "y_rms",
+			 sqrt(sum_of_products(y, y, n) / (double)n), "y_dy",
+			 sum_of_products(y, dy, n) / (double)n, "dx_rms",
+			 sqrt(sum_of_products(dx, dx, n) / (double)n), "dwg_rms",
+			 gradient_rms(b, ".gate."), "dwe_rms", gradient_rms(b, ".experts."));
+}
+
+/* The tensor of integers that a node of the layer writes through a port of that name. */
+static fsmoe_tensor_t output(const struct bench *b, const char *port)
+{
+	int nnodes, ntensors;
+	const struct fsmoe_node *node = fsmoe_graph_nodes(b->layer.graph, &nnodes);
+	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(b->layer.graph, &ntensors);
+
+	for (int i = 0; i < nnodes; i++)
+		for (int k = 0; k < node[i].naccess; k++)
+		{
+			const struct fsmoe_access *a = &node[i].access[k];
+			if (a->mode == FSMOE_W && a->tensor != FSMOE_NONE &&
+			    t[a->tensor].dtype == FSMOE_INT32 &&
+			    !strcmp(node[i].op->ports[a->port].name, port))
+				return a->tensor;
+		}
+	return FSMOE_NONE;
+}
+
+void bench_routing(const struct bench *b, double *dropped, double *max_over_mean)
+{
+	const fsmoe_tensor_t expert = output(b, "expert"), slot = output(b, "slot");
+	const size_t E = (size_t)b->spec.experts;
+	size_t n, lost = 0, most = 0, *wanted = calloc(E, sizeof(*wanted));
+
+	*dropped = *max_over_mean = NAN;
+	/* Where experts choose, an entry without a slot is no choice. */
+	if (wanted && expert != FSMOE_NONE && slot != FSMOE_NONE &&
+	    count(b, expert) == b->tokens * (size_t)b->spec.topk)
+	{
+		const int32_t *e = fsmoe_memory_data(b->layer.memory, expert);
+		const int32_t *s = fsmoe_memory_data(b->layer.memory, slot);
+		n = count(b, expert);
+		for (size_t i = 0; i < n; i++)
+		{
+			lost += s[i] < 0;
+			wanted[e[i]]++;
+		}
+		for (size_t i = 0; i < E; i++)
+			most = wanted[i] > most ? wanted[i] : most;
+		*dropped = (double)lost / (double)n;
+		*max_over_mean = (double)(most * E) / (double)n;
+	}
+	free(wanted);
+}
