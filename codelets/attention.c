@@ -169,6 +169,7 @@ const struct fsmoe_op fsmoe_op_attention = {
 	.work = work,
 	.grad = grad,
 	FSMOE_CPU(attention),
+	FSMOE_CUDA(attention),
 	FSMOE_CUDA_SCRATCH(attention),
 };
 
@@ -180,5 +181,6 @@ const struct fsmoe_op fsmoe_op_attention_backward = {
 	.check = check_backward,
 	.work = work_backward,
 	FSMOE_CPU(attention_backward),
+	FSMOE_CUDA(attention_backward),
 	FSMOE_CUDA_SCRATCH(attention_backward),
 };

@@ -8,27 +8,27 @@
 #include <fsmoe/ops.h>
 
 static const struct fsmoe_port ports[] = {
-	{"x", FSMOE_R, 0},
-	{"y", FSMOE_W, 0},
+	{"x", FSMOE_R, FSMOE_EITHER},
+	{"y", FSMOE_W, FSMOE_EITHER},
 };
 
 static const struct fsmoe_port alltoall_ports[] = {
-	{"x", FSMOE_R, FSMOE_OPTIONAL},
-	{"y", FSMOE_W, FSMOE_OPTIONAL},
+	{"x", FSMOE_R, FSMOE_OPTIONAL | FSMOE_EITHER},
+	{"y", FSMOE_W, FSMOE_OPTIONAL | FSMOE_EITHER},
 };
 
 static const struct fsmoe_port gather_ports[] = {
-	{"x", FSMOE_R, 0},
-	{"y", FSMOE_W, FSMOE_OPTIONAL},
+	{"x", FSMOE_R, FSMOE_EITHER},
+	{"y", FSMOE_W, FSMOE_OPTIONAL | FSMOE_EITHER},
 };
 
 static const struct fsmoe_port scatter_ports[] = {
-	{"x", FSMOE_R, FSMOE_OPTIONAL},
-	{"y", FSMOE_W, 0},
+	{"x", FSMOE_R, FSMOE_OPTIONAL | FSMOE_EITHER},
+	{"y", FSMOE_W, FSMOE_EITHER},
 };
 
 static const struct fsmoe_port in_place_ports[] = {
-	{"x", FSMOE_RW, 0},
+	{"x", FSMOE_RW, FSMOE_FLOAT},
 };
 
 static enum fsmoe_group group_of(const void *args)
@@ -242,7 +242,7 @@ struct fsmoe_pattern fsmoe_collective_pattern(const struct fsmoe_call *call,
 		.rank = call->comm->rank,
 		.outer = args->outer,
 		.bytes = fsmoe_count(one) / args->outer / parts *
-			 (one->dtype == FSMOE_REAL ? real_bytes : sizeof(int32_t)),
+			 (one->dtype == FSMOE_INT32 ? sizeof(int32_t) : real_bytes),
 	};
 }
 
@@ -327,7 +327,7 @@ const struct fsmoe_op fsmoe_op_alltoall = {
 	.grad = grad_alltoall,
 	.group = group_of,
 	FSMOE_CPU(alltoall),
-	FSMOE_CUDA(alltoall),
+	FSMOE_CUDA_FLOAT(alltoall),
 };
 
 const struct fsmoe_op fsmoe_op_gather = {
@@ -339,7 +339,7 @@ const struct fsmoe_op fsmoe_op_gather = {
 	.work = work,
 	.group = group_of,
 	FSMOE_CPU(gather),
-	FSMOE_CUDA(gather),
+	FSMOE_CUDA_FLOAT(gather),
 };
 
 const struct fsmoe_op fsmoe_op_scatter = {
@@ -351,7 +351,7 @@ const struct fsmoe_op fsmoe_op_scatter = {
 	.work = work,
 	.group = group_of,
 	FSMOE_CPU(scatter),
-	FSMOE_CUDA(scatter),
+	FSMOE_CUDA_FLOAT(scatter),
 };
 
 const struct fsmoe_op fsmoe_op_allgather = {
@@ -364,7 +364,7 @@ const struct fsmoe_op fsmoe_op_allgather = {
 	.grad = grad_allgather,
 	.group = group_of,
 	FSMOE_CPU(allgather),
-	FSMOE_CUDA(allgather),
+	FSMOE_CUDA_FLOAT(allgather),
 };
 
 const struct fsmoe_op fsmoe_op_reduce_scatter = {
@@ -377,7 +377,7 @@ const struct fsmoe_op fsmoe_op_reduce_scatter = {
 	.grad = grad_reduce_scatter,
 	.group = group_of,
 	FSMOE_CPU(reduce_scatter),
-	FSMOE_CUDA(reduce_scatter),
+	FSMOE_CUDA_FLOAT(reduce_scatter),
 };
 
 const struct fsmoe_op fsmoe_op_allreduce = {
@@ -389,5 +389,5 @@ const struct fsmoe_op fsmoe_op_allreduce = {
 	.work = work,
 	.group = group_of,
 	FSMOE_CPU(allreduce),
-	FSMOE_CUDA(allreduce),
+	FSMOE_CUDA_FLOAT(allreduce),
 };

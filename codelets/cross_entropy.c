@@ -18,8 +18,8 @@ enum
 static const struct fsmoe_port ports[] = {
 	[LOGITS] = {"logits", FSMOE_R, 0},
 	[TARGETS] = {"targets", FSMOE_R, 0},
-	[LOSS] = {"loss", FSMOE_W, 0},
-	[LSE] = {"lse", FSMOE_W, 0},
+	[LOSS] = {"loss", FSMOE_W, FSMOE_FLOAT},
+	[LSE] = {"lse", FSMOE_W, FSMOE_FLOAT},
 };
 
 enum
@@ -32,8 +32,8 @@ enum
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	[B_LOGITS] = {"logits", FSMOE_R, 0},   [B_TARGETS] = {"targets", FSMOE_R, 0},
-	[B_LSE] = {"lse", FSMOE_R, 0},         [B_DLOSS] = {"dloss", FSMOE_R, 0},
+	[B_LOGITS] = {"logits", FSMOE_R, 0},     [B_TARGETS] = {"targets", FSMOE_R, 0},
+	[B_LSE] = {"lse", FSMOE_R, FSMOE_FLOAT}, [B_DLOSS] = {"dloss", FSMOE_R, FSMOE_FLOAT},
 	[B_DLOGITS] = {"dlogits", FSMOE_W, 0},
 };
 
@@ -69,9 +69,9 @@ fsmoe_tensor_t fsmoe_cross_entropy(fsmoe_graph_t graph, fsmoe_tensor_t logits,
 {
 	const struct fsmoe_cross_entropy_args args = {.scale = scale};
 	const struct fsmoe_tensor_info info = {.shape = fsmoe_shape_of(graph, logits)};
-	fsmoe_tensor_t loss = fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE1(1), "loss");
+	fsmoe_tensor_t loss = fsmoe_graph_activation(graph, FSMOE_WIDE, FSMOE_SHAPE1(1), "loss");
 	fsmoe_tensor_t lse = fsmoe_graph_activation(
-		graph, FSMOE_REAL, FSMOE_SHAPE1(fsmoe_rows(&info)), "cross_entropy.lse");
+		graph, FSMOE_WIDE, FSMOE_SHAPE1(fsmoe_rows(&info)), "cross_entropy.lse");
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_cross_entropy, &args, sizeof(args),
 			       FSMOE_ACCESSES(logits, targets, loss, lse)) < 0)
@@ -106,6 +106,7 @@ const struct fsmoe_op fsmoe_op_cross_entropy = {
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(cross_entropy),
+	FSMOE_CUDA(cross_entropy),
 	FSMOE_CUDA_SCRATCH(cross_entropy),
 };
 

@@ -16,8 +16,8 @@ enum
 
 static const struct fsmoe_port ports[] = {
 	[TOKENS] = {"tokens", FSMOE_R, 0},
-	[TABLE] = {"table", FSMOE_R, 0},
-	[POSITIONS] = {"positions", FSMOE_R, FSMOE_OPTIONAL},
+	[TABLE] = {"table", FSMOE_R, FSMOE_FLOAT},
+	[POSITIONS] = {"positions", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
 	[Y] = {"y", FSMOE_W, 0},
 };
 
@@ -32,8 +32,8 @@ enum
 static const struct fsmoe_port backward_ports[] = {
 	[B_TOKENS] = {"tokens", FSMOE_R, 0},
 	[B_DY] = {"dy", FSMOE_R, 0},
-	[B_DTABLE] = {"dtable", FSMOE_RW, FSMOE_OPTIONAL},
-	[B_DPOSITIONS] = {"dpositions", FSMOE_RW, FSMOE_OPTIONAL},
+	[B_DTABLE] = {"dtable", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[B_DPOSITIONS] = {"dpositions", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
 };
 
 /* Forward and backward: tokens, a table, positions and rows (y or dy), wherever they stand. */

@@ -108,13 +108,16 @@ FSMOE_KERNELS(ffn_backward_weight);
 
 #define FSMOE_FFN_FORWARD(array)                                                                   \
 	.kind = FSMOE_KIND_EXPERT, FSMOE_PORTS(array), .check = fsmoe_ffn_check,                   \
-	.work = fsmoe_ffn_work, .grad = fsmoe_ffn_grad, FSMOE_CPU(ffn)
+	.work = fsmoe_ffn_work, .grad = fsmoe_ffn_grad, FSMOE_CPU(ffn), FSMOE_CUDA(ffn),           \
+	FSMOE_CUDA_SCRATCH(ffn)
 #define FSMOE_FFN_BACKWARD_INPUT(array)                                                            \
 	.kind = FSMOE_KIND_EXPERT, FSMOE_PORTS(array), .check = fsmoe_ffn_check_backward_input,    \
-	.work = fsmoe_ffn_work_backward_input, FSMOE_CPU(ffn_backward_input)
+	.work = fsmoe_ffn_work_backward_input, FSMOE_CPU(ffn_backward_input),                      \
+	FSMOE_CUDA(ffn_backward_input), FSMOE_CUDA_SCRATCH(ffn_backward_input)
 #define FSMOE_FFN_BACKWARD_WEIGHT(array)                                                           \
 	.kind = FSMOE_KIND_EXPERT, FSMOE_PORTS(array), .check = fsmoe_ffn_check_backward_weight,   \
-	.work = fsmoe_ffn_work_backward_weight, FSMOE_CPU(ffn_backward_weight)
+	.work = fsmoe_ffn_work_backward_weight, FSMOE_CPU(ffn_backward_weight),                    \
+	FSMOE_CUDA(ffn_backward_weight), FSMOE_CUDA_SCRATCH(ffn_backward_weight)
 
 /* How many of its weights are matrices, or matrices in. */
 static inline int fsmoe_ffn_matrices(const struct fsmoe_ffn *ffn)

@@ -14,25 +14,33 @@ const struct fsmoe_ffn fsmoe_ffn_gpt = {
 
 static const struct fsmoe_port ports[] = {
 	{"x", FSMOE_R, 0},
-	{"w1", FSMOE_R, 0},
-	{"b1", FSMOE_R, FSMOE_OPTIONAL},
-	{"w2", FSMOE_R, 0},
-	{"b2", FSMOE_R, FSMOE_OPTIONAL},
+	{"w1", FSMOE_R, FSMOE_WEIGHT},
+	{"b1", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"w2", FSMOE_R, FSMOE_WEIGHT},
+	{"b2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
 	{"y", FSMOE_W, 0},
 	{"z", FSMOE_W, 0},
 	{"act", FSMOE_W, FSMOE_SCRATCH},
 };
 
 static const struct fsmoe_port backward_input_ports[] = {
-	{"dy", FSMOE_R, 0}, {"w1", FSMOE_R, 0}, {"w2", FSMOE_R, 0},
-	{"dx", FSMOE_W, 0}, {"dz", FSMOE_W, 0}, {"z", FSMOE_R, FSMOE_MANY},
+	{"dy", FSMOE_R, 0},
+	{"w1", FSMOE_R, FSMOE_WEIGHT},
+	{"w2", FSMOE_R, FSMOE_WEIGHT},
+	{"dx", FSMOE_W, 0},
+	{"dz", FSMOE_W, 0},
+	{"z", FSMOE_R, FSMOE_MANY},
 };
 
 static const struct fsmoe_port backward_weight_ports[] = {
-	{"dw1", FSMOE_RW, FSMOE_OPTIONAL}, {"db1", FSMOE_RW, FSMOE_OPTIONAL},
-	{"dw2", FSMOE_RW, FSMOE_OPTIONAL}, {"db2", FSMOE_RW, FSMOE_OPTIONAL},
-	{"rows", FSMOE_W, FSMOE_SCRATCH},  {"x", FSMOE_R, FSMOE_MANY},
-	{"z", FSMOE_R, FSMOE_MANY},        {"dy", FSMOE_R, FSMOE_MANY},
+	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"db1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"db2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"rows", FSMOE_W, FSMOE_SCRATCH},
+	{"x", FSMOE_R, FSMOE_MANY},
+	{"z", FSMOE_R, FSMOE_MANY},
+	{"dy", FSMOE_R, FSMOE_MANY},
 	{"dz", FSMOE_R, FSMOE_MANY},
 };
 
@@ -40,19 +48,16 @@ const struct fsmoe_op fsmoe_op_expert_gpt = {
 	.name = "expert_gpt",
 	.doc = "act(x w1^T + b1) w2^T + b2 of every local expert, on one chunk",
 	FSMOE_FFN_FORWARD(ports),
-	FSMOE_CUDA_SCRATCH(expert_gpt),
 };
 
 const struct fsmoe_op fsmoe_op_expert_gpt_backward_input = {
 	.name = "expert_gpt.backward_input",
 	.doc = "dz = (dy w2) act'(z), dx = dz w1, on one backward chunk",
 	FSMOE_FFN_BACKWARD_INPUT(backward_input_ports),
-	FSMOE_CUDA(expert_gpt_backward_input),
 };
 
 const struct fsmoe_op fsmoe_op_expert_gpt_backward_weight = {
 	.name = "expert_gpt.backward_weight",
 	.doc = "dw1 += dz^T x, db1 += sum dz, dw2 += dy^T act(z), db2 += sum dy",
 	FSMOE_FFN_BACKWARD_WEIGHT(backward_weight_ports),
-	FSMOE_CUDA_SCRATCH(expert_gpt_backward_weight),
 };

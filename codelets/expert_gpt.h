@@ -15,11 +15,6 @@ extern const struct fsmoe_op fsmoe_op_expert_gpt;
 extern const struct fsmoe_op fsmoe_op_expert_gpt_backward_input;
 extern const struct fsmoe_op fsmoe_op_expert_gpt_backward_weight;
 
-/* On a GPU; the kernels of the CPU are those of all networks. */
-FSMOE_KERNELS(expert_gpt);
-FSMOE_KERNELS(expert_gpt_backward_input);
-FSMOE_KERNELS(expert_gpt_backward_weight);
-
 enum fsmoe_expert_gpt_weight
 {
 	FSMOE_GPT_W1,

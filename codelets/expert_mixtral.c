@@ -13,24 +13,33 @@ const struct fsmoe_ffn fsmoe_ffn_mixtral = {
 
 static const struct fsmoe_port ports[] = {
 	{"x", FSMOE_R, 0},
-	{"w1", FSMOE_R, 0},
-	{"w3", FSMOE_R, 0},
-	{"w2", FSMOE_R, 0},
+	{"w1", FSMOE_R, FSMOE_WEIGHT},
+	{"w3", FSMOE_R, FSMOE_WEIGHT},
+	{"w2", FSMOE_R, FSMOE_WEIGHT},
 	{"y", FSMOE_W, 0},
 	{"z", FSMOE_W, 0},
 	{"act", FSMOE_W, FSMOE_SCRATCH},
 };
 
 static const struct fsmoe_port backward_input_ports[] = {
-	{"dy", FSMOE_R, 0}, {"w1", FSMOE_R, 0}, {"w3", FSMOE_R, 0},         {"w2", FSMOE_R, 0},
-	{"dx", FSMOE_W, 0}, {"dz", FSMOE_W, 0}, {"z", FSMOE_R, FSMOE_MANY},
+	{"dy", FSMOE_R, 0},
+	{"w1", FSMOE_R, FSMOE_WEIGHT},
+	{"w3", FSMOE_R, FSMOE_WEIGHT},
+	{"w2", FSMOE_R, FSMOE_WEIGHT},
+	{"dx", FSMOE_W, 0},
+	{"dz", FSMOE_W, 0},
+	{"z", FSMOE_R, FSMOE_MANY},
 };
 
 static const struct fsmoe_port backward_weight_ports[] = {
-	{"dw1", FSMOE_RW, FSMOE_OPTIONAL}, {"dw3", FSMOE_RW, FSMOE_OPTIONAL},
-	{"dw2", FSMOE_RW, FSMOE_OPTIONAL}, {"rows", FSMOE_W, FSMOE_SCRATCH},
-	{"x", FSMOE_R, FSMOE_MANY},        {"z", FSMOE_R, FSMOE_MANY},
-	{"dy", FSMOE_R, FSMOE_MANY},       {"dz", FSMOE_R, FSMOE_MANY},
+	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"dw3", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"rows", FSMOE_W, FSMOE_SCRATCH},
+	{"x", FSMOE_R, FSMOE_MANY},
+	{"z", FSMOE_R, FSMOE_MANY},
+	{"dy", FSMOE_R, FSMOE_MANY},
+	{"dz", FSMOE_R, FSMOE_MANY},
 };
 
 const struct fsmoe_op fsmoe_op_expert_mixtral = {

@@ -22,21 +22,23 @@ enum
 };
 
 #define INPUTS                                                                                     \
-	[LOGITS] = {"logits", FSMOE_R, 0}, [NOISY] = {"noisy", FSMOE_R, FSMOE_OPTIONAL},           \
-	[DEVIATION] = {"deviation", FSMOE_R, FSMOE_OPTIONAL},                                      \
-	[EXPERT] = {"expert", FSMOE_R, FSMOE_OPTIONAL}, [SUMS] = {"sums", FSMOE_W, FSMOE_SCRATCH}
+	[LOGITS] = {"logits", FSMOE_R, FSMOE_FLOAT},                                               \
+	[NOISY] = {"noisy", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},                                \
+	[DEVIATION] = {"deviation", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},                        \
+	[EXPERT] = {"expert", FSMOE_R, FSMOE_OPTIONAL},                                            \
+	[SUMS] = {"sums", FSMOE_W, FSMOE_SCRATCH | FSMOE_FLOAT}
 
 static const struct fsmoe_port ports[] = {
 	INPUTS,
-	[LOSS] = {"loss", FSMOE_W, 0},
+	[LOSS] = {"loss", FSMOE_W, FSMOE_FLOAT},
 };
 
 static const struct fsmoe_port backward_ports[] = {
 	INPUTS,
-	[LOSS] = {"dloss", FSMOE_R, 0},
-	[DLOGITS] = {"dlogits", FSMOE_W, 0},
-	[DNOISY] = {"dnoisy", FSMOE_W, FSMOE_OPTIONAL},
-	[DDEVIATION] = {"ddeviation", FSMOE_W, FSMOE_OPTIONAL},
+	[LOSS] = {"dloss", FSMOE_R, FSMOE_FLOAT},
+	[DLOGITS] = {"dlogits", FSMOE_W, FSMOE_FLOAT},
+	[DNOISY] = {"dnoisy", FSMOE_W, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[DDEVIATION] = {"ddeviation", FSMOE_W, FSMOE_OPTIONAL | FSMOE_FLOAT},
 };
 
 static int check(const struct fsmoe_check *c)
@@ -66,7 +68,7 @@ static int check(const struct fsmoe_check *c)
 
 static fsmoe_tensor_t make_sums(fsmoe_graph_t graph, fsmoe_tensor_t logits)
 {
-	return fsmoe_graph_activation(graph, FSMOE_REAL,
+	return fsmoe_graph_activation(graph, FSMOE_WIDE,
 				      FSMOE_SHAPE2(5, fsmoe_shape_of(graph, logits).dim[1]),
 				      "gate.sums");
 }
@@ -103,7 +105,7 @@ fsmoe_tensor_t fsmoe_gate_loss(fsmoe_graph_t graph, const struct fsmoe_gate_loss
 			       const struct fsmoe_gate_loss_args *args)
 {
 	fsmoe_tensor_t loss =
-		fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE1(1), "gate.loss");
+		fsmoe_graph_activation(graph, FSMOE_WIDE, FSMOE_SHAPE1(1), "gate.loss");
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_gate_loss, args, sizeof(*args),
 			       FSMOE_ACCESSES(in->logits, in->noisy, in->deviation, in->expert,
@@ -121,6 +123,8 @@ const struct fsmoe_op fsmoe_op_gate_loss = {
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(gate_loss),
+	FSMOE_CUDA_FLOAT(gate_loss),
+	FSMOE_CUDA_SCRATCH(gate_loss),
 };
 
 const struct fsmoe_op fsmoe_op_gate_loss_backward = {
@@ -131,4 +135,6 @@ const struct fsmoe_op fsmoe_op_gate_loss_backward = {
 	.check = check,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(gate_loss_backward),
+	FSMOE_CUDA_FLOAT(gate_loss_backward),
+	FSMOE_CUDA_SCRATCH(gate_loss_backward),
 };

@@ -18,8 +18,8 @@ enum
 
 static const struct fsmoe_port logits_ports[] = {
 	[X] = {"x", FSMOE_R, 0},
-	[W] = {"w", FSMOE_R, 0},
-	[LOGITS] = {"logits", FSMOE_W, 0},
+	[W] = {"w", FSMOE_R, FSMOE_FLOAT},
+	[LOGITS] = {"logits", FSMOE_W, FSMOE_FLOAT},
 };
 
 static int check_logits(const struct fsmoe_check *c)
@@ -65,7 +65,7 @@ static int grad_logits(struct fsmoe_backward *backward, const struct fsmoe_node 
 fsmoe_tensor_t fsmoe_gate_logits(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_t w)
 {
 	size_t rows = fsmoe_shape_of(graph, x).dim[0], experts = fsmoe_shape_of(graph, w).dim[0];
-	fsmoe_tensor_t logits = fsmoe_graph_activation(graph, FSMOE_REAL,
+	fsmoe_tensor_t logits = fsmoe_graph_activation(graph, FSMOE_WIDE,
 						       FSMOE_SHAPE2(rows, experts), "gate.logits");
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_gate_logits, NULL, 0,
@@ -85,10 +85,10 @@ enum
 };
 
 static const struct fsmoe_port noise_ports[] = {
-	[N_CLEAN] = {"clean", FSMOE_R, 0},
-	[N_RAW] = {"raw", FSMOE_R, 0},
-	[N_NOISY] = {"noisy", FSMOE_W, 0},
-	[N_DEVIATION] = {"deviation", FSMOE_W, 0},
+	[N_CLEAN] = {"clean", FSMOE_R, FSMOE_FLOAT},
+	[N_RAW] = {"raw", FSMOE_R, FSMOE_FLOAT},
+	[N_NOISY] = {"noisy", FSMOE_W, FSMOE_FLOAT},
+	[N_DEVIATION] = {"deviation", FSMOE_W, FSMOE_FLOAT},
 };
 
 enum
@@ -100,10 +100,10 @@ enum
 };
 
 static const struct fsmoe_port noise_backward_ports[] = {
-	[NB_RAW] = {"raw", FSMOE_R, 0},
-	[NB_DNOISY] = {"dnoisy", FSMOE_R, FSMOE_OPTIONAL},
-	[NB_DDEVIATION] = {"ddeviation", FSMOE_R, FSMOE_OPTIONAL},
-	[NB_DRAW] = {"draw", FSMOE_W, 0},
+	[NB_RAW] = {"raw", FSMOE_R, FSMOE_FLOAT},
+	[NB_DNOISY] = {"dnoisy", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[NB_DDEVIATION] = {"ddeviation", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[NB_DRAW] = {"draw", FSMOE_W, FSMOE_FLOAT},
 };
 
 /* All matrices are those of the first. */
@@ -142,8 +142,8 @@ struct fsmoe_gate_noise fsmoe_gate_noise(fsmoe_graph_t graph, fsmoe_tensor_t cle
 {
 	struct fsmoe_shape shape = fsmoe_shape_of(graph, clean);
 	const struct fsmoe_gate_noise out = {
-		.noisy = fsmoe_graph_activation(graph, FSMOE_REAL, shape, "gate.noisy"),
-		.deviation = fsmoe_graph_activation(graph, FSMOE_REAL, shape, "gate.deviation"),
+		.noisy = fsmoe_graph_activation(graph, FSMOE_WIDE, shape, "gate.noisy"),
+		.deviation = fsmoe_graph_activation(graph, FSMOE_WIDE, shape, "gate.deviation"),
 	};
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_gate_noise, args, sizeof(*args),
@@ -165,11 +165,11 @@ enum
 
 /* Norms are those of the rows of w, or 0 where a row is. */
 static const struct fsmoe_port cosine_ports[] = {
-	[C_U] = {"u", FSMOE_R, 0},
-	[C_W] = {"w", FSMOE_R, 0},
-	[C_THETA] = {"theta", FSMOE_R, 0},
-	[C_LOGITS] = {"logits", FSMOE_W, 0},
-	[C_NORMS] = {"norms", FSMOE_W, FSMOE_SCRATCH},
+	[C_U] = {"u", FSMOE_R, FSMOE_EITHER},
+	[C_W] = {"w", FSMOE_R, FSMOE_FLOAT},
+	[C_THETA] = {"theta", FSMOE_R, FSMOE_FLOAT},
+	[C_LOGITS] = {"logits", FSMOE_W, FSMOE_FLOAT},
+	[C_NORMS] = {"norms", FSMOE_W, FSMOE_SCRATCH | FSMOE_FLOAT},
 };
 
 enum
@@ -188,15 +188,15 @@ enum
 
 /* Sums (E, d + 1): of what the tokens pull an expert's direction to, and the norms. */
 static const struct fsmoe_port cosine_backward_ports[] = {
-	[CB_U] = {"u", FSMOE_R, 0},
-	[CB_W] = {"w", FSMOE_R, 0},
-	[CB_THETA] = {"theta", FSMOE_R, 0},
-	[CB_LOGITS] = {"logits", FSMOE_R, 0},
-	[CB_DLOGITS] = {"dlogits", FSMOE_R, 0},
-	[CB_DU] = {"du", FSMOE_W, FSMOE_OPTIONAL},
-	[CB_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL},
-	[CB_DTHETA] = {"dtheta", FSMOE_RW, FSMOE_OPTIONAL},
-	[CB_SUMS] = {"sums", FSMOE_W, FSMOE_SCRATCH},
+	[CB_U] = {"u", FSMOE_R, FSMOE_EITHER},
+	[CB_W] = {"w", FSMOE_R, FSMOE_FLOAT},
+	[CB_THETA] = {"theta", FSMOE_R, FSMOE_FLOAT},
+	[CB_LOGITS] = {"logits", FSMOE_R, FSMOE_FLOAT},
+	[CB_DLOGITS] = {"dlogits", FSMOE_R, FSMOE_FLOAT},
+	[CB_DU] = {"du", FSMOE_W, FSMOE_OPTIONAL | FSMOE_EITHER},
+	[CB_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[CB_DTHETA] = {"dtheta", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[CB_SUMS] = {"sums", FSMOE_W, FSMOE_SCRATCH | FSMOE_FLOAT},
 };
 
 static int check_cosine(const struct fsmoe_check *c)
@@ -253,7 +253,7 @@ static int grad_cosine(struct fsmoe_backward *backward, const struct fsmoe_node 
 		du = fsmoe_graph_like(graph, u, "d.");
 
 	size_t dim = shape.dim[shape.ndim - 1], experts = fsmoe_shape_count(&shape) / dim;
-	fsmoe_tensor_t sums = fsmoe_graph_activation(graph, FSMOE_REAL,
+	fsmoe_tensor_t sums = fsmoe_graph_activation(graph, FSMOE_WIDE,
 						     FSMOE_SHAPE2(experts, dim + 1), "gate.sums");
 	const fsmoe_tensor_t tensor[CB_N] = {
 		u, w, a[C_THETA].tensor, a[C_LOGITS].tensor, dlogits, du, dw, dtheta, sums};
@@ -273,10 +273,10 @@ fsmoe_tensor_t fsmoe_gate_cosine(fsmoe_graph_t graph, fsmoe_tensor_t u, fsmoe_te
 {
 	const struct fsmoe_tensor_info info = {.shape = fsmoe_shape_of(graph, w)};
 	size_t rows = fsmoe_shape_of(graph, u).dim[0], experts = fsmoe_rows(&info);
-	fsmoe_tensor_t logits = fsmoe_graph_activation(graph, FSMOE_REAL,
+	fsmoe_tensor_t logits = fsmoe_graph_activation(graph, FSMOE_WIDE,
 						       FSMOE_SHAPE2(rows, experts), "gate.logits");
 	fsmoe_tensor_t norms =
-		fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE1(experts), "gate.norms");
+		fsmoe_graph_activation(graph, FSMOE_WIDE, FSMOE_SHAPE1(experts), "gate.norms");
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_gate_cosine,
 			       &(struct fsmoe_gate_cosine_args){scale},
@@ -297,6 +297,7 @@ const struct fsmoe_op fsmoe_op_gate_logits = {
 	.work = work_logits,
 	.grad = grad_logits,
 	FSMOE_CPU(gate_logits),
+	FSMOE_CUDA(gate_logits),
 };
 
 const struct fsmoe_op fsmoe_op_gate_noise = {
@@ -308,6 +309,7 @@ const struct fsmoe_op fsmoe_op_gate_noise = {
 	.work = fsmoe_work_bytes,
 	.grad = grad_noise,
 	FSMOE_CPU(gate_noise),
+	FSMOE_CUDA_FLOAT(gate_noise),
 };
 
 const struct fsmoe_op fsmoe_op_gate_noise_backward = {
@@ -318,6 +320,7 @@ const struct fsmoe_op fsmoe_op_gate_noise_backward = {
 	.check = check_alike,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(gate_noise_backward),
+	FSMOE_CUDA_FLOAT(gate_noise_backward),
 };
 
 const struct fsmoe_op fsmoe_op_gate_cosine = {
@@ -329,6 +332,7 @@ const struct fsmoe_op fsmoe_op_gate_cosine = {
 	.work = work_logits,
 	.grad = grad_cosine,
 	FSMOE_CPU(gate_cosine),
+	FSMOE_CUDA_FLOAT(gate_cosine),
 };
 
 const struct fsmoe_op fsmoe_op_gate_cosine_backward = {
@@ -339,4 +343,6 @@ const struct fsmoe_op fsmoe_op_gate_cosine_backward = {
 	.check = check_cosine_backward,
 	.work = work_cosine_backward,
 	FSMOE_CPU(gate_cosine_backward),
+	FSMOE_CUDA_FLOAT(gate_cosine_backward),
+	FSMOE_CUDA_SCRATCH(gate_cosine_backward),
 };

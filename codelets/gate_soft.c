@@ -14,9 +14,9 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[LOGITS] = {"logits", FSMOE_R, 0},
-	[DISPATCH] = {"dispatch", FSMOE_W, 0},
-	[COMBINE] = {"combine", FSMOE_W, 0},
+	[LOGITS] = {"logits", FSMOE_R, FSMOE_FLOAT},
+	[DISPATCH] = {"dispatch", FSMOE_W, FSMOE_FLOAT},
+	[COMBINE] = {"combine", FSMOE_W, FSMOE_FLOAT},
 };
 
 enum
@@ -29,11 +29,11 @@ enum
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	[B_DISPATCH] = {"dispatch", FSMOE_R, 0},
-	[B_COMBINE] = {"combine", FSMOE_R, 0},
-	[B_DDISPATCH] = {"ddispatch", FSMOE_R, FSMOE_OPTIONAL},
-	[B_DCOMBINE] = {"dcombine", FSMOE_R, FSMOE_OPTIONAL},
-	[B_DLOGITS] = {"dlogits", FSMOE_W, 0},
+	[B_DISPATCH] = {"dispatch", FSMOE_R, FSMOE_FLOAT},
+	[B_COMBINE] = {"combine", FSMOE_R, FSMOE_FLOAT},
+	[B_DDISPATCH] = {"ddispatch", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[B_DCOMBINE] = {"dcombine", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[B_DLOGITS] = {"dlogits", FSMOE_W, FSMOE_FLOAT},
 };
 
 static int check(const struct fsmoe_check *c)
@@ -73,8 +73,8 @@ struct fsmoe_gate_soft fsmoe_gate_soft(fsmoe_graph_t graph, fsmoe_tensor_t logit
 {
 	struct fsmoe_shape shape = fsmoe_shape_of(graph, logits);
 	const struct fsmoe_gate_soft out = {
-		.dispatch = fsmoe_graph_activation(graph, FSMOE_REAL, shape, "gate.dispatch"),
-		.combine = fsmoe_graph_activation(graph, FSMOE_REAL, shape, "gate.combine"),
+		.dispatch = fsmoe_graph_activation(graph, FSMOE_WIDE, shape, "gate.dispatch"),
+		.combine = fsmoe_graph_activation(graph, FSMOE_WIDE, shape, "gate.combine"),
 	};
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_gate_soft, &(struct fsmoe_gate_soft_args){group},
@@ -93,6 +93,7 @@ const struct fsmoe_op fsmoe_op_gate_soft = {
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(gate_soft),
+	FSMOE_CUDA_FLOAT(gate_soft),
 };
 
 const struct fsmoe_op fsmoe_op_gate_soft_backward = {
@@ -103,4 +104,5 @@ const struct fsmoe_op fsmoe_op_gate_soft_backward = {
 	.check = check,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(gate_soft_backward),
+	FSMOE_CUDA_FLOAT(gate_soft_backward),
 };

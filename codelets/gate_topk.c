@@ -17,9 +17,12 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[X] = {"x", FSMOE_R, 0},           [WG] = {"wg", FSMOE_R, 0},
-	[EXPERT] = {"expert", FSMOE_W, 0}, [SLOT] = {"slot", FSMOE_W, 0},
-	[WEIGHT] = {"weight", FSMOE_W, 0}, [PROBS] = {"probs", FSMOE_W, 0},
+	[X] = {"x", FSMOE_R, 0},
+	[WG] = {"wg", FSMOE_R, FSMOE_FLOAT},
+	[EXPERT] = {"expert", FSMOE_W, 0},
+	[SLOT] = {"slot", FSMOE_W, 0},
+	[WEIGHT] = {"weight", FSMOE_W, FSMOE_FLOAT},
+	[PROBS] = {"probs", FSMOE_W, FSMOE_FLOAT},
 	[COUNTS] = {"counts", FSMOE_W, 0},
 };
 
@@ -97,8 +100,8 @@ struct fsmoe_gate_topk fsmoe_gate_topk(fsmoe_graph_t graph, fsmoe_tensor_t x, fs
 	struct fsmoe_gate_topk out = {
 		.expert = fsmoe_graph_activation(graph, FSMOE_INT32, chosen, "gate.expert"),
 		.slot = fsmoe_graph_activation(graph, FSMOE_INT32, chosen, "gate.slot"),
-		.weight = fsmoe_graph_activation(graph, FSMOE_REAL, chosen, "gate.weight"),
-		.probs = fsmoe_graph_activation(graph, FSMOE_REAL, all, "gate.probs"),
+		.weight = fsmoe_graph_activation(graph, FSMOE_WIDE, chosen, "gate.weight"),
+		.probs = fsmoe_graph_activation(graph, FSMOE_WIDE, all, "gate.probs"),
 		.counts = fsmoe_graph_activation(graph, FSMOE_INT32, counted, "gate.counts"),
 	};
 
@@ -129,15 +132,15 @@ enum
 /* The gradient of the logits is a scratch of its own because two products read it. */
 static const struct fsmoe_port backward_ports[] = {
 	[B_X] = {"x", FSMOE_R, 0},
-	[B_WG] = {"wg", FSMOE_R, 0},
+	[B_WG] = {"wg", FSMOE_R, FSMOE_FLOAT},
 	[B_EXPERT] = {"expert", FSMOE_R, 0},
-	[B_WEIGHT] = {"weight", FSMOE_R, 0},
-	[B_PROBS] = {"probs", FSMOE_R, 0},
-	[B_DWEIGHT] = {"dweight", FSMOE_R, FSMOE_OPTIONAL},
-	[B_DPROBS] = {"dprobs", FSMOE_R, FSMOE_OPTIONAL},
-	[B_DWG] = {"dwg", FSMOE_RW, FSMOE_OPTIONAL},
+	[B_WEIGHT] = {"weight", FSMOE_R, FSMOE_FLOAT},
+	[B_PROBS] = {"probs", FSMOE_R, FSMOE_FLOAT},
+	[B_DWEIGHT] = {"dweight", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[B_DPROBS] = {"dprobs", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[B_DWG] = {"dwg", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
 	[B_DX] = {"dx", FSMOE_W, FSMOE_OPTIONAL},
-	[B_DLOGITS] = {"dlogits", FSMOE_W, FSMOE_SCRATCH},
+	[B_DLOGITS] = {"dlogits", FSMOE_W, FSMOE_SCRATCH | FSMOE_FLOAT},
 };
 
 static int check_backward(const struct fsmoe_check *c)
@@ -171,7 +174,7 @@ fsmoe_tensor_t fsmoe_gate_topk_backward(fsmoe_graph_t graph, fsmoe_tensor_t x, f
 {
 	fsmoe_tensor_t dx = FSMOE_NONE;
 	fsmoe_tensor_t dlogits = fsmoe_graph_activation(
-		graph, FSMOE_REAL, fsmoe_shape_of(graph, forward->probs), "gate.dlogits");
+		graph, FSMOE_WIDE, fsmoe_shape_of(graph, forward->probs), "gate.dlogits");
 
 	if (want_dx)
 		dx = fsmoe_graph_activation(graph, FSMOE_REAL, fsmoe_shape_of(graph, x), "gate.dx");
@@ -214,4 +217,5 @@ const struct fsmoe_op fsmoe_op_gate_topk_backward = {
 	.work = work_backward,
 	FSMOE_CPU(gate_topk_backward),
 	FSMOE_CUDA(gate_topk_backward),
+	FSMOE_CUDA_SCRATCH(gate_topk_backward),
 };

@@ -12,23 +12,28 @@
 #endif
 
 /* Declares the kernels that a row names: float and double of codelets/cpu, and of codelets/cuda
- * the float one and what it needs of scratch memory, which not every operation has. */
+ * those of float and bf16 runs and what they need of scratch memory, which not every operation
+ * has. */
 #define FSMOE_KERNELS(name)                                                                        \
 	FSMOE_KERNEL_LINKAGE int fsmoe_##name##_f32(const struct fsmoe_call *call);                \
 	FSMOE_KERNEL_LINKAGE int fsmoe_##name##_f64(const struct fsmoe_call *call);                \
 	FSMOE_KERNEL_LINKAGE int fsmoe_##name##_cuda(const struct fsmoe_call *call,                \
 						     const struct fsmoe_cuda *cuda);               \
+	FSMOE_KERNEL_LINKAGE int fsmoe_##name##_bf16(const struct fsmoe_call *call,                \
+						     const struct fsmoe_cuda *cuda);               \
 	FSMOE_KERNEL_LINKAGE size_t fsmoe_##name##_cuda_scratch(const struct fsmoe_call *call)
 #define FSMOE_CPU(name) .cpu = {fsmoe_##name##_f32, fsmoe_##name##_f64}
 
-/* NULL in a build without CUDA. */
+/* NULL in a build without CUDA. FSMOE_CUDA_FLOAT: one kernel for both runs, because all tensors
+ * are float in either, or because it looks. */
 #ifdef FSMOE_USE_CUDA
-#define FSMOE_CUDA(name) .cuda = fsmoe_##name##_cuda
-#define FSMOE_CUDA_SCRATCH(name)                                                                   \
-	.cuda = fsmoe_##name##_cuda, .cuda_scratch = fsmoe_##name##_cuda_scratch
+#define FSMOE_CUDA(name)         .cuda = fsmoe_##name##_cuda, .cuda_bf16 = fsmoe_##name##_bf16
+#define FSMOE_CUDA_FLOAT(name)   .cuda = fsmoe_##name##_cuda, .cuda_bf16 = fsmoe_##name##_cuda
+#define FSMOE_CUDA_SCRATCH(name) .cuda_scratch = fsmoe_##name##_cuda_scratch
 #else
 #define FSMOE_CUDA(name)         .cuda = NULL
-#define FSMOE_CUDA_SCRATCH(name) .cuda = NULL
+#define FSMOE_CUDA_FLOAT(name)   .cuda = NULL
+#define FSMOE_CUDA_SCRATCH(name) .cuda_scratch = NULL
 #endif
 
 #endif

@@ -17,8 +17,11 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[X] = {"x", FSMOE_R, 0}, [GAMMA] = {"gamma", FSMOE_R, 0},     [BETA] = {"beta", FSMOE_R, 0},
-	[Y] = {"y", FSMOE_W, 0}, [MOMENTS] = {"moments", FSMOE_W, 0},
+	[X] = {"x", FSMOE_R, 0},
+	[GAMMA] = {"gamma", FSMOE_R, FSMOE_FLOAT},
+	[BETA] = {"beta", FSMOE_R, FSMOE_FLOAT},
+	[Y] = {"y", FSMOE_W, 0},
+	[MOMENTS] = {"moments", FSMOE_W, FSMOE_FLOAT},
 };
 
 enum
@@ -34,12 +37,12 @@ enum
 
 static const struct fsmoe_port backward_ports[] = {
 	[B_X] = {"x", FSMOE_R, 0},
-	[B_GAMMA] = {"gamma", FSMOE_R, 0},
-	[B_MOMENTS] = {"moments", FSMOE_R, 0},
+	[B_GAMMA] = {"gamma", FSMOE_R, FSMOE_FLOAT},
+	[B_MOMENTS] = {"moments", FSMOE_R, FSMOE_FLOAT},
 	[B_DY] = {"dy", FSMOE_R, 0},
 	[B_DX] = {"dx", FSMOE_W, FSMOE_OPTIONAL},
-	[B_DGAMMA] = {"dgamma", FSMOE_RW, FSMOE_OPTIONAL},
-	[B_DBETA] = {"dbeta", FSMOE_RW, FSMOE_OPTIONAL},
+	[B_DGAMMA] = {"dgamma", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[B_DBETA] = {"dbeta", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
 };
 
 static int check(const struct fsmoe_check *c)
@@ -72,7 +75,7 @@ fsmoe_tensor_t fsmoe_layer_norm(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_ten
 	const struct fsmoe_tensor_info x_info = {.shape = fsmoe_shape_of(graph, x)};
 	fsmoe_tensor_t y = fsmoe_graph_activation(graph, FSMOE_REAL, x_info.shape, "layer_norm");
 	fsmoe_tensor_t moments = fsmoe_graph_activation(
-		graph, FSMOE_REAL, FSMOE_SHAPE2(fsmoe_rows(&x_info), 2), "layer_norm.moments");
+		graph, FSMOE_WIDE, FSMOE_SHAPE2(fsmoe_rows(&x_info), 2), "layer_norm.moments");
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_layer_norm, NULL, 0,
 			       FSMOE_ACCESSES(x, gamma, beta, y, moments)) < 0)
@@ -124,5 +127,6 @@ const struct fsmoe_op fsmoe_op_layer_norm_backward = {
 	.check = check_backward,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(layer_norm_backward),
+	FSMOE_CUDA(layer_norm_backward),
 	FSMOE_CUDA_SCRATCH(layer_norm_backward),
 };

@@ -17,9 +17,9 @@ enum
 
 static const struct fsmoe_port ports[] = {
 	[X] = {"x", FSMOE_R, 0},
-	[W] = {"w", FSMOE_R, 0},
-	[B] = {"b", FSMOE_R, FSMOE_OPTIONAL},
-	[Y] = {"y", FSMOE_W, 0},
+	[W] = {"w", FSMOE_R, FSMOE_WEIGHT},
+	[B] = {"b", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[Y] = {"y", FSMOE_W, FSMOE_EITHER},
 };
 
 static int check(const struct fsmoe_check *c)
@@ -42,11 +42,16 @@ static double work(const void *args, const struct fsmoe_tensor_info *const *t, i
 fsmoe_tensor_t fsmoe_linear(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_t w,
 			    fsmoe_tensor_t b)
 {
+	return fsmoe_linear_as(graph, FSMOE_REAL, x, w, b);
+}
+
+fsmoe_tensor_t fsmoe_linear_as(fsmoe_graph_t graph, enum fsmoe_dtype dtype, fsmoe_tensor_t x,
+			       fsmoe_tensor_t w, fsmoe_tensor_t b)
+{
 	const struct fsmoe_tensor_info x_info = {.shape = fsmoe_shape_of(graph, x)};
 	const struct fsmoe_tensor_info w_info = {.shape = fsmoe_shape_of(graph, w)};
 	fsmoe_tensor_t y = fsmoe_graph_activation(
-		graph, FSMOE_REAL, FSMOE_SHAPE2(fsmoe_rows(&x_info), fsmoe_rows(&w_info)),
-		"linear");
+		graph, dtype, FSMOE_SHAPE2(fsmoe_rows(&x_info), fsmoe_rows(&w_info)), "linear");
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_linear, NULL, 0, FSMOE_ACCESSES(x, w, b, y)) < 0)
 		return FSMOE_NONE;
@@ -63,8 +68,8 @@ enum
 };
 
 static const struct fsmoe_port backward_input_ports[] = {
-	[BI_DY] = {"dy", FSMOE_R, 0},
-	[BI_W] = {"w", FSMOE_R, 0},
+	[BI_DY] = {"dy", FSMOE_R, FSMOE_EITHER},
+	[BI_W] = {"w", FSMOE_R, FSMOE_WEIGHT},
 	[BI_DX] = {"dx", FSMOE_W, 0},
 };
 
@@ -96,9 +101,9 @@ enum
 
 static const struct fsmoe_port backward_weight_ports[] = {
 	[BW_X] = {"x", FSMOE_R, 0},
-	[BW_DY] = {"dy", FSMOE_R, 0},
-	[BW_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL},
-	[BW_DB] = {"db", FSMOE_RW, FSMOE_OPTIONAL},
+	[BW_DY] = {"dy", FSMOE_R, FSMOE_EITHER},
+	[BW_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[BW_DB] = {"db", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
 };
 
 static int check_backward_weight(const struct fsmoe_check *c)
@@ -165,6 +170,7 @@ const struct fsmoe_op fsmoe_op_linear_backward_input = {
 	.work = work_backward_input,
 	FSMOE_CPU(linear_backward_input),
 	FSMOE_CUDA(linear_backward_input),
+	FSMOE_CUDA_SCRATCH(linear_backward_input),
 };
 
 const struct fsmoe_op fsmoe_op_linear_backward_weight = {
@@ -175,5 +181,6 @@ const struct fsmoe_op fsmoe_op_linear_backward_weight = {
 	.check = check_backward_weight,
 	.work = work_backward_weight,
 	FSMOE_CPU(linear_backward_weight),
+	FSMOE_CUDA(linear_backward_weight),
 	FSMOE_CUDA_SCRATCH(linear_backward_weight),
 };

@@ -13,6 +13,10 @@ extern const struct fsmoe_op fsmoe_op_linear;
 extern const struct fsmoe_op fsmoe_op_linear_backward_input;
 extern const struct fsmoe_op fsmoe_op_linear_backward_weight;
 
+/* As fsmoe_linear, with an output of that type: FSMOE_WIDE for logits. */
+fsmoe_tensor_t fsmoe_linear_as(fsmoe_graph_t graph, enum fsmoe_dtype dtype, fsmoe_tensor_t x,
+			       fsmoe_tensor_t w, fsmoe_tensor_t b);
+
 FSMOE_KERNELS(linear);
 FSMOE_KERNELS(linear_backward_input);
 FSMOE_KERNELS(linear_backward_weight);

@@ -16,8 +16,8 @@ void fsmoe_zero(fsmoe_graph_t graph, fsmoe_tensor_t x)
 /* --- sum of squares ----------------------------------------------------------------------- */
 
 static const struct fsmoe_port sum_squares_ports[] = {
-	{"x", FSMOE_R, 0},
-	{"out", FSMOE_RW, 0},
+	{"x", FSMOE_R, FSMOE_FLOAT},
+	{"out", FSMOE_RW, FSMOE_FLOAT},
 };
 
 static int check_sum_squares(const struct fsmoe_check *c)
@@ -45,17 +45,17 @@ enum
 };
 
 static const struct fsmoe_port adamw_ports[] = {
-	[PARAM] = {"param", FSMOE_RW, 0},
-	[GRAD] = {"grad", FSMOE_R, 0},
-	[NORM2] = {"norm2", FSMOE_R, FSMOE_OPTIONAL},
-	[M] = {"m", FSMOE_RW, 0},
-	[V] = {"v", FSMOE_RW, 0},
+	[PARAM] = {"param", FSMOE_RW, FSMOE_FLOAT},
+	[GRAD] = {"grad", FSMOE_R, FSMOE_FLOAT},
+	[NORM2] = {"norm2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[M] = {"m", FSMOE_RW, FSMOE_FLOAT},
+	[V] = {"v", FSMOE_RW, FSMOE_FLOAT},
 };
 
 static const struct fsmoe_port sgd_ports[] = {
-	[PARAM] = {"param", FSMOE_RW, 0},
-	[GRAD] = {"grad", FSMOE_R, 0},
-	[NORM2] = {"norm2", FSMOE_R, FSMOE_OPTIONAL},
+	[PARAM] = {"param", FSMOE_RW, FSMOE_FLOAT},
+	[GRAD] = {"grad", FSMOE_R, FSMOE_FLOAT},
+	[NORM2] = {"norm2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
 };
 
 /* Segments come in ascending order, so that it is plain that they do not overlap. */
@@ -140,6 +140,7 @@ const struct fsmoe_op fsmoe_op_sum_squares = {
 	.check = check_sum_squares,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(sum_squares),
+	FSMOE_CUDA_FLOAT(sum_squares),
 	FSMOE_CUDA_SCRATCH(sum_squares),
 };
 
@@ -151,7 +152,7 @@ const struct fsmoe_op fsmoe_op_adamw = {
 	.check = check_adamw,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(adamw),
-	FSMOE_CUDA(adamw),
+	FSMOE_CUDA_FLOAT(adamw),
 };
 
 const struct fsmoe_op fsmoe_op_sgd = {
@@ -162,5 +163,5 @@ const struct fsmoe_op fsmoe_op_sgd = {
 	.check = check_sgd,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(sgd),
-	FSMOE_CUDA(sgd),
+	FSMOE_CUDA_FLOAT(sgd),
 };

@@ -28,7 +28,7 @@ static const struct fsmoe_port order_ports[] = {
 };
 static const struct fsmoe_port backward_chunk_ports[] = {
 	LISTS("dy", FSMOE_R),
-	[FOURTH] = {"weight", FSMOE_R, 0},
+	[FOURTH] = {"weight", FSMOE_R, FSMOE_FLOAT},
 	[FIFTH] = {"dchunk", FSMOE_W, 0},
 };
 static const struct fsmoe_port order_backward_ports[] = {
@@ -37,12 +37,12 @@ static const struct fsmoe_port order_backward_ports[] = {
 };
 static const struct fsmoe_port inverse_ports[] = {
 	LISTS("y", FSMOE_W),
-	[FOURTH] = {"weight", FSMOE_R, 0},
+	[FOURTH] = {"weight", FSMOE_R, FSMOE_FLOAT},
 	[FIFTH] = {"chunk", FSMOE_R, FSMOE_MANY},
 };
 static const struct fsmoe_port backward_weight_ports[] = {
 	LISTS("dy", FSMOE_R),
-	[FOURTH] = {"dweight", FSMOE_W, 0},
+	[FOURTH] = {"dweight", FSMOE_W, FSMOE_FLOAT},
 	[FIFTH] = {"chunk", FSMOE_R, FSMOE_MANY},
 };
 
@@ -218,7 +218,7 @@ fsmoe_tensor_t fsmoe_inverse_order_backward_weight(fsmoe_graph_t graph,
 						   const fsmoe_tensor_t *chunk)
 {
 	fsmoe_tensor_t dweight = fsmoe_graph_activation(
-		graph, FSMOE_REAL, fsmoe_shape_of(graph, lists->weight), "gate.dweight");
+		graph, FSMOE_WIDE, fsmoe_shape_of(graph, lists->weight), "gate.dweight");
 
 	return append_all(graph, &fsmoe_op_inverse_order_backward_weight, lists, dy, dweight, cuts,
 			  chunk) < 0
@@ -285,6 +285,7 @@ const struct fsmoe_op fsmoe_op_order = {
 	.work = fsmoe_work_bytes,
 	.grad = grad_order,
 	FSMOE_CPU(order),
+	FSMOE_CUDA(order),
 	FSMOE_CUDA_SCRATCH(order),
 };
 
@@ -319,6 +320,7 @@ const struct fsmoe_op fsmoe_op_inverse_order_backward_chunk = {
 	.check = check_backward_chunk,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(inverse_order_backward_chunk),
+	FSMOE_CUDA(inverse_order_backward_chunk),
 	FSMOE_CUDA_SCRATCH(inverse_order_backward_chunk),
 };
 

@@ -20,9 +20,11 @@ enum
 };
 
 static const struct fsmoe_port mask_ports[] = {
-	[M_EXPERT] = {"expert", FSMOE_R, 0},   [M_SLOT] = {"slot", FSMOE_R, 0},
-	[M_WEIGHT] = {"weight", FSMOE_R, 0},   [M_DISPATCH] = {"dispatch", FSMOE_W, 0},
-	[M_COMBINE] = {"combine", FSMOE_W, 0},
+	[M_EXPERT] = {"expert", FSMOE_R, 0},
+	[M_SLOT] = {"slot", FSMOE_R, 0},
+	[M_WEIGHT] = {"weight", FSMOE_R, FSMOE_FLOAT},
+	[M_DISPATCH] = {"dispatch", FSMOE_W, FSMOE_FLOAT},
+	[M_COMBINE] = {"combine", FSMOE_W, FSMOE_FLOAT},
 };
 
 enum
@@ -36,8 +38,8 @@ enum
 static const struct fsmoe_port mask_backward_ports[] = {
 	[MB_EXPERT] = {"expert", FSMOE_R, 0},
 	[MB_SLOT] = {"slot", FSMOE_R, 0},
-	[MB_DCOMBINE] = {"dcombine", FSMOE_R, 0},
-	[MB_DWEIGHT] = {"dweight", FSMOE_W, 0},
+	[MB_DCOMBINE] = {"dcombine", FSMOE_R, FSMOE_FLOAT},
+	[MB_DWEIGHT] = {"dweight", FSMOE_W, FSMOE_FLOAT},
 };
 
 static int check_group(const struct fsmoe_check *c, size_t rows, size_t group)
@@ -108,8 +110,8 @@ void fsmoe_order_mask(fsmoe_graph_t graph, const struct fsmoe_einsum_sizes *size
 	struct fsmoe_shape shape = FSMOE_SHAPE2(fsmoe_shape_of(graph, routing->expert).dim[0],
 						sizes->experts * sizes->capacity);
 
-	routing->dispatch = fsmoe_graph_activation(graph, FSMOE_REAL, shape, "order.dispatch");
-	routing->combine = fsmoe_graph_activation(graph, FSMOE_REAL, shape, "order.combine");
+	routing->dispatch = fsmoe_graph_activation(graph, FSMOE_WIDE, shape, "order.dispatch");
+	routing->combine = fsmoe_graph_activation(graph, FSMOE_WIDE, shape, "order.combine");
 	fsmoe_graph_append(graph, &fsmoe_op_order_mask, sizes, sizeof(*sizes),
 			   FSMOE_ACCESSES(routing->expert, routing->slot, routing->weight,
 					  routing->dispatch, routing->combine));
@@ -127,18 +129,18 @@ enum
 
 static const struct fsmoe_port slots_ports[] = {
 	[FIRST] = {"rows", FSMOE_R, 0},
-	[SECOND] = {"mask", FSMOE_R, 0},
+	[SECOND] = {"mask", FSMOE_R, FSMOE_FLOAT},
 	[PACKED] = {"chunk", FSMOE_W, 0},
 };
 static const struct fsmoe_port rows_ports[] = {
 	[FIRST] = {"rows", FSMOE_W, 0},
-	[SECOND] = {"mask", FSMOE_R, 0},
+	[SECOND] = {"mask", FSMOE_R, FSMOE_FLOAT},
 	[PACKED] = {"packed", FSMOE_W, FSMOE_SCRATCH},
 	[CHUNK] = {"chunk", FSMOE_R, FSMOE_MANY},
 };
 static const struct fsmoe_port gradient_ports[] = {
 	[FIRST] = {"rows", FSMOE_R, 0},
-	[SECOND] = {"dmask", FSMOE_W, 0},
+	[SECOND] = {"dmask", FSMOE_W, FSMOE_FLOAT},
 	[PACKED] = {"packed", FSMOE_W, FSMOE_SCRATCH},
 	[CHUNK] = {"chunk", FSMOE_R, FSMOE_MANY},
 };
@@ -260,7 +262,7 @@ fsmoe_tensor_t fsmoe_einsum_mask(fsmoe_graph_t graph, const struct fsmoe_einsum_
 				 const fsmoe_tensor_t *chunk)
 {
 	fsmoe_tensor_t mask = fsmoe_graph_activation(
-		graph, FSMOE_REAL,
+		graph, FSMOE_WIDE,
 		FSMOE_SHAPE2(fsmoe_shape_of(graph, rows).dim[0], sizes->experts * sizes->capacity),
 		"einsum.dmask");
 
@@ -280,6 +282,7 @@ const struct fsmoe_op fsmoe_op_order_mask = {
 	.work = fsmoe_work_bytes,
 	.grad = grad_mask,
 	FSMOE_CPU(order_mask),
+	FSMOE_CUDA_FLOAT(order_mask),
 };
 
 const struct fsmoe_op fsmoe_op_order_mask_backward = {
@@ -290,6 +293,7 @@ const struct fsmoe_op fsmoe_op_order_mask_backward = {
 	.check = check_mask_backward,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(order_mask_backward),
+	FSMOE_CUDA_FLOAT(order_mask_backward),
 };
 
 const struct fsmoe_op fsmoe_op_einsum_slots = {
@@ -300,6 +304,8 @@ const struct fsmoe_op fsmoe_op_einsum_slots = {
 	.check = check_slots,
 	.work = work_slots,
 	FSMOE_CPU(einsum_slots),
+	FSMOE_CUDA(einsum_slots),
+	FSMOE_CUDA_SCRATCH(einsum_slots),
 };
 
 const struct fsmoe_op fsmoe_op_einsum_rows = {
@@ -310,6 +316,8 @@ const struct fsmoe_op fsmoe_op_einsum_rows = {
 	.check = check_chunks,
 	.work = work_chunks,
 	FSMOE_CPU(einsum_rows),
+	FSMOE_CUDA(einsum_rows),
+	FSMOE_CUDA_SCRATCH(einsum_rows),
 };
 
 const struct fsmoe_op fsmoe_op_einsum_mask = {
@@ -320,4 +328,5 @@ const struct fsmoe_op fsmoe_op_einsum_mask = {
 	.check = check_chunks,
 	.work = work_chunks,
 	FSMOE_CPU(einsum_mask),
+	FSMOE_CUDA(einsum_mask),
 };

@@ -17,13 +17,13 @@ enum
 static const struct fsmoe_port ports[] = {
 	[X] = {"x", FSMOE_R, 0},
 	[F] = {"f", FSMOE_R, 0},
-	[BIAS] = {"bias", FSMOE_R, FSMOE_OPTIONAL},
+	[BIAS] = {"bias", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
 	[Y] = {"y", FSMOE_W, 0},
 };
 
 static const struct fsmoe_port backward_bias_ports[] = {
 	{"dy", FSMOE_R, 0},
-	{"dbias", FSMOE_RW, 0},
+	{"dbias", FSMOE_RW, FSMOE_FLOAT},
 };
 
 static int check(const struct fsmoe_check *c)
@@ -94,5 +94,6 @@ const struct fsmoe_op fsmoe_op_residual_backward_bias = {
 	.check = check_backward_bias,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(residual_backward_bias),
+	FSMOE_CUDA(residual_backward_bias),
 	FSMOE_CUDA_SCRATCH(residual_backward_bias),
 };

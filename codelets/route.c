@@ -17,9 +17,12 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[SCORE] = {"score", FSMOE_R, 0},   [EXPERT] = {"expert", FSMOE_W, 0},
-	[SLOT] = {"slot", FSMOE_W, 0},     [WEIGHT] = {"weight", FSMOE_W, 0},
-	[COUNTS] = {"counts", FSMOE_W, 0}, [LIST] = {"list", FSMOE_W, FSMOE_SCRATCH},
+	[SCORE] = {"score", FSMOE_R, FSMOE_FLOAT},
+	[EXPERT] = {"expert", FSMOE_W, 0},
+	[SLOT] = {"slot", FSMOE_W, 0},
+	[WEIGHT] = {"weight", FSMOE_W, FSMOE_FLOAT},
+	[COUNTS] = {"counts", FSMOE_W, 0},
+	[LIST] = {"list", FSMOE_W, FSMOE_SCRATCH},
 };
 
 static size_t width_of(const struct fsmoe_route_args *args, size_t experts)
@@ -81,7 +84,7 @@ struct fsmoe_route fsmoe_route(fsmoe_graph_t graph, fsmoe_tensor_t score,
 	const struct fsmoe_route out = {
 		.expert = fsmoe_graph_activation(graph, FSMOE_INT32, lists, "gate.expert"),
 		.slot = fsmoe_graph_activation(graph, FSMOE_INT32, lists, "gate.slot"),
-		.weight = fsmoe_graph_activation(graph, FSMOE_REAL, lists, "gate.weight"),
+		.weight = fsmoe_graph_activation(graph, FSMOE_WIDE, lists, "gate.weight"),
 		.counts = fsmoe_graph_activation(graph, FSMOE_INT32, FSMOE_SHAPE2(groups, experts),
 						 "gate.counts"),
 	};
@@ -108,9 +111,12 @@ enum
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	[B_SCORE] = {"score", FSMOE_R, 0},     [B_EXPERT] = {"expert", FSMOE_R, 0},
-	[B_SLOT] = {"slot", FSMOE_R, 0},       [B_WEIGHT] = {"weight", FSMOE_R, 0},
-	[B_DWEIGHT] = {"dweight", FSMOE_R, 0}, [B_DSCORE] = {"dscore", FSMOE_W, 0},
+	[B_SCORE] = {"score", FSMOE_R, FSMOE_FLOAT},
+	[B_EXPERT] = {"expert", FSMOE_R, 0},
+	[B_SLOT] = {"slot", FSMOE_R, 0},
+	[B_WEIGHT] = {"weight", FSMOE_R, FSMOE_FLOAT},
+	[B_DWEIGHT] = {"dweight", FSMOE_R, FSMOE_FLOAT},
+	[B_DSCORE] = {"dscore", FSMOE_W, FSMOE_FLOAT},
 };
 
 static int check_backward(const struct fsmoe_check *c)
@@ -157,6 +163,7 @@ const struct fsmoe_op fsmoe_op_route = {
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(route),
+	FSMOE_CUDA_FLOAT(route),
 };
 
 const struct fsmoe_op fsmoe_op_route_backward = {
@@ -167,4 +174,5 @@ const struct fsmoe_op fsmoe_op_route_backward = {
 	.check = check_backward,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(route_backward),
+	FSMOE_CUDA_FLOAT(route_backward),
 };

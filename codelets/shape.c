@@ -31,11 +31,11 @@ static const char *port_name(const struct fsmoe_check *check, int i)
 
 int fsmoe_check_dtype(const struct fsmoe_check *check, int i, enum fsmoe_dtype dtype)
 {
-	if (!check->tensor[i] || check->tensor[i]->dtype == dtype)
+	if (!check->tensor[i] || (check->tensor[i]->dtype == FSMOE_INT32) == (dtype == FSMOE_INT32))
 		return 0;
 	return fsmoe_fail(EINVAL, "%s: '%s' must hold %s, but '%s' holds %s", check->op->name,
-			  port_name(check, i), dtype == FSMOE_REAL ? "reals" : "int32",
-			  check->tensor[i]->name, dtype == FSMOE_REAL ? "int32" : "reals");
+			  port_name(check, i), dtype != FSMOE_INT32 ? "reals" : "int32",
+			  check->tensor[i]->name, dtype != FSMOE_INT32 ? "int32" : "reals");
 }
 
 int fsmoe_check_real(const struct fsmoe_check *check)

@@ -37,6 +37,7 @@ const char *fsmoe_shape_text(char buffer[FSMOE_SHAPE_TEXT], const struct fsmoe_s
  * on, and appending the node records the failure). */
 struct fsmoe_shape fsmoe_shape_of(fsmoe_graph_t graph, fsmoe_tensor_t tensor);
 
+/* int32, or reals of either kind. */
 int fsmoe_check_dtype(const struct fsmoe_check *check, int i, enum fsmoe_dtype dtype);
 /* All accesses hold reals. */
 int fsmoe_check_real(const struct fsmoe_check *check);

@@ -6,6 +6,7 @@
  * operations and modules, fsmoe/starpu.h for StarPU programs that want the policy. */
 
 #include <fsmoe/checkpoint.h>
+#include <fsmoe/drift.h>
 #include <fsmoe/error.h>
 #include <fsmoe/graph.h>
 #include <fsmoe/measure.h>

@@ -1,2 +1,2 @@
-fsmoe_HEADERS += include/fsmoe/checkpoint.h include/fsmoe/error.h include/fsmoe/graph.h include/fsmoe/op.h \
+fsmoe_HEADERS += include/fsmoe/checkpoint.h include/fsmoe/drift.h include/fsmoe/error.h include/fsmoe/graph.h include/fsmoe/op.h \
 	include/fsmoe/measure.h include/fsmoe/model.h include/fsmoe/module.h include/fsmoe/ops.h include/fsmoe/plan.h include/fsmoe/profile.h include/fsmoe/schedule.h include/fsmoe/runtime.h include/fsmoe/topo.h include/fsmoe/train.h

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Times of operations on one GPU by CUDA events, under the stream walker: layer WORK [tf32], the
- * work as in work.h.
+ * Times of operations on one GPU by CUDA events, under the stream walker: layer WORK
+ * [tf32|bf16], the work as in work.h.
  *
  * Prints per operation: how many nodes, milliseconds a step (median of the steps), share, and what
  * its row calls work per second. The line "step" is from the first node's start to the last one's
@@ -161,13 +161,14 @@ static void time_bare(fsmoe_graph_t graph, struct fsmoe_device_memory *memory, i
 
 int main(int argc, char **argv)
 {
-	int tf32 = argc > 1 && !strcmp(argv[argc - 1], "tf32");
+	const char *last = argc > 1 ? argv[argc - 1] : "";
+	int tf32 = !strcmp(last, "tf32"), bf16 = !strcmp(last, "bf16"), n = argc - 1 - tf32 - bf16;
 	struct fsmoe_device_memory *gpu;
 	struct work work;
 
-	if (work_arguments(argc - tf32 - 1, argv + 1) != argc - tf32 - 1)
+	if (work_arguments(n, argv + 1) != n)
 	{
-		fprintf(stderr, "usage: layer M H E k f T [tf32] | layer PRESET BATCH [tf32]\n");
+		fprintf(stderr, "usage: layer (M H E k f T | PRESET BATCH) [tf32|bf16]\n");
 		return 64;
 	}
 	if (fsmoe_device_count() == 0)
@@ -175,10 +176,10 @@ int main(int argc, char **argv)
 		printf("layer: skipped, there is no GPU here\n");
 		return 77;
 	}
-	work_create(&work, NULL, argc - tf32 - 1, argv + 1);
-	TRY(fsmoe_device_memory_create(&gpu, work.step.graph, 0));
+	work_create(&work, NULL, n, argv + 1);
+	TRY(fsmoe_device_memory_create_as(&gpu, work.step.graph, 0, bf16 ? FSMOE_BF16 : FSMOE_F32));
 	TRY(fsmoe_device_memory_upload(gpu, work.memory));
-	printf("%s, %s\n", work.name, tf32 ? "TF32" : "fp32");
+	printf("%s, %s\n", work.name, tf32 ? "TF32" : bf16 ? "bf16" : "fp32");
 	time_nodes(work.step.graph, gpu, tf32);
 	time_bare(work.step.graph, gpu, tf32);
 	fsmoe_device_memory_destroy(gpu);

@@ -93,7 +93,7 @@ run()
 
 check()
 {
-	for part in ${CHECK_PARTS:-ops moe faults training}; do
+	for part in ${CHECK_PARTS:-ops moe gates faults training}; do
 		run 120 check-$part "$bundle/bin/check-cuda" $part
 	done
 	grep -hE 'worst error|\[  FAILED|ERROR|^  step|preset|executor|in the steps|is .* on the GPU' "$logs"/check-*.log | cut -c1-200
@@ -105,7 +105,7 @@ sanitize()
 	sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 	[ -n "$sanitizer" ] || { echo "sanitize: no compute-sanitizer here" | tee -a "$summary"; return; }
 	for tool in memcheck racecheck; do
-		for part in ops moe; do
+		for part in ops moe gates; do
 			# Eager loading would instrument all of cuBLAS.
 			run "${SANITIZE_LIMIT:-130}" $tool-$part env CUDA_MODULE_LOADING=LAZY \
 				FSMOE_CHECK_SIZES="${SANITIZE_SIZES:-3}" "$sanitizer" --tool $tool \
@@ -121,6 +121,7 @@ measure()
 	run 60 time-quickstart-layer "$bundle/bin/layer" 128 256 8 2 1.25 4096
 	run 120 time-gpt-fp32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096
 	run 120 time-gpt-tf32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 tf32
+	run 120 time-gpt-bf16 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 bf16
 	cat "$logs"/time-*.log
 }
 

@@ -84,20 +84,40 @@ check_fsmoe()
 	[ "$failed" -eq 0 ]
 }
 
+# mpirun's options: more ranks than cores, also as root.
+set_launcher()
+{
+	launcher=(mpirun -np "$1")
+	mpirun --version 2>/dev/null | grep -q 'Open MPI' || return 0
+	launcher+=(--oversubscribe --bind-to none)
+	# After Ctrl-C: seconds before the ranks are told, and again before they are killed.
+	launcher+=(--mca odls_base_sigkill_timeout 5)
+	[ "$(id -u)" -ne 0 ] || launcher+=(--allow-run-as-root)
+}
+
+# Two ranks as two nodes, four steps of which the last two are traced, ViTE's picture of them.
+trace_fsmoe()
+{
+	local data=/usr/share/games/fortunes dir=$top/runs/trace launcher
+	[ -d $data ] || die "there is no $data to train on: install the package fortunes"
+	install_packages vite
+	set_launcher 2
+	unlock
+	"${launcher[@]}" "$build/fsmoe" train --preset quickstart --nodes 2 --data "$data" \
+		--val-fraction 0.01 --forward-degree 2 --backward-degree 2 --steps 4 --trace "$dir" "$@"
+	"$top/build-aux/trace-picture" vite "$dir" "$dir/vite.svg"
+	echo "a picture of it is $dir/vite.svg; vite $dir/paje.trace shows more"
+}
+
 # The text to train on when no other is named: the package fortunes.
 train_fsmoe()
 {
-	local data=/usr/share/games/fortunes launcher=(mpirun -np 4) run=$top/runs/quickstart bar=
+	local data=/usr/share/games/fortunes run=$top/runs/quickstart bar= launcher
 	case " $* " in
 	*" --data"*) data= ;;
 	*) [ -d $data ] || die "there is no $data to train on: install the package fortunes or give --data FILE" ;;
 	esac
-	if mpirun --version 2>/dev/null | grep -q 'Open MPI'; then
-		launcher+=(--oversubscribe --bind-to none)
-		# After Ctrl-C: seconds before the ranks are told, and again before they are killed.
-		launcher+=(--mca odls_base_sigkill_timeout 5)
-		[ "$(id -u)" -ne 0 ] || launcher+=(--allow-run-as-root)
-	fi
+	set_launcher 4
 	[ ! -t 2 ] || bar=--progress
 	unlock
 	trap : INT TERM # mpirun gets them too: what follows waits for it

@@ -63,6 +63,13 @@ static inline void choose_top(const real *score, size_t experts, size_t topk, in
 	}
 }
 
+/* In double, then rounded: a GPU's library then gives the same, and with it the same choices where
+ * weights decide. */
+static inline real choose_exp(real x)
+{
+	return (real)exp((double)x);
+}
+
 static inline void choose_softmax(real *row, size_t n)
 {
 	real top = row[0], sum = 0;
@@ -70,7 +77,7 @@ static inline void choose_softmax(real *row, size_t n)
 	for (size_t i = 1; i < n; i++)
 		top = row[i] > top ? row[i] : top;
 	for (size_t i = 0; i < n; i++)
-		sum += row[i] = exp(row[i] - top);
+		sum += row[i] = choose_exp(row[i] - top);
 	for (size_t i = 0; i < n; i++)
 		row[i] /= sum;
 }

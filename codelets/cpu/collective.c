@@ -6,7 +6,7 @@
 
 static size_t bytes_of(const struct fsmoe_tensor_info *t)
 {
-	return fsmoe_count(t) * (t->dtype == FSMOE_REAL ? sizeof(real) : sizeof(int32_t));
+	return fsmoe_count(t) * (t->dtype == FSMOE_INT32 ? sizeof(int32_t) : sizeof(real));
 }
 
 static int exchange(const struct fsmoe_call *call, enum fsmoe_pattern_kind kind)

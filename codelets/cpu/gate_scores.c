@@ -46,10 +46,12 @@ static real noise_at(const struct noise *n, size_t row, size_t e)
 	return n->on ? (real)fsmoe_rng_normal(n->key, token * n->experts + e) : 0;
 }
 
-/* log(1 + exp(x)) without overflow. */
-static real softplus(real x)
+/* log(1 + exp(x)) without overflow; in double, as choose_exp(). */
+static real softplus(real raw)
 {
-	return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+	double x = (double)raw;
+
+	return (real)((x > 0 ? x : 0) + log1p(exp(-fabs(x))));
 }
 
 int KERNEL(gate_noise)(const struct fsmoe_call *call)

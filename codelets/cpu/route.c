@@ -5,7 +5,7 @@
 
 static real sigmoid(real x)
 {
-	return 1 / (1 + exp(-x));
+	return 1 / (1 + choose_exp(-x));
 }
 
 /* The entry of a row's softmax. */
@@ -16,8 +16,8 @@ static real entry(const real *score, size_t experts, size_t e)
 	for (size_t i = 1; i < experts; i++)
 		top = score[i] > top ? score[i] : top;
 	for (size_t i = 0; i < experts; i++)
-		sum += exp(score[i] - top);
-	return exp(score[e] - top) / sum;
+		sum += choose_exp(score[i] - top);
+	return choose_exp(score[e] - top) / sum;
 }
 
 /* --- tokens choose ------------------------------------------------------------------------ */
@@ -57,7 +57,7 @@ static void take_tokens(const struct fsmoe_route_args *a, const real *score, siz
 		real s = score[t * experts + e], *w = &weight[t * experts + e];
 		slot[t * experts + e] = (int32_t)(first_slot + p);
 		if (a->weights != FSMOE_WEIGHTS_ALL)
-			*w = a->weights == FSMOE_WEIGHTS_SIGMOID ? sigmoid(s) : exp(s - top);
+			*w = a->weights == FSMOE_WEIGHTS_SIGMOID ? sigmoid(s) : choose_exp(s - top);
 		sum += *w;
 	}
 	for (size_t p = a->capacity; p < a->group; p++)

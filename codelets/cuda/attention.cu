@@ -6,20 +6,32 @@
  * Products by cuBLAS over whole squares, strided batched over heads and looped over sequences, or
  * the other way round where there are more sequences; softmax in between. Where the rows of a
  * sequence do not lie one after another, all are gathered into scratch first.
- *
- * scratch, elements: forward   [gathered: qkv (T, 3 HD), y (T, HD)]
- *                    backward  dS (inner, S, S), [gathered: qkv, dqkv (T, 3 HD), dy (T, HD)]
  */
 
-/* One warp a row. Row i of a square becomes probabilities over the columns up to i, else zero. */
-static __global__ void softmax_rows(float *p /* (rows, S) */, size_t rows, size_t S)
+/* (S, S) matrices, `step` elements apart. */
+template <class X> struct squares
+{
+	X *x;
+	size_t step;
+
+	__device__ X *row(size_t r, size_t S) const
+	{
+		return x + r / S * step + r % S * S;
+	}
+};
+
+/* One warp a row. Row i of a square becomes probabilities over the columns up to i, else zero; they
+ * may take the place of the scores. */
+template <class P>
+static __global__ void softmax_rows(squares<float> scores, squares<P> probs, size_t rows, size_t S)
 {
 	size_t r = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
 	unsigned lane = threadIdx.x % 32;
 
 	if (r >= rows)
 		return;
-	float *row = p + r * S, max = -INFINITY, sum = 0;
+	float *row = scores.row(r, S), max = -INFINITY, sum = 0;
+	P *out = probs.row(r, S);
 	size_t n = r % S + 1;
 	for (size_t j = lane; j < n; j += 32)
 		max = fmaxf(max, row[j]);
@@ -28,12 +40,12 @@ static __global__ void softmax_rows(float *p /* (rows, S) */, size_t rows, size_
 		sum += row[j] = expf(row[j] - max);
 	sum = warp_sum(sum);
 	for (size_t j = lane; j < S; j += 32)
-		row[j] = j < n ? row[j] / sum : 0;
+		put(out + j, j < n ? row[j] / sum : 0);
 }
 
-/* dP becomes dS: ds = p (dp - sum p dp) scale. */
-static __global__ void softmax_backward(const float *p, /* (rows, S) */
-					float *dp,      /* (rows, S) */
+/* ds = p (dp - sum p dp) scale, which may take the place of dp. */
+template <class P>
+static __global__ void softmax_backward(squares<const P> p, squares<const float> dp, squares<P> ds,
 					size_t rows, size_t S, float scale)
 {
 	size_t r = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
@@ -41,14 +53,16 @@ static __global__ void softmax_backward(const float *p, /* (rows, S) */
 
 	if (r >= rows)
 		return;
-	const float *probs = p + r * S;
-	float *row = dp + r * S, dot = 0;
+	const P *probs = p.row(r, S);
+	const float *row = dp.row(r, S);
+	P *out = ds.row(r, S);
+	float dot = 0;
 	size_t n = r % S + 1;
 	for (size_t j = lane; j < n; j += 32)
-		dot += probs[j] * row[j];
+		dot += get(probs[j]) * row[j];
 	dot = warp_sum(dot);
 	for (size_t j = lane; j < S; j += 32)
-		row[j] = j < n ? probs[j] * (row[j] - dot) * scale : 0;
+		put(out + j, j < n ? get(probs[j]) * (row[j] - dot) * scale : 0);
 }
 
 /* --- which sequence and head, where --------------------------------------------------------- */
@@ -104,10 +118,10 @@ static const struct fsmoe_attention_args *args_of(const struct fsmoe_call *call)
 /* --- rows in `parts` pieces ----------------------------------------------------------------- */
 
 /* Row (sequence, part, i) of `whole` is row (part, sequence, i) of `pieces`. */
-struct regroup
+template <class T> struct regroup
 {
-	const float *from;
-	float *to;
+	const T *from;
+	T *to;
 	size_t batch, parts, rows, columns; /* rows: of a part */
 	bool gather;
 
@@ -121,170 +135,206 @@ struct regroup
 	}
 };
 
+template <class T>
 static int regrouped(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, bool gather,
-		     size_t columns, const float *from, float *to)
+		     size_t columns, const T *from, T *to)
 {
 	const struct fsmoe_attention_args *a = args_of(call);
-	regroup f = {from, to, a->batch, a->parts, a->seq / a->parts, columns, gather};
+	regroup<T> f = {from, to, a->batch, a->parts, a->seq / a->parts, columns, gather};
 
 	return map_rows(call, cuda, f, a->batch * a->seq, columns, aligned(from, to));
 }
 
 /* --- forward -------------------------------------------------------------------------------- */
 
-static int forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const float *qkv,
-		   float *y, float *probs)
+/* Scores and their gradients are float; what products read of them is T. In a float run the one
+ * takes the place of the other. */
+template <class T> static constexpr bool IN_PLACE = sizeof(T) == sizeof(float);
+
+template <class T>
+static int forward_one(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const loops &l,
+		       const T *q, T *y, T *probs, float *scores)
+{
+	const T *k = q + l.HD, *v = k + l.HD;
+	size_t S = l.S, row = 3 * l.HD, step = l.inner_step(3), rows = l.inner * S;
+	size_t apart = IN_PLACE<T> ? l.inner_square() : S * S;
+	int err = multiply(call, cuda,
+			   product<T, float>{false, true, S, S, l.D, q, row, step, k, row, step,
+					     scores, S, apart, l.inner, 1 / sqrtf((float)l.D), 0});
+
+	if (err)
+		return err;
+	softmax_rows<<<(unsigned)((rows + 7) / 8), 256, 0, cuda->stream>>>(
+		squares<float>{scores, apart}, squares<T>{probs, l.inner_square()}, rows, S);
+	err = launched(call);
+	return err ? err
+		   : multiply(call, cuda,
+			      product<T>{false, false, S, l.D, S, probs, S, l.inner_square(), v,
+					 row, step, y, l.HD, l.inner_step(1), l.inner, 1, 0});
+}
+
+/* What a pass keeps in scratch, in this order. */
+template <class T> struct room
+{
+	float *scores; /* (inner, S, S); in a float run of the forward the probabilities' place */
+	T *ds;         /* (inner, S, S), of the backward */
+	T *qkv, *dqkv, *y;
+};
+
+template <class T>
+static room<T> room_of(const struct fsmoe_attention_args *a, scratch *s, bool backward)
+{
+	const loops l = loops_of(a);
+	size_t T_rows = a->batch * a->seq, squares = l.inner * l.S * l.S;
+	room<T> r = {};
+
+	if (backward || !IN_PLACE<T>)
+		r.scores = s->take<float>(squares);
+	if (backward && !IN_PLACE<T>)
+		r.ds = s->take<T>(squares);
+	if (!fsmoe_attention_gathers(a))
+		return r;
+	r.qkv = s->take<T>(T_rows * 3 * l.HD);
+	r.dqkv = backward ? s->take<T>(T_rows * 3 * l.HD) : nullptr;
+	r.y = s->take<T>(T_rows * l.HD);
+	return r;
+}
+
+template <class T>
+static int forward_all(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+		       const room<T> &r, const T *qkv, T *y)
 {
 	const loops l = loops_of(args_of(call));
-	size_t S = l.S, row = 3 * l.HD, rows = l.outer * l.inner * S;
-	float scale = 1 / sqrtf((float)l.D);
+	T *probs = data_of<T>(call, 2);
 	int err = 0;
 
 	for (size_t o = 0; o < l.outer && !err; o++)
 	{
-		const float *q = qkv + o * l.outer_step(3), *k = q + l.HD;
-		err = multiply(call, cuda,
-			       product{false, true, S, S, l.D, q, row, l.inner_step(3), k, row,
-				       l.inner_step(3), probs + o * l.outer_square(), S,
-				       l.inner_square(), l.inner, scale, 0});
-	}
-	if (err)
-		return err;
-	softmax_rows<<<(unsigned)((rows + 7) / 8), 256, 0, cuda->stream>>>(probs, rows, S);
-	err = launched(call);
-	for (size_t o = 0; o < l.outer && !err; o++)
-	{
-		const float *v = qkv + o * l.outer_step(3) + 2 * l.HD;
-		err = multiply(call, cuda,
-			       product{false, false, S, l.D, S, probs + o * l.outer_square(), S,
-				       l.inner_square(), v, row, l.inner_step(3),
-				       y + o * l.outer_step(1), l.HD, l.inner_step(1), l.inner, 1,
-				       0});
+		T *p = probs + o * l.outer_square();
+		float *scores = IN_PLACE<T> ? reinterpret_cast<float *>(p) : r.scores;
+		err = forward_one(call, cuda, l, qkv + o * l.outer_step(3), y + o * l.outer_step(1),
+				  p, scores);
 	}
 	return err;
 }
 
-extern "C" size_t fsmoe_attention_cuda_scratch(const struct fsmoe_call *call)
+template <class T> static size_t forward_scratch(const struct fsmoe_call *call)
 {
-	const struct fsmoe_attention_args *a = args_of(call);
-	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
 	scratch s = {};
 
-	if (fsmoe_attention_gathers(a))
-	{
-		s.take<float>(T * 3 * HD);
-		s.take<float>(T * HD);
-	}
+	room_of<T>(args_of(call), &s, false);
 	return s.used;
 }
 
-extern "C" int fsmoe_attention_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+template <class T> static int forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const struct fsmoe_attention_args *a = args_of(call);
-	const float *qkv = data_of<const float>(call, 0);
-	float *y = data_of<float>(call, 1), *probs = data_of<float>(call, 2);
-	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
+	size_t HD = a->heads * a->head_dim;
+	const T *qkv = data_of<const T>(call, 0);
+	T *y = data_of<T>(call, 1);
 	scratch s = scratch_of(cuda);
+	const room<T> r = room_of<T>(a, &s, false);
 
 	if (!fsmoe_attention_gathers(a))
-		return forward(call, cuda, qkv, y, probs);
+		return forward_all(call, cuda, r, qkv, y);
 
-	float *own_qkv = s.take<float>(T * 3 * HD), *own_y = s.take<float>(T * HD);
-	int err = regrouped(call, cuda, true, 3 * HD, qkv, own_qkv);
+	int err = regrouped(call, cuda, true, 3 * HD, qkv, r.qkv);
 	if (!err)
-		err = forward(call, cuda, own_qkv, own_y, probs);
-	return err ? err : regrouped(call, cuda, false, HD, own_y, y);
+		err = forward_all(call, cuda, r, static_cast<const T *>(r.qkv), r.y);
+	return err ? err : regrouped(call, cuda, false, HD, static_cast<const T *>(r.y), y);
 }
 
 /* --- backward ------------------------------------------------------------------------------- */
 
-static int backward_one(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			const loops &l, const float *q, const float *p, const float *dy, float *dq,
-			float *ds)
+template <class T>
+static int softmax_gradient(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			    const loops &l, const T *p, const float *dp, T *ds)
 {
-	const float *k = q + l.HD, *v = k + l.HD;
-	float *dk = dq + l.HD, *dv = dk + l.HD;
-	size_t S = l.S, row = 3 * l.HD, square = S * S, rows = l.inner * S;
-	size_t step = l.inner_step(3), step_y = l.inner_step(1), step_p = l.inner_square();
-	float scale = 1 / sqrtf((float)l.D);
-	int err;
+	size_t S = l.S, rows = l.inner * S;
 
-	err = multiply(call, cuda,
-		       product{true, false, S, l.D, S, p, S, step_p, dy, l.HD, step_y, dv, row,
-			       step, l.inner, 1, 0});
-	if (!err)
-		err = multiply(call, cuda,
-			       product{false, true, S, S, l.D, dy, l.HD, step_y, v, row, step, ds,
-				       S, square, l.inner, 1, 0});
-	if (err)
-		return err;
-	if (step_p == square)
-		softmax_backward<<<(unsigned)((rows + 7) / 8), 256, 0, cuda->stream>>>(p, ds, rows,
-										       S, scale);
-	else /* the squares of one head lie apart */
-		for (size_t i = 0; i < l.inner; i++)
-			softmax_backward<<<(unsigned)((S + 7) / 8), 256, 0, cuda->stream>>>(
-				p + i * step_p, ds + i * square, S, S, scale);
-	err = launched(call);
-	if (!err)
-		err = multiply(call, cuda,
-			       product{false, false, S, l.D, S, ds, S, square, k, row, step, dq,
-				       row, step, l.inner, 1, 0});
-	return err ? err
-		   : multiply(call, cuda,
-			      product{true, false, S, l.D, S, ds, S, square, q, row, step, dk, row,
-				      step, l.inner, 1, 0});
+	softmax_backward<<<(unsigned)((rows + 7) / 8), 256, 0, cuda->stream>>>(
+		squares<const T>{p, l.inner_square()}, squares<const float>{dp, S * S},
+		squares<T>{ds, S * S}, rows, S, 1 / sqrtf((float)l.D));
+	return launched(call);
 }
 
-static int backward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const float *qkv,
-		    const float *dy, float *dqkv, float *ds)
+template <class T>
+static int backward_one(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			const loops &l, const T *q, const T *p, const T *dy, T *dq,
+			const room<T> &r)
+{
+	const T *k = q + l.HD, *v = k + l.HD;
+	T *dk = dq + l.HD, *dv = dk + l.HD, *ds = r.ds;
+	size_t S = l.S, row = 3 * l.HD, square = S * S, step = l.inner_step(3);
+	size_t step_y = l.inner_step(1);
+	int err = multiply(call, cuda,
+			   product<T>{true, false, S, l.D, S, p, S, l.inner_square(), dy, l.HD,
+				      step_y, dv, row, step, l.inner, 1, 0});
+
+	if (IN_PLACE<T>)
+		ds = reinterpret_cast<T *>(r.scores);
+	if (!err)
+		err = multiply(call, cuda,
+			       product<T, float>{false, true, S, S, l.D, dy, l.HD, step_y, v, row,
+						 step, r.scores, S, square, l.inner, 1, 0});
+	if (!err)
+		err = softmax_gradient(call, cuda, l, p, r.scores, ds);
+	if (!err)
+		err = multiply(call, cuda,
+			       product<T>{false, false, S, l.D, S, ds, S, square, k, row, step, dq,
+					  row, step, l.inner, 1, 0});
+	return err ? err
+		   : multiply(call, cuda,
+			      product<T>{true, false, S, l.D, S, ds, S, square, q, row, step, dk,
+					 row, step, l.inner, 1, 0});
+}
+
+template <class T>
+static int backward_all(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			const room<T> &r, const T *qkv, const T *dy, T *dqkv)
 {
 	const loops l = loops_of(args_of(call));
-	const float *probs = data_of<const float>(call, 1);
+	const T *probs = data_of<const T>(call, 1);
 	int err = 0;
 
 	for (size_t o = 0; o < l.outer && !err; o++)
 		err = backward_one(call, cuda, l, qkv + o * l.outer_step(3),
 				   probs + o * l.outer_square(), dy + o * l.outer_step(1),
-				   dqkv + o * l.outer_step(3), ds);
+				   dqkv + o * l.outer_step(3), r);
 	return err;
 }
 
-extern "C" size_t fsmoe_attention_backward_cuda_scratch(const struct fsmoe_call *call)
+template <class T> static size_t backward_scratch(const struct fsmoe_call *call)
 {
-	const struct fsmoe_attention_args *a = args_of(call);
-	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
 	scratch s = {};
 
-	s.take<float>(loops_of(a).inner * a->seq * a->seq);
-	if (fsmoe_attention_gathers(a))
-	{
-		s.take<float>(T * 3 * HD);
-		s.take<float>(T * 3 * HD);
-		s.take<float>(T * HD);
-	}
+	room_of<T>(args_of(call), &s, true);
 	return s.used;
 }
 
-extern "C" int fsmoe_attention_backward_cuda(const struct fsmoe_call *call,
-					     const struct fsmoe_cuda *cuda)
+template <class T> static int backward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const struct fsmoe_attention_args *a = args_of(call);
-	const float *qkv = data_of<const float>(call, 0), *dy = data_of<const float>(call, 2);
-	float *dqkv = data_of<float>(call, 3);
-	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
+	size_t HD = a->heads * a->head_dim;
+	const T *qkv = data_of<const T>(call, 0), *dy = data_of<const T>(call, 2);
+	T *dqkv = data_of<T>(call, 3);
 	scratch s = scratch_of(cuda);
-	float *ds = s.take<float>(loops_of(a).inner * a->seq * a->seq);
+	const room<T> r = room_of<T>(a, &s, true);
 
 	if (!fsmoe_attention_gathers(a))
-		return backward(call, cuda, qkv, dy, dqkv, ds);
+		return backward_all(call, cuda, r, qkv, dy, dqkv);
 
-	float *own_qkv = s.take<float>(T * 3 * HD), *own_dqkv = s.take<float>(T * 3 * HD);
-	float *own_dy = s.take<float>(T * HD);
-	int err = regrouped(call, cuda, true, 3 * HD, qkv, own_qkv);
+	int err = regrouped(call, cuda, true, 3 * HD, qkv, r.qkv);
 	if (!err)
-		err = regrouped(call, cuda, true, HD, dy, own_dy);
+		err = regrouped(call, cuda, true, HD, dy, r.y);
 	if (!err)
-		err = backward(call, cuda, own_qkv, own_dy, own_dqkv, ds);
-	return err ? err : regrouped(call, cuda, false, 3 * HD, own_dqkv, dqkv);
+		err = backward_all(call, cuda, r, static_cast<const T *>(r.qkv),
+				   static_cast<const T *>(r.y), r.dqkv);
+	return err ? err
+		   : regrouped(call, cuda, false, 3 * HD, static_cast<const T *>(r.dqkv), dqkv);
 }
+
+CUDA_KERNELS(attention, forward)
+CUDA_KERNELS(attention_backward, backward)
+CUDA_SCRATCH(attention, forward_scratch)
+CUDA_SCRATCH(attention_backward, backward_scratch)

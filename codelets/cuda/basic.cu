@@ -2,9 +2,11 @@
 #include "codelets/cuda/launch.cuh"
 #include "graph/basic.h"
 
-struct fill
+/* These take float and bf16 alike: whatever the tensors at hand are. */
+
+template <class T> struct fill
 {
-	float *out;
+	T *out;
 	float value;
 
 	template <int V> __device__ void run(size_t i) const
@@ -20,11 +22,11 @@ struct fill
 static constexpr int TERMS = 16;
 
 /* Terms may be the output itself: an element is read before it is written. */
-struct sum
+template <class T> struct sum
 {
-	const float *in[TERMS];
+	const T *in[TERMS];
 	int n;
-	float *out;
+	T *out;
 
 	template <int V> __device__ void run(size_t i) const
 	{
@@ -39,21 +41,22 @@ struct sum
 	}
 };
 
-extern "C" int fsmoe_fill_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+template <class T>
+static int fill_with(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const struct fsmoe_fill_args *args =
 		static_cast<const struct fsmoe_fill_args *>(call->args);
-	fill f = {data_of<float>(call, 0), (float)args->value};
+	fill<T> f = {data_of<T>(call, 0), (float)args->value};
 	size_t n = fsmoe_count(call->tensor[0]);
 
 	if (args->value == 0)
-		return enqueued(call, cudaMemsetAsync(f.out, 0, n * sizeof(float), cuda->stream));
+		return enqueued(call, cudaMemsetAsync(f.out, 0, n * sizeof(T), cuda->stream));
 	return map(call, cuda, f, n, aligned(f.out));
 }
 
-extern "C" int fsmoe_sum_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+template <class T> static int add_all(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	sum f = {{nullptr}, 0, data_of<float>(call, call->n - 1)};
+	sum<T> f = {{nullptr}, 0, data_of<T>(call, call->n - 1)};
 	int err = 0;
 
 	for (int k = 0; k < call->n - 1 && !err;)
@@ -64,7 +67,7 @@ extern "C" int fsmoe_sum_cuda(const struct fsmoe_call *call, const struct fsmoe_
 			f.in[f.n++] = f.out;
 		for (; k < call->n - 1 && f.n < TERMS; k++)
 		{
-			f.in[f.n++] = data_of<const float>(call, k);
+			f.in[f.n++] = data_of<const T>(call, k);
 			wide = wide && aligned(call->data[k]);
 		}
 		err = map(call, cuda, f, fsmoe_count(call->tensor[0]), wide);
@@ -72,10 +75,40 @@ extern "C" int fsmoe_sum_cuda(const struct fsmoe_call *call, const struct fsmoe_
 	return err;
 }
 
+/* Gradients of activations may be bf16, those of parameters never are. */
+template <class T> struct add_to
+{
+	const T *in;
+	float *out;
+
+	template <int V> __device__ void run(size_t i) const
+	{
+		pack<V> a = load<V>(in + i), total = load<V>(out + i);
+		for (int j = 0; j < V; j++)
+			total.v[j] += a.v[j];
+		store<V>(out + i, total);
+	}
+};
+
+template <class T>
+static int accumulate(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	add_to<T> f = {data_of<const T>(call, 0), data_of<float>(call, 1)};
+
+	return map(call, cuda, f, fsmoe_count(call->tensor[0]), aligned(f.in, f.out));
+}
+
+extern "C" int fsmoe_fill_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	return holds_bf16(call, 0) ? fill_with<bf16>(call, cuda) : fill_with<float>(call, cuda);
+}
+
+extern "C" int fsmoe_sum_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	return holds_bf16(call, 0) ? add_all<bf16>(call, cuda) : add_all<float>(call, cuda);
+}
+
 extern "C" int fsmoe_accumulate_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	float *out = data_of<float>(call, 1);
-	sum f = {{out, data_of<const float>(call, 0)}, 2, out};
-
-	return map(call, cuda, f, fsmoe_count(call->tensor[0]), aligned(out, call->data[0]));
+	return holds_bf16(call, 0) ? accumulate<bf16>(call, cuda) : accumulate<float>(call, cuda);
 }

@@ -3,15 +3,17 @@
 #include "codelets/cuda/launch.cuh"
 #include "comm/device.h"
 
-static size_t bytes_of(const struct fsmoe_tensor_info *t)
+static size_t bytes_of(const struct fsmoe_call *call, int i)
 {
-	return fsmoe_count(t) * 4; /* float and int32_t alike */
+	return fsmoe_tensor_bytes(call->real, call->tensor[i]);
 }
 
 static int exchange(const struct fsmoe_call *call, enum fsmoe_pattern_kind kind,
 		    const struct fsmoe_cuda *cuda)
 {
-	const struct fsmoe_pattern pattern = fsmoe_collective_pattern(call, kind, 4);
+	const struct fsmoe_tensor_info *one = call->tensor[0] ? call->tensor[0] : call->tensor[1];
+	const struct fsmoe_pattern pattern =
+		fsmoe_collective_pattern(call, kind, fsmoe_tensor_element(call->real, one));
 
 	return fsmoe_device_exchange(call->comm, &pattern, call->data[0], call->data[1],
 				     cuda->stream);
@@ -34,16 +36,16 @@ extern "C" int fsmoe_scatter_cuda(const struct fsmoe_call *call, const struct fs
 
 extern "C" int fsmoe_allgather_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_device_allgather(call->comm, call->data[0], call->data[1],
-				      bytes_of(call->tensor[0]), cuda->stream);
+	return fsmoe_device_allgather(call->comm, call->data[0], call->data[1], bytes_of(call, 0),
+				      cuda->stream);
 }
 
 extern "C" int fsmoe_reduce_scatter_cuda(const struct fsmoe_call *call,
 					 const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_device_reduce_scatter(call->comm, data_of<const float>(call, 0),
-					   data_of<float>(call, 1), fsmoe_count(call->tensor[1]),
-					   cuda->stream);
+	return fsmoe_device_reduce_scatter(
+		call->comm, fsmoe_tensor_real(call->real, call->tensor[0]), call->data[0],
+		call->data[1], fsmoe_count(call->tensor[1]), cuda->stream);
 }
 
 extern "C" int fsmoe_allreduce_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)

@@ -5,7 +5,8 @@
 #define THREADS 256
 
 /* One block a row: its loss, 0 where the target does not count. */
-static __global__ void row_losses(const float *logits,    /* (T, V) */
+template <class X>
+static __global__ void row_losses(const X *logits,        /* (T, V) */
 				  const int32_t *targets, /* (T) */
 				  double *loss,           /* (T) */
 				  float *lse,             /* (T) */
@@ -13,7 +14,7 @@ static __global__ void row_losses(const float *logits,    /* (T, V) */
 {
 	__shared__ float room[THREADS / 32];
 	size_t t = blockIdx.x;
-	const float *row = logits + t * V;
+	const X *row = logits + t * V;
 	int32_t target = targets[t];
 	float max = -INFINITY, sum = 0;
 
@@ -28,15 +29,15 @@ static __global__ void row_losses(const float *logits,    /* (T, V) */
 		return;
 	}
 	for (size_t v = threadIdx.x; v < V; v += THREADS)
-		max = fmaxf(max, row[v]);
+		max = fmaxf(max, get(row[v]));
 	max = block_max(max, room);
 	for (size_t v = threadIdx.x; v < V; v += THREADS)
-		sum += expf(row[v] - max);
+		sum += expf(get(row[v]) - max);
 	sum = block_sum(sum, room);
 	if (threadIdx.x > 0)
 		return;
 
-	double all = (double)max + log((double)sum), here = all - (double)row[target];
+	double all = (double)max + log((double)sum), here = all - (double)get(row[target]);
 	lse[t] = (float)all;
 	loss[t] = here;
 	if (!isfinite(here))
@@ -61,8 +62,7 @@ extern "C" size_t fsmoe_cross_entropy_cuda_scratch(const struct fsmoe_call *call
 	return fsmoe_rows(call->tensor[0]) * sizeof(double);
 }
 
-extern "C" int fsmoe_cross_entropy_cuda(const struct fsmoe_call *call,
-					const struct fsmoe_cuda *cuda)
+template <class X> static int forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const struct fsmoe_cross_entropy_args *args =
 		static_cast<const struct fsmoe_cross_entropy_args *>(call->args);
@@ -71,19 +71,19 @@ extern "C" int fsmoe_cross_entropy_cuda(const struct fsmoe_call *call,
 
 	if (T > 0)
 		row_losses<<<(unsigned)T, THREADS, 0, cuda->stream>>>(
-			data_of<const float>(call, 0), data_of<const int32_t>(call, 1), loss,
+			data_of<const X>(call, 0), data_of<const int32_t>(call, 1), loss,
 			data_of<float>(call, 3), V, fault_of(call, cuda));
 	total_loss<<<1, THREADS, 0, cuda->stream>>>(loss, T, args->scale, data_of<float>(call, 2));
 	return launched(call);
 }
 
-struct backward
+template <class X> struct backward
 {
-	const float *logits;    /* (T, V) */
+	const X *logits;        /* (T, V) */
 	const int32_t *targets; /* (T) */
 	const float *lse;       /* (T) */
 	const float *dloss;     /* (1) */
-	float *dlogits;         /* (T, V) */
+	X *dlogits;             /* (T, V) */
 	float scale;
 	size_t V;
 
@@ -104,16 +104,19 @@ struct backward
 	}
 };
 
-extern "C" int fsmoe_cross_entropy_backward_cuda(const struct fsmoe_call *call,
-						 const struct fsmoe_cuda *cuda)
+template <class X>
+static int backward_rows(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const struct fsmoe_cross_entropy_args *args =
 		static_cast<const struct fsmoe_cross_entropy_args *>(call->args);
-	backward f = {data_of<const float>(call, 0), data_of<const int32_t>(call, 1),
-		      data_of<const float>(call, 2), data_of<const float>(call, 3),
-		      data_of<float>(call, 4),       (float)args->scale,
-		      fsmoe_columns(call->tensor[0])};
+	backward<X> f = {data_of<const X>(call, 0),     data_of<const int32_t>(call, 1),
+			 data_of<const float>(call, 2), data_of<const float>(call, 3),
+			 data_of<X>(call, 4),           (float)args->scale,
+			 fsmoe_columns(call->tensor[0])};
 
 	return map_rows(call, cuda, f, fsmoe_rows(call->tensor[0]), f.V,
 			aligned(f.logits, f.dlogits));
 }
+
+CUDA_KERNELS(cross_entropy, forward)
+CUDA_KERNELS(cross_entropy_backward, backward_rows)

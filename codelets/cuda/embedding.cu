@@ -13,12 +13,12 @@ static __device__ size_t token_at(const int32_t *tokens, size_t t, size_t V, fau
 	return 0;
 }
 
-struct lookup
+template <class Y> struct lookup
 {
 	const int32_t *tokens;  /* (T) */
 	const float *table;     /* (V, M) */
 	const float *positions; /* (span, M), from the first on, or NULL */
-	float *y;               /* (T, M) */
+	Y *y;                   /* (T, M) */
 	size_t M, V, span;
 	fault_to fault;
 
@@ -35,20 +35,20 @@ struct lookup
 	}
 };
 
-extern "C" int fsmoe_embedding_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+template <class Y> static int forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const struct fsmoe_embedding_args *args =
 		static_cast<const struct fsmoe_embedding_args *>(call->args);
 	size_t T = fsmoe_count(call->tensor[0]), M = fsmoe_columns(call->tensor[1]);
 	const float *positions = data_of<const float>(call, 2);
-	lookup f = {data_of<const int32_t>(call, 0),
-		    data_of<const float>(call, 1),
-		    positions ? positions + args->first * M : nullptr,
-		    data_of<float>(call, 3),
-		    M,
-		    fsmoe_rows(call->tensor[1]),
-		    args->span,
-		    fault_of(call, cuda)};
+	lookup<Y> f = {data_of<const int32_t>(call, 0),
+		       data_of<const float>(call, 1),
+		       positions ? positions + args->first * M : nullptr,
+		       data_of<Y>(call, 3),
+		       M,
+		       fsmoe_rows(call->tensor[1]),
+		       args->span,
+		       fault_of(call, cuda)};
 
 	return map_rows(call, cuda, f, T, M, aligned(f.table, f.positions, f.y));
 }
@@ -86,8 +86,9 @@ static __device__ unsigned matches(const int32_t *tokens, size_t base, size_t T,
 
 /* Block (t, tile): if row t is the first with its token, it adds the rows of all of that token, in
  * order, to the token's row of the table. So work is in proportion to T, whatever the vocabulary. */
+template <class Y>
 static __global__ void add_tokens(const int32_t *tokens, /* (T) */
-				  const float *dy,       /* (T, M) */
+				  const Y *dy,           /* (T, M) */
 				  float *dtable,         /* (V, M) */
 				  size_t T, size_t M, size_t V, fault_to fault)
 {
@@ -114,16 +115,16 @@ static __global__ void add_tokens(const int32_t *tokens, /* (T) */
 		if (m < M)
 #pragma unroll 4
 			for (unsigned i = 0; i < n; i++)
-				sum += dy[(base + list[i]) * M + m];
+				sum += get(dy[(base + list[i]) * M + m]);
 	}
 	if (m < M)
 		dtable[(size_t)token * M + m] = sum;
 }
 
 /* Row p of the positions: rows p, p + span, ... of dy. */
-struct add_positions
+template <class Y> struct add_positions
 {
-	const float *dy;   /* (T, M) */
+	const Y *dy;       /* (T, M) */
 	float *dpositions; /* (span, M), from the first on */
 	size_t T, M, span;
 
@@ -140,12 +141,11 @@ struct add_positions
 	}
 };
 
-extern "C" int fsmoe_embedding_backward_cuda(const struct fsmoe_call *call,
-					     const struct fsmoe_cuda *cuda)
+template <class Y> static int backward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const struct fsmoe_embedding_args *args =
 		static_cast<const struct fsmoe_embedding_args *>(call->args);
-	const float *dy = data_of<const float>(call, 1);
+	const Y *dy = data_of<const Y>(call, 1);
 	float *dtable = data_of<float>(call, 2), *dpositions = data_of<float>(call, 3);
 	size_t T = fsmoe_count(call->tensor[0]), M = fsmoe_columns(call->tensor[1]);
 	int err = 0;
@@ -163,8 +163,11 @@ extern "C" int fsmoe_embedding_backward_cuda(const struct fsmoe_call *call,
 	if (dpositions && !err)
 	{
 		size_t span = args->span < T ? args->span : T;
-		add_positions f = {dy, dpositions + args->first * M, T, M, args->span};
+		add_positions<Y> f = {dy, dpositions + args->first * M, T, M, args->span};
 		err = map_rows(call, cuda, f, span, M, aligned(f.dy, f.dpositions));
 	}
 	return err;
 }
+
+CUDA_KERNELS(embedding, forward)
+CUDA_KERNELS(embedding_backward, backward)

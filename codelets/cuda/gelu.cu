@@ -3,10 +3,10 @@
 #include "codelets/cuda/gelu.cuh"
 #include "codelets/cuda/launch.cuh"
 
-struct gelu
+template <class T> struct gelu
 {
-	const float *x;
-	float *y;
+	const T *x;
+	T *y;
 
 	template <int V> __device__ void run(size_t i) const
 	{
@@ -17,10 +17,10 @@ struct gelu
 	}
 };
 
-struct gelu_backward
+template <class T> struct gelu_backward
 {
-	const float *x, *dy;
-	float *dx;
+	const T *x, *dy;
+	T *dx;
 
 	template <int V> __device__ void run(size_t i) const
 	{
@@ -31,18 +31,20 @@ struct gelu_backward
 	}
 };
 
-extern "C" int fsmoe_gelu_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+template <class T> static int forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	gelu f = {data_of<const float>(call, 0), data_of<float>(call, 1)};
+	gelu<T> f = {data_of<const T>(call, 0), data_of<T>(call, 1)};
 
 	return map(call, cuda, f, fsmoe_count(call->tensor[0]), aligned(f.x, f.y));
 }
 
-extern "C" int fsmoe_gelu_backward_cuda(const struct fsmoe_call *call,
-					const struct fsmoe_cuda *cuda)
+template <class T> static int backward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	gelu_backward f = {data_of<const float>(call, 0), data_of<const float>(call, 1),
-			   data_of<float>(call, 2)};
+	gelu_backward<T> f = {data_of<const T>(call, 0), data_of<const T>(call, 1),
+			      data_of<T>(call, 2)};
 
 	return map(call, cuda, f, fsmoe_count(call->tensor[0]), aligned(f.x, f.dy, f.dx));
 }
+
+CUDA_KERNELS(gelu, forward)
+CUDA_KERNELS(gelu_backward, backward)

@@ -11,13 +11,40 @@
 #include "codelets/cuda/fault.h"
 #include "codelets/kernels.h"
 #include "codelets/shape.h"
+#include "graph/memory.h"
 
 #include <cublas_v2.h>
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 #include <errno.h>
 #include <fsmoe/error.h>
 
 #define FULL_WARP 0xffffffffu
+
+/*
+ * What FSMOE_REAL tensors hold: T is float or bf16, and whatever is computed with them is float.
+ * The two kernels of an operation are one function, instantiated twice.
+ */
+typedef __nv_bfloat16 bf16;
+
+#define CUDA_KERNELS(name, function)                                                               \
+	extern "C" int fsmoe_##name##_cuda(const struct fsmoe_call *call,                          \
+					   const struct fsmoe_cuda *cuda)                          \
+	{                                                                                          \
+		return function<float>(call, cuda);                                                \
+	}                                                                                          \
+	extern "C" int fsmoe_##name##_bf16(const struct fsmoe_call *call,                          \
+					   const struct fsmoe_cuda *cuda)                          \
+	{                                                                                          \
+		return function<bf16>(call, cuda);                                                 \
+	}
+
+/* Of a function that only counts bytes of scratch memory. */
+#define CUDA_SCRATCH(name, function)                                                               \
+	extern "C" size_t fsmoe_##name##_cuda_scratch(const struct fsmoe_call *call)               \
+	{                                                                                          \
+		return call->real == FSMOE_BF16 ? function<bf16>(call) : function<float>(call);    \
+	}
 
 /* Blocks of an elementwise or row kernel at most; loops stride over the rest. */
 static constexpr unsigned MAX_BLOCKS = 1u << 20;
@@ -50,6 +77,27 @@ static inline int enqueued(const struct fsmoe_call *call, cudaError_t err)
 template <class T> static inline T *data_of(const struct fsmoe_call *call, size_t i)
 {
 	return static_cast<T *>(call->data[i]);
+}
+
+/* Of a port that takes either. */
+static inline bool holds_bf16(const struct fsmoe_call *call, size_t i)
+{
+	return call->tensor[i]->dtype != FSMOE_INT32 &&
+	       fsmoe_tensor_real(call->real, call->tensor[i]) == FSMOE_BF16;
+}
+
+/* A parameter's copy; NULL: it has none. */
+static inline bf16 *copy_of(const struct fsmoe_call *call, size_t i)
+{
+	return call->copy ? static_cast<bf16 *>(call->copy[i]) : nullptr;
+}
+
+/* A weight that matrix products read: in a bf16 run the copy. */
+template <class T> static inline const T *weight_of(const struct fsmoe_call *call, size_t i)
+{
+	const void *copy = sizeof(T) < sizeof(float) ? copy_of(call, i) : nullptr;
+
+	return static_cast<const T *>(copy ? copy : call->data[i]);
 }
 
 /* --- faults ------------------------------------------------------------------------------- */
@@ -99,39 +147,53 @@ static inline scratch scratch_of(const struct fsmoe_cuda *cuda)
 
 /* --- matrix products, row-major ----------------------------------------------------------- */
 
-/* C (m, n) = alpha * op(A) op(B) + beta * C, `batch` times, the matrices that many elements apart.
- * cuBLAS is column-major: it computes C^T = op(B)^T op(A)^T. */
-struct product
+/* C (m, n) = alpha * op(A) op(B) + beta * C, `batch` times, the matrices that many elements apart;
+ * sums are float. cuBLAS is column-major: it computes C^T = op(B)^T op(A)^T. */
+template <class T, class C = T> struct product
 {
 	bool trans_a, trans_b;
 	size_t m, n, k;
-	const float *a;
+	const T *a;
 	size_t lda, stride_a;
-	const float *b;
+	const T *b;
 	size_t ldb, stride_b;
-	float *c;
+	C *c;
 	size_t ldc, stride_c;
 	size_t batch;
 	float alpha, beta;
 };
 
+template <class T> struct cuda_type;
+template <> struct cuda_type<float>
+{
+	static constexpr cudaDataType_t value = CUDA_R_32F;
+};
+template <> struct cuda_type<bf16>
+{
+	static constexpr cudaDataType_t value = CUDA_R_16BF;
+};
+
+template <class T, class C>
 static inline int multiply(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			   const product &p)
+			   const product<T, C> &p)
 {
 	if (p.m == 0 || p.n == 0 || p.batch == 0)
 		return 0;
 
 	cublasOperation_t op_a = p.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
 	cublasOperation_t op_b = p.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+	cudaDataType_t in = cuda_type<T>::value, out = cuda_type<C>::value;
 	int m = (int)p.m, n = (int)p.n, k = (int)p.k;
 	cublasStatus_t status =
 		p.batch == 1
-			? cublasSgemm(cuda->cublas, op_b, op_a, n, m, k, &p.alpha, p.b, (int)p.ldb,
-				      p.a, (int)p.lda, &p.beta, p.c, (int)p.ldc)
-			: cublasSgemmStridedBatched(
-				  cuda->cublas, op_b, op_a, n, m, k, &p.alpha, p.b, (int)p.ldb,
-				  (long long)p.stride_b, p.a, (int)p.lda, (long long)p.stride_a,
-				  &p.beta, p.c, (int)p.ldc, (long long)p.stride_c, (int)p.batch);
+			? cublasGemmEx(cuda->cublas, op_b, op_a, n, m, k, &p.alpha, p.b, in,
+				       (int)p.ldb, p.a, in, (int)p.lda, &p.beta, p.c, out,
+				       (int)p.ldc, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT)
+			: cublasGemmStridedBatchedEx(
+				  cuda->cublas, op_b, op_a, n, m, k, &p.alpha, p.b, in, (int)p.ldb,
+				  (long long)p.stride_b, p.a, in, (int)p.lda, (long long)p.stride_a,
+				  &p.beta, p.c, out, (int)p.ldc, (long long)p.stride_c,
+				  (int)p.batch, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
 
 	return status == CUBLAS_STATUS_SUCCESS
 		       ? 0
@@ -142,15 +204,16 @@ static inline int multiply(const struct fsmoe_call *call, const struct fsmoe_cud
 
 /* --- elementwise loops -------------------------------------------------------------------- */
 
-/* Four floats at once where addresses and counts allow, else one. */
-template <int V> struct pack;
-template <> struct __align__(4) pack<1>
+/* Eight elements at once where addresses and counts allow, else one; floats once they are read. */
+static constexpr int WIDE = 8;
+
+template <int V> struct __align__(V < 4 ? 4 * V : 16) pack
 {
-	float v[1];
+	float v[V];
 };
-template <> struct __align__(16) pack<4>
+template <int V> struct __align__(2 * V) half_pack
 {
-	float v[4];
+	bf16 v[V];
 };
 
 template <int V> static __device__ __forceinline__ pack<V> load(const float *p)
@@ -158,9 +221,49 @@ template <int V> static __device__ __forceinline__ pack<V> load(const float *p)
 	return *reinterpret_cast<const pack<V> *>(p);
 }
 
+template <int V> static __device__ __forceinline__ pack<V> load(const bf16 *p)
+{
+	half_pack<V> h = *reinterpret_cast<const half_pack<V> *>(p);
+	pack<V> x;
+
+	for (int j = 0; j < V; j++)
+		x.v[j] = __bfloat162float(h.v[j]);
+	return x;
+}
+
 template <int V> static __device__ __forceinline__ void store(float *p, const pack<V> &x)
 {
 	*reinterpret_cast<pack<V> *>(p) = x;
+}
+
+template <int V> static __device__ __forceinline__ void store(bf16 *p, const pack<V> &x)
+{
+	half_pack<V> h;
+
+	for (int j = 0; j < V; j++)
+		h.v[j] = __float2bfloat16_rn(x.v[j]);
+	*reinterpret_cast<half_pack<V> *>(p) = h;
+}
+
+/* One element. */
+static __device__ __forceinline__ float get(float x)
+{
+	return x;
+}
+
+static __device__ __forceinline__ float get(bf16 x)
+{
+	return __bfloat162float(x);
+}
+
+static __device__ __forceinline__ void put(float *p, float x)
+{
+	*p = x;
+}
+
+static __device__ __forceinline__ void put(bf16 *p, float x)
+{
+	*p = __float2bfloat16_rn(x);
 }
 
 static inline bool aligned(const void *p)
@@ -182,18 +285,60 @@ template <int V, class F> static __global__ void map_kernel(const __grid_constan
 }
 
 /* f.run<V>(i) for i = 0, V, 2 V, ... < n. `wide`: all addresses are aligned and whatever length f
- * divides by is a multiple of four. */
+ * divides by is a multiple of WIDE. */
 template <class F>
 static inline int map(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const F &f,
 		      size_t n, bool wide)
 {
 	if (n == 0)
 		return 0;
-	if (wide && n % 4 == 0)
-		map_kernel<4><<<blocks_for(n / 4, 256), 256, 0, cuda->stream>>>(f, n);
+	if (wide && n % WIDE == 0)
+		map_kernel<WIDE><<<blocks_for(n / WIDE, 256), 256, 0, cuda->stream>>>(f, n);
 	else
 		map_kernel<1><<<blocks_for(n, 256), 256, 0, cuda->stream>>>(f, n);
 	return launched(call);
+}
+
+/* --- floats as factors ---------------------------------------------------------------------- */
+
+/* A product takes two factors of one type: in a bf16 run one that is float is rounded into scratch
+ * first. narrowing: elements of scratch that access i needs for that. */
+
+struct rounded
+{
+	const float *from;
+	bf16 *to;
+
+	template <int V> __device__ void run(size_t i) const
+	{
+		store<V>(to + i, load<V>(from + i));
+	}
+};
+
+template <class X> static inline size_t narrowing(const struct fsmoe_call *call, size_t i)
+{
+	return sizeof(X) < sizeof(float) && !holds_bf16(call, i) ? fsmoe_count(call->tensor[i]) : 0;
+}
+
+static inline int narrowed(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, size_t i,
+			   scratch *, const float **x)
+{
+	(void)cuda;
+	*x = data_of<const float>(call, i);
+	return 0;
+}
+
+static inline int narrowed(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, size_t i,
+			   scratch *s, const bf16 **x)
+{
+	size_t n = narrowing<bf16>(call, i);
+
+	*x = data_of<const bf16>(call, i);
+	if (n == 0)
+		return 0;
+	rounded f = {data_of<const float>(call, i), s->take<bf16>(n)};
+	*x = f.to;
+	return map(call, cuda, f, n, aligned(f.from, f.to));
 }
 
 /* --- loops over the rows of a matrix -------------------------------------------------------- */
@@ -213,7 +358,7 @@ template <class F>
 static inline int map_rows(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const F &f,
 			   size_t rows, size_t columns, bool wide)
 {
-	size_t packs = wide && columns % 4 == 0 ? columns / 4 : columns;
+	size_t packs = wide && columns % WIDE == 0 ? columns / WIDE : columns;
 	unsigned x = 1;
 
 	if (rows == 0 || columns == 0)
@@ -221,8 +366,8 @@ static inline int map_rows(const struct fsmoe_call *call, const struct fsmoe_cud
 	while (x < packs && x < 256)
 		x *= 2;
 	dim3 block(x, 256 / x), grid(blocks_for(rows, 256 / x));
-	if (wide && columns % 4 == 0)
-		map_rows_kernel<4><<<grid, block, 0, cuda->stream>>>(f, rows, columns);
+	if (wide && columns % WIDE == 0)
+		map_rows_kernel<WIDE><<<grid, block, 0, cuda->stream>>>(f, rows, columns);
 	else
 		map_rows_kernel<1><<<grid, block, 0, cuda->stream>>>(f, rows, columns);
 	return launched(call);

@@ -74,6 +74,7 @@ struct update
 {
 	run segment[SEGMENTS];
 	float *param, *m, *v;
+	bf16 *copy; /* of the parameters, or NULL */
 	const float *grad;
 	const float *norm2; /* (1) or NULL */
 	double clip;
@@ -101,6 +102,13 @@ static __device__ bool clipping(const update &u, float *factor)
 	return true;
 }
 
+static __device__ void set_param(const update &u, size_t i, float value)
+{
+	u.param[i] = value;
+	if (u.copy)
+		put(u.copy + i, value);
+}
+
 static __device__ void adamw_element(const update &u, float keep, float factor, size_t i)
 {
 	float g = factor * u.grad[i];
@@ -109,12 +117,12 @@ static __device__ void adamw_element(const update &u, float keep, float factor, 
 
 	u.m[i] = m;
 	u.v[i] = v;
-	u.param[i] = keep * u.param[i] - u.rate * m / (sqrtf(v) / u.root2 + u.eps);
+	set_param(u, i, keep * u.param[i] - u.rate * m / (sqrtf(v) / u.root2 + u.eps));
 }
 
 static __device__ void sgd_element(const update &u, float keep, float factor, size_t i)
 {
-	u.param[i] = keep * u.param[i] - u.rate * factor * u.grad[i];
+	set_param(u, i, keep * u.param[i] - u.rate * factor * u.grad[i]);
 }
 
 /* Block (b, s): a share of segment s. */
@@ -172,6 +180,7 @@ extern "C" int fsmoe_adamw_cuda(const struct fsmoe_call *call, const struct fsmo
 	if (call->step->step < 1)
 		return fsmoe_fail(EINVAL, "adamw: steps are counted from 1");
 	u.param = data_of<float>(call, 0);
+	u.copy = copy_of(call, 0);
 	u.grad = data_of<const float>(call, 1);
 	u.norm2 = data_of<const float>(call, 2);
 	u.m = data_of<float>(call, 3);
@@ -194,6 +203,7 @@ extern "C" int fsmoe_sgd_cuda(const struct fsmoe_call *call, const struct fsmoe_
 	update u = {};
 
 	u.param = data_of<float>(call, 0);
+	u.copy = copy_of(call, 0);
 	u.grad = data_of<const float>(call, 1);
 	u.norm2 = data_of<const float>(call, 2);
 	u.clip = args->clip;

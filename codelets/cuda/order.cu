@@ -47,12 +47,12 @@ static __global__ void invert(const __grid_constant__ lists l, size_t lo, size_t
 }
 
 /* Every row of the chunk is written once, straight where it is sent from. */
-struct fill_chunk
+template <class T> struct fill_chunk
 {
-	const float *source; /* (T, M) */
+	const T *source;     /* (T, M) */
 	const float *weight; /* (T, k) or NULL */
 	const int32_t *entry;
-	float *chunk; /* (E, span, M) */
+	T *chunk; /* (E, span, M) */
 	size_t topk, M;
 
 	template <int V> __device__ void run(size_t row, size_t m) const
@@ -75,14 +75,15 @@ static size_t entries_of(const struct fsmoe_call *call)
 	return a->experts * (a->hi - a->lo);
 }
 
+template <class T>
 static int scatter(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-		   const float *weight, float *chunk)
+		   const float *weight, T *chunk)
 {
 	const struct fsmoe_order_args *a = static_cast<const struct fsmoe_order_args *>(call->args);
 	const lists l = lists_of(call, cuda, a->experts);
 	int32_t *entry = static_cast<int32_t *>(cuda->scratch);
 	size_t rows = entries_of(call);
-	fill_chunk f = {data_of<const float>(call, 0), weight, entry, chunk, l.topk, l.dim};
+	fill_chunk<T> f = {data_of<const T>(call, 0), weight, entry, chunk, l.topk, l.dim};
 	int err = enqueued(call, cudaMemsetAsync(entry, 0xff, rows * sizeof(*entry), cuda->stream));
 
 	if (!err && l.rows > 0)
@@ -94,31 +95,31 @@ static int scatter(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 	return err ? err : map_rows(call, cuda, f, rows, l.dim, aligned(f.source, chunk));
 }
 
-extern "C" size_t fsmoe_order_cuda_scratch(const struct fsmoe_call *call)
+template <class T> static int order(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	return scatter<T>(call, cuda, nullptr, data_of<T>(call, 3));
+}
+
+template <class T>
+static int backward_chunk(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+{
+	return scatter<T>(call, cuda, data_of<const float>(call, 3), data_of<T>(call, 4));
+}
+
+template <class T> static size_t scratch_bytes(const struct fsmoe_call *call)
 {
 	return entries_of(call) * sizeof(int32_t);
 }
 
-extern "C" int fsmoe_order_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
-{
-	return scatter(call, cuda, nullptr, data_of<float>(call, 3));
-}
-
-extern "C" size_t fsmoe_inverse_order_backward_chunk_cuda_scratch(const struct fsmoe_call *call)
-{
-	return entries_of(call) * sizeof(int32_t);
-}
-
-extern "C" int fsmoe_inverse_order_backward_chunk_cuda(const struct fsmoe_call *call,
-						       const struct fsmoe_cuda *cuda)
-{
-	return scatter(call, cuda, data_of<const float>(call, 3), data_of<float>(call, 4));
-}
+CUDA_KERNELS(order, order)
+CUDA_KERNELS(inverse_order_backward_chunk, backward_chunk)
+CUDA_SCRATCH(order, scratch_bytes)
+CUDA_SCRATCH(inverse_order_backward_chunk, scratch_bytes)
 
 /* --- slots of all chunks to tokens ---------------------------------------------------------- */
 
 /* Where the slot of list entry i lies; NULL: in none of the pieces. */
-static __device__ const float *locate(const lists &l, const pieces &p, size_t i)
+template <class T> static __device__ const T *locate(const lists &l, const pieces<T> &p, size_t i)
 {
 	int32_t slot = l.slot[i];
 
@@ -128,19 +129,19 @@ static __device__ const float *locate(const lists &l, const pieces &p, size_t i)
 }
 
 /* Sums of a token's slots, weighted or not, in the order of its choices. */
-struct gather
+template <class T> struct gather
 {
 	lists l;
-	pieces p;
+	pieces<T> p;
 	const float *weight; /* (T, k) or NULL */
-	float *target;       /* (T, M) */
+	T *target;           /* (T, M) */
 
 	template <int V> __device__ void run(size_t t, size_t m) const
 	{
 		pack<V> sum = {};
 		for (size_t i = t * l.topk; i < (t + 1) * l.topk; i++)
 		{
-			const float *row = locate(l, p, i);
+			const T *row = locate(l, p, i);
 			if (!row)
 				continue;
 			pack<V> a = load<V>(row + m);
@@ -152,32 +153,34 @@ struct gather
 	}
 };
 
+template <class T>
 static int gathered(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 		    const float *weight, size_t first)
 {
 	const struct fsmoe_cuts_args *a = static_cast<const struct fsmoe_cuts_args *>(call->args);
-	gather f = {lists_of(call, cuda, a->experts), {}, weight, data_of<float>(call, 0)};
+	gather<T> f = {lists_of(call, cuda, a->experts), {}, weight, data_of<T>(call, 0)};
 	int err = pieces_of(call, a->n, a->at, first, &f.p);
 
 	return err ? err
 		   : map_rows(call, cuda, f, f.l.rows, f.l.dim, aligned(f.p) && aligned(f.target));
 }
 
-extern "C" int fsmoe_order_backward_cuda(const struct fsmoe_call *call,
-					 const struct fsmoe_cuda *cuda)
+template <class T>
+static int order_backward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	return gathered(call, cuda, nullptr, 3);
+	return gathered<T>(call, cuda, nullptr, 3);
 }
 
-extern "C" int fsmoe_inverse_order_cuda(const struct fsmoe_call *call,
-					const struct fsmoe_cuda *cuda)
+template <class T>
+static int inverse_order(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	return gathered(call, cuda, data_of<const float>(call, 3), 4);
+	return gathered<T>(call, cuda, data_of<const float>(call, 3), 4);
 }
 
 /* One warp a list entry. */
-static __global__ void dots(const __grid_constant__ lists l, const __grid_constant__ pieces p,
-			    const float *dy, /* (T, M) */
+template <int V, class T>
+static __global__ void dots(const __grid_constant__ lists l, const __grid_constant__ pieces<T> p,
+			    const T *dy, /* (T, M) */
 			    float *dweight /* (T, k) */)
 {
 	size_t i = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
@@ -186,25 +189,38 @@ static __global__ void dots(const __grid_constant__ lists l, const __grid_consta
 
 	if (i >= l.rows * l.topk)
 		return;
-	const float *row = locate(l, p, i), *g = dy + i / l.topk * l.dim;
-	for (size_t m = lane; row && m < l.dim; m += 32)
-		sum += g[m] * row[m];
+	const T *row = locate(l, p, i), *g = dy + i / l.topk * l.dim;
+	for (size_t m = lane * V; row && m < l.dim; m += 32 * V)
+	{
+		pack<V> a = load<V>(g + m), b = load<V>(row + m);
+		for (int j = 0; j < V; j++)
+			sum += a.v[j] * b.v[j];
+	}
 	sum = warp_sum(sum);
 	if (lane == 0)
 		dweight[i] = sum;
 }
 
-extern "C" int fsmoe_inverse_order_backward_weight_cuda(const struct fsmoe_call *call,
-							const struct fsmoe_cuda *cuda)
+template <class T>
+static int backward_weight(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	const struct fsmoe_cuts_args *a = static_cast<const struct fsmoe_cuts_args *>(call->args);
 	const lists l = lists_of(call, cuda, a->experts);
-	pieces p;
+	pieces<T> p;
 	int err = pieces_of(call, a->n, a->at, 4, &p);
 
 	if (err || l.rows == 0)
 		return err;
-	dots<<<(unsigned)((l.rows * l.topk + 7) / 8), 256, 0, cuda->stream>>>(
-		l, p, data_of<const float>(call, 0), data_of<float>(call, 3));
+	const T *dy = data_of<const T>(call, 0);
+	float *dweight = data_of<float>(call, 3);
+	unsigned blocks = (unsigned)((l.rows * l.topk + 7) / 8);
+	if (l.dim % WIDE == 0 && aligned(p) && aligned(dy))
+		dots<WIDE><<<blocks, 256, 0, cuda->stream>>>(l, p, dy, dweight);
+	else
+		dots<1><<<blocks, 256, 0, cuda->stream>>>(l, p, dy, dweight);
 	return launched(call);
 }
+
+CUDA_KERNELS(order_backward, order_backward)
+CUDA_KERNELS(inverse_order, inverse_order)
+CUDA_KERNELS(inverse_order_backward_weight, backward_weight)

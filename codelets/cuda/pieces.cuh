@@ -9,11 +9,11 @@
  * every block of rows, a block being a (source, expert) or an expert. */
 static constexpr size_t PIECES = 64;
 
-struct pieces
+template <class T> struct pieces
 {
 	size_t n;
 	size_t at[PIECES + 1];
-	float *data[PIECES];
+	T *data[PIECES];
 
 	/* Which piece holds the slot, which must be in one. */
 	__host__ __device__ size_t find(size_t slot) const
@@ -26,7 +26,7 @@ struct pieces
 	}
 
 	/* Row of `columns` elements of a slot of a block. */
-	__host__ __device__ float *row(size_t block, size_t slot, size_t columns) const
+	__host__ __device__ T *row(size_t block, size_t slot, size_t columns) const
 	{
 		size_t i = find(slot), span = at[i + 1] - at[i];
 
@@ -35,24 +35,25 @@ struct pieces
 };
 
 /* From cut points and consecutive accesses of a call. */
+template <class T>
 static inline int pieces_of(const struct fsmoe_call *call, size_t n, const size_t *at, size_t first,
-			    pieces *p)
+			    pieces<T> *p)
 {
 	if (n > PIECES)
 		return fsmoe_fail(EINVAL, "'%s' on a GPU takes %zu chunks at most, not %zu",
 				  call->node->op->name, PIECES, n);
-	*p = pieces{};
+	*p = pieces<T>{};
 	p->n = n;
 	for (size_t i = 0; i < n; i++)
 	{
 		p->at[i] = at[i];
-		p->data[i] = data_of<float>(call, first + i);
+		p->data[i] = data_of<T>(call, first + i);
 	}
 	p->at[n] = at[n];
 	return 0;
 }
 
-static inline bool aligned(const pieces &p)
+template <class T> static inline bool aligned(const pieces<T> &p)
 {
 	bool all = true;
 

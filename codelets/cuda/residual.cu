@@ -2,10 +2,11 @@
 #include "codelets/residual.h"
 #include "codelets/cuda/reduce.cuh"
 
-struct residual
+template <class T> struct residual
 {
-	const float *x, *f, *bias; /* (T, M), (T, M), (M) or NULL */
-	float *y;                  /* (T, M) */
+	const T *x, *f;    /* (T, M) */
+	const float *bias; /* (M) or NULL */
+	T *y;              /* (T, M) */
 	size_t M;
 
 	template <int V> __device__ void run(size_t t, size_t m) const
@@ -20,11 +21,11 @@ struct residual
 	}
 };
 
-extern "C" int fsmoe_residual_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
+template <class T> static int forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	residual f = {data_of<const float>(call, 0), data_of<const float>(call, 1),
-		      data_of<const float>(call, 2), data_of<float>(call, 3),
-		      fsmoe_columns(call->tensor[0])};
+	residual<T> f = {data_of<const T>(call, 0), data_of<const T>(call, 1),
+			 data_of<const float>(call, 2), data_of<T>(call, 3),
+			 fsmoe_columns(call->tensor[0])};
 
 	return map_rows(call, cuda, f, fsmoe_rows(call->tensor[0]), f.M,
 			aligned(f.x, f.f, f.bias, f.y));
@@ -37,12 +38,15 @@ extern "C" size_t fsmoe_residual_backward_bias_cuda_scratch(const struct fsmoe_c
 	return column_partials(fsmoe_rows(dy), fsmoe_columns(dy), 1) * sizeof(float);
 }
 
-extern "C" int fsmoe_residual_backward_bias_cuda(const struct fsmoe_call *call,
-						 const struct fsmoe_cuda *cuda)
+template <class T>
+static int backward_bias(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	size_t T = fsmoe_rows(call->tensor[0]), M = fsmoe_columns(call->tensor[0]);
-	matrix_rows dy = {data_of<const float>(call, 0), M};
+	size_t rows = fsmoe_rows(call->tensor[0]), M = fsmoe_columns(call->tensor[0]);
+	matrix_rows<T> dy = {data_of<const T>(call, 0), M};
 
-	return add_columns(call, cuda, dy, T, M, 1, static_cast<float *>(cuda->scratch),
-			   data_of<float>(call, 1));
+	return add_columns(call, cuda, dy, rows, M, 1, aligned(dy.x),
+			   static_cast<float *>(cuda->scratch), data_of<float>(call, 1));
 }
+
+CUDA_KERNELS(residual, forward)
+CUDA_KERNELS(residual_backward_bias, backward_bias)

@@ -35,13 +35,17 @@ enum fsmoe_real /* what FSMOE_REAL tensors hold in one run */
 {
 	FSMOE_F32,
 	FSMOE_F64,
-	FSMOE_NREALS
+	FSMOE_NREALS,             /* those that hosts compute in */
+	FSMOE_BF16 = FSMOE_NREALS /* on GPUs; computed in float, see FSMOE_WIDE */
 };
 
+/* In a bf16 run parameters, their gradients and state are float, and a parameter has a copy in
+ * bf16 beside it for matrix products, which whoever writes the parameter writes too. */
 enum fsmoe_dtype
 {
-	FSMOE_REAL,  /* float or double, chosen by who runs the graph */
+	FSMOE_REAL,  /* float, double or bf16, chosen by who runs the graph */
 	FSMOE_INT32, /* tokens, expert numbers, slots */
+	FSMOE_WIDE, /* as FSMOE_REAL, but float in a bf16 run: what a gate makes, losses, moments */
 };
 
 enum fsmoe_role

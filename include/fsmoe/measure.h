@@ -2,6 +2,7 @@
 #ifndef FSMOE_MEASURE_H
 #define FSMOE_MEASURE_H
 
+#include <fsmoe/drift.h>
 #include <fsmoe/model.h>
 #include <fsmoe/profile.h>
 #include <fsmoe/runtime.h>
@@ -37,6 +38,14 @@ int fsmoe_profile_measure(fsmoe_profile_t *profile, fsmoe_runtime_t runtime,
 			  const struct fsmoe_model_spec *model,
 			  const struct fsmoe_train_opts *train,
 			  const struct fsmoe_measure_opts *opts);
+
+/* Adds what every task of the program's last step took; with recording on (fsmoe_runtime_record)
+ * that includes choosing and starting it, as in a measured profile. Local. */
+int fsmoe_drift_observe(fsmoe_drift_t drift, fsmoe_program_t program, fsmoe_graph_t graph);
+/* fsmoe_drift_decide on what all ranks have seen: the same result on each. Collective over the
+ * job, between steps. */
+int fsmoe_drift_meet(fsmoe_drift_t drift, fsmoe_runtime_t runtime,
+		     struct fsmoe_drift_result *result, fsmoe_profile_t *fresh);
 
 #ifdef __cplusplus
 }

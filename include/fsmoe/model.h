@@ -29,13 +29,15 @@ struct fsmoe_model_spec
 	double capacity_factor; /* f; see struct fsmoe_moe_spec; 0: nothing is dropped */
 	int group;              /* tokens of a routing group; 0: a rank's tokens of one sequence */
 	int forward_degree, backward_degree;          /* chunks of every MoE layer */
-	const char *gate, *order, *dispatch, *expert; /* module names */
+	const char *gate, *order, *dispatch, *expert; /* module names; order NULL: fits the gate */
 	/* 0: the blocks are without it, to see what it is good for. */
 	int attention, mixture;
 	struct fsmoe_gate_opts gate_opts; /* fsmoe/ops.h */
 	/* Of expert gpt: "gelu" (NULL: this) or "relu"; 1: with biases. */
 	const char *expert_activation;
 	int expert_bias;
+	const struct fsmoe_hook *hooks; /* of every MoE layer, nhooks of them: fsmoe/module.h */
+	int nhooks;
 	int allow_leak; /* 1: also a gate that looks at later tokens, which no generation can */
 };
 
@@ -50,8 +52,10 @@ const char *fsmoe_model_preset_doc(int i);
  * layout. */
 int fsmoe_model_spec_check(const struct fsmoe_model_spec *spec, fsmoe_groups_t groups);
 
-/* Parameters in all, and those touched per token. */
-void fsmoe_model_count(const struct fsmoe_model_spec *spec, size_t *total, size_t *active);
+/* Parameters in all, and those touched per token; local. The groups (NULL: one rank) matter where a
+ * gate has parameters per slot, which are counted per rank's tokens. Fails as building does. */
+int fsmoe_model_count(const struct fsmoe_model_spec *spec, fsmoe_groups_t groups, size_t *total,
+		      size_t *active);
 
 /* What one micro-batch is: this rank's share of it. The rows of a rank are (sequences,
  * seq / MP), tokens mp_rank * seq / MP and on of every sequence. */

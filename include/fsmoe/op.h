@@ -23,8 +23,11 @@
  *           enqueued on the given stream and the function returns without waiting. It may not
  *           allocate, free or synchronise. What goes wrong on the device is told through
  *           `fault`. NULL: there is none, and the node runs on the host.
- *   cuda_scratch  bytes of device memory that `cuda` needs besides its ports, from the shapes
- *           alone: every address of the call is NULL, also of ports that are there; NULL: none
+ *   cuda_bf16  the same for a bf16 run, in which FSMOE_WIDE tensors and whatever belongs to
+ *           parameters are float. What writes a parameter writes its copy too.
+ *   cuda_scratch  bytes of device memory that these need besides their ports, from the shapes
+ *           and `real` alone: every address of the call is NULL, also of ports that are there;
+ *           NULL: none
  */
 
 #ifdef __cplusplus
@@ -40,6 +43,10 @@ struct fsmoe_port
 #define FSMOE_OPTIONAL 1 /* the tensor may be FSMOE_NONE (data pointer NULL) */
 #define FSMOE_MANY     2 /* any number of tensors, in order */
 #define FSMOE_SCRATCH  4 /* written first, then read, by the kernel itself: no value leaves */
+/* What cuda_bf16 expects of a port of reals: bf16, unless */
+#define FSMOE_FLOAT  8  /* float: FSMOE_WIDE, a parameter or what belongs to one */
+#define FSMOE_EITHER 16 /* either: the kernel looks */
+#define FSMOE_WEIGHT 32 /* bf16, of a parameter its copy */
 
 /* One line of the cost model per kind; also what traces are coloured by. */
 enum fsmoe_kind
@@ -65,7 +72,9 @@ struct fsmoe_call
 {
 	const struct fsmoe_node *node;
 	const void *args;
-	void *const *data;                             /* an address per access of the node */
+	void *const *data; /* an address per access of the node */
+	void *const *copy; /* of a parameter in a bf16 run, its copy in bf16; else NULL */
+	enum fsmoe_real real;
 	const struct fsmoe_tensor_info *const *tensor; /* shapes, per access; NULL where absent */
 	int n;
 	struct fsmoe_comm *comm; /* of a communication: its group's communicator */
@@ -116,7 +125,7 @@ struct fsmoe_op
 	/* Of a communication: which group, from its arguments. */
 	enum fsmoe_group (*group)(const void *args);
 	fsmoe_kernel_fn cpu[FSMOE_NREALS];
-	fsmoe_cuda_fn cuda;
+	fsmoe_cuda_fn cuda, cuda_bf16;
 	size_t (*cuda_scratch)(const struct fsmoe_call *call);
 };
 #define FSMOE_PORTS(array) .ports = (array), .nports = (int)(sizeof(array) / sizeof((array)[0]))

@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*
  * Randomness without state: every number is a pure function of (seed, name, index), so that a
  * parameter, an order of samples or a noise does not depend on ranks, layout or schedule. The
@@ -23,5 +27,9 @@ double fsmoe_rng_normal(uint64_t key, uint64_t index);
 /* Where element `index` of 0 .. n-1 lies in an order of n drawn by the key: a bijection, found
  * without a table (a Feistel network, walked until it falls below n). index < n. */
 uint64_t fsmoe_rng_permute(uint64_t key, uint64_t n, uint64_t index);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

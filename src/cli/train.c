@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const void *cli_train_defaults(void)
 {
@@ -69,23 +70,39 @@ static int open_data(struct run *run)
 	return err;
 }
 
-/* The files that rank 0 leaves. */
+/* Where rank 0 leaves the log, and all ranks checkpoints: that there is no such place is better
+ * known now than when a run is to be saved. */
+static int open_places(const struct fsmoe_train_config *config)
+{
+	char log[PATH_MAX];
+	int err = config->checkpoint ? fsmoe_file_mkdir(config->checkpoint) : 0;
+
+	if (!err && config->checkpoint && access(config->checkpoint, W_OK | X_OK))
+		err = fsmoe_fail(errno, "cannot save checkpoints in %s: %s", config->checkpoint,
+				 strerror(errno));
+	if (err || !config->run)
+		return err;
+	err = fsmoe_file_mkdir(config->run);
+	if (!err && snprintf(log, sizeof(log), "%s/log", config->run) >= PATH_MAX)
+		err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
+	return err ? err : fsmoe_log_open(log, config->resume != NULL);
+}
+
+/* Rank 0, once it is known where the run goes on. */
 static int open_outputs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	char log[PATH_MAX];
+	char plan[PATH_MAX];
 	int err = 0;
 
 	if (!run->first)
 		return 0;
 	if (config->run)
 	{
-		err = fsmoe_file_mkdir(config->run);
-		if (!err && snprintf(log, sizeof(log), "%s/log", config->run) >= PATH_MAX)
-			err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
-		if (!err)
-			err = fsmoe_log_open(log);
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
+		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
+		if (run->plan.layer)
+			err = fsmoe_plan_save(&run->plan, plan);
 	}
 	if (config->metrics)
 		snprintf(run->metrics_path, PATH_MAX, "%s", config->metrics);
@@ -98,9 +115,9 @@ static void say_what_runs(const struct run *run)
 {
 	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo),
 		  files = fsmoe_data_files(run->data);
-	size_t total, active;
+	size_t total = 0, active = 0;
 
-	fsmoe_model_count(&run->config.model, &total, &active);
+	fsmoe_model_count(&run->config.model, run->groups, &total, &active);
 	run_say(run,
 		"fsmoe %s: %d %s on %d %s, dp %d mp %d ep %d esp %d; %.3g M parameters, %.3g M per "
 		"token; %zu %s to train on in %d %s, %zu held out",
@@ -142,6 +159,7 @@ static char *trace_to_convert(const struct run *run)
 static void release(struct run *run)
 {
 	fsmoe_metrics_close(run->metrics);
+	run_observe_release(run);
 	cli_stop_release();
 	fsmoe_boundary_destroy(run->boundary);
 	fsmoe_eval_destroy(run->eval);
@@ -149,6 +167,7 @@ static void release(struct run *run)
 	fsmoe_runtime_stop(run->runtime);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
+	fsmoe_plan_destroy(&run->plan);
 	free(run->tokens);
 	free(run->targets);
 	fsmoe_data_close(run->val);
@@ -186,7 +205,8 @@ static int start(struct run *run)
 	struct fsmoe_train_config *config = &run->config;
 	int err;
 
-	config->runtime.timing = config->breakdown;
+	config->runtime.timing =
+		config->breakdown || config->profile || config->events || config->timeline;
 	err = fsmoe_runtime_start(&run->runtime, run->groups, &config->runtime);
 
 	if (!err)
@@ -195,7 +215,12 @@ static int start(struct run *run)
 		err = fsmoe_trainer_create(&run->trainer, run->runtime, fsmoe_model_forward,
 					   &run->config.model, &config->train);
 	if (!err)
+	{
+		fsmoe_flops_count(fsmoe_trainer_graph(run->trainer), &run->flops);
 		err = fsmoe_boundary_create(&run->boundary, run->trainer, run->runtime);
+	}
+	if (!err)
+		err = run_observe_start(run);
 	if (!err && fsmoe_data_samples(run_held_out(run), FSMOE_SPLIT_HELD_OUT, config->model.seq))
 		err = fsmoe_eval_create(&run->eval, run->runtime, fsmoe_model_forward,
 					&run->eval_model,
@@ -217,11 +242,16 @@ static int train(struct run *run)
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_LAYOUT, err);
 	run->first = fsmoe_topo_rank(run->topo) == 0;
-	fsmoe_log_setup(fsmoe_topo_rank(run->topo), fsmoe_topo_ranks(run->topo),
-			config->quiet ? FSMOE_LOG_ERROR : FSMOE_LOG_WARNING);
+	fsmoe_log_setup(fsmoe_topo_rank(run->topo), fsmoe_topo_ranks(run->topo), FSMOE_LOG_WARNING);
 	if (lay_out(run))
 		return fail_together(run, FSMOE_EXIT_LAYOUT);
+	err = run->first ? open_places(config) : 0;
+	if (err)
+		return fail_alone(run, FSMOE_EXIT_RUN, err);
 	say_what_runs(run);
+	code = run_plan(run);
+	if (code)
+		return fail_alone(run, code, 0);
 	err = check_memory(run);
 	if (!err)
 		err = start(run);

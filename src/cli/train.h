@@ -6,6 +6,7 @@
 #include "train/config.h"
 #include "train/data.h"
 #include "train/eval.h"
+#include "train/flops.h"
 #include "train/metrics.h"
 
 #include <limits.h>
@@ -19,15 +20,20 @@ struct run
 	int32_t *tokens, *targets;          /* the global batch */
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
+	struct fsmoe_schedule row; /* without a name: none */
+	struct fsmoe_plan plan;    /* without layers: none */
 	fsmoe_runtime_t runtime;
 	fsmoe_trainer_t trainer;
 	struct fsmoe_eval *eval; /* NULL: nothing is held out */
 	struct fsmoe_boundary *boundary;
+	struct fsmoe_flops flops; /* of a step */
 	struct fsmoe_metrics *metrics;
+	struct observe *observe; /* NULL: steps are not */
 	char metrics_path[PATH_MAX];
 	int first; /* this is rank 0, which speaks and writes */
 
 	int began, step;                       /* steps done: before this run, and now */
+	int skipped;                           /* of them, by --on-nan=skip */
 	int saved;                             /* at which step; -1: never */
 	uint64_t samples;                      /* sequences done */
 	double first_loss, last_loss, seconds; /* of the steps */
@@ -40,6 +46,9 @@ void run_say(const struct run *run, const char *format, ...) __attribute__((form
 /* Where there is held-out data, and where it lies. */
 const struct fsmoe_data *run_held_out(const struct run *run);
 
+/* How the steps are laid out in time: --schedule, --profile, --plan. Local; returns an exit code. */
+int run_plan(struct run *run);
+
 /* Every step that is left, with all that happens between them. Returns an exit code, having said
  * why where it is not 0. *together: every rank returns the same, none needs to be ended. */
 int run_steps(struct run *run, int *together);
@@ -49,5 +58,11 @@ int run_resume(struct run *run, int *code);
 
 /* --breakdown: where the last step's time went, by operation. */
 int run_breakdown(const struct run *run);
+
+/* --profile, --events, --timeline: before the first step, after each, after the last; collective. */
+int run_observe_start(struct run *run);
+int run_observe_step(struct run *run);
+int run_observe_end(struct run *run);
+void run_observe_release(struct run *run);
 
 #endif

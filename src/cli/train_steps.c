@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/stop.h"
+#include "runtime/inside.h"
 #include "train/manifest_options.h"
 
 #include <errno.h>
@@ -102,6 +103,19 @@ static int evaluate(struct run *run, int samples)
 	return 0;
 }
 
+/* 0 where the computing device's peak is not known. */
+static double mfu_of(const struct run *run, const struct fsmoe_metrics_row *row)
+{
+	const int ranks = fsmoe_topo_ranks(run->topo);
+	const double peak =
+		run->config.peak > 0 ? 1e12 * run->config.peak : fsmoe_runtime_peak(run->runtime);
+
+	if (peak <= 0 || row->result.seconds <= 0)
+		return 0;
+	return fsmoe_flops_routed(&run->flops, ranks, row->load.routed - row->load.dropped) /
+	       (row->result.seconds * ranks * peak);
+}
+
 static void tell_step(struct run *run, const struct fsmoe_metrics_row *row)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -136,7 +150,7 @@ static int do_step(struct run *run, int *stop)
 		if (run->first)
 			fsmoe_log(FSMOE_LOG_WARNING, "%s: skipped", fsmoe_last_error());
 		result->loss = result->grad_norm = NAN;
-		skipped = 1;
+		run->skipped += skipped = 1;
 		err = 0;
 	}
 	if (err)
@@ -145,6 +159,9 @@ static int do_step(struct run *run, int *stop)
 	run->samples += (uint64_t)config->train.batch;
 	err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), &row.load);
 	*stop = row.load.stop;
+	row.mfu = mfu_of(run, &row);
+	if (!err)
+		err = run_observe_step(run);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write(run->metrics, &row);
 	if (err || skipped)
@@ -176,7 +193,10 @@ static int between(struct run *run)
 static void tell_end(struct run *run)
 {
 	const int steps = run->step - run->began;
+	char skipped[40] = "";
 
+	if (run->skipped)
+		snprintf(skipped, sizeof(skipped), " (%d skipped)", run->skipped);
 	if (!steps)
 	{
 		run_say(run,
@@ -184,8 +204,8 @@ static void tell_end(struct run *run)
 			run->step, 2 * run->step);
 		return;
 	}
-	run_say(run, "trained %d step%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s", steps,
-		steps == 1 ? "" : "s", run->seconds, run->first_loss, run->last_loss,
+	run_say(run, "trained %d step%s%s in %.1f s: loss %.4f -> %.4f, %.0f tokens/s%s%s", steps,
+		steps == 1 ? "" : "s", skipped, run->seconds, run->first_loss, run->last_loss,
 		run->seconds > 0 ? (double)run->tokens_done / run->seconds : 0.0,
 		*run->metrics_path ? "; see " : "", run->metrics_path);
 }
@@ -221,7 +241,9 @@ static int finish(struct run *run, int *together)
 	if (err)
 		return cli_fail_together(FSMOE_EXIT_RUN);
 	*together = 0;
-	err = evaluate(run, 0);
+	err = run_observe_end(run); /* before anything else runs */
+	if (!err)
+		err = evaluate(run, 0);
 	if (!err && run->first)
 		err = fsmoe_metrics_close(run->metrics);
 	run->metrics = NULL;

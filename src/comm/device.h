@@ -29,9 +29,9 @@ int fsmoe_device_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *p
 /* bytes: of this rank's part. */
 int fsmoe_device_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
 			   struct CUstream_st *stream);
-/* count: floats that this rank receives. */
-int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, const float *send, float *recv,
-				size_t count, struct CUstream_st *stream);
+/* count: elements that this rank receives, floats or bf16. */
+int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,
+				void *recv, size_t count, struct CUstream_st *stream);
 int fsmoe_device_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
 			   struct CUstream_st *stream);
 

@@ -73,11 +73,12 @@ int fsmoe_device_allgather(struct fsmoe_comm *comm, const void *send, void *recv
 			  "ncclAllGather");
 }
 
-int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, const float *send, float *recv,
-				size_t count, struct CUstream_st *stream)
+int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,
+				void *recv, size_t count, struct CUstream_st *stream)
 {
-	return nccl_check(ncclReduceScatter(send, recv, count, ncclFloat32, ncclSum, comm->device,
-					    on(stream)),
+	return nccl_check(ncclReduceScatter(send, recv, count,
+					    real == FSMOE_BF16 ? ncclBfloat16 : ncclFloat32,
+					    ncclSum, comm->device, on(stream)),
 			  "ncclReduceScatter");
 }
 
@@ -108,8 +109,8 @@ static int warm(struct fsmoe_comm *comm)
 	if (!err)
 		err = fsmoe_device_allgather(comm, buffer, buffer + bytes, 256, NULL);
 	if (!err)
-		err = fsmoe_device_reduce_scatter(comm, (float *)buffer, (float *)(buffer + bytes),
-						  64, NULL);
+		err = fsmoe_device_reduce_scatter(comm, FSMOE_F32, buffer, buffer + bytes, 64,
+						  NULL);
 	if (!err)
 		err = fsmoe_device_allreduce(comm, (float *)buffer, 64, NULL);
 	if (!err)

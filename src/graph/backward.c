@@ -125,7 +125,7 @@ static void find_wants(struct fsmoe_backward *b)
 		for (int k = 0; wanted && k < node->naccess; k++)
 			if ((node->access[k].mode & FSMOE_W) &&
 			    node->access[k].tensor != FSMOE_NONE &&
-			    g->tensors[node->access[k].tensor].dtype == FSMOE_REAL)
+			    g->tensors[node->access[k].tensor].dtype != FSMOE_INT32)
 				b->wants[g->tensors[node->access[k].tensor].base] = 1;
 	}
 }

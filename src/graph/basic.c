@@ -88,7 +88,7 @@ static int sum_grad(struct fsmoe_backward *backward, const struct fsmoe_node *no
 	return 0;
 }
 
-static const struct fsmoe_port fill_ports[] = {{"out", FSMOE_W, 0}};
+static const struct fsmoe_port fill_ports[] = {{"out", FSMOE_W, FSMOE_EITHER}};
 const struct fsmoe_op fsmoe_op_fill = {
 	.name = "fill",
 	.doc = "sets every element to one value",
@@ -99,7 +99,8 @@ const struct fsmoe_op fsmoe_op_fill = {
 	FSMOE_BASIC_CUDA(fill),
 };
 
-static const struct fsmoe_port sum_ports[] = {{"in", FSMOE_R, FSMOE_MANY}, {"out", FSMOE_W, 0}};
+static const struct fsmoe_port sum_ports[] = {{"in", FSMOE_R, FSMOE_MANY | FSMOE_EITHER},
+					      {"out", FSMOE_W, FSMOE_EITHER}};
 const struct fsmoe_op fsmoe_op_sum = {
 	.name = "sum",
 	.doc = "adds tensors of one shape",
@@ -112,7 +113,8 @@ const struct fsmoe_op fsmoe_op_sum = {
 	FSMOE_BASIC_CUDA(sum),
 };
 
-static const struct fsmoe_port accumulate_ports[] = {{"in", FSMOE_R, 0}, {"out", FSMOE_RW, 0}};
+static const struct fsmoe_port accumulate_ports[] = {{"in", FSMOE_R, FSMOE_EITHER},
+						     {"out", FSMOE_RW, FSMOE_FLOAT}};
 const struct fsmoe_op fsmoe_op_accumulate = {
 	.name = "accumulate",
 	.doc = "adds a tensor to another in place",

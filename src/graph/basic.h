@@ -27,7 +27,7 @@ fsmoe_tensor_t fsmoe_sum(fsmoe_graph_t graph, const fsmoe_tensor_t *in, int n);
 int fsmoe_fill_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda);
 int fsmoe_sum_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda);
 int fsmoe_accumulate_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda);
-#define FSMOE_BASIC_CUDA(name) .cuda = fsmoe_##name##_cuda
+#define FSMOE_BASIC_CUDA(name) .cuda = fsmoe_##name##_cuda, .cuda_bf16 = fsmoe_##name##_cuda
 #else
 #define FSMOE_BASIC_CUDA(name) .cuda = NULL
 #endif

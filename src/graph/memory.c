@@ -73,6 +73,8 @@ int fsmoe_memory_create(fsmoe_memory_t *memory, fsmoe_graph_t graph, enum fsmoe_
 
 	if (err)
 		return err;
+	if (real != FSMOE_F32 && real != FSMOE_F64)
+		return fsmoe_fail(EINVAL, "a host computes in float or double; only GPUs run bf16");
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return fsmoe_fail(ENOMEM, "no memory for a graph's tensors");

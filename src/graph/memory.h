@@ -17,7 +17,34 @@ static inline size_t fsmoe_element_bytes(enum fsmoe_real real, enum fsmoe_dtype 
 {
 	return dtype == FSMOE_INT32 ? sizeof(int32_t)
 	       : real == FSMOE_F64  ? sizeof(double)
-				    : sizeof(float);
+	       : real == FSMOE_F32  ? sizeof(float)
+				    : sizeof(uint16_t);
+}
+
+/* What a tensor of reals holds in a run of `real`. */
+static inline enum fsmoe_real fsmoe_tensor_real(enum fsmoe_real real,
+						const struct fsmoe_tensor_info *t)
+{
+	int narrow =
+		t->dtype == FSMOE_REAL && (t->role == FSMOE_ACTIVATION || t->role == FSMOE_INPUT);
+
+	return real == FSMOE_BF16 && !narrow ? FSMOE_F32 : real;
+}
+
+static inline size_t fsmoe_tensor_element(enum fsmoe_real real, const struct fsmoe_tensor_info *t)
+{
+	return fsmoe_element_bytes(fsmoe_tensor_real(real, t), t->dtype);
+}
+
+static inline size_t fsmoe_tensor_bytes(enum fsmoe_real real, const struct fsmoe_tensor_info *t)
+{
+	return fsmoe_shape_count(&t->shape) * fsmoe_tensor_element(real, t);
+}
+
+/* Whether a tensor has a copy in bf16 beside it. */
+static inline int fsmoe_has_copy(enum fsmoe_real real, const struct fsmoe_tensor_info *t)
+{
+	return real == FSMOE_BF16 && t->role == FSMOE_PARAM;
 }
 
 /* Where an element of this rank's part lies in the parameter's global array. */

@@ -69,8 +69,8 @@ fsmoe_tensor_t fsmoe_graph_like(fsmoe_graph_t g, fsmoe_tensor_t tensor, const ch
 {
 	if (g->status)
 		return FSMOE_NONE;
-	return fsmoe_graph_activation(g, FSMOE_REAL, g->tensors[tensor].shape, "%s%s", prefix,
-				      g->tensors[tensor].name);
+	return fsmoe_graph_activation(g, g->tensors[tensor].dtype, g->tensors[tensor].shape, "%s%s",
+				      prefix, g->tensors[tensor].name);
 }
 
 fsmoe_tensor_t fsmoe_graph_view(fsmoe_graph_t g, fsmoe_tensor_t tensor, size_t offset,

@@ -2,6 +2,7 @@
 libfsmoe_core_la_SOURCES += \
 	src/measure/bench.c src/measure/bench.h \
 	src/measure/collectives.c \
+	src/measure/drift.c \
 	src/measure/layers.c \
 	src/measure/measure.c \
 	src/measure/samples.c src/measure/samples.h

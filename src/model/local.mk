@@ -1,3 +1,4 @@
 libfsmoe_core_la_SOURCES += \
+	src/model/count.c \
 	src/model/model.c \
 	src/model/spec.c

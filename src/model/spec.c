@@ -58,7 +58,6 @@ int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 		.forward_degree = 1,
 		.backward_degree = 1,
 		.gate = "topk",
-		.order = "sparse",
 		.dispatch = "flat",
 		.expert = "gpt",
 		.expert_bias = 1,
@@ -114,44 +113,4 @@ int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t grou
 		return fsmoe_fail(EINVAL, "capacity-factor = %g is negative; 0 drops nothing",
 				  s->capacity_factor);
 	return 0;
-}
-
-/* Counted off the graph of one sequence, so that it is right for every gate and expert there is.
- * Of the parameters of experts, each token touches those of k out of E. */
-static void count(fsmoe_graph_t graph, const struct fsmoe_model_spec *s, size_t *total,
-		  size_t *active)
-{
-	const struct fsmoe_batch_spec batch = {
-		.sequences = 1,
-		.seq = s->seq,
-		.tokens = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1((size_t)s->seq),
-					    "tokens"),
-	};
-	const struct fsmoe_param *param;
-	int n;
-
-	fsmoe_model_logits(graph, &batch, s);
-	param = fsmoe_graph_params(graph, &n);
-	for (int i = 0; i < n; i++)
-	{
-		const size_t elements = fsmoe_shape_count(&param[i].spec.global);
-		const int of_experts = param[i].spec.reduce == FSMOE_GROUP_EDP;
-
-		*total += elements;
-		*active += of_experts ? elements / (size_t)s->experts * (size_t)s->topk : elements;
-	}
-}
-
-void fsmoe_model_count(const struct fsmoe_model_spec *spec, size_t *total, size_t *active)
-{
-	struct fsmoe_model_spec s = *spec;
-	fsmoe_graph_t graph;
-
-	*total = *active = 0;
-	if (fsmoe_graph_create(&graph, NULL))
-		return;
-	s.allow_leak = 1;
-	s.forward_degree = s.backward_degree = 1;
-	count(graph, &s, total, active);
-	fsmoe_graph_destroy(graph);
 }

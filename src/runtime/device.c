@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/device.h"
 
+#include "codelets/cuda/round.h"
 #include "graph/memory.h"
+#include "runtime/bf16.h"
 #include "runtime/device_internal.h"
 
 #include <errno.h>
@@ -27,14 +29,29 @@ size_t fsmoe_device_tensor_bytes(const struct fsmoe_tensor_info *t)
 	return fsmoe_shape_count(&t->shape) * fsmoe_element_bytes(FSMOE_F32, t->dtype);
 }
 
+static size_t aligned(size_t bytes)
+{
+	return (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+}
+
+static size_t bytes_of(const struct fsmoe_device_memory *m, const struct fsmoe_tensor_info *t)
+{
+	return aligned(fsmoe_tensor_bytes(m->real, t));
+}
+
+static size_t copy_bytes(const struct fsmoe_device_memory *m, const struct fsmoe_tensor_info *t)
+{
+	return fsmoe_has_copy(m->real, t) ? aligned(fsmoe_shape_count(&t->shape) * sizeof(uint16_t))
+					  : 0;
+}
+
 static int allocate(struct fsmoe_device_memory *m)
 {
 	size_t free_bytes = 0, all = 0, at = 0;
 
 	for (int i = 0; i < m->ntensors; i++)
 		if (m->tensors[i].base == i)
-			m->bytes += (fsmoe_device_tensor_bytes(&m->tensors[i]) + ALIGNMENT) /
-				    ALIGNMENT * ALIGNMENT;
+			m->bytes += bytes_of(m, &m->tensors[i]) + copy_bytes(m, &m->tensors[i]);
 	cudaMemGetInfo(&free_bytes, &all);
 	if (cudaMalloc((void **)&m->arena, m->bytes + ALIGNMENT) != cudaSuccess)
 	{
@@ -49,8 +66,9 @@ static int allocate(struct fsmoe_device_memory *m)
 		if (m->tensors[i].base != i)
 			continue;
 		m->at[i] = m->arena + at;
-		at += (fsmoe_device_tensor_bytes(&m->tensors[i]) + ALIGNMENT) / ALIGNMENT *
-		      ALIGNMENT;
+		at += bytes_of(m, &m->tensors[i]);
+		m->copy[i] = copy_bytes(m, &m->tensors[i]) ? m->arena + at : NULL;
+		at += copy_bytes(m, &m->tensors[i]);
 	}
 	return fsmoe_device_memory_fill(m, 0);
 }
@@ -74,9 +92,17 @@ int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t 
 
 int fsmoe_device_memory_create(struct fsmoe_device_memory **memory, fsmoe_graph_t graph, int device)
 {
+	return fsmoe_device_memory_create_as(memory, graph, device, FSMOE_F32);
+}
+
+int fsmoe_device_memory_create_as(struct fsmoe_device_memory **memory, fsmoe_graph_t graph,
+				  int device, enum fsmoe_real real)
+{
 	struct fsmoe_device_memory *m;
 	int n = fsmoe_device_count(), ntensors, err = fsmoe_graph_status(graph);
 
+	if (!err && real == FSMOE_BF16)
+		err = fsmoe_bf16_check(graph);
 	if (err)
 		return err;
 	if (device < 0 || device >= n)
@@ -88,7 +114,9 @@ int fsmoe_device_memory_create(struct fsmoe_device_memory **memory, fsmoe_graph_
 					       calloc((size_t)ntensors + 1, sizeof(*m->at)));
 	if (err)
 		return err;
-	err = allocate(m);
+	m->real = real;
+	m->copy = calloc((size_t)ntensors + 1, sizeof(*m->copy));
+	err = m->copy ? allocate(m) : fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
 	if (err)
 	{
 		fsmoe_device_memory_destroy(m);
@@ -104,6 +132,7 @@ void fsmoe_device_memory_destroy(struct fsmoe_device_memory *m)
 		return;
 	cudaFree(m->arena);
 	free(m->at);
+	free(m->copy);
 	free(m);
 }
 
@@ -114,7 +143,15 @@ void *fsmoe_device_memory_data(struct fsmoe_device_memory *m, fsmoe_tensor_t ten
 	if (tensor == FSMOE_NONE)
 		return NULL;
 	t = &m->tensors[tensor];
-	return m->at[t->base] + fsmoe_element_bytes(FSMOE_F32, t->dtype) * t->offset;
+	return m->at[t->base] + fsmoe_tensor_element(m->real, t) * t->offset;
+}
+
+void *fsmoe_device_memory_copy(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor)
+{
+	const struct fsmoe_tensor_info *t = tensor == FSMOE_NONE ? NULL : &m->tensors[tensor];
+
+	return t && m->copy && m->copy[t->base] ? m->copy[t->base] + sizeof(uint16_t) * t->offset
+						: NULL;
 }
 
 size_t fsmoe_device_memory_bytes(struct fsmoe_device_memory *m)
@@ -129,9 +166,39 @@ int fsmoe_device_memory_fill(struct fsmoe_device_memory *m, int byte)
 	return err ? err : fsmoe_cuda_check(cudaDeviceSynchronize(), "filling memory");
 }
 
+static int is_bf16(const struct fsmoe_device_memory *m, fsmoe_tensor_t tensor)
+{
+	return m->tensors[tensor].dtype != FSMOE_INT32 &&
+	       fsmoe_tensor_real(m->real, &m->tensors[tensor]) == FSMOE_BF16;
+}
+
+/* Either way, of n elements that are bf16 on the device. */
+static int copy_bf16(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor, float *to,
+		     const float *from, size_t n)
+{
+	uint16_t *narrow = malloc(n * sizeof(*narrow) + 1);
+	void *device = fsmoe_device_memory_data(m, tensor);
+	int err;
+
+	if (!narrow)
+		return fsmoe_fail(ENOMEM, "no memory to copy a tensor");
+	if (from)
+		fsmoe_bf16_round(from, narrow, n);
+	err = fsmoe_cuda_check(cudaMemcpy(from ? device : (void *)narrow,
+					  from ? (void *)narrow : device, n * sizeof(*narrow),
+					  cudaMemcpyDefault),
+			       "copying a tensor");
+	if (to && !err)
+		fsmoe_bf16_widen(narrow, to, n);
+	free(narrow);
+	return err;
+}
+
 int fsmoe_device_memory_read(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor, void *data,
 			     size_t bytes)
 {
+	if (is_bf16(m, tensor))
+		return copy_bf16(m, tensor, data, NULL, bytes / sizeof(float));
 	return fsmoe_cuda_check(cudaMemcpy(data, fsmoe_device_memory_data(m, tensor), bytes,
 					   cudaMemcpyDeviceToHost),
 				"copying a tensor to the host");
@@ -142,10 +209,16 @@ int fsmoe_device_memory_read(struct fsmoe_device_memory *m, fsmoe_tensor_t tenso
 int fsmoe_device_memory_write(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor,
 			      const void *data, size_t bytes)
 {
-	int err = fsmoe_cuda_check(cudaMemcpy(fsmoe_device_memory_data(m, tensor), data, bytes,
-					      cudaMemcpyHostToDevice),
-				   "copying a tensor to the GPU");
+	void *to = fsmoe_device_memory_data(m, tensor), *copy = fsmoe_device_memory_copy(m, tensor);
+	int err;
 
+	if (is_bf16(m, tensor))
+		err = copy_bf16(m, tensor, NULL, data, bytes / sizeof(float));
+	else
+		err = fsmoe_cuda_check(cudaMemcpy(to, data, bytes, cudaMemcpyHostToDevice),
+				       "copying a tensor to the GPU");
+	if (copy && !err)
+		err = fsmoe_cuda_round(to, copy, bytes / sizeof(float), NULL);
 	return err ? err
 		   : fsmoe_cuda_check(cudaStreamSynchronize(NULL), "copying a tensor to the GPU");
 }

@@ -16,10 +16,13 @@ struct fsmoe_stream;
 /* How many GPUs there are; 0 also where there is no driver. */
 int fsmoe_device_count(void);
 
-/* Every tensor of the graph, as float or int32, zeros; the thread then works with that device.
- * -ENODEV, -ENOMEM (says how much was asked for and how much is free). */
+/* Every tensor of the graph, zeros, for a run in float or, create_as, in `real`: FSMOE_F32 or
+ * FSMOE_BF16; the thread then works with that device. -ENODEV, -ENOMEM (says how much was asked for
+ * and how much is free), -EINVAL: the graph does not say which of its tensors stay float. */
 int fsmoe_device_memory_create(struct fsmoe_device_memory **memory, fsmoe_graph_t graph,
 			       int device);
+int fsmoe_device_memory_create_as(struct fsmoe_device_memory **memory, fsmoe_graph_t graph,
+				  int device, enum fsmoe_real real);
 void fsmoe_device_memory_destroy(struct fsmoe_device_memory *memory);
 void *fsmoe_device_memory_data(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor);
 size_t fsmoe_device_memory_bytes(struct fsmoe_device_memory *memory);
@@ -29,7 +32,7 @@ int fsmoe_device_memory_fill(struct fsmoe_device_memory *memory, int byte);
  * same graph. Blocks. */
 int fsmoe_device_memory_upload(struct fsmoe_device_memory *memory, fsmoe_memory_t from);
 int fsmoe_device_memory_download(struct fsmoe_device_memory *memory, fsmoe_memory_t to);
-/* One tensor, bytes of it from its start. */
+/* One tensor, bytes of it from its start: of floats or int32, whatever the run. */
 int fsmoe_device_memory_read(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor, void *data,
 			     size_t bytes);
 int fsmoe_device_memory_write(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor,

@@ -14,6 +14,8 @@ struct fsmoe_device_memory
 	int ntensors, device;
 	char *arena; /* all tensors; NULL: they are others' */
 	char **at;   /* by tensor; bases only */
+	char **copy; /* the same of parameters' copies, in a bf16 run; else NULL */
+	enum fsmoe_real real;
 	size_t bytes;
 };
 
@@ -32,7 +34,10 @@ struct fsmoe_stream
 	int timing;
 };
 
+/* Of a tensor on the host, where a GPU's run has float. */
 size_t fsmoe_device_tensor_bytes(const struct fsmoe_tensor_info *tensor);
+/* A parameter's copy; NULL: there is none. */
+void *fsmoe_device_memory_copy(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor);
 
 /* The memory of a graph whose tensors lie at `at` (by tensor, bases only; the memory's from now on,
  * what it points to is not). */
@@ -42,9 +47,9 @@ int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t 
 struct fsmoe_gpu; /* runtime/gpu.h: the runtime's options, for its stream executor */
 struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu);
 
-/* Fills in what a kernel is told, `data` and `tensor` with room for every access. */
+/* Fills in what a kernel is told; `data`, `copy` and `tensor` have room for every access. */
 void fsmoe_stream_describe(struct fsmoe_stream *stream, const struct fsmoe_node *node,
-			   struct fsmoe_call *call, void **data,
+			   struct fsmoe_call *call, void **data, void **copy,
 			   const struct fsmoe_tensor_info **tensor);
 
 /* Runs a node on this thread, on copies of its tensors. Waits for the device first. */

@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct fsmoe_gpu
 {
 	int device;
 	fsmoe_comms_t comms;
 	int timing, tf32;
+	double peak;
 	struct fsmoe_lanes lanes;
 };
 
@@ -43,6 +45,28 @@ static int choose_device(struct fsmoe_gpu *gpu, int host_rank, int host_size)
 	return fsmoe_cuda_check(cudaSetDevice(gpu->device), "choosing the device");
 }
 
+/* Without sparsity, from the makers' data sheets, in TFLOP/s. */
+static const struct peak
+{
+	const char *name;
+	double fp32, tf32;
+} peaks[] = {
+	{"H200", 67, 494.7}, {"H100 PCIe", 51, 378},  {"H100 NVL", 60, 417.5},
+	{"H100", 67, 494.7}, {"A100", 19.5, 156},
+};
+
+static double find_peak(const struct fsmoe_gpu *gpu)
+{
+	struct cudaDeviceProp properties;
+
+	if (cudaGetDeviceProperties(&properties, gpu->device) != cudaSuccess)
+		return 0;
+	for (size_t i = 0; i < sizeof(peaks) / sizeof(peaks[0]); i++)
+		if (strstr(properties.name, peaks[i].name))
+			return 1e12 * (gpu->tf32 ? peaks[i].tf32 : peaks[i].fp32);
+	return 0;
+}
+
 int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe_comms_t comms,
 		     const struct fsmoe_runtime_opts *opts)
 {
@@ -57,15 +81,21 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 	g->timing = opts->timing;
 	g->tf32 = opts->tf32;
 	err = choose_device(g, host_rank, host_size);
-	if (!err)
-		err = fsmoe_device_comms_create(comms);
 	if (err)
 	{
 		free(g);
 		return err;
 	}
+	g->peak = find_peak(g);
 	*gpu = g;
 	return 0;
+}
+
+int fsmoe_gpu_connect(struct fsmoe_gpu *gpu)
+{
+	int err = fsmoe_cuda_check(cudaSetDevice(gpu->device), "choosing the device");
+
+	return err ? err : fsmoe_device_comms_create(gpu->comms);
 }
 
 void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu)
@@ -80,6 +110,11 @@ void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu)
 int fsmoe_gpu_device(const struct fsmoe_gpu *gpu)
 {
 	return gpu->device;
+}
+
+double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu)
+{
+	return gpu->peak;
 }
 
 struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu)

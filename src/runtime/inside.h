@@ -20,4 +20,8 @@ int fsmoe_runtime_set_recording(fsmoe_runtime_t runtime, int recording);
  * written them; NULL: of all. Where the CPU computes nothing need be done. */
 int fsmoe_program_pull(fsmoe_program_t program, const fsmoe_tensor_t *tensors, int n);
 
+/* Peak of a rank's matrix products with the arithmetic it was started with, in flop/s, by the
+ * GPU's name; 0: unknown, or the CPU computes. */
+double fsmoe_runtime_peak(fsmoe_runtime_t runtime);
+
 #endif

@@ -102,6 +102,7 @@ int fsmoe_lanes_reserve(struct fsmoe_lanes *lanes, const struct fsmoe_node *node
 	const struct fsmoe_call call = {.node = node,
 					.args = node->args,
 					.data = data,
+					.real = lanes->real,
 					.tensor = tensor,
 					.n = node->naccess};
 	size_t bytes;

@@ -17,6 +17,7 @@ struct fsmoe_lanes
 	int own_streams;
 	void *workspace; /* of the compute lane's cuBLAS */
 	size_t bytes;    /* device memory */
+	enum fsmoe_real real; /* of the run, FSMOE_F32 unless set */
 };
 
 /* 0, or the failure with a sentence that says what failed. */

@@ -1,6 +1,7 @@
 fsmoe_HEADERS += include/fsmoe/starpu.h
 libfsmoe_core_la_SOURCES += \
 	src/runtime/agree.c \
+	src/runtime/alike.c \
 	src/runtime/bind.c \
 	src/runtime/bind.h \
 	src/runtime/chain.c \
@@ -33,7 +34,7 @@ libfsmoe_core_la_SOURCES += \
 
 if HAVE_CUDA
 libfsmoe_core_la_SOURCES += \
-	src/runtime/device.c \
+	src/runtime/bf16.c src/runtime/bf16.h src/runtime/device.c \
 	src/runtime/device.h \
 	src/runtime/device_internal.h \
 	src/runtime/executor_stream.c \

@@ -13,12 +13,14 @@
  */
 
 void fsmoe_stream_describe(struct fsmoe_stream *s, const struct fsmoe_node *node,
-			   struct fsmoe_call *call, void **data,
+			   struct fsmoe_call *call, void **data, void **copy,
 			   const struct fsmoe_tensor_info **tensor)
 {
 	*call = (struct fsmoe_call){.node = node,
 				    .args = node->args,
 				    .data = data,
+				    .copy = copy,
+				    .real = s->memory->real,
 				    .tensor = tensor,
 				    .n = node->naccess};
 	for (int i = 0; i < node->naccess; i++)
@@ -26,6 +28,7 @@ void fsmoe_stream_describe(struct fsmoe_stream *s, const struct fsmoe_node *node
 		fsmoe_tensor_t t = node->access[i].tensor;
 		tensor[i] = t == FSMOE_NONE ? NULL : &s->memory->tensors[t];
 		data[i] = fsmoe_device_memory_data(s->memory, t);
+		copy[i] = fsmoe_device_memory_copy(s->memory, t);
 	}
 }
 
@@ -33,13 +36,15 @@ static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
 		   const struct fsmoe_step *step)
 {
 	const struct fsmoe_cuda *cuda = &s->lanes.cuda[node->lane];
-	void *data[node->naccess + 1];
+	const fsmoe_cuda_fn kernel =
+		s->memory->real == FSMOE_BF16 ? node->op->cuda_bf16 : node->op->cuda;
+	void *data[node->naccess + 1], *copy[node->naccess + 1];
 	const struct fsmoe_tensor_info *tensor[node->naccess + 1];
 	struct fsmoe_call call;
 
-	if (!node->op->cuda)
+	if (!kernel)
 		return fsmoe_stream_run_on_host(s, node, step);
-	fsmoe_stream_describe(s, node, &call, data, tensor);
+	fsmoe_stream_describe(s, node, &call, data, copy, tensor);
 	call.step = step;
 	if (FSMOE_KIND_IS_COMM(node->op->kind))
 	{
@@ -47,7 +52,7 @@ static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
 		if (!call.comm || (call.comm->size > 1 && !call.comm->device))
 			return fsmoe_fail(EINVAL, "there is no communicator between GPUs for it");
 	}
-	return node->op->cuda(&call, cuda);
+	return kernel(&call, cuda);
 }
 
 static int run_node(struct fsmoe_stream *s, int i, const struct fsmoe_step *step)

@@ -53,6 +53,7 @@ int fsmoe_stream_create(struct fsmoe_stream **stream, fsmoe_graph_t graph,
 	s->timing = opts && opts->timing;
 	s->nodes = fsmoe_graph_nodes(graph, &s->nnodes);
 	err = fsmoe_lanes_make(&s->lanes, NULL, opts && opts->tf32);
+	s->lanes.real = memory->real;
 	if (!err)
 		err = make_events(s);
 	for (int i = 0; i < s->nnodes && !err; i++)

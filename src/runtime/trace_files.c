@@ -236,7 +236,7 @@ int fsmoe_trace_convert(const char *dir, struct fsmoe_trace_info *info)
 		if (tasks[r] != info->part[r].tasks)
 			err = fsmoe_fail(EPROTO,
 					 "%s/tasks.rec has %lld tasks of rank %d and not %lld: the "
-					 "trace is not whole",
+					 "trace is not whole; train with --trace again",
 					 dir, (long long)tasks[r], r,
 					 (long long)info->part[r].tasks);
 	return err;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/boundary.h"
 
+#include "codelets/route.h"
 #include "comm/comm.h"
 #include "runtime/inside.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/op.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +35,12 @@ struct fsmoe_boundary
 	struct gate *gate;
 	fsmoe_tensor_t *counts; /* of all gates */
 	int ngates;
+	int nlayers;   /* gates of the first micro-batch, which come first */
 	double routed; /* choices of this rank's tokens in a step */
 	double *sum;
 	size_t n;
+	double *rank_load;
+	int ranks; /* over which the experts are spread */
 };
 
 /* The tensor that a node writes through a port of that name. */
@@ -48,7 +53,19 @@ static fsmoe_tensor_t output(const struct fsmoe_node *node, const char *port)
 	return FSMOE_NONE;
 }
 
-/* A gate is what writes "counts", whatever its operation is called. */
+/* Every token makes as many choices as `expert` has columns; where experts choose, each fills its
+ * slots, and a token that nobody took was not dropped. */
+static double choices(const struct fsmoe_node *node, const struct fsmoe_tensor_info *expert,
+		      const struct gate *gate)
+{
+	const struct fsmoe_route_args *args = node->args;
+
+	if (node->op == &fsmoe_op_route && args->topk == 0)
+		return (double)(gate->groups * gate->experts * args->capacity);
+	return (double)fsmoe_shape_count(&expert->shape);
+}
+
+/* A gate is what writes "expert" and "counts", whatever its operation is called. */
 static void find_gates(struct fsmoe_boundary *b, fsmoe_graph_t graph)
 {
 	int nnodes, ntensors, layer = -1;
@@ -62,7 +79,8 @@ static void find_gates(struct fsmoe_boundary *b, fsmoe_graph_t graph)
 				     expert = output(&nodes[i], "expert");
 		struct gate *gate = &b->gate[b->ngates];
 
-		if (counts == FSMOE_NONE || tensors[counts].dtype != FSMOE_INT32)
+		if (counts == FSMOE_NONE || expert == FSMOE_NONE ||
+		    tensors[counts].dtype != FSMOE_INT32)
 			continue;
 		b->counts[b->ngates] = gate->counts = counts;
 		gate->groups = tensors[counts].shape.dim[0];
@@ -76,10 +94,10 @@ static void find_gates(struct fsmoe_boundary *b, fsmoe_graph_t graph)
 		}
 		else
 			gate->at = b->gate[b->ngates % (layer + 1)].at;
-		if (expert != FSMOE_NONE)
-			b->routed += (double)fsmoe_shape_count(&tensors[expert].shape);
+		b->routed += choices(&nodes[i], &tensors[expert], gate);
 		b->ngates++;
 	}
+	b->nlayers = layer + 1;
 }
 
 int fsmoe_boundary_create(struct fsmoe_boundary **boundary, fsmoe_trainer_t trainer,
@@ -101,8 +119,10 @@ int fsmoe_boundary_create(struct fsmoe_boundary **boundary, fsmoe_trainer_t trai
 		b->world = fsmoe_comms_get(fsmoe_runtime_comms(runtime), FSMOE_GROUP_WORLD);
 		find_gates(b, fsmoe_trainer_graph(trainer));
 		b->sum = calloc(b->n, sizeof(*b->sum));
+		b->ranks = fsmoe_group_size(fsmoe_runtime_groups(runtime), FSMOE_GROUP_EP);
+		b->rank_load = calloc((size_t)b->ranks, sizeof(*b->rank_load));
 	}
-	if (!b || !b->gate || !b->counts || !b->sum)
+	if (!b || !b->gate || !b->counts || !b->sum || !b->rank_load)
 	{
 		fsmoe_boundary_destroy(b);
 		return fsmoe_fail(ENOMEM, "no memory for the counts of the experts' tokens");
@@ -118,6 +138,7 @@ void fsmoe_boundary_destroy(struct fsmoe_boundary *b)
 	free(b->gate);
 	free(b->counts);
 	free(b->sum);
+	free(b->rank_load);
 	free(b);
 }
 
@@ -131,6 +152,37 @@ static void count(struct fsmoe_boundary *b)
 		for (size_t k = 0; k < gate->groups * gate->experts; k++)
 			b->sum[gate->at + k % gate->experts] += counts[k];
 	}
+}
+
+double fsmoe_load_entropy(const double *load, size_t experts)
+{
+	double all = 0, entropy = 0;
+
+	for (size_t i = 0; i < experts; i++)
+		all += load[i];
+	if (all <= 0 || experts == 1)
+		return all > 0;
+	for (size_t i = 0; i < experts; i++)
+		if (load[i] > 0)
+			entropy -= load[i] / all * log(load[i] / all);
+	return entropy / log((double)experts);
+}
+
+/* What the sum over ranks says of single layers and of the ranks that hold their experts. */
+static void read_layers(struct fsmoe_boundary *b, struct fsmoe_boundary_result *r)
+{
+	memset(b->rank_load, 0, (size_t)b->ranks * sizeof(*b->rank_load));
+	for (int i = 0; i < b->nlayers; i++)
+	{
+		const size_t experts = b->gate[i].experts;
+		const double *load = b->sum + b->gate[i].at;
+
+		r->entropy += fsmoe_load_entropy(load, experts) / b->nlayers;
+		for (size_t e = 0; e < experts; e++)
+			b->rank_load[e * (size_t)b->ranks / experts] += load[e];
+	}
+	r->rank_load = b->rank_load;
+	r->ranks = b->nlayers ? b->ranks : 0;
 }
 
 int fsmoe_boundary_meet(struct fsmoe_boundary *b, int stop, struct fsmoe_boundary_result *result)
@@ -164,6 +216,7 @@ int fsmoe_boundary_meet(struct fsmoe_boundary *b, int stop, struct fsmoe_boundar
 		r.load_mean = kept / (double)(b->n - LOADS);
 		r.dropped = r.routed - kept;
 	}
+	read_layers(b, &r);
 	*result = r;
 	return 0;
 }

@@ -19,6 +19,8 @@
  * on the disk before the folder is renamed, and the folder is before `latest` names it.
  */
 
+#define LATEST_PART ".latest.part"
+
 int fsmoe_path_join(char *path, size_t size, const char *folder, const char *name)
 {
 	const int n = snprintf(path, size, "%s/%s", folder, name);
@@ -121,7 +123,11 @@ int fsmoe_checkpoint_folder_begin(const struct fsmoe_checkpoint_folder *f)
 
 void fsmoe_checkpoint_folder_discard(const struct fsmoe_checkpoint_folder *f)
 {
+	char part[PATH_MAX];
+
 	remove_folder(f->part);
+	if (!fsmoe_path_join(part, sizeof(part), f->dir, LATEST_PART))
+		unlink(part);
 }
 
 /* Exchanged when there is one of that name already (a run that went back to an older step): at no
@@ -156,15 +162,16 @@ int fsmoe_checkpoint_folder_end(const struct fsmoe_checkpoint_folder *f)
 
 	snprintf(line, sizeof(line), "%s\n", f->name);
 	if (!err)
-		err = fsmoe_path_join(part, sizeof(part), f->dir, ".latest.part");
+		err = fsmoe_path_join(part, sizeof(part), f->dir, LATEST_PART);
 	if (!err)
 		err = sync_folder(f->part);
+	/* Before the folder has its name: after this no room on the disk is needed. */
+	if (!err)
+		err = fsmoe_file_write_synced(part, line, strlen(line));
 	if (!err)
 		err = give_name(f);
 	if (!err)
 		err = sync_folder(f->dir);
-	if (!err)
-		err = fsmoe_file_write_synced(part, line, strlen(line));
 	if (!err && rename(part, latest))
 		err = fsmoe_fail(errno, "cannot write %s: %s", latest, strerror(errno));
 	return err ? err : sync_folder(f->dir);

@@ -17,6 +17,7 @@ struct fsmoe_train_config
 	struct fsmoe_model_spec model;
 	struct fsmoe_train_opts train; /* its seq is model.seq */
 	struct fsmoe_runtime_opts runtime;
+	double peak; /* flop/s of a GPU's matrix products, in 10^12; 0: by its name */
 	struct fsmoe_layout layout;
 	int nodes; /* 0: as they are */
 
@@ -31,8 +32,11 @@ struct fsmoe_train_config
 	const char *data, *data_format, *val;
 	const char *checkpoint, *resume;
 	int checkpoint_every, keep;
+	const char *schedule, *plan; /* a row's name or file; a plan's file */
+	int max_degree;
 	const char *config, *metrics, *run;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
+	const char *events, *timeline;
 	int progress, quiet, breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */

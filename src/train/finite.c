@@ -37,7 +37,7 @@ static int node_broke(const struct fsmoe_node *node, const struct fsmoe_tensor_i
 		const fsmoe_tensor_t tensor = node->access[i].tensor;
 		const struct fsmoe_tensor_info *t = tensor == FSMOE_NONE ? NULL : &tensors[tensor];
 
-		if (!t || !(node->access[i].mode & FSMOE_W) || t->dtype != FSMOE_REAL ||
+		if (!t || !(node->access[i].mode & FSMOE_W) || t->dtype == FSMOE_INT32 ||
 		    (t->role == FSMOE_GRAD && node->access[i].mode != FSMOE_RW) ||
 		    node->op->ports[node->access[i].port].flags & FSMOE_SCRATCH)
 			continue;

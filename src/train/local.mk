@@ -15,6 +15,7 @@ libfsmoe_core_la_SOURCES += \
 	src/train/data_file.c src/train/data_file.h \
 	src/train/eval.c src/train/eval.h \
 	src/train/finite.c src/train/finite.h \
+	src/train/flops.c src/train/flops.h \
 	src/train/generate.c src/train/generate.h \
 	src/train/manifest.c src/train/manifest.h \
 	src/train/manifest_options.c src/train/manifest_options.h \

@@ -112,20 +112,20 @@ int fsmoe_manifest_to_model(const struct fsmoe_json *json, json_t *object,
 	struct fsmoe_train_config config;
 	int err = read(json, object, &config);
 	const struct fsmoe_gate *gate;
-	const struct fsmoe_order *order;
+	const struct fsmoe_order *order = NULL;
 	const struct fsmoe_dispatch *dispatch;
 	const struct fsmoe_expert *expert;
 
 	if (err)
 		return err;
 	if (!(gate = fsmoe_gate_find(config.model.gate)) ||
-	    !(order = fsmoe_order_find(config.model.order)) ||
+	    (config.model.order && !(order = fsmoe_order_find(config.model.order))) ||
 	    !(dispatch = fsmoe_dispatch_find(config.model.dispatch)) ||
 	    !(expert = fsmoe_expert_find(config.model.expert)))
 		return fsmoe_fail(EINVAL, "%s: %s", json->path, fsmoe_last_error());
 	*model = config.model;
 	model->gate = gate->module.name;
-	model->order = order->module.name;
+	model->order = order ? order->module.name : NULL;
 	model->dispatch = dispatch->module.name;
 	model->expert = expert->module.name;
 	return 0;

@@ -80,12 +80,18 @@ int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metric
 		"{\"step\": %d, \"loss\": %s, \"lr\": %s, \"grad_norm\": %s, "
 		"\"tokens_per_s\": %.1f, \"ms\": %.3f, \"tokens\": %zu, \"routed\": %.0f, "
 		"\"dropped\": %.0f, \"load_min\": %.0f, \"load_mean\": %.1f, \"load_max\": "
-		"%.0f}\n",
+		"%.0f, \"entropy\": %.4f, \"rank_load\": [",
 		row->step, fsmoe_json_real(result->loss, loss, sizeof(loss)),
 		fsmoe_json_real(row->lr, lr, sizeof(lr)),
 		fsmoe_json_real(result->grad_norm, norm, sizeof(norm)), tokens_per_second(result),
 		1e3 * result->seconds, result->tokens, load->routed, load->dropped, load->load_min,
-		load->load_mean, load->load_max);
+		load->load_mean, load->load_max, load->entropy);
+	for (int i = 0; i < load->ranks; i++)
+		fprintf(metrics->file, "%s%.0f", i ? ", " : "", load->rank_load[i]);
+	fputc(']', metrics->file);
+	if (row->mfu > 0)
+		fprintf(metrics->file, ", \"mfu\": %.4f", row->mfu);
+	fputs("}\n", metrics->file);
 	return flush(metrics);
 }
 
@@ -114,8 +120,11 @@ const char *fsmoe_metrics_line(const struct fsmoe_metrics_row *row, int steps, c
 		     snprintf(NULL, 0, "%d", steps), row->step, steps, result->loss, row->lr,
 		     result->grad_norm, tokens_per_second(result), 1e3 * result->seconds);
 	if (load->routed > 0 && n > 0 && (size_t)n < size)
-		snprintf(buffer + n, size - (size_t)n, "  dropped %.1f%%  load %.0f %.0f %.0f",
-			 100 * load->dropped / load->routed, load->load_min, load->load_mean,
-			 load->load_max);
+		n += snprintf(buffer + n, size - (size_t)n,
+			      "  dropped %.1f%%  load %.0f %.0f %.0f  even %.2f",
+			      100 * load->dropped / load->routed, load->load_min, load->load_mean,
+			      load->load_max, load->entropy);
+	if (row->mfu > 0 && n > 0 && (size_t)n < size)
+		snprintf(buffer + n, size - (size_t)n, "  MFU %.1f%%", 100 * row->mfu);
 	return buffer;
 }

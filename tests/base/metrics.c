@@ -15,25 +15,35 @@ static const struct fsmoe_metrics_row rows[] = {
 	{3,
 	 1e-3,
 	 {2, 1, 0.5, 100},
-	 {.routed = 400, .dropped = 5, .load_min = 2, .load_mean = 25, .load_max = 50}},
+	 {.routed = 400,
+	  .dropped = 5,
+	  .load_min = 2,
+	  .load_mean = 25,
+	  .load_max = 50,
+	  .entropy = 0.75,
+	  .rank_load = (const double[]){195, 200},
+	  .ranks = 2}},
 };
 
 static void a_json_object_a_step(void **state)
 {
 	const char *path = test_path("metrics.jsonl");
 	struct fsmoe_metrics *metrics;
-	char *text, *second;
+	char *text, *second, *third;
 	json_t *object;
 
 	(void)state;
 	assert_int_equal(fsmoe_metrics_open(&metrics, path, 0), 0);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 		assert_int_equal(fsmoe_metrics_write(metrics, &rows[i]), 0);
 	/* Read before it is closed: every line is out as soon as it is written. */
 	assert_int_equal(fsmoe_file_read(path, &text, NULL), 0);
 	second = strchr(text, '\n');
 	assert_non_null(second);
 	*second++ = '\0';
+	third = strchr(second, '\n');
+	assert_non_null(third);
+	*third++ = '\0';
 	object = json_loads(text, 0, NULL);
 	assert_non_null(object);
 	assert_int_equal(json_integer_value(json_object_get(object, "step")), 1);
@@ -49,6 +59,7 @@ static void a_json_object_a_step(void **state)
 	assert_true(json_is_null(json_object_get(object, "loss")));
 	assert_true(json_is_null(json_object_get(object, "grad_norm")));
 	json_decref(object);
+	assert_non_null(strstr(third, "\"entropy\": 0.7500, \"rank_load\": [195, 200]}\n"));
 	free(text);
 	assert_int_equal(fsmoe_metrics_close(metrics), 0);
 	assert_int_equal(fsmoe_metrics_close(NULL), 0);
@@ -90,7 +101,20 @@ static void the_line_for_people(void **state)
 		"step   1/100  loss 1.6667  lr 0.001  grad 0.1  4000 tokens/s  250.0 ms");
 	assert_string_equal(fsmoe_metrics_line(&rows[2], 9, line, sizeof(line)),
 			    "step 3/9  loss 2.0000  lr 0.001  grad 1  200 tokens/s  500.0 ms  "
-			    "dropped 1.2%  load 2 25 50");
+			    "dropped 1.2%  load 2 25 50  even 0.75");
+}
+
+static void how_even_loads_are(void **state)
+{
+	static const double even[] = {3, 3, 3, 3}, one[] = {0, 7, 0}, half[] = {5, 0, 5, 0};
+
+	(void)state;
+	assert_float_equal(fsmoe_load_entropy(even, 4), 1, 1e-15);
+	assert_true(fsmoe_load_entropy(one, 3) == 0);
+	assert_float_equal(fsmoe_load_entropy(half, 4), 0.5, 1e-15);
+	assert_float_equal(fsmoe_load_entropy(half, 2), 0, 1e-15); /* 5, 0 */
+	assert_true(fsmoe_load_entropy(one, 1) == 0);              /* no token */
+	assert_true(fsmoe_load_entropy(even, 1) == 1);             /* one expert */
 }
 
 static void directories(void **state)
@@ -119,7 +143,7 @@ static void the_log_file(void **state)
 
 	(void)state;
 	fsmoe_log(FSMOE_LOG_INFO, "nobody hears this");
-	assert_int_equal(fsmoe_log_open(path), 0);
+	assert_int_equal(fsmoe_log_open(path, 0), 0);
 	fsmoe_log(FSMOE_LOG_INFO, "line %d", 1);
 	fsmoe_log(FSMOE_LOG_DEBUG, "too much");
 	assert_int_equal(fsmoe_file_read(path, &text, NULL), 0);
@@ -129,7 +153,7 @@ static void the_log_file(void **state)
 	free(text);
 	fsmoe_log_close();
 	unlink(path);
-	assert_fails(fsmoe_log_open("/no/such/folder/log"), ENOENT, "cannot write the log");
+	assert_fails(fsmoe_log_open("/no/such/folder/log", 0), ENOENT, "cannot write the log");
 }
 
 int main(void)
@@ -137,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_json_object_a_step),
 		cmocka_unit_test(the_line_for_people),
+		cmocka_unit_test(how_even_loads_are),
 		cmocka_unit_test(metrics_that_cannot_be_written),
 		cmocka_unit_test(directories),
 		cmocka_unit_test(the_log_file),

@@ -12,8 +12,9 @@ endif
 check_PROGRAMS += tests/checkpoint/ranks
 tests_checkpoint_ranks_LDADD = libfsmoe_core.la
 checkpoint_tests = tests/checkpoint/test-layouts.sh tests/checkpoint/test-python.sh \
-	tests/checkpoint/test-resume.sh
+	tests/checkpoint/test-full.sh tests/checkpoint/test-resume.sh
 TESTS += $(checkpoint_tests)
-long_tests += tests/checkpoint/test-killed.sh
-dist_check_SCRIPTS += $(checkpoint_tests) tests/checkpoint/test-killed.sh
-EXTRA_DIST += tests/checkpoint/oracle.py
+checkpoint_long = tests/checkpoint/test-killed.sh tests/checkpoint/test-term.sh
+long_tests += $(checkpoint_long)
+dist_check_SCRIPTS += $(checkpoint_tests) $(checkpoint_long)
+EXTRA_DIST += tests/checkpoint/oracle.py tests/lib/slow-disk.c

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Four ranks that save all the time are killed at random moments; the next job goes on from what
-# `latest` names.
+# Four ranks that save all the time are killed at twelve random moments; the next job goes on from
+# what `latest` names.
 run=$top_srcdir/tests/lib/mpi-run
 program=$top_builddir/tests/checkpoint/ranks
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 before=0
-for trial in 1 2 3; do
+for trial in $(seq 12); do
 	"$run" 4 "$program" loop 2 "$tmp/c" >"$tmp/out.$trial" 2>"$tmp/err" &
 	job=$!
 	for ((i = 0; i < 600; i++)); do

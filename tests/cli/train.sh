@@ -3,7 +3,7 @@
 . "$(dirname "$0")/cli.bash"
 
 small=(--log-every 1 --preset tiny --data "$text" --steps 3 --batch 4 --seed 2)
-keys='"step": [123], "loss": [0-9.]*, "lr": [0-9.e-]*, "grad_norm": [0-9.e-]*, "tokens_per_s": [0-9.]*, "ms": [0-9.]*, "tokens": 64, "routed": 256, "dropped": [0-9]*, "load_min": [0-9]*, "load_mean": [0-9.]*, "load_max": [0-9]*'
+keys='"step": [123], "loss": [0-9.]*, "lr": [0-9.e-]*, "grad_norm": [0-9.e-]*, "tokens_per_s": [0-9.]*, "ms": [0-9.]*, "tokens": 64, "routed": 256, "dropped": [0-9]*, "load_min": [0-9]*, "load_mean": [0-9.]*, "load_max": [0-9]*, "entropy": [01][.][0-9]*, "rank_load": \[[0-9, ]*\]'
 
 check_run()
 {
@@ -57,4 +57,6 @@ check_run "$work/runs/four" four ranks
 # Outputs that cannot be written: the run ends, whatever the other ranks do.
 expect 1 "/dev/full: No space left" $ranks 2 "$fsmoe" train "${small[@]}" --metrics /dev/full
 expect 1 "cannot make the directory" "$fsmoe" train "${small[@]}" --run /dev/null/run
+expect 1 "cannot make the directory" $ranks 2 "$fsmoe" train "${small[@]}" --checkpoint /dev/null/ck
+[ ! -s "$work/out" ] || complain "it trained without a place to save" --checkpoint
 finish

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, faults,
+ * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, gates, faults,
  * training; none: all. Under mpirun, one rank a GPU, only `training` makes sense. Exit status 77:
  * no GPU here.
  */
@@ -17,6 +17,7 @@ static const struct
 } parts[] = {
 	{"ops", ops_main},
 	{"moe", moe_main},
+	{"gates", gates_main},
 	{"faults", check_faults},
 	{"training", check_training},
 };

@@ -114,8 +114,7 @@ static int run_steps(const struct job *job, const struct fsmoe_step_graph *s, in
 	{
 		draw_batch(s, cpu, job->rank, vocab, i);
 		write_batch(s, program, cpu);
-		TRY(fsmoe_program_submit(program,
-					 &(struct fsmoe_step){.step = i + 1, .lr = 1e-3}));
+		TRY(fsmoe_program_submit(program, &(struct fsmoe_step){.step = i + 1, .lr = 1e-3}));
 		TRY(fsmoe_program_wait(program));
 		loss[i] = read_one(program, s->loss);
 		norm2[i] = read_one(program, s->norm2);

@@ -54,13 +54,14 @@ struct opcase
 	const size_t (*sizes)[OPCASE_MAX_SIZES];
 	int nsizes;
 	int flags;
+	double inner;  /* a number of this size is rounded to float on the way, and the results of
+			 a float run are off by that; 0: none */
 	uint64_t seed; /* of the noise; to keep a case away from ties and kinks */
 	/* Nodes of the graph that are tested for access and mutants; NULL: all of them. For cases
 	 * that need operations tested elsewhere. */
 	int (*covers)(const struct fsmoe_op *op);
 };
 #define OPCASE_NO_GRADIENT 1 /* the operation has none: forward, float, access, mutants only */
-#define OPCASE_NO_FLOAT    2 /* say why where it is used */
 
 /* --- for build functions ------------------------------------------------------------------ */
 

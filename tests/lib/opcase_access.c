@@ -44,7 +44,7 @@ static void setup(struct bench *b, fsmoe_graph_t graph, fsmoe_memory_t memory)
 			continue;
 		b->tensor[i] = &tensors[t];
 		b->bytes[i] = fsmoe_shape_count(&tensors[t].shape) *
-			      (tensors[t].dtype == FSMOE_REAL ? sizeof(double) : sizeof(int32_t));
+			      (tensors[t].dtype == FSMOE_INT32 ? sizeof(int32_t) : sizeof(double));
 		b->base[i] = copy(fsmoe_memory_data(memory, t), b->bytes[i]);
 		b->now[i] = copy(b->base[i], b->bytes[i]);
 		b->first[i] = copy(b->base[i], b->bytes[i]);
@@ -115,7 +115,7 @@ static void try_change(struct bench *b, int i, enum change change)
 	void *kept = copy(b->base[i], b->bytes[i]);
 	int err;
 
-	if (b->tensor[i]->dtype == FSMOE_REAL)
+	if (b->tensor[i]->dtype != FSMOE_INT32)
 		change_reals(b->base[i], b->bytes[i] / sizeof(double), change, (uint64_t)i);
 	else
 		change_ints(b->base[i], b->bytes[i] / sizeof(int32_t), change);

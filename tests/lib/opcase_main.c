@@ -51,8 +51,6 @@ static int applies(const struct opcase *c, void (*test)(void **state))
 		return c->expect != NULL;
 	if (test == gradient)
 		return !(c->flags & OPCASE_NO_GRADIENT);
-	if (test == in_float)
-		return !(c->flags & OPCASE_NO_FLOAT);
 	return 1;
 }
 

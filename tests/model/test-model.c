@@ -2,6 +2,7 @@
 /* The model's description: presets, the count of parameters against the graph's, sizes that do
  * not fit, logits, and a forward whose parts are switched off. */
 #include <fsmoe.h>
+#include <fsmoe/module.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,27 +43,67 @@ static void test_presets(void **state)
 	assert_non_null(strstr(fsmoe_last_error(), "tiny"));
 }
 
-/* What fsmoe_model_count says is what the graph makes. */
-static void test_count(void **state)
+static void check_count(const char *gate, int attention, int mixture)
 {
 	struct fsmoe_model_spec spec;
 	size_t total, active, made = 0;
 	fsmoe_tensor_t loss;
 	int n;
 
-	(void)state;
 	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+	spec.gate = gate;
+	spec.allow_leak = 1;
+	spec.attention = attention;
+	spec.mixture = mixture;
 	fsmoe_graph_t g = build(&spec, &loss, 0);
 	const struct fsmoe_param *params = fsmoe_graph_params(g, &n);
 	for (int i = 0; i < n; i++)
 		made += fsmoe_shape_count(&params[i].spec.global);
-	fsmoe_model_count(&spec, &total, &active);
+	assert_int_equal(fsmoe_model_count(&spec, NULL, &total, &active), 0);
 	assert_int_equal(total, made);
-	assert_true(active < total);
-	spec.topk = spec.experts;
-	fsmoe_model_count(&spec, &total, &active);
-	assert_int_equal(active, total);
+	if (mixture && strcmp(gate, "softmoe"))
+		assert_true(active < total);
+	else
+		assert_int_equal(active, total);
 	fsmoe_graph_destroy(g);
+}
+
+/* What fsmoe_model_count says is what the graph makes, whatever the gate. */
+static void test_count(void **state)
+{
+	struct fsmoe_module_info info[32];
+	int n = 32;
+
+	(void)state;
+	assert_int_equal(fsmoe_module_list(FSMOE_MODULE_GATE, info, &n), 0);
+	assert_true(n >= 6);
+	for (int i = 0; i < n; i++)
+		for (int part = 0; part < 4; part++)
+			check_count(info[i].name, part & 1, part >> 1);
+}
+
+/* The dense parts, and those of a topk gate, by hand. */
+static void test_count_by_hand(void **state)
+{
+	struct fsmoe_model_spec spec;
+	size_t total, active, m, h, expert, rest;
+
+	(void)state;
+	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+	m = (size_t)spec.model_dim;
+	h = (size_t)spec.hidden;
+	expert = 2 * m * h + h + m;
+	rest = ((size_t)spec.vocab + (size_t)spec.seq) * m + 2 * m +
+	       (size_t)spec.layers * (4 * m * m + 4 * m + 4 * m + (size_t)spec.experts * m);
+	assert_int_equal(fsmoe_model_count(&spec, NULL, &total, &active), 0);
+	assert_int_equal(total, rest + (size_t)(spec.layers * spec.experts) * expert);
+	assert_int_equal(active, rest + (size_t)(spec.layers * spec.topk) * expert);
+	spec.topk = spec.experts;
+	assert_int_equal(fsmoe_model_count(&spec, NULL, &total, &active), 0);
+	assert_int_equal(active, total);
+	spec.order = "sparse";
+	spec.gate = "softmoe";
+	assert_true(fsmoe_model_count(&spec, NULL, &total, &active) < 0);
 }
 
 /* Parameters of all experts, and of those that a token goes to, by formula. */
@@ -86,9 +127,9 @@ static void test_count_experts(void **state)
 		spec.expert = rows[i].expert;
 		spec.expert_bias = rows[i].bias;
 		expert = (size_t)rows[i].mh * m * h + (size_t)rows[i].h * h + (size_t)rows[i].m * m;
-		fsmoe_model_count(&spec, &all, &touched);
+		assert_int_equal(fsmoe_model_count(&spec, NULL, &all, &touched), 0);
 		spec.mixture = 0;
-		fsmoe_model_count(&spec, &total, &active);
+		assert_int_equal(fsmoe_model_count(&spec, NULL, &total, &active), 0);
 		/* Besides the experts: the gate and a norm. */
 		total += (size_t)spec.layers * ((size_t)spec.experts * (expert + m) + 2 * m);
 		active += (size_t)spec.layers *
@@ -142,7 +183,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_presets),       cmocka_unit_test(test_count),
-		cmocka_unit_test(test_count_experts), cmocka_unit_test(test_logits),
+		cmocka_unit_test(test_count_by_hand), cmocka_unit_test(test_count_experts),
+		cmocka_unit_test(test_logits),
 		cmocka_unit_test(test_check),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

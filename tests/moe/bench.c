@@ -143,6 +143,12 @@ void bench_teardown(struct bench *b)
 
 int bench_run(struct bench *b, fsmoe_comms_t comms)
 {
+	return bench_run_step(b, comms, opcase_step.step);
+}
+
+int bench_run_step(struct bench *b, fsmoe_comms_t comms, uint64_t number)
+{
+	struct fsmoe_step step = opcase_step;
 	int nparams;
 	const struct fsmoe_param *param = fsmoe_graph_params(b->graph, &nparams);
 
@@ -150,7 +156,8 @@ int bench_run(struct bench *b, fsmoe_comms_t comms)
 		memset(bench_grad(b, param[p].spec.name), 0,
 		       bench_count(b, param[p].tensor) *
 			       (b->real == FSMOE_F64 ? sizeof(double) : sizeof(float)));
-	return fsmoe_graph_execute(b->graph, b->memory, comms, &opcase_step);
+	step.step = number;
+	return fsmoe_graph_execute(b->graph, b->memory, comms, &step);
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */

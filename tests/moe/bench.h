@@ -33,6 +33,8 @@ void bench_build_row(struct bench *b, const struct fsmoe_schedule *row,
 void bench_teardown(struct bench *b);
 /* Zeroes the gradients and executes. */
 int bench_run(struct bench *b, fsmoe_comms_t comms);
+/* As the step of that number; 0 is an evaluation. */
+int bench_run_step(struct bench *b, fsmoe_comms_t comms, uint64_t step);
 
 const struct fsmoe_param *bench_param(const struct bench *b, const char *name);
 /* Index in the whole of element i of this rank's part. */

@@ -1,7 +1,7 @@
 # Cost model, schedules and plans: no StarPU, no MPI.
 if HAVE_CMOCKA
 plan_tests = tests/plan/profile tests/plan/schedule tests/plan/forms tests/plan/partition \
-	tests/plan/cases tests/plan/sizes
+	tests/plan/cases tests/plan/sizes tests/plan/drift
 check_PROGRAMS += $(plan_tests)
 TESTS += $(plan_tests)
 plan_headers = tests/plan/plancase.h tests/base/unit.h
@@ -22,6 +22,9 @@ tests_plan_partition_LDADD = $(plan_ldadd)
 tests_plan_cases_SOURCES = tests/plan/cases.c $(plan_headers)
 tests_plan_cases_CPPFLAGS = $(plan_cppflags)
 tests_plan_cases_LDADD = $(plan_ldadd)
+tests_plan_drift_SOURCES = tests/plan/drift.c $(plan_headers)
+tests_plan_drift_CPPFLAGS = $(plan_cppflags)
+tests_plan_drift_LDADD = $(plan_ldadd)
 tests_plan_sizes_SOURCES = tests/plan/sizes.c $(plan_headers)
 tests_plan_sizes_CPPFLAGS = $(plan_cppflags)
 tests_plan_sizes_LDADD = $(plan_ldadd)

@@ -40,7 +40,7 @@ static double smallest_margin(fsmoe_trainer_t trainer, int experts, int topk)
 	for (int i = 0; i < n; i++)
 	{
 		const float *p;
-		if (t[i].role != FSMOE_ACTIVATION || t[i].dtype != FSMOE_REAL ||
+		if (t[i].role != FSMOE_ACTIVATION || t[i].dtype == FSMOE_INT32 ||
 		    !strstr(t[i].name, "probs") || t[i].shape.ndim != 2 ||
 		    t[i].shape.dim[1] != (size_t)experts)
 			continue;

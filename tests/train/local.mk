@@ -6,7 +6,8 @@ tests_train_layouts_LDADD = libfsmoe_core.la
 tests_train_step_SOURCES = tests/train/step.c tests/lib/random_graph.c tests/lib/random_graph.h
 tests_train_step_LDADD = libfsmoe_core.la
 tests_train_stumble_LDADD = libfsmoe_core.la
-train_tests = tests/train/test-finite.sh tests/train/test-layouts.sh tests/train/test-step.sh tests/train/test-stumble.sh
+train_tests = tests/train/test-finite.sh tests/train/test-layouts.sh tests/train/test-on-nan.sh \
+	tests/train/test-step.sh tests/train/test-stumble.sh
 TESTS += $(train_tests)
 long_tests += tests/train/test-first-start.sh
 dist_check_SCRIPTS += $(train_tests) tests/train/test-first-start.sh

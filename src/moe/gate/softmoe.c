@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/gate_scores.h"
 #include "codelets/gate_soft.h"
+#include "codelets/linear.h"
 #include "moe/modules.h"
 
 #include <errno.h>
@@ -34,7 +35,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		logits = fsmoe_gate_cosine(layer->graph, x, phi, theta, 1);
 	}
 	else /* nothing is decided by these numbers, so any order of additions will do */
-		logits = fsmoe_linear(layer->graph, x, phi, FSMOE_NONE);
+		logits = fsmoe_linear_as(layer->graph, FSMOE_WIDE, x, phi, FSMOE_NONE);
 	soft = fsmoe_gate_soft(layer->graph, logits, layer->group);
 	routing->dispatch = soft.dispatch;
 	routing->combine = soft.combine;

@@ -2,6 +2,8 @@
 #include "codelets/gate_scores.h"
 #include "moe/modules.h"
 
+#include <errno.h>
+#include <fsmoe/error.h>
 #include <math.h>
 
 /* X-MoE (arXiv 2204.09179): u = Wproj x of a low rank d, logits = cos(u, w_e) / tau. */
@@ -14,8 +16,20 @@ static size_t rank_of(const struct fsmoe_moe_layer *layer)
 {
 	size_t d = layer->experts / 2 > 16 ? layer->experts / 2 : 16;
 
-	d = layer->opts.rank ? layer->opts.rank : d;
+	if (layer->opts.rank)
+		return (size_t)layer->opts.rank;
 	return d < layer->model_dim ? d : layer->model_dim;
+}
+
+static int check(const struct fsmoe_moe_layer *layer)
+{
+	if (layer->opts.rank >= 0 && (size_t)layer->opts.rank <= layer->model_dim)
+		return 0;
+	return fsmoe_fail(
+		EINVAL,
+		"'%s': a gate of rank %d for tokens of width %zu: take 1 to %zu, or 0 for "
+		"its own choice",
+		layer->name, layer->opts.rank, layer->model_dim, layer->model_dim);
 }
 
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
@@ -41,6 +55,7 @@ const struct fsmoe_gate fsmoe_gate_module_xmoe = {
 			.abi = FSMOE_MODULE_ABI,
 			.name = "xmoe",
 			.doc = "cosines in a space of low rank over a learned temperature, top-k",
+			.check = check,
 		},
 	.causal = FSMOE_CAUSAL_WITHOUT_DROPS,
 	.routing = FSMOE_ROUTING_LISTS,

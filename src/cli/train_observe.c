@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/train.h"
+
+#include "base/log.h"
+#include "runtime/inside.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <fsmoe/measure.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --profile, --events, --timeline: what steps take beside what the profile says. */
+enum
+{
+	MEET_EVERY = 10 /* steps between two looks at the profile, in which all ranks meet */
+};
+
+/* A line of the profile that is off by more than this is told. */
+#define BOUND 0.25
+
+struct observe
+{
+	fsmoe_profile_t profile;
+	fsmoe_drift_t drift;
+	int told; /* drift was told; once is enough until it is gone */
+};
+
+int run_observe_start(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	struct observe *o;
+	int err = 0;
+
+	if (!config->profile && !config->events && !config->timeline)
+		return 0;
+	o = run->observe = calloc(1, sizeof(*o));
+	if (!o)
+		return fsmoe_fail(ENOMEM, "no memory to observe the steps");
+	err = fsmoe_runtime_record(run->runtime, 1, config->events);
+	if (err || !config->profile)
+		return err;
+	err = fsmoe_profile_load(&o->profile, config->profile);
+	if (!err)
+		err = fsmoe_runtime_set_profile(run->runtime, o->profile);
+	return err ? err : fsmoe_drift_create(&o->drift, o->profile, BOUND);
+}
+
+int run_observe_step(struct run *run)
+{
+	struct observe *o = run->observe;
+	struct fsmoe_drift_result result;
+	int err;
+
+	if (!o || !o->drift)
+		return 0;
+	err = fsmoe_drift_observe(o->drift, fsmoe_trainer_program(run->trainer),
+				  fsmoe_trainer_graph(run->trainer));
+	if (err || run->step % MEET_EVERY)
+		return err;
+	err = fsmoe_drift_meet(o->drift, run->runtime, &result, NULL);
+	if (err)
+		return err;
+	if (result.drifted && !o->told)
+		run_say(run, "step %d: %s: measure again with 'fsmoe profile'", run->step,
+			result.sentence);
+	o->told = result.drifted;
+	return 0;
+}
+
+/* Rank 0 writes what all ranks gathered. */
+static int write_timelines(struct run *run, const struct fsmoe_timeline *measured, int ranks)
+{
+	const char *path = run->config.timeline;
+	fsmoe_graph_t graph = fsmoe_trainer_graph(run->trainer);
+	struct fsmoe_track *track = calloc((size_t)ranks + 1, sizeof(*track));
+	struct fsmoe_timeline predicted = {0};
+	char(*name)[32] = calloc((size_t)ranks + 1, sizeof(*name));
+	FILE *file = fopen(path, "we");
+	int n = 0, err = 0;
+
+	if (!file)
+		err = fsmoe_fail(errno, "cannot write %s: %s", path, strerror(errno));
+	else if (!track || !name)
+		err = fsmoe_fail(ENOMEM, "no memory to write %s", path);
+	for (; n < ranks && !err; n++)
+	{
+		snprintf(name[n], sizeof(*name), "rank %d", n);
+		track[n] = (struct fsmoe_track){name[n], &measured[n]};
+	}
+	if (!err && run->observe->profile)
+	{
+		err = fsmoe_profile_simulate(run->observe->profile, graph, &predicted);
+		track[n++] = (struct fsmoe_track){"predicted", &predicted};
+	}
+	if (!err)
+		err = fsmoe_timeline_write_perfetto(file, graph, track, n);
+	if (file && fclose(file) && !err)
+		err = fsmoe_fail(errno, "cannot write %s: %s", path, strerror(errno));
+	if (!err && run->observe->profile)
+		run_say(run, "the last step: %.2f ms, predicted %.2f ms; see %s",
+			1e3 * measured[0].makespan, 1e3 * predicted.makespan, path);
+	else if (!err)
+		run_say(run, "the last step: %.2f ms; see %s", 1e3 * measured[0].makespan, path);
+	fsmoe_timeline_destroy(&predicted);
+	free(track);
+	free(name);
+	return err;
+}
+
+int run_observe_end(struct run *run)
+{
+	struct fsmoe_timeline *measured;
+	int ranks, err;
+
+	if (!run->config.timeline || !run->observe || !run->tokens_done)
+		return 0;
+	err = fsmoe_program_observe_all(fsmoe_trainer_program(run->trainer), &measured, &ranks);
+	if (err)
+		return err;
+	if (run->first)
+		err = write_timelines(run, measured, ranks);
+	for (int r = 0; r < ranks; r++)
+		fsmoe_timeline_destroy(&measured[r]);
+	free(measured);
+	return err;
+}
+
+void run_observe_release(struct run *run)
+{
+	if (!run->observe)
+		return;
+	fsmoe_drift_destroy(run->observe->drift);
+	fsmoe_profile_destroy(run->observe->profile);
+	free(run->observe);
+	run->observe = NULL;
+}

@@ -1,0 +1,21 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# PyTorch still says what the files of tests/moe/oracle say. Skipped where it is not installed.
+python=${PYTHON:-python3}
+"$python" -c 'import torch' 2>/dev/null || { echo "skipped: Python has no torch"; exit 77; }
+here=$top_srcdir/tests/moe
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/fsmoe-oracle.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+set -e
+"$python" "$here/oracle.py" "$tmp"
+diff <(ls "$tmp") <(ls "$here/oracle")
+# Another version may round otherwise: numbers are compared as such.
+for file in "$tmp"/*.txt; do
+	paste -d ' ' "$file" "$here/oracle/${file##*/}" | awk -v file="${file##*/}" '
+		function far(a, b) { return a - b > 1e-11 * (1 + (a > 0 ? a : -a)) }
+		NF == 2 && (far($1, $2) || far($2, $1)) { bad++; print file ", line " NR ": " $0 }
+		NF != 2 { half = NF / 2; for (i = 1; i <= half; i++) bad += $i != $(i + half) }
+		END { exit bad > 0 }' || { echo "$file differs"; exit 1; }
+done
+"$top_builddir/tests/moe/oracle" "$tmp"
+"$python" -c 'import torch; print("PyTorch", torch.__version__)'
