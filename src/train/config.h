@@ -32,7 +32,8 @@ struct fsmoe_train_config
 	const char *data, *data_format, *val;
 	const char *checkpoint, *resume;
 	int checkpoint_every, keep;
-	const char *schedule, *plan; /* a row's name or file; a plan's file */
+	/* How steps are laid out in time: a row's name or file, what tasks cost, a plan's file. */
+	const char *schedule, *profile, *plan;
 	int max_degree;
 	const char *config, *metrics, *run;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
