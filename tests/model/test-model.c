@@ -184,8 +184,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_presets),       cmocka_unit_test(test_count),
 		cmocka_unit_test(test_count_by_hand), cmocka_unit_test(test_count_experts),
-		cmocka_unit_test(test_logits),
-		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_logits),        cmocka_unit_test(test_check),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
