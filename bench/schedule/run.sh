@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # run.sh [OUTDIR [OPTION...]]: every schedule, predicted and measured (schedules.csv), and the plan
 # of the schedule fsmoe under the policy fsmoe and under StarPU's own (policies.csv), on four ranks
-# as two nodes. Options are those of 'fsmoe bench schedule'; without them --preset quickstart. Wants
-# a quiet machine with a core for every rank.
+# as two nodes. Options are a model's, a layout's and a machine's, which 'fsmoe profile' takes
+# too; without them --preset quickstart. Wants a quiet machine with a core for every rank. ROUNDS
+# (15): steps of each in a process.
 #
 # StarPU starts with one policy, so policies take turns as processes: PASSES passes over all of them,
 # from another one every time, a line a pass and policy. The table tells medians.
@@ -15,6 +16,7 @@ out=${1:-$top_builddir/bench/schedule/results}
 [ $# -gt 0 ] || set -- --preset quickstart
 fsmoe=$top_builddir/fsmoe
 passes=${PASSES:-5}
+rounds=${ROUNDS:-15}
 policies='fsmoe eager prio lws dmda'
 mkdir -p "$out"
 export STARPU_FXT_TRACE=0
@@ -43,8 +45,8 @@ collect()
 rm -f "$out/part.csv"
 ranks profile --nodes 2 --out "$out/profile.json" "$@" >"$out/profile.txt"
 csv=schedules.csv
-ranks bench schedule --nodes 2 --profile "$out/profile.json" --csv "$out/part.csv" "$@" \
-	>"$out/schedules.txt"
+ranks bench schedule --nodes 2 --profile "$out/profile.json" --csv "$out/part.csv" --rounds "$rounds" \
+	"$@" >"$out/schedules.txt"
 cat "$out/schedules.txt"
 collect "$@"
 
@@ -53,7 +55,7 @@ pass=0
 while [ $pass -lt "$passes" ]; do
 	for policy in $policies; do
 		ranks bench schedule --nodes 2 --profile "$out/profile.json" --schedule fsmoe \
-			--scheduler "$policy" --csv "$out/part.csv" "$@" >/dev/null
+			--scheduler "$policy" --csv "$out/part.csv" --rounds "$rounds" "$@" >/dev/null
 	done
 	policies=${policies#* }\ ${policies%% *}
 	pass=$((pass + 1))

@@ -100,7 +100,8 @@ int cli_profile(int argc, char **argv)
 	struct fsmoe_json json = {0};
 	fsmoe_topo_t topo = NULL;
 	fsmoe_groups_t groups = NULL;
-	int err = cli_profile_load(cli_profile_options, &p, &json, argc, argv), code = FSMOE_EXIT_OK;
+	int err = cli_profile_load(cli_profile_options, &p, &json, argc, argv),
+	    code = FSMOE_EXIT_OK;
 
 	if (err == FSMOE_OPTIONS_HELP)
 		return cli_show_help(argv[0]);
