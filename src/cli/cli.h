@@ -24,6 +24,7 @@ int cli_info(int argc, char **argv);
 int cli_train(int argc, char **argv);
 int cli_generate(int argc, char **argv);
 int cli_profile(int argc, char **argv);
+int cli_bench_schedule(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_simulate(int argc, char **argv);
 int cli_bench_layer(int argc, char **argv);
@@ -31,7 +32,8 @@ int cli_trace(int argc, char **argv);
 int cli_help(int argc, char **argv);
 
 extern const struct fsmoe_option cli_generate_options[], cli_info_options[], cli_help_options[];
-extern const struct fsmoe_option cli_profile_options[];
+extern const struct fsmoe_option cli_profile_options[], cli_bench_schedule_options[];
+const void *cli_bench_schedule_defaults(void);
 const void *cli_profile_defaults(void);
 const void *cli_train_defaults(void);
 const void *cli_generate_defaults(void);

@@ -5,6 +5,8 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/bench_graph.c \
 	src/cli/bench_layer.c src/cli/bench_layer.h \
 	src/cli/bench_time.c \
+	src/cli/bench_schedule.c src/cli/bench_schedule.h \
+	src/cli/bench_schedule_run.c \
 	src/cli/breakdown.c \
 	src/cli/commands.c \
 	src/cli/fail.c \
