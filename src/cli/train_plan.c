@@ -132,7 +132,7 @@ int run_plan(struct run *run)
 	if (resumed_plan(run))
 		return FSMOE_EXIT_DATA;
 	code = find_row(run);
-	if (!code && config->profile)
+	if (!code && config->profile && !config->plan)
 		code = make_plan(run);
 	if (code)
 		return code;
