@@ -89,7 +89,7 @@ int run_plan(struct run *run)
 		return FSMOE_EXIT_USAGE;
 	}
 	code = find_row(run);
-	if (!code && config->profile)
+	if (!code && config->profile && !config->plan)
 		code = make_plan(run);
 	if (code)
 		return code;

@@ -199,11 +199,6 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");
-	if (config->profile && config->plan)
-		return fsmoe_fail(EINVAL,
-				  "--profile=%s makes a plan and --plan=%s is one: give one "
-				  "of them",
-				  config->profile, config->plan);
 	return fsmoe_train_config_check_model(config);
 }
 

@@ -42,10 +42,10 @@ echo '{"name": "mine", "gather_lane": "inter", "gradients": "fixed", "gradient_b
 run mine --schedule "$work/mine.json"
 
 expect 2 "there is no schedule 'tutle'" "$fsmoe" train "${small[@]}" --nodes 1 --schedule tutle
-expect 2 "give one of them" "$fsmoe" train "${small[@]}" --nodes 1 --profile "$profile" --plan x
 expect 2 "the plan is of 2 layers, the model has 3" "$fsmoe" train "${small[@]}" --nodes 1 \
 	--layers 3 --plan "$work/planned/plan.json"
-expect 3 "$work/nothing.json: " "$fsmoe" train "${small[@]}" --nodes 1 --profile "$work/nothing.json"
+expect 3 "$work/nothing.json: " "$fsmoe" train "${small[@]}" --nodes 1 --schedule tutel \
+	--profile "$work/nothing.json"
 # One rank exchanges nothing: the plan of four cannot be followed.
 expect 1 "make a plan for this model and layout" "$fsmoe" train "${small[@]}" --nodes 1 \
 	--plan "$work/planned/plan.json"

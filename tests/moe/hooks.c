@@ -3,6 +3,7 @@
 #include "bench.h"
 #include "tests/lib/opcase_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const char *const params[] = {"x",
