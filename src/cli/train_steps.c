@@ -130,8 +130,14 @@ static int next_batch(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
 
-	return fsmoe_data_batch(run->data, config->train.seed, run->samples, config->train.batch,
-				config->model.seq, run->tokens, run->targets);
+	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
+	int err = fsmoe_data_batch(run->data, config->train.seed, run->samples, config->train.batch,
+				   config->model.seq, run->tokens, run->targets);
+
+	if (!err)
+		fsmoe_objective_apply(&objective, config->train.seed, run->samples,
+				      config->train.batch, run->tokens, run->targets);
+	return err;
 }
 
 /* One step on the batch and what the ranks then tell each other. *stop: how many were asked to
