@@ -27,6 +27,7 @@ int cli_profile(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_simulate(int argc, char **argv);
 int cli_bench_layer(int argc, char **argv);
+int cli_report(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 int cli_help(int argc, char **argv);
 
@@ -35,7 +36,8 @@ extern const struct fsmoe_option cli_profile_options[];
 const void *cli_profile_defaults(void);
 const void *cli_train_defaults(void);
 const void *cli_generate_defaults(void);
-extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[], cli_trace_options[];
+extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[], cli_report_options[],
+	cli_trace_options[];
 const void *cli_plan_defaults(void);
 const void *cli_simulate_defaults(void);
 
