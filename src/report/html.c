@@ -14,7 +14,7 @@
 /* JSON inside of HTML: no text in it may end the element. */
 static void write_data(const struct fsmoe_report *report, FILE *file)
 {
-	char *text = json_dumps(report->root, JSON_COMPACT | JSON_REAL_PRECISION(8));
+	char *text = json_dumps(report->root, JSON_COMPACT);
 
 	for (const char *c = text; c && *c; c++)
 		if (*c == '<')
