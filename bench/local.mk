@@ -10,3 +10,4 @@ bench-overhead: bench/overhead/overhead fsmoe
 	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
 		$(SHELL) $(top_srcdir)/bench/overhead/run.sh
 include bench/gpu/local.mk
+include bench/train/local.mk

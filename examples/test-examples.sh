@@ -15,7 +15,7 @@ cat "$TMPDIR/four"
 for f in one four; do sed -n 1p "$TMPDIR/$f" | cut -c1-22 >"$TMPDIR/$f.cut"; done
 cmp "$TMPDIR/one.cut" "$TMPDIR/four.cut"
 ./04_policy
-for module in 05_custom_gate 06_custom_expert 07_custom_dispatch; do
+for module in 05_custom_gate 06_custom_expert 07_custom_dispatch 08_hooks; do
 	./$module >"$TMPDIR/one"
 	"$mpi" 4 ./$module 2 >"$TMPDIR/four"
 	cat "$TMPDIR/one" "$TMPDIR/four"

@@ -177,8 +177,7 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	work_create(&work, NULL, n, argv + 1);
-	TRY(fsmoe_device_memory_create_as(&gpu, work.step.graph, 0,
-					  bf16 ? FSMOE_BF16 : FSMOE_F32));
+	TRY(fsmoe_device_memory_create_as(&gpu, work.step.graph, 0, bf16 ? FSMOE_BF16 : FSMOE_F32));
 	TRY(fsmoe_device_memory_upload(gpu, work.memory));
 	printf("%s, %s\n", work.name, tf32 ? "TF32" : bf16 ? "bf16" : "fp32");
 	time_nodes(work.step.graph, gpu, tf32);

@@ -6,6 +6,8 @@
  *                            after another against submitted, in interleaved pairs
  *   overhead tasks           a chain and a set of independent tasks of 10 us to 10 ms: time a
  *                            task beyond its body
+ *   overhead record [PAIRS]  the event recorder: nanoseconds an event, and the same step with it
+ *                            and without, in interleaved pairs
  *   overhead idle SECONDS    under mpirun: CPU time of ranks that wait in a collective for
  *                            rank 0, which sleeps
  * CSV on stdout.
@@ -33,6 +35,15 @@ static double quantile(double *v, int n, double q)
 {
 	qsort(v, (size_t)n, sizeof(*v), ascending);
 	return v[(int)(q * (n - 1) + 0.5)];
+}
+
+static double cpu_seconds(void)
+{
+	struct rusage r;
+
+	getrusage(RUSAGE_SELF, &r);
+	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
+	       1e-6 * (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
 }
 
 /* --- step --------------------------------------------------------------------------------- */
@@ -186,16 +197,93 @@ static void bench_tasks(void)
 	fsmoe_runtime_stop(rt);
 }
 
-/* --- idle --------------------------------------------------------------------------------- */
+/* --- record ------------------------------------------------------------------------------- */
 
-static double cpu_seconds(void)
+/* What a task costs more where it is recorded: a look at the clock when it becomes ready, and its
+ * three times in the file's buffer when the step is over. */
+static double event_ns(void)
 {
-	struct rusage r;
+	enum
+	{
+		N = 2000000
+	};
+	double *time = calloc(N, sizeof(*time)), start, end;
+	FILE *file = tmpfile();
 
-	getrusage(RUSAGE_SELF, &r);
-	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
-	       1e-6 * (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+	memset(time, 1, N * sizeof(*time)); /* pages are there, as in a program */
+	start = cpu_seconds();
+
+	for (int i = 0; i < N; i++)
+		time[i] = fsmoe_clock();
+	for (int i = 0; i < 3; i++)
+		fwrite(time, sizeof(*time), N, file);
+	fflush(file);
+	end = cpu_seconds();
+	fclose(file);
+	free(time);
+	return 1e9 * (end - start) / N;
 }
+
+static void bench_record(int pairs)
+{
+	struct fsmoe_model_spec spec;
+	struct fsmoe_train_opts opts;
+	struct fsmoe_step_graph step;
+	fsmoe_memory_t memory;
+	fsmoe_program_t program;
+	fsmoe_runtime_t rt;
+	const char *tmp = getenv("TMPDIR");
+	char folder[512];
+	double *off = calloc((size_t)pairs, sizeof(double)),
+	       *on = calloc((size_t)pairs, sizeof(double)),
+	       *ratio = calloc((size_t)pairs, sizeof(double));
+	int nodes;
+
+	snprintf(folder, sizeof(folder), "%s/overhead-record", tmp ? tmp : "/tmp");
+	TRY(fsmoe_model_spec_init(&spec, "quickstart"));
+	fsmoe_train_opts_init(&opts);
+	opts.seq = spec.seq;
+	TRY(fsmoe_runtime_start(&rt, NULL, NULL));
+	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_memory_create(&memory, step.graph, FSMOE_F32, NULL));
+	TRY(fsmoe_memory_init_params(memory, 1));
+	TRY(fsmoe_program_create(&program, rt, step.graph, memory));
+	fsmoe_graph_nodes(step.graph, &nodes);
+	for (int i = -2; i < pairs; i++)
+		for (int half = 0; half < 2; half++)
+		{
+			const int record = half == (i & 1);
+			double t;
+
+			TRY(fsmoe_runtime_record(rt, record, record ? folder : NULL));
+			t = fsmoe_clock();
+			TRY(fsmoe_program_submit(program, &(struct fsmoe_step){.step = 1}));
+			TRY(fsmoe_program_wait(program));
+			if (i >= 0)
+				(record ? on : off)[i] = fsmoe_clock() - t;
+		}
+	printf("pair,off_ms,on_ms,ratio\n");
+	for (int i = 0; i < pairs; i++)
+	{
+		ratio[i] = on[i] / off[i];
+		printf("%d,%.3f,%.3f,%.4f\n", i, off[i] * 1e3, on[i] * 1e3, ratio[i]);
+	}
+	fprintf(stderr,
+		"%d nodes, %d pairs: recorder off %.1f ms, on %.1f ms; on / off median %.4f (%.4f "
+		"to %.4f); %.0f ns an event\n",
+		nodes, pairs, quantile(off, pairs, 0.5) * 1e3, quantile(on, pairs, 0.5) * 1e3,
+		quantile(ratio, pairs, 0.5), quantile(ratio, pairs, 0.25),
+		quantile(ratio, pairs, 0.75), event_ns());
+	fsmoe_program_destroy(program);
+	fsmoe_memory_destroy(memory);
+	fsmoe_step_destroy(&step);
+	fsmoe_runtime_stop(rt);
+	free(off);
+	free(on);
+	free(ratio);
+}
+
+/* --- idle --------------------------------------------------------------------------------- */
 
 static void bench_idle(double seconds)
 {
@@ -230,10 +318,13 @@ int main(int argc, char **argv)
 		bench_step(argc > 2 ? atoi(argv[2]) : 15);
 	else if (argc >= 2 && !strcmp(argv[1], "tasks"))
 		bench_tasks();
+	else if (argc >= 2 && !strcmp(argv[1], "record"))
+		bench_record(argc > 2 ? atoi(argv[2]) : 31);
 	else if (argc >= 2 && !strcmp(argv[1], "idle"))
 		bench_idle(argc > 2 ? atof(argv[2]) : 5);
 	else
-		return fprintf(stderr, "usage: overhead step [PAIRS] | tasks | idle [SECONDS]\n"),
+		return fprintf(stderr, "usage: overhead step [PAIRS] | tasks | record [PAIRS] | "
+				       "idle [SECONDS]\n"),
 		       2;
 	return 0;
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run.sh [OUTDIR]: what StarPU costs. Writes step.csv, tasks.csv, idle.csv and tasks.svg, each with
+# run.sh [OUTDIR]: what StarPU costs. Writes step.csv, record.csv, tasks.csv, idle.csv and tasks.svg, each with
 # commit, machine and versions in comment lines. Takes two minutes; wants a quiet machine.
 set -e
 top_srcdir=${top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
@@ -18,6 +18,7 @@ header()
 }
 
 { header; "$program" step 21; } >"$out/step.csv"
+{ header; "$program" record 31; } >"$out/record.csv"
 { header; "$program" tasks; } >"$out/tasks.csv"
 { header; "$top_srcdir/tests/lib/mpi-run" 4 "$program" idle 5; } >"$out/idle.csv"
 awk -f "$top_srcdir/bench/overhead/plot.awk" "$out/tasks.csv" >"$out/tasks.svg"

@@ -135,6 +135,7 @@ struct fsmoe_token_map
  * replaced). x (T, M) -> (T, M), without the residual. Auxiliary losses go to
  * fsmoe_graph_add_loss.
  */
+struct fsmoe_hook; /* fsmoe/module.h */
 struct fsmoe_moe_spec
 {
 	const char *name;         /* prefix of its parameters' names, e.g. "h.0.moe" */
@@ -159,6 +160,8 @@ struct fsmoe_moe_spec
 	/* 1: rows of a group are tokens in order and none may know a later one, so a gate that
 	 * is not causal is refused, unless allow_leak is 1. */
 	int causal, allow_leak;
+	const struct fsmoe_hook *hooks; /* nhooks of them, copied */
+	int nhooks;
 };
 fsmoe_tensor_t fsmoe_moe(fsmoe_graph_t graph, fsmoe_tensor_t x, const struct fsmoe_moe_spec *spec);
 

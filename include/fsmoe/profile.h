@@ -29,6 +29,9 @@ struct fsmoe_fit
 	double low, high;                /* the sizes that were measured */
 	double r2;                       /* of the medians of equal sizes; 0 without any */
 	double residual;                 /* median relative distance of all from the line */
+	/* alpha and beta are so many times what the medians say: ranks that share cores take turns,
+	 * which few tasks see, but those for long. 0 and 1: they do not. */
+	double sharing;
 	char source[FSMOE_PROFILE_TEXT]; /* where it comes from, one line */
 };
 

@@ -61,7 +61,8 @@ void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
  */
 int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
 		     void *arg, const struct fsmoe_train_opts *opts,
-		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile, int max_degree);
+		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile,
+		     int max_degree);
 
 /* Builds the step's graph, allocates its memory, fills the parameters from the seed. The
  * runtime must outlive it. -EINVAL, on every rank, where one has another plan. */

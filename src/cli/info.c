@@ -9,6 +9,7 @@
 #include <fsmoe/error.h>
 #include <fsmoe/model.h>
 #include <fsmoe/module.h>
+#include <fsmoe/schedule.h>
 #include <fsmoe/topo.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -98,16 +99,20 @@ static json_t *machine_object(const struct info *info)
 /* Everything there is to tell; text and JSON are two ways to print it. */
 static json_t *collect(void)
 {
-	json_t *modules = json_object(), *presets = json_object();
+	json_t *modules = json_object(), *presets = json_object(), *schedules = json_object();
+	const struct fsmoe_schedule *row;
 
 	for (int kind = 0; kind < FSMOE_NMODULES; kind++)
 		json_object_set_new(modules, fsmoe_module_kind_name(kind), module_object(kind));
 	for (int i = 0; fsmoe_model_preset_name(i); i++)
 		json_object_set_new(presets, fsmoe_model_preset_name(i),
 				    json_string(fsmoe_model_preset_doc(i)));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "version", PACKAGE_VERSION, "starpu",
-			 fsmoe_starpu_version(), "mpi", fsmoe_mpi_version(), "blas", blas_version(),
-			 "modules", modules, "presets", presets);
+	for (int i = 0; (row = fsmoe_schedule_at(i)); i++)
+		json_object_set_new(schedules, row->name, json_string(row->doc));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "version", PACKAGE_VERSION,
+			 "starpu", fsmoe_starpu_version(), "mpi", fsmoe_mpi_version(), "blas",
+			 blas_version(), "modules", modules, "schedules", schedules, "presets",
+			 presets);
 }
 
 static void print_machine(const json_t *machine)
@@ -128,7 +133,7 @@ static void print_names(const char *title, json_t *names)
 	json_t *doc;
 
 	printf("%s\n", title);
-	json_object_foreach(names, name, doc) printf("  %-10s %s\n", name, json_string_value(doc));
+	json_object_foreach(names, name, doc) printf("  %-14s %s\n", name, json_string_value(doc));
 }
 
 static void print_text(const json_t *all)
@@ -146,6 +151,7 @@ static void print_text(const json_t *all)
 		       json_string_value(json_object_get(all, lines[i].key)));
 	json_object_foreach(json_object_get(all, "modules"), kind, modules)
 		print_names(kind, modules);
+	print_names("schedule", json_object_get(all, "schedules"));
 	print_names("preset", json_object_get(all, "presets"));
 }
 

@@ -158,30 +158,32 @@ int cli_planning_problem(const struct cli_planning *o, fsmoe_profile_t profile,
 
 /* --- schedules ---------------------------------------------------------------------------- */
 
+int cli_planning_row(const char *name, struct fsmoe_schedule *row)
+{
+	const struct fsmoe_schedule *found;
+
+	/* A file has a '/' or a '.' in its name, a row never. */
+	if (strpbrk(name, "/."))
+		return fsmoe_schedule_load(row, name) ? FSMOE_EXIT_DATA : FSMOE_EXIT_OK;
+	found = fsmoe_schedule_find(name);
+	if (!found)
+		return FSMOE_EXIT_USAGE;
+	*row = *found;
+	return FSMOE_EXIT_OK;
+}
+
 int cli_planning_rows(const struct cli_planning *o, struct cli_problem *problem)
 {
 	const int most = sizeof(problem->row) / sizeof(problem->row[0]);
 	const struct fsmoe_schedule *row;
 
-	if (!strcmp(o->schedule, "all"))
+	if (strcmp(o->schedule, "all"))
 	{
-		for (int i = 0; i < most && (row = fsmoe_schedule_at(i)); i++)
-			problem->row[problem->rows++] = *row;
-		return FSMOE_EXIT_OK;
-	}
-	/* A file has a '/' or a '.' in its name, a row never. */
-	if (strpbrk(o->schedule, "/."))
-	{
-		int err = fsmoe_schedule_load(&problem->row[0], o->schedule);
-
 		problem->rows = 1;
-		return err ? FSMOE_EXIT_DATA : FSMOE_EXIT_OK;
+		return cli_planning_row(o->schedule, &problem->row[0]);
 	}
-	row = fsmoe_schedule_find(o->schedule);
-	if (!row)
-		return FSMOE_EXIT_USAGE;
-	problem->row[0] = *row;
-	problem->rows = 1;
+	for (int i = 0; i < most && (row = fsmoe_schedule_at(i)); i++)
+		problem->row[problem->rows++] = *row;
 	return FSMOE_EXIT_OK;
 }
 

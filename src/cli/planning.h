@@ -89,6 +89,8 @@ struct cli_problem
 int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile);
 int cli_planning_problem(const struct cli_planning *o, fsmoe_profile_t profile,
 			 struct cli_problem *problem);
+/* A schedule by its name, or from a file: what has a '.' or a '/' in it. */
+int cli_planning_row(const char *name, struct fsmoe_schedule *row);
 int cli_planning_rows(const struct cli_planning *o, struct cli_problem *problem);
 /* The exchange's line and the degrees, which do not depend on layers. */
 int cli_planning_start(const struct cli_planning *o, fsmoe_profile_t profile,

@@ -74,6 +74,10 @@ void cli_profile_print(fsmoe_profile_t profile, double seconds)
 	const char *key, *text;
 	struct fsmoe_fit fit;
 
+	if (!fsmoe_profile_get(profile, FSMOE_KIND_GEMM, FSMOE_COMPUTE, &fit) && fit.sharing > 1)
+		printf("%-12s computation takes %.2f times its median on average: ranks take turns "
+		       "on the cores they share\n",
+		       "sharing", fit.sharing);
 	for (int i = 0; (text = fsmoe_profile_note_at(profile, i, &key)); i++)
 		printf("%-12s %s\n", key, text);
 	printf("%-12s %s\n\n", "machine", fsmoe_profile_machine(profile));

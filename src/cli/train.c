@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const void *cli_train_defaults(void)
 {
@@ -69,23 +70,39 @@ static int open_data(struct run *run)
 	return err;
 }
 
-/* The files that rank 0 leaves. */
+/* Where rank 0 leaves the log, and all ranks checkpoints: that there is no such place is better
+ * known now than when a run is to be saved. */
+static int open_places(const struct fsmoe_train_config *config)
+{
+	char log[PATH_MAX];
+	int err = config->checkpoint ? fsmoe_file_mkdir(config->checkpoint) : 0;
+
+	if (!err && config->checkpoint && access(config->checkpoint, W_OK | X_OK))
+		err = fsmoe_fail(errno, "cannot save checkpoints in %s: %s", config->checkpoint,
+				 strerror(errno));
+	if (err || !config->run)
+		return err;
+	err = fsmoe_file_mkdir(config->run);
+	if (!err && snprintf(log, sizeof(log), "%s/log", config->run) >= PATH_MAX)
+		err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
+	return err ? err : fsmoe_log_open(log, config->resume != NULL);
+}
+
+/* Rank 0, once it is known where the run goes on. */
 static int open_outputs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	char log[PATH_MAX];
+	char plan[PATH_MAX];
 	int err = 0;
 
 	if (!run->first)
 		return 0;
 	if (config->run)
 	{
-		err = fsmoe_file_mkdir(config->run);
-		if (!err && snprintf(log, sizeof(log), "%s/log", config->run) >= PATH_MAX)
-			err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
-		if (!err)
-			err = fsmoe_log_open(log);
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
+		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
+		if (run->plan.layer)
+			err = fsmoe_plan_save(&run->plan, plan);
 	}
 	if (config->metrics)
 		snprintf(run->metrics_path, PATH_MAX, "%s", config->metrics);
@@ -150,6 +167,7 @@ static void release(struct run *run)
 	fsmoe_runtime_stop(run->runtime);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
+	fsmoe_plan_destroy(&run->plan);
 	free(run->tokens);
 	free(run->targets);
 	fsmoe_data_close(run->val);
@@ -227,7 +245,13 @@ static int train(struct run *run)
 	fsmoe_log_setup(fsmoe_topo_rank(run->topo), fsmoe_topo_ranks(run->topo), FSMOE_LOG_WARNING);
 	if (lay_out(run))
 		return fail_together(run, FSMOE_EXIT_LAYOUT);
+	err = run->first ? open_places(config) : 0;
+	if (err)
+		return fail_alone(run, FSMOE_EXIT_RUN, err);
 	say_what_runs(run);
+	code = run_plan(run);
+	if (code)
+		return fail_alone(run, code, 0);
 	err = check_memory(run);
 	if (!err)
 		err = start(run);

@@ -20,6 +20,8 @@ struct run
 	int32_t *tokens, *targets;          /* the global batch */
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
+	struct fsmoe_schedule row; /* without a name: none */
+	struct fsmoe_plan plan;    /* without layers: none */
 	fsmoe_runtime_t runtime;
 	fsmoe_trainer_t trainer;
 	struct fsmoe_eval *eval; /* NULL: nothing is held out */
@@ -43,6 +45,9 @@ void run_say(const struct run *run, const char *format, ...) __attribute__((form
 
 /* Where there is held-out data, and where it lies. */
 const struct fsmoe_data *run_held_out(const struct run *run);
+
+/* How the steps are laid out in time: --schedule, --profile, --plan. Local; returns an exit code. */
+int run_plan(struct run *run);
 
 /* Every step that is left, with all that happens between them. Returns an exit code, having said
  * why where it is not 0. *together: every rank returns the same, none needs to be ended. */

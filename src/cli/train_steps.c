@@ -94,8 +94,6 @@ static int evaluate(struct run *run, int samples)
 		return 0;
 	err = fsmoe_eval_run(run->eval, run_held_out(run), FSMOE_SPLIT_HELD_OUT, (size_t)samples,
 			     &result);
-	if (!err)
-		err = run_observe_step(run);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write_val(run->metrics, run->step, &result);
 	if (err)
@@ -162,6 +160,8 @@ static int do_step(struct run *run, int *stop)
 	err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), &row.load);
 	*stop = row.load.stop;
 	row.mfu = mfu_of(run, &row);
+	if (!err)
+		err = run_observe_step(run);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write(run->metrics, &row);
 	if (err || skipped)

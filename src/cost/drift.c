@@ -25,7 +25,7 @@ struct line
 
 struct fsmoe_drift
 {
-	struct fsmoe_profile profile;
+	struct fsmoe_profile used, profile; /* as it is used; as medians have it */
 	double bound;
 	struct line *line[FSMOE_NKINDS][FSMOE_NLANES]; /* NULL: nothing seen yet */
 };
@@ -40,6 +40,16 @@ int fsmoe_drift_create(fsmoe_drift_t *drift, fsmoe_profile_t profile, double bou
 	if (!d)
 		return fsmoe_fail(ENOMEM, "no memory to watch the profile");
 	d->profile = *profile;
+	d->used = *profile;
+	/* Medians are compared with what medians said. */
+	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
+		for (int lane = 0; lane < FSMOE_NLANES; lane++)
+			if (d->profile.fit[kind][lane].sharing > 0)
+			{
+				d->profile.fit[kind][lane].alpha /=
+					profile->fit[kind][lane].sharing;
+				d->profile.fit[kind][lane].beta /= profile->fit[kind][lane].sharing;
+			}
 	d->bound = bound;
 	*drift = d;
 	return 0;
@@ -219,8 +229,9 @@ static int relay(struct fsmoe_profile *profile, const struct fsmoe_drift_cell *c
 		 const struct judged *l)
 {
 	const int n = l->last - l->first;
-	struct fsmoe_fit *old = &profile->fit[cell[l->first].kind][cell[l->first].lane], fit;
+	struct fsmoe_fit *old = &profile->fit[cell[l->first].kind][cell[l->first].lane], fit = {0};
 	double size[FSMOE_DRIFT_SIZES], seconds[FSMOE_DRIFT_SIZES];
+	const double sharing = old->sharing > 0 ? old->sharing : 1;
 	int err;
 
 	snprintf(old->source, sizeof(old->source), "while training, %d sizes", n);
@@ -237,6 +248,9 @@ static int relay(struct fsmoe_profile *profile, const struct fsmoe_drift_cell *c
 	}
 	err = fsmoe_fit_line(size, seconds, n, &fit);
 	memcpy(fit.source, old->source, sizeof(fit.source));
+	fit.sharing = old->sharing;
+	fit.alpha *= sharing;
+	fit.beta *= sharing;
 	if (!err)
 		*old = fit;
 	return err;
@@ -254,7 +268,7 @@ static void say(const struct fsmoe_drift *d, const struct fsmoe_drift_cell *cell
 		samples += cell[i].samples;
 	snprintf(result->sentence, sizeof(result->sentence),
 		 "%s on the lane %s takes %.2f times what the profile says, beyond %.2f (%.0f "
-		 "tasks of %d sizes)",
+		 "tasks, sizes: %d)",
 		 fsmoe_kind_name(result->kind), fsmoe_lane_name(result->lane), result->ratio,
 		 result->ratio > 1 ? 1 + d->bound : 1 / (1 + d->bound), samples,
 		 l->last - l->first);
@@ -303,7 +317,7 @@ int fsmoe_drift_decide(fsmoe_drift_t d, const struct fsmoe_drift_cell *cells, in
 	{
 		memcpy(cell, cells, (size_t)n * sizeof(*cell));
 		qsort(cell, (size_t)n, sizeof(*cell), by_place);
-		*profile = d->profile;
+		*profile = d->used;
 		err = decide(d, cell, merge(cell, n), result, profile);
 	}
 	free(cell);

@@ -33,9 +33,9 @@ static const char *unit_at(const void *units, int i)
 
 static const char *const profile_keys[] = {"format",     "version", "machine", "source",
 					   "provenance", "fits",    NULL};
-static const char *const fit_keys[] = {"kind", "lane",     "alpha",   "beta", "time",
-				       "per",  "samples",  "dropped", "low",  "high",
-				       "r2",   "residual", "source",  NULL};
+static const char *const fit_keys[] = {"kind", "lane",     "alpha",   "beta",   "time",
+				       "per",  "samples",  "dropped", "low",    "high",
+				       "r2",   "residual", "sharing", "source", NULL};
 
 /* One value of one object while a file is read; the first failure stays. */
 struct reader
@@ -153,6 +153,7 @@ static void read_fit(struct reader *r, struct fsmoe_profile *p)
 	f.high = number(r, "high", 0) * one;
 	f.r2 = number(r, "r2", 0);
 	f.residual = number(r, "residual", 0);
+	f.sharing = number(r, "sharing", 0);
 	text(r, "source", f.source, sizeof(f.source));
 	if (!r->err && p->fitted[kind][lane])
 		bad(r, "kind", "says a second time what stands above");
@@ -265,6 +266,8 @@ static void write_fit(FILE *f, int kind, int lane, const struct fsmoe_fit *fit)
 		write_number(f, "high", fit->high);
 		write_number(f, "r2", fit->r2);
 		write_number(f, "residual", fit->residual);
+		if (fit->sharing > 0)
+			write_number(f, "sharing", fit->sharing);
 	}
 	if (*fit->source)
 		write_text(f, ",\n     \"source\": ", fit->source);

@@ -66,16 +66,23 @@ static int run_all(struct fsmoe_bench *b, fsmoe_program_t program, fsmoe_graph_t
 }
 
 static int add(struct fsmoe_bench *b, fsmoe_graph_t graph, const int *node, int n, int times,
-	       const double *took)
+	       double *took)
 {
 	int count, err = 0;
 	const struct fsmoe_node *nodes = fsmoe_graph_nodes(graph, &count);
 	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(graph, &count);
 
 	for (int i = 0; i < n && !err; i++)
+	{
 		err = fsmoe_samples_add(b->samples, nodes[node[i]].op->kind, nodes[node[i]].span,
 					fsmoe_node_work(&nodes[node[i]], tensors), took + i * times,
 					times);
+		if (FSMOE_KIND_IS_COMM(nodes[node[i]].op->kind))
+			continue;
+		for (int k = 0; k < times; k++)
+			b->by_means += took[i * times + k] / times;
+		b->by_medians += fsmoe_median(took + i * times, times);
+	}
 	return err;
 }
 

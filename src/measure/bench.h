@@ -12,6 +12,9 @@ struct fsmoe_bench
 	fsmoe_runtime_t runtime;
 	struct fsmoe_comm *world;
 	struct fsmoe_samples *samples;
+	/* Seconds of all computation of the layers, by means and by medians: where ranks share
+	 * cores, the former are longer. */
+	double by_means, by_medians;
 };
 
 /*

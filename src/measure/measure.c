@@ -10,8 +10,20 @@ void fsmoe_measure_opts_init(struct fsmoe_measure_opts *opts)
 	*opts = (struct fsmoe_measure_opts){.size = sizeof(*opts), .seconds = 40, .max_degree = 8};
 }
 
-static int fit(fsmoe_profile_t profile, const struct fsmoe_samples *samples)
+/* How much longer computation takes on average than in the median. Interrupts make a few percent
+ * anywhere; more of it means that ranks take turns on cores they share. */
+static double find_sharing(const struct fsmoe_bench *bench)
 {
+	const double ratio = bench->by_means / bench->by_medians;
+
+	return ratio > 1.15 ? ratio : 1;
+}
+
+static int fit(fsmoe_profile_t profile, const struct fsmoe_bench *bench)
+{
+	const struct fsmoe_samples *samples = bench->samples;
+	const double sharing = find_sharing(bench);
+
 	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
 		for (int lane = 0; lane < FSMOE_NLANES; lane++)
 		{
@@ -22,6 +34,12 @@ static int fit(fsmoe_profile_t profile, const struct fsmoe_samples *samples)
 			if (s->count == 0)
 				continue;
 			err = fsmoe_fit_line(s->n, s->seconds, s->count, &line);
+			if (!err && !FSMOE_KIND_IS_COMM(kind))
+			{
+				line.sharing = sharing;
+				line.alpha *= sharing;
+				line.beta *= sharing;
+			}
 			if (!err)
 				err = fsmoe_profile_set(profile, (enum fsmoe_kind)kind,
 							(enum fsmoe_lane)lane, &line);
@@ -70,7 +88,7 @@ int fsmoe_profile_measure(fsmoe_profile_t *profile, fsmoe_runtime_t runtime,
 		err = fsmoe_bench_collectives(&bench, model, train, opts.max_degree,
 					      0.4 * opts.seconds);
 	if (!err)
-		err = fit(p, &samples);
+		err = fit(p, &bench);
 	if (!err)
 		err = describe(p, fsmoe_runtime_groups(runtime));
 	fsmoe_runtime_set_recording(runtime, recording);

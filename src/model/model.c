@@ -129,6 +129,8 @@ static fsmoe_tensor_t mixture(const struct model *m, fsmoe_tensor_t x, int layer
 			   .stride = (size_t)m->batch->seq},
 		.causal = 1,
 		.allow_leak = s->allow_leak,
+		.hooks = s->hooks,
+		.nhooks = s->nhooks,
 	};
 
 	snprintf(name, sizeof(name), "h.%d.moe", layer);

@@ -2,6 +2,7 @@
 #include "moe/layer.h"
 #include "codelets/gate_loss.h"
 #include "graph/graph.h"
+#include "moe/hooks.h"
 #include "moe/modules.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ struct moe
 	const struct fsmoe_order *order;
 	const struct fsmoe_dispatch *dispatch;
 	const struct fsmoe_expert *expert;
+	struct fsmoe_hooks hooks;
 	fsmoe_tensor_t x, y;
 	struct fsmoe_routing routing;
 	fsmoe_tensor_t weight[FSMOE_EXPERT_WEIGHTS];
@@ -83,47 +85,76 @@ static void route(struct moe *moe)
 		moe->order->prepare(layer, r);
 }
 
-/* Results, or gradients of inputs, of chunks [first, last) of n back to the ranks of their tokens.
- */
-static void combine(struct moe *moe, size_t first, size_t last, size_t n, fsmoe_tensor_t *chunk)
+/* What the hooks at a place make of a chunk. */
+static fsmoe_tensor_t pass(const struct moe *moe, enum fsmoe_hook_place place,
+			   enum fsmoe_phase phase, size_t i, fsmoe_tensor_t x)
 {
+	const struct fsmoe_cuts *cuts =
+		phase == FSMOE_FORWARD ? &moe->forward.cuts : &moe->backward.cuts;
+
+	return fsmoe_hooks_run(&moe->hooks, &moe->layer, place, phase, cuts, i, x);
+}
+
+/* Results, or gradients of inputs, of chunks [first, last) back to the ranks of their tokens. */
+static void combine(struct moe *moe, enum fsmoe_phase phase, size_t first, size_t last)
+{
+	const int fwd = phase == FSMOE_FORWARD;
+	const size_t n = fwd ? moe->forward.cuts.n : moe->backward.cuts.n;
+	fsmoe_tensor_t *chunk = fwd ? moe->returned : moe->dreturned;
+
 	for (size_t i = first; i < last; i++)
 	{
 		label_chunk(moe->layer.graph, STAGE_COMPUTE, i, n);
-		chunk[i] = moe->dispatch->combine(&moe->layer, chunk[i]);
+		chunk[i] = pass(moe, fwd ? FSMOE_AFTER_COMBINE : FSMOE_BEFORE_DISPATCH, phase, i,
+				moe->dispatch->combine(&moe->layer, chunk[i]));
 	}
 }
 
 /* After chunk i of n was summed over the shards. */
-static void send_back(struct moe *moe, size_t i, size_t n, fsmoe_tensor_t *chunk)
+static void send_back(struct moe *moe, enum fsmoe_phase phase, size_t i, size_t n)
 {
 	if (moe->one_stream)
-		combine(moe, i, i + 1, n, chunk);
+		combine(moe, phase, i, i + 1);
 	else if (i + 1 == n)
-		combine(moe, 0, n, n, chunk);
+		combine(moe, phase, 0, n);
+}
+
+/* The chunks' tokens out to the experts' ranks. */
+static void send_out(struct moe *moe)
+{
+	const struct fsmoe_moe_layer *layer = &moe->layer;
+	struct fsmoe_cuts cuts = moe->forward.cuts;
+
+	for (size_t i = 0; i < cuts.n; i++)
+	{
+		fsmoe_tensor_t x;
+
+		label_chunk(layer->graph, STAGE_SEND, i, cuts.n);
+		x = moe->order->order(layer, &moe->routing, moe->x, cuts.at[i], cuts.at[i + 1]);
+		x = pass(moe, FSMOE_BEFORE_DISPATCH, FSMOE_FORWARD, i, x);
+		x = moe->dispatch->send(layer, x);
+		label_chunk(layer->graph, STAGE_COMPUTE, i, cuts.n);
+		moe->forward.chunk[i].in = pass(moe, FSMOE_AFTER_DISPATCH, FSMOE_FORWARD, i, x);
+	}
 }
 
 static void forward(struct moe *moe)
 {
 	const struct fsmoe_moe_layer *layer = &moe->layer;
 	struct fsmoe_cuts cuts = moe->forward.cuts;
-	fsmoe_graph_t graph = layer->graph;
 
+	send_out(moe);
 	for (size_t i = 0; i < cuts.n; i++)
 	{
-		label_chunk(graph, STAGE_SEND, i, cuts.n);
-		moe->forward.chunk[i].in =
-			moe->dispatch->send(layer, moe->order->order(layer, &moe->routing, moe->x,
-								     cuts.at[i], cuts.at[i + 1]));
+		fsmoe_tensor_t y;
+
+		label_chunk(layer->graph, STAGE_COMPUTE, i, cuts.n);
+		y = moe->expert->forward(layer, moe->weight, &moe->forward.chunk[i]);
+		y = pass(moe, FSMOE_BEFORE_COMBINE, FSMOE_FORWARD, i, y);
+		moe->returned[i] = moe->dispatch->reduce(layer, y);
+		send_back(moe, FSMOE_FORWARD, i, cuts.n);
 	}
-	for (size_t i = 0; i < cuts.n; i++)
-	{
-		label_chunk(graph, STAGE_COMPUTE, i, cuts.n);
-		moe->returned[i] = moe->dispatch->reduce(
-			layer, moe->expert->forward(layer, moe->weight, &moe->forward.chunk[i]));
-		send_back(moe, i, cuts.n, moe->returned);
-	}
-	label_whole(graph, 0);
+	label_whole(layer->graph, 0);
 	moe->y = moe->order->inverse(layer, &moe->routing, cuts, moe->returned);
 }
 
@@ -147,10 +178,31 @@ static void backward_chunks(struct moe *moe, const fsmoe_tensor_t *gradient)
 		fsmoe_tensor_t dx;
 		label_chunk(layer->graph, STAGE_COMPUTE, i, n);
 		dx = moe->expert->backward(layer, moe->weight, &moe->forward, &moe->backward, i);
+		dx = pass(moe, FSMOE_AFTER_DISPATCH, FSMOE_BACKWARD, i, dx);
 		moe->dreturned[i] = moe->dispatch->reduce(layer, dx);
 		if (moe->weights_per_chunk)
 			weight_gradients(moe, gradient, i, i + 1);
-		send_back(moe, i, n, moe->dreturned);
+		send_back(moe, FSMOE_BACKWARD, i, n);
+	}
+}
+
+/* The chunks' gradients out to the experts' ranks. */
+static void send_gradients(struct moe *moe, fsmoe_tensor_t dy)
+{
+	const struct fsmoe_moe_layer *layer = &moe->layer;
+	struct fsmoe_cuts cuts = moe->backward.cuts;
+
+	for (size_t i = 0; i < cuts.n; i++)
+	{
+		fsmoe_tensor_t d;
+
+		label_chunk(layer->graph, STAGE_SEND, i, cuts.n);
+		d = moe->order->inverse_backward(layer, &moe->routing, dy, cuts.at[i],
+						 cuts.at[i + 1]);
+		d = pass(moe, FSMOE_AFTER_COMBINE, FSMOE_BACKWARD, i, d);
+		d = moe->dispatch->send(layer, d);
+		label_chunk(layer->graph, STAGE_COMPUTE, i, cuts.n);
+		moe->backward.chunk[i].in = pass(moe, FSMOE_BEFORE_COMBINE, FSMOE_BACKWARD, i, d);
 	}
 }
 
@@ -173,13 +225,7 @@ static int backward(struct fsmoe_backward *b, const void *args)
 		return fsmoe_graph_status(layer->graph);
 	for (int w = 0; w < FSMOE_EXPERT_WEIGHTS; w++)
 		gradient[w] = fsmoe_backward_param(b, moe->weight[w]);
-	for (size_t i = 0; i < cuts.n; i++)
-	{
-		label_chunk(layer->graph, STAGE_SEND, i, cuts.n);
-		moe->backward.chunk[i].in = moe->dispatch->send(
-			layer, moe->order->inverse_backward(layer, &moe->routing, dy, cuts.at[i],
-							    cuts.at[i + 1]));
-	}
+	send_gradients(moe, dy);
 	fsmoe_backward_gap(b);
 	label_whole(layer->graph, 0);
 	moe->order->routing_backward(layer, &moe->routing, dy, moe->forward.cuts, moe->returned,
@@ -314,7 +360,8 @@ static int make(struct moe *moe, fsmoe_graph_t graph, fsmoe_tensor_t x,
 	moe->y = FSMOE_NONE;
 	if ((err = fsmoe_moe_layer_init(&moe->layer, graph, x, spec)) ||
 	    (err = find_modules(moe, spec)) || (err = check_gate(moe, spec)) ||
-	    (err = make_passes(moe, graph, spec)))
+	    (err = make_passes(moe, graph, spec)) ||
+	    (err = fsmoe_hooks_init(&moe->hooks, graph, spec)))
 		return err;
 	moe->one_stream = schedule->gather_lane == schedule->alltoall_lane;
 	moe->weights_per_chunk = schedule->weight_gradients == FSMOE_WEIGHT_GRADIENTS_PER_CHUNK;
@@ -342,11 +389,17 @@ fsmoe_tensor_t fsmoe_moe(fsmoe_graph_t graph, fsmoe_tensor_t x, const struct fsm
 		fsmoe_graph_fail(graph, err);
 		return FSMOE_NONE;
 	}
+	moe->x = fsmoe_hooks_run(&moe->hooks, &moe->layer, FSMOE_BEFORE_MOE_START, FSMOE_FORWARD,
+				 NULL, 0, x);
+	if (graph->status)
+		return FSMOE_NONE;
 	moe->expert->weights(&moe->layer, moe->weight);
 	route(moe);
 	fsmoe_graph_region_begin(graph, moe->layer.name);
 	forward(moe);
 	fsmoe_graph_region_end(graph, backward, &moe, sizeof(moe));
 	graph->labels = labels;
-	return graph->status ? FSMOE_NONE : moe->y;
+	return graph->status ? FSMOE_NONE
+			     : fsmoe_hooks_run(&moe->hooks, &moe->layer, FSMOE_BEFORE_MOE_END,
+					       FSMOE_FORWARD, NULL, 0, moe->y);
 }

@@ -14,6 +14,8 @@ libfsmoe_core_la_SOURCES += \
 	src/moe/gate/softmoe.c \
 	src/moe/gate/topk.c \
 	src/moe/gate/xmoe.c \
+	src/moe/hooks.c \
+	src/moe/hooks.h \
 	src/moe/layer.c \
 	src/moe/layer.h \
 	src/moe/modules.c \

@@ -1,5 +1,6 @@
 libfsmoe_core_la_SOURCES += \
 	src/plan/adaptive.c \
+	src/plan/cut.c \
 	src/plan/file.c \
 	src/plan/graph_cost.c \
 	src/plan/grid.c src/plan/grid.h \

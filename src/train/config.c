@@ -44,6 +44,7 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 					   .log_every = 1,
 					   .val_fraction = 0.1,
 					   .keep = 2,
+					   .max_degree = 8,
 					   .data_format = "auto",
 					   .on_nan = "stop",
 					   .preset = preset};

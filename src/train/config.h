@@ -32,9 +32,12 @@ struct fsmoe_train_config
 	const char *data, *data_format, *val;
 	const char *checkpoint, *resume;
 	int checkpoint_every, keep;
+	/* How steps are laid out in time: a row's name or file, what tasks cost, a plan's file. */
+	const char *schedule, *profile, *plan;
+	int max_degree;
 	const char *config, *metrics, *run;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
-	const char *profile, *events, *timeline;
+	const char *events, *timeline;
 	int progress, quiet, breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */

@@ -40,8 +40,6 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("run", run, "DIR", "Leave metrics.jsonl and log in this directory"),
 	TEXT("metrics", metrics, "FILE", "Write a JSON object a step to this file"),
 	INT("log-every", log_every, 1, INT_MAX, "Print a line every so many steps"),
-	TEXT("profile", profile, "FILE",
-	     "What tasks cost here, as 'fsmoe profile' wrote it: tasks that drift from it are told"),
 	TEXT("events", events, "DIR",
 	     "Record when every task was ready, started and ended, a file a rank"),
 	TEXT("timeline", timeline, "FILE",
@@ -149,6 +147,15 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	    "Chunks of an MoE layer in the forward pass"),
 	INT("backward-degree", model.backward_degree, 1, 1 << 20,
 	    "Chunks of an MoE layer in the backward pass"),
+
+	HEADING("Schedule"),
+	TEXT("schedule", schedule, "NAME",
+	     "How a step is laid out in time: a row of 'fsmoe info', or a file with one"),
+	TEXT("profile", profile, "FILE",
+	     "What tasks cost here (of 'fsmoe profile'): degrees and the exchange of gradients are "
+	     "planned with it, and tasks that drift from it are told"),
+	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in such a plan"),
+	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
 
 	HEADING("Machine"),
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),

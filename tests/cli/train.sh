@@ -57,4 +57,6 @@ check_run "$work/runs/four" four ranks
 # Outputs that cannot be written: the run ends, whatever the other ranks do.
 expect 1 "/dev/full: No space left" $ranks 2 "$fsmoe" train "${small[@]}" --metrics /dev/full
 expect 1 "cannot make the directory" "$fsmoe" train "${small[@]}" --run /dev/null/run
+expect 1 "cannot make the directory" $ranks 2 "$fsmoe" train "${small[@]}" --checkpoint /dev/null/ck
+[ ! -s "$work/out" ] || complain "it trained without a place to save" --checkpoint
 finish

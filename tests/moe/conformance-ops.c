@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every gate with every order, as a whole layer: outputs against plain loops, gradients of
+/* Every gate with every order and expert, as a whole layer: outputs against plain loops, gradients of
  * everything against finite differences, float against double, access modes of every new row; and
  * the auxiliary losses alike. */
 #include "codelets/gate_loss.h"
@@ -34,7 +34,7 @@ static fsmoe_tensor_t build_layer(struct opcase_graph *og, const size_t *pair)
 	const struct pair_shape *s = &pair_shapes[pair[PAIR_SHAPE]];
 	/* Cosines ask for vectors so long that a difference quotient does not turn them around, and
 	 * a temperature at which they are neither lost nor a step function. */
-	int cosine = !strcmp(spec.gate, "xmoe");
+	int cosine = !strcmp(spec.gate, "xmoe") || spec.gate_opts.normalize;
 	fsmoe_tensor_t x =
 		opcase_activation(og, FSMOE_SHAPE2(s->T, s->M), cosine ? -3 : -1, cosine ? 3 : 1);
 	fsmoe_tensor_t y = fsmoe_moe(opcase_graph(og), x, &spec);
@@ -49,7 +49,8 @@ static fsmoe_tensor_t build_layer(struct opcase_graph *og, const size_t *pair)
 				 param[i].spec.name);
 	for (int l = 0; l < nleaves; l++)
 		if (strstr(leaf_name[l], "temperature"))
-			opcase_adopt(og, leaf_name[l], 6, 9);
+			opcase_adopt(og, leaf_name[l], spec.gate_opts.normalize ? 1 : 6,
+				     spec.gate_opts.normalize ? 2 : 9);
 		else if (cosine && strstr(leaf_name[l], ".gate."))
 			opcase_adopt(og, leaf_name[l], -4, 4);
 		else
@@ -131,25 +132,34 @@ static const size_t loss_sizes[][OPCASE_MAX_SIZES] = {
 
 static size_t pairs[1000][OPCASE_MAX_SIZES];
 
-/* Options only where something can be dropped: the other shapes would not notice. */
+static int add_pairs(int n, size_t gate, size_t order, size_t expert)
+{
+	for (size_t i = 0; i < pair_nshapes * pair_noptions; i++)
+	{
+		size_t shape = i / pair_noptions, option = i % pair_noptions;
+		/* Options only where something can be dropped, which the other shapes would not
+		 * notice, and with one expert, since experts know nothing of gates. */
+		if (!pair_fits(gate, order, shape, option) ||
+		    (option > 0 && (pair_shapes[shape].factor == 0 || expert > 0)))
+			continue;
+		assert_true(n < 1000);
+		pairs[n][PAIR_GATE] = gate;
+		pairs[n][PAIR_ORDER] = order;
+		pairs[n][PAIR_EXPERT] = expert;
+		pairs[n][PAIR_SHAPE] = shape;
+		pairs[n++][PAIR_OPTION] = option;
+	}
+	return n;
+}
+
 static int list_pairs(void)
 {
 	int n = 0;
 
 	for (size_t g = 0; pair_gate(g); g++)
 		for (size_t o = 0; pair_order(o); o++)
-			for (size_t i = 0; i < pair_nshapes * pair_noptions; i++)
-			{
-				size_t shape = i / pair_noptions, option = i % pair_noptions;
-				if (!pair_fits(g, o, shape, option) ||
-				    (option > 0 && pair_shapes[shape].factor == 0))
-					continue;
-				assert_true(n < 1000);
-				pairs[n][PAIR_GATE] = g;
-				pairs[n][PAIR_ORDER] = o;
-				pairs[n][PAIR_SHAPE] = shape;
-				pairs[n++][PAIR_OPTION] = option;
-			}
+			for (size_t e = 0; pair_expert(e); e++)
+				n = add_pairs(n, g, o, e);
 	return n;
 }
 

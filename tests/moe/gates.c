@@ -170,6 +170,16 @@ static void route_lists(const struct reference_gate *g, double *dispatch, double
 
 /* --- soft routing ----------------------------------------------------------------------------- */
 
+/* What a slot and a token have to do with each other. */
+static double affinity(const struct reference_gate *g, const double *x, const double *phi)
+{
+	double xp = product(x, phi, g->r.M);
+
+	return g->temperature ? xp / sqrt(product(x, x, g->r.M) * product(phi, phi, g->r.M)) /
+					g->temperature[0]
+			      : xp;
+}
+
 static void route_soft(const struct reference_gate *g, double *dispatch, double *combine)
 {
 	const struct reference *r = &g->r;
@@ -180,11 +190,11 @@ static void route_soft(const struct reference_gate *g, double *dispatch, double 
 		{
 			const double *x = &r->x[t * r->M], *phi = &g->phi[n * r->M];
 			size_t first = t / r->group * r->group;
-			double mine = exp(product(x, phi, r->M)), tokens = 0, slots = 0;
+			double mine = exp(affinity(g, x, phi)), tokens = 0, slots = 0;
 			for (size_t o = first; o < first + r->group; o++)
-				tokens += exp(product(&r->x[o * r->M], phi, r->M));
+				tokens += exp(affinity(g, &r->x[o * r->M], phi));
 			for (size_t o = 0; o < N; o++)
-				slots += exp(product(x, &g->phi[o * r->M], r->M));
+				slots += exp(affinity(g, x, &g->phi[o * r->M]));
 			dispatch[t * N + n] = mine / tokens;
 			combine[t * N + n] = mine / slots;
 		}

@@ -1,7 +1,8 @@
 # The Mixture-of-Experts layer; opcase_sources comes from tests/ops/local.mk.
 if HAVE_CMOCKA
 moe_tests = tests/moe/moe-ops tests/moe/moe-layer tests/moe/moe-degrees tests/moe/moe-modules \
-	tests/moe/moe-ranks_np4 tests/moe/conformance tests/moe/conformance-ops \
+	tests/moe/hooks tests/moe/moe-ranks_np4 tests/moe/conformance tests/moe/conformance-ops \
+	tests/moe/conformance-rules \
 	tests/moe/dispatch-machines tests/moe/oracle
 check_PROGRAMS += tests/moe/dispatch-ranks
 TESTS += tests/moe/test-dispatch.sh tests/moe/test-oracle.sh
@@ -31,11 +32,18 @@ tests_moe_moe_modules_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 tests_moe_moe_ranks_np4_SOURCES = tests/moe/moe-ranks_np4.c $(moe_bench_sources)
 tests_moe_moe_ranks_np4_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_moe_moe_ranks_np4_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+tests_moe_hooks_SOURCES = tests/moe/hooks.c $(moe_bench_sources)
+tests_moe_hooks_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_moe_hooks_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 moe_pairs_sources = tests/moe/pairs.c tests/moe/pairs.h tests/moe/gates.c tests/moe/gates.h \
 	tests/moe/reference.c tests/moe/reference.h
-tests_moe_conformance_SOURCES = tests/moe/conformance.c $(moe_pairs_sources) $(moe_bench_sources)
+tests_moe_conformance_SOURCES = tests/moe/conformance.c $(moe_pairs_sources) $(opcase_sources)
 tests_moe_conformance_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_moe_conformance_LDADD = libfsmoe_core.la $(CMOCKA_LIBS) -lm
+tests_moe_conformance_rules_SOURCES = tests/moe/conformance-rules.c $(moe_pairs_sources) \
+	$(moe_bench_sources)
+tests_moe_conformance_rules_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_moe_conformance_rules_LDADD = libfsmoe_core.la $(CMOCKA_LIBS) -lm
 tests_moe_conformance_ops_SOURCES = tests/moe/conformance-ops.c $(moe_pairs_sources) \
 	$(opcase_sources)
 tests_moe_conformance_ops_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
@@ -44,7 +52,11 @@ tests_moe_dispatch_machines_SOURCES = tests/moe/dispatch-machines.c
 tests_moe_dispatch_machines_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_moe_dispatch_machines_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif
-dist_check_SCRIPTS += tests/moe/test-dispatch.sh tests/moe/test-oracle.sh
+check_PROGRAMS += tests/moe/decisions
+TESTS += tests/moe/test-decisions.sh
+tests_moe_decisions_LDADD = libfsmoe_core.la
+dist_check_SCRIPTS += tests/moe/test-decisions.sh tests/moe/test-dispatch.sh \
+	tests/moe/test-oracle.sh
 EXTRA_DIST += tests/moe/oracle.py tests/moe/oracle/expert-choice-all.txt \
 	tests/moe/oracle/expert-choice.txt tests/moe/oracle/gshard.txt tests/moe/oracle/mixtral.txt \
 	tests/moe/oracle/sigmoid.txt tests/moe/oracle/softmoe-normalized.txt \

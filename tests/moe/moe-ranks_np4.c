@@ -109,62 +109,83 @@ static void layouts_agree(void **state)
 	}
 }
 
-/* Sharded and not: an expert's parts, and its biases, which one shard alone adds. */
-static void experts_agree(void **state)
+/* Sharded and not: an expert's options; its biases are added by one shard alone. */
+static void expert_options_agree(void **state)
 {
 	static const struct fsmoe_expert_opts opts[] = {{"relu", 0}, {NULL, 1}};
-	struct fsmoe_module_info expert[32];
-	int n = 32;
 
 	(void)state;
-	assert_int_equal(fsmoe_module_list(FSMOE_MODULE_EXPERT, expert, &n), 0);
-	for (int i = 1; i < n + 2; i++)
+	for (size_t i = 0; i < sizeof(opts) / sizeof(opts[0]); i++)
 	{
 		struct fsmoe_moe_spec spec = plain;
-		if (i < n)
-			spec.expert = expert[i].name;
-		else
-			spec.expert_opts = opts[i - n];
+		spec.expert_opts = opts[i];
 		try_layout(spec, layouts[0], 2, 3);
 		try_layout(spec, layouts[2], 3, 1);
 		try_layout(spec, layouts[3], 1, 2);
 	}
 }
 
-/* Losses, drops and noise included: all of it is of groups and tokens, not of ranks. */
-static void gates_agree(void **state)
+static int list(enum fsmoe_module_kind kind, struct fsmoe_module_info *info)
+{
+	int n = 32;
+
+	assert_int_equal(fsmoe_module_list(kind, info, &n), 0);
+	return n;
+}
+
+/* What a gate can take of losses, and of drops the i-th. */
+static struct fsmoe_gate_opts options(const struct fsmoe_gate *g, int i)
 {
 	static const char *const drops[] = {"position", "probability", "token"};
-	struct fsmoe_module_info gate[32], order[32];
-	int ngates = 32, norders = 32;
+
+	return (struct fsmoe_gate_opts){
+		.drop = g->routing == FSMOE_ROUTING_LISTS ? drops[i % 3] : NULL,
+		.balance_loss = g->losses & FSMOE_LOSS_BALANCE ? 0.5 : 0,
+		.importance_loss = g->losses & FSMOE_LOSS_IMPORTANCE ? 0.3 : 0,
+		.z_loss = g->losses & FSMOE_LOSS_Z ? 0.1 : 0,
+	};
+}
+
+/* Every gate with every order that reads it, every dispatch and every expert: where the dispatch
+ * has stages, where there are shards, and in one layout more. Losses, drops and noise included: all
+ * of it is of groups and tokens, not of ranks. */
+static void modules_agree(void **state)
+{
+	struct fsmoe_module_info gate[32], order[32], dispatch[32], expert[32];
+	int ngates = list(FSMOE_MODULE_GATE, gate), norders = list(FSMOE_MODULE_ORDER, order);
+	int ndispatches = list(FSMOE_MODULE_DISPATCH, dispatch);
+	int nexperts = list(FSMOE_MODULE_EXPERT, expert), tried = 0;
 
 	(void)state;
-	assert_int_equal(fsmoe_module_list(FSMOE_MODULE_GATE, gate, &ngates), 0);
-	assert_int_equal(fsmoe_module_list(FSMOE_MODULE_ORDER, order, &norders), 0);
-	for (int i = 0; i < ngates * norders; i++)
+	for (int i = 0; i < ngates * norders * ndispatches * nexperts; i++)
 	{
+		const struct fsmoe_gate *g = fsmoe_gate_find(gate[i % ngates].name);
+		const struct fsmoe_order *o = fsmoe_order_find(order[i / ngates % norders].name);
 		struct fsmoe_moe_spec spec = plain;
-		const struct fsmoe_gate *g = fsmoe_gate_find(gate[i / norders].name);
-		const struct fsmoe_order *o = fsmoe_order_find(order[i % norders].name);
 		if (!(o->routings & 1u << g->routing))
 			continue;
 		spec.gate = g->module.name;
 		spec.order = o->module.name;
-		if (g->routing == FSMOE_ROUTING_LISTS)
-			spec.gate_opts.drop = drops[i % 3];
-		spec.gate_opts.balance_loss = g->losses & FSMOE_LOSS_BALANCE ? 0.5 : 0;
-		spec.gate_opts.importance_loss = g->losses & FSMOE_LOSS_IMPORTANCE ? 0.3 : 0;
-		spec.gate_opts.z_loss = g->losses & FSMOE_LOSS_Z ? 0.1 : 0;
-		try_layout(spec, layouts[0], 2, 3);
-		try_layout(spec, layouts[1 + i % 5], 1, 2);
+		spec.dispatch = dispatch[i / ngates / norders % ndispatches].name;
+		spec.expert = expert[i / ngates / norders / ndispatches].name;
+		spec.gate_opts = options(g, i);
+		try_layout(spec, layouts[1], 2, 3);
+		if (!strcmp(spec.dispatch, "flat")) /* the others are flat in these */
+		{
+			try_layout(spec, layouts[0], 3, 2);
+			try_layout(spec, layouts[2 + i % 4], 1, 2);
+		}
+		tried++;
 	}
+	if (fsmoe_topo_rank(topo) == 0)
+		printf("%d layers\n", tried);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(layouts_agree),
-					   cmocka_unit_test(experts_agree),
-					   cmocka_unit_test(gates_agree)};
+					   cmocka_unit_test(expert_options_agree),
+					   cmocka_unit_test(modules_agree)};
 	int failed;
 
 	if (fsmoe_topo_create(&topo, NULL, 2))

@@ -13,8 +13,8 @@ const struct pair_shape pair_shapes[] = {
 	{10, 3, 2, 3, 1, 5, 1, 2, 4},
 };
 const struct pair_option pair_options[] = {
-	{NULL, NULL},  {"probability", NULL}, {"token", NULL},
-	{NULL, "all"}, {NULL, "chosen"},      {"position", "sigmoid"},
+	{NULL, NULL, 0},     {"probability", NULL, 0},   {"token", NULL, 0}, {NULL, "all", 0},
+	{NULL, "chosen", 0}, {"position", "sigmoid", 0}, {NULL, NULL, 1},
 };
 const size_t pair_nshapes = sizeof(pair_shapes) / sizeof(pair_shapes[0]);
 const size_t pair_noptions = sizeof(pair_options) / sizeof(pair_options[0]);
@@ -42,6 +42,13 @@ const struct fsmoe_order *pair_order(size_t i)
 	return name ? fsmoe_order_find(name) : NULL;
 }
 
+const struct fsmoe_expert *pair_expert(size_t i)
+{
+	const char *name = name_of(FSMOE_MODULE_EXPERT, i);
+
+	return name ? fsmoe_expert_find(name) : NULL;
+}
+
 int pair_fits(size_t gate, size_t order, size_t shape, size_t option)
 {
 	const struct fsmoe_gate *g = pair_gate(gate);
@@ -50,7 +57,9 @@ int pair_fits(size_t gate, size_t order, size_t shape, size_t option)
 	if (!(pair_order(order)->routings & 1u << g->routing))
 		return 0;
 	if (g->routing == FSMOE_ROUTING_DENSE)
-		return option == 0; /* neither drops nor other weights */
+		return !o->drop && !o->weights; /* neither drops nor other weights */
+	if (o->normalize)
+		return 0;
 	/* Softmax over one choice teaches nothing and is refused, but for experts that choose. */
 	return pair_shapes[shape].k > 1 || !o->weights || strcmp(o->weights, "chosen") ||
 	       g->causal == FSMOE_NOT_CAUSAL;
@@ -61,18 +70,20 @@ struct fsmoe_moe_spec pair_spec(const size_t *p)
 	const struct pair_shape *s = &pair_shapes[p[PAIR_SHAPE]];
 	const struct pair_option *o = &pair_options[p[PAIR_OPTION]];
 
-	return (struct fsmoe_moe_spec){.name = "moe",
-				       .experts = (int)s->E,
-				       .topk = (int)s->k,
-				       .model_dim = s->M,
-				       .hidden = s->H,
-				       .capacity_factor = s->factor,
-				       .group = s->group,
-				       .forward_degree = s->forward_degree,
-				       .backward_degree = s->backward_degree,
-				       .gate = pair_gate(p[PAIR_GATE])->module.name,
-				       .order = pair_order(p[PAIR_ORDER])->module.name,
-				       .gate_opts = {.drop = o->drop, .weights = o->weights}};
+	return (struct fsmoe_moe_spec){
+		.name = "moe",
+		.experts = (int)s->E,
+		.topk = (int)s->k,
+		.model_dim = s->M,
+		.hidden = s->H,
+		.capacity_factor = s->factor,
+		.group = s->group,
+		.forward_degree = s->forward_degree,
+		.backward_degree = s->backward_degree,
+		.gate = pair_gate(p[PAIR_GATE])->module.name,
+		.order = pair_order(p[PAIR_ORDER])->module.name,
+		.expert = pair_expert(p[PAIR_EXPERT])->module.name,
+		.gate_opts = {.drop = o->drop, .weights = o->weights, .normalize = o->normalize}};
 }
 
 struct reference_gate pair_reference(const size_t *p)
@@ -112,6 +123,7 @@ const double **pair_parameter(struct reference_gate *g, const char *name)
 		{"moe.experts.w1", &g->r.w1},
 		{"moe.experts.b1", &g->r.b1},
 		{"moe.experts.w2", &g->r.w2},
+		{"moe.experts.w3", &g->r.w3},
 		{"moe.experts.b2", &g->r.b2},
 	};
 

@@ -6,7 +6,8 @@
 #include "moe/layer.h"
 #include "moe/modules.h"
 
-/* Every gate there is with every order that reads it, at awkward sizes and with every option. */
+/* Every gate there is with every order that reads it and every expert, at awkward sizes and with
+ * every option. */
 
 struct pair_shape
 {
@@ -18,6 +19,7 @@ struct pair_shape
 struct pair_option
 {
 	const char *drop, *weights;
+	int normalize;
 };
 
 enum
@@ -26,6 +28,7 @@ enum
 	PAIR_ORDER,
 	PAIR_SHAPE,
 	PAIR_OPTION,
+	PAIR_EXPERT,
 	PAIR_NSIZES
 };
 
@@ -35,6 +38,7 @@ extern const size_t pair_nshapes, pair_noptions;
 
 const struct fsmoe_gate *pair_gate(size_t i);   /* NULL after the last */
 const struct fsmoe_order *pair_order(size_t i); /* the same */
+const struct fsmoe_expert *pair_expert(size_t i);
 
 /* Whether they go together: the order reads the gate, which takes the option. */
 int pair_fits(size_t gate, size_t order, size_t shape, size_t option);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/planning.h"
+#include "cli/train.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+
+/* --schedule, or what a plan was made for, or the one that a profile is planned for. */
+static int find_row(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	const char *name = config->schedule;
+
+	if (!name && config->plan)
+		name = run->plan.schedule;
+	if (!name && config->profile)
+		name = "fsmoe";
+	return name ? cli_planning_row(name, &run->row) : FSMOE_EXIT_OK;
+}
+
+static int make_plan(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	fsmoe_profile_t profile;
+	int err = fsmoe_profile_load(&profile, config->profile);
+
+	if (err)
+		return FSMOE_EXIT_DATA;
+	err = fsmoe_train_plan(&run->plan, run->groups, fsmoe_model_forward, &run->config.model,
+			       &config->train, &run->row, profile, config->max_degree);
+	fsmoe_profile_destroy(profile);
+	return err == -ENODATA ? FSMOE_EXIT_DATA : err ? FSMOE_EXIT_RUN : FSMOE_EXIT_OK;
+}
+
+struct range
+{
+	int low, high;
+};
+
+static const char *range_text(const struct range *r, char *text, size_t size)
+{
+	snprintf(text, size, r->low == r->high ? "%d" : "%d to %d", r->low, r->high);
+	return text;
+}
+
+static void widen(struct range *r, int degree)
+{
+	r->low = r->low == 0 || degree < r->low ? degree : r->low;
+	r->high = degree > r->high ? degree : r->high;
+}
+
+static void say_plan(const struct run *run)
+{
+	const struct fsmoe_plan *plan = &run->plan;
+	struct range forward = {0, 0}, backward = {0, 0};
+	char text[2][32];
+	double moe = 0, dense = 0;
+
+	for (int i = 0; i < plan->layers; i++)
+	{
+		widen(&forward, plan->layer[i].forward_degree);
+		widen(&backward, plan->layer[i].backward_degree);
+		moe += (double)plan->layer[i].moe.bytes;
+		dense += (double)plan->layer[i].dense.bytes;
+	}
+	run_say(run,
+		"plan %s: %s chunks forward, %s backward; gradients %.3g MB beside experts, %.3g "
+		"MB "
+		"beside dense parts, %.3g MB at the end; layers predicted to take %.3g ms",
+		plan->schedule, range_text(&forward, text[0], sizeof(text[0])),
+		range_text(&backward, text[1], sizeof(text[1])), 1e-6 * moe, 1e-6 * dense,
+		1e-6 * (double)plan->tail.bytes,
+		1e3 * (run->config.train.microbatches * (plan->forward + plan->backward) +
+		       plan->tail_seconds));
+}
+
+int run_plan(struct run *run)
+{
+	struct fsmoe_train_config *config = &run->config;
+	int code = FSMOE_EXIT_OK;
+
+	if (config->plan && fsmoe_plan_load(&run->plan, config->plan))
+		return FSMOE_EXIT_DATA;
+	if (config->plan && run->plan.layers != config->model.layers)
+	{
+		fsmoe_fail(EINVAL, "%s: the plan is of %d layers, the model has %d", config->plan,
+			   run->plan.layers, config->model.layers);
+		return FSMOE_EXIT_USAGE;
+	}
+	code = find_row(run);
+	if (!code && config->profile && !config->plan)
+		code = make_plan(run);
+	if (code)
+		return code;
+	if (*run->row.name)
+		config->train.schedule = &run->row;
+	if (run->plan.layer)
+	{
+		config->train.plan = &run->plan;
+		say_plan(run);
+	}
+	else if (config->schedule)
+		run_say(run, "schedule %s, without a plan: give --profile=FILE for one",
+			run->row.name);
+	return FSMOE_EXIT_OK;
+}

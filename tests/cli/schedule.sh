@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Training by a schedule, by a plan made from a profile, and by a plan's file: always to the same
+# losses.
+. "$(dirname "$0")/cli.bash"
+
+small=(--preset tiny --data "$text" --steps 2 --batch 4 --nodes 2 --val-fraction 0)
+losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
+run() # NAME OPTION...: trains on four ranks and compares
+{
+	local name=$1
+	shift
+	expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --run "$work/$name" "$@"
+	[ -s "$work/$name/metrics.jsonl" ] || complain "no metrics" "$@"
+	[ "$(losses "$work/$name/metrics.jsonl")" = "$(losses "$work/ds-moe/metrics.jsonl")" ] ||
+		complain "another loss than ds-moe's" "$@"
+}
+
+profile=$work/profile.json
+{
+	echo '{"format": "fsmoe profile", "version": 1, "fits": ['
+	for kind in gemm expert attention memory gate; do
+		echo "{\"kind\": \"$kind\", \"alpha\": 1e-6, \"beta\": 1e-9},"
+	done
+	for kind in alltoall allgather reduce-scatter allreduce; do
+		for lane in intra inter; do
+			echo "{\"kind\": \"$kind\", \"lane\": \"$lane\", \"alpha\": 2e-6, \"beta\": 2e-9},"
+		done
+	done
+	echo '{"kind": "broadcast", "lane": "inter", "alpha": 1e-6, "beta": 1e-9}]}'
+} >"$profile"
+
+run ds-moe --schedule ds-moe
+grep -q '^schedule ds-moe, without a plan' "$work/out" || complain "no line about the schedule" ds-moe
+run one-chunk --schedule fsmoe
+run planned --profile "$profile" --max-degree 1
+grep -q '^plan fsmoe: 1 chunks forward, 1 backward; gradients ' "$work/out" ||
+	complain "no line about the plan" planned
+run again --plan "$work/planned/plan.json"
+cmp "$work/planned/plan.json" "$work/again/plan.json" || complain "another plan" again
+echo '{"name": "mine", "gather_lane": "inter", "gradients": "fixed", "gradient_bytes": 4096}' \
+	>"$work/mine.json"
+run mine --schedule "$work/mine.json"
+
+expect 2 "there is no schedule 'tutle'" "$fsmoe" train "${small[@]}" --nodes 1 --schedule tutle
+expect 2 "the plan is of 2 layers, the model has 3" "$fsmoe" train "${small[@]}" --nodes 1 \
+	--layers 3 --plan "$work/planned/plan.json"
+expect 3 "$work/nothing.json: " "$fsmoe" train "${small[@]}" --nodes 1 --schedule tutel \
+	--profile "$work/nothing.json"
+# One rank exchanges nothing: the plan of four cannot be followed.
+expect 1 "make a plan for this model and layout" "$fsmoe" train "${small[@]}" --nodes 1 \
+	--plan "$work/planned/plan.json"
+"$fsmoe" info | grep -q '^  tutel-improved ' || complain "no schedules" info
+finish
