@@ -18,6 +18,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/profile.c src/cli/profile.h \
 	src/cli/profile_print.c \
 	src/cli/progress.c src/cli/progress.h \
+	src/cli/report.c \
 	src/cli/simulate.c \
 	src/cli/stop.c src/cli/stop.h \
 	src/cli/trace.c src/cli/trace.h \
