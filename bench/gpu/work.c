@@ -67,9 +67,8 @@ static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
 		fill_tokens(w->memory, w->step.batch[i].tokens, rows, spec.vocab);
 		fill_tokens(w->memory, w->step.batch[i].targets, rows, spec.vocab);
 	}
-	snprintf(w->name, sizeof(w->name),
-		 "training step of preset %s, %d sequences of %d tokens", argv[0], opts.batch,
-		 opts.seq);
+	snprintf(w->name, sizeof(w->name), "training step of preset %s, %d sequences of %d tokens",
+		 argv[0], opts.batch, opts.seq);
 }
 
 int work_arguments(int argc, char **argv)
