@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <fsmoe/module.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +204,7 @@ static int lay_out(struct run *run)
 static int start(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
+	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
 	int err;
 
 	config->runtime.timing =
@@ -225,7 +227,7 @@ static int start(struct run *run)
 		err = fsmoe_eval_create(&run->eval, run->runtime, fsmoe_model_forward,
 					&run->eval_model,
 					config->train.batch / config->train.microbatches,
-					config->model.seq, fsmoe_trainer_memory(run->trainer));
+					&objective, fsmoe_trainer_memory(run->trainer));
 	return err;
 }
 
@@ -285,6 +287,8 @@ int cli_train(int argc, char **argv)
 	if (err)
 		return cli_fail(FSMOE_EXIT_USAGE, err);
 	run.eval_model = run.config.model;
-	run.eval_model.capacity_factor = 0;
+	/* Where experts choose, or slots are parameters, the slots are the model. */
+	if (fsmoe_gate_find(run.config.model.gate)->causal != FSMOE_NOT_CAUSAL)
+		run.eval_model.capacity_factor = 0;
 	return train(&run);
 }
