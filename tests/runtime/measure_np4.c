@@ -119,7 +119,9 @@ int main(void)
 	struct fsmoe_measure_opts measure;
 	struct fsmoe_step_graph step;
 	struct fsmoe_timeline tl;
+	struct fsmoe_plan plan;
 	fsmoe_profile_t profile;
+	uint64_t hash;
 
 	TRY(fsmoe_model_spec_init(&s.spec, "tiny"));
 	fsmoe_train_opts_init(&s.opts);
@@ -139,6 +141,13 @@ int main(void)
 	TRY(fsmoe_profile_simulate(profile, step.graph, &tl));
 	EXPECT(tl.makespan > 0, "a step takes %g s\n", tl.makespan);
 	fsmoe_timeline_destroy(&tl);
+	TRY(fsmoe_train_plan(&plan, s.groups, fsmoe_model_forward, &s.spec, &s.opts,
+			     fsmoe_schedule_find("fsmoe"), profile, 4));
+	TRY(fsmoe_plan_hash(&plan, &hash));
+	check_equal(&s, &hash, sizeof(hash), "plan");
+	EXPECT(plan.layers == s.spec.layers && plan.forward > 0, "the plan is of %d layers\n",
+	       plan.layers);
+	fsmoe_plan_destroy(&plan);
 	check_drift(&s, profile, &step);
 	if (fsmoe_topo_rank(s.topo) == 0)
 		printf("%d wrong\n", bad);
