@@ -2,6 +2,7 @@
 check_PROGRAMS += bench/overhead/overhead
 bench_overhead_overhead_LDADD = libfsmoe_core.la
 EXTRA_DIST += bench/overhead/run.sh bench/overhead/plot.awk
+EXTRA_DIST += bench/gates/run.sh
 EXTRA_DIST += bench/peer/README.md bench/peer/bench_ideal.py bench/peer/common.py bench/peer/cpu.sh
 
 ## bench-overhead: what StarPU costs, in two minutes
@@ -11,3 +12,10 @@ bench-overhead: bench/overhead/overhead fsmoe
 		$(SHELL) $(top_srcdir)/bench/overhead/run.sh
 include bench/gpu/local.mk
 include bench/train/local.mk
+
+EXTRA_DIST += bench/schedule/run.sh bench/schedule/table.awk
+## bench-schedule: schedules predicted and measured, and the policy beside StarPU's, on four ranks
+.PHONY: bench-schedule
+bench-schedule: fsmoe
+	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
+		$(SHELL) $(top_srcdir)/bench/schedule/run.sh

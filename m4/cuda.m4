@@ -66,7 +66,7 @@ AS_IF([test "x$cuda_include" = x || test "x$cuda_lib" = x],
 		[CUDA_CFLAGS="$CUDA_CFLAGS -isystem $nccl_include"])
 	CUDA_LIBS="-L$cuda_lib"
 	AS_IF([test "$nccl_lib" != "$cuda_lib"],[CUDA_LIBS="$CUDA_LIBS -L$nccl_lib"])
-	CUDA_LIBS="$CUDA_LIBS -lcublas -lnccl -lcudart -lstdc++"
+	CUDA_LIBS="$CUDA_LIBS -lcublas -lcublasLt -lnccl -lcudart -lstdc++"
 	NVCC_OWN_FLAGS="-std=c++17 -O3 -Xcompiler -fPIC,-Wall,-Wextra"
 	for arch in `echo "$with_cuda_arch" | tr , ' '`; do
 		AS_CASE([$arch],[sm_*],[arch=`echo $arch | $SED s/sm_//`])

@@ -168,7 +168,8 @@ int main(int argc, char **argv)
 
 	if (work_arguments(n, argv + 1) != n)
 	{
-		fprintf(stderr, "usage: layer (M H E k f T | PRESET BATCH) [tf32|bf16]\n");
+		fprintf(stderr,
+			"usage: layer (M H E k f T [mixtral] | PRESET BATCH) [tf32|bf16]\n");
 		return 64;
 	}
 	if (fsmoe_device_count() == 0)
@@ -177,8 +178,7 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	work_create(&work, NULL, n, argv + 1);
-	TRY(fsmoe_device_memory_create_as(&gpu, work.step.graph, 0,
-					  bf16 ? FSMOE_BF16 : FSMOE_F32));
+	TRY(fsmoe_device_memory_create_as(&gpu, work.step.graph, 0, bf16 ? FSMOE_BF16 : FSMOE_F32));
 	TRY(fsmoe_device_memory_upload(gpu, work.memory));
 	printf("%s, %s\n", work.name, tf32 ? "TF32" : bf16 ? "bf16" : "fp32");
 	time_nodes(work.step.graph, gpu, tf32);

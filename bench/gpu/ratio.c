@@ -6,8 +6,9 @@
  *
  * A pair is STEPS steps each way, every step waited for; the first of a pair changes. Prints, for
  * a node a task (0) and for chains within a layer's pass (1) and across (2): tasks a step, the
- * median milliseconds of a step both ways, and of the pairs' ratios the median, the quartiles and
- * the extremes. The times are of the slowest rank.
+ * median milliseconds of a step both ways, of the pairs' ratios the median, the quartiles and the
+ * extremes, and the mean milliseconds until everything is submitted, both ways. The times are of
+ * the slowest rank.
  */
 #include "base/clock.h"
 #include "comm/comm.h"
@@ -33,6 +34,8 @@ struct both
 	struct fsmoe_device_memory *gpu;
 	struct fsmoe_stream *stream;
 	uint64_t step;
+	double submitting[2]; /* seconds of all steps so far: on streams, to StarPU */
+	int steps[2];
 };
 
 static int ascending(const void *a, const void *b)
@@ -65,15 +68,18 @@ static double run_steps(struct both *b, int starpu, int n)
 	for (int i = 0; i < n; i++)
 	{
 		const struct fsmoe_step step = {.step = ++b->step, .lr = 1e-4};
+		const double begin = fsmoe_clock();
 
 		if (starpu)
-		{
 			TRY(fsmoe_program_submit(b->program, &step));
+		else
+			TRY(fsmoe_stream_submit(b->stream, &step));
+		b->submitting[starpu] += fsmoe_clock() - begin;
+		b->steps[starpu]++;
+		if (starpu)
 			TRY(fsmoe_program_wait(b->program));
-			continue;
-		}
-		TRY(fsmoe_stream_submit(b->stream, &step));
-		TRY(fsmoe_stream_wait(b->stream));
+		else
+			TRY(fsmoe_stream_wait(b->stream));
 	}
 	return slowest(b, (fsmoe_clock() - start) / n);
 }
@@ -100,10 +106,12 @@ static void run_pairs(struct both *b, int chain, int first)
 	qsort(ratio, PAIRS, sizeof(double), ascending);
 	if (first)
 		printf("  chains %d: %4d tasks of %4d nodes  StarPU %9.4f ms  streams %9.4f ms  "
-		       "ratio %.3f (quartiles %.3f %.3f, extremes %.3f %.3f)\n",
+		       "ratio %.3f (quartiles %.3f %.3f, extremes %.3f %.3f)  submitting %.4f "
+		       "%.4f\n",
 		       chain, b->program->nslots, b->program->nnodes, 1e3 * starpu[PAIRS / 2],
 		       1e3 * stream[PAIRS / 2], ratio[PAIRS / 2], ratio[PAIRS / 4],
-		       ratio[3 * PAIRS / 4], ratio[0], ratio[PAIRS - 1]);
+		       ratio[3 * PAIRS / 4], ratio[0], ratio[PAIRS - 1],
+		       1e3 * b->submitting[1] / b->steps[1], 1e3 * b->submitting[0] / b->steps[0]);
 }
 
 static void compare(fsmoe_groups_t groups, int chain, int tf32, struct work *work, int first)
@@ -118,8 +126,7 @@ static void compare(fsmoe_groups_t groups, int chain, int tf32, struct work *wor
 	opts.tf32 = tf32;
 	TRY(fsmoe_runtime_start(&b.runtime, groups, &opts));
 	TRY(fsmoe_program_create(&b.program, b.runtime, work->step.graph, work->memory));
-	TRY(fsmoe_device_memory_create(&b.gpu, work->step.graph,
-				       fsmoe_gpu_device(b.runtime->gpu)));
+	TRY(fsmoe_device_memory_create(&b.gpu, work->step.graph, fsmoe_gpu_device(b.runtime->gpu)));
 	TRY(fsmoe_device_memory_upload(b.gpu, work->memory));
 	TRY(fsmoe_stream_create(&b.stream, work->step.graph, b.gpu, fsmoe_runtime_comms(b.runtime),
 				&stream_opts));

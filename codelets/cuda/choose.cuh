@@ -19,6 +19,7 @@ static __device__ __forceinline__ void fixed_dots(const A *a, const float *b, si
 {
 	for (int q = 0; q < 4; q++)
 		sum[q] = 0;
+#pragma unroll 8
 	for (size_t i = threadIdx.x % 8; i < M; i += 8)
 		for (int q = 0; q < 4; q++)
 			if (first + q < n)

@@ -36,8 +36,8 @@ extern "C" int fsmoe_scatter_cuda(const struct fsmoe_call *call, const struct fs
 
 extern "C" int fsmoe_allgather_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_device_allgather(call->comm, call->data[0], call->data[1],
-				      bytes_of(call, 0), cuda->stream);
+	return fsmoe_device_allgather(call->comm, call->data[0], call->data[1], bytes_of(call, 0),
+				      cuda->stream);
 }
 
 extern "C" int fsmoe_reduce_scatter_cuda(const struct fsmoe_call *call,

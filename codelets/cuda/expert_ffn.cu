@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/expert_ffn.h"
+#include "codelets/cuda/epilogue.cuh"
 #include "codelets/cuda/gelu.cuh"
 #include "codelets/cuda/pieces.cuh"
 #include "codelets/cuda/reduce.cuh"
@@ -27,8 +28,8 @@ static sizes sizes_of(const struct fsmoe_tensor_info *x, size_t Z, size_t inputs
 	const size_t *d = x->shape.dim;
 	bool one = d[1] == 1;
 
-	return sizes{d[0], d[1],         d[2],           d[3],
-		     Z / inputs, Z, one ? 1 : d[0], one ? d[0] * d[2] : d[2]};
+	return sizes{d[0],       d[1], d[2],           d[3],
+		     Z / inputs, Z,    one ? 1 : d[0], one ? d[0] * d[2] : d[2]};
 }
 
 /* Accesses of a node's weights, or of their gradients; -1 where there is none. */
@@ -104,16 +105,14 @@ static int multiply_rows(const struct fsmoe_call *call, const struct fsmoe_cuda 
 /* h of one row's columns [k, k + V), and what dh there becomes. z has H columns of each matrix in. */
 struct act_gelu
 {
-	template <int V, class T>
-	static __device__ pack<V> value(const T *z, size_t, size_t k)
+	template <int V, class T> static __device__ pack<V> value(const T *z, size_t, size_t k)
 	{
 		pack<V> a = load<V>(z + k);
 		for (int j = 0; j < V; j++)
 			a.v[j] = gelu_value(a.v[j]);
 		return a;
 	}
-	template <int V, class T>
-	static __device__ void chain(const T *z, T *dz, size_t, size_t k)
+	template <int V, class T> static __device__ void chain(const T *z, T *dz, size_t, size_t k)
 	{
 		pack<V> a = load<V>(z + k), d = load<V>(dz + k);
 		for (int j = 0; j < V; j++)
@@ -124,16 +123,14 @@ struct act_gelu
 
 struct act_relu
 {
-	template <int V, class T>
-	static __device__ pack<V> value(const T *z, size_t, size_t k)
+	template <int V, class T> static __device__ pack<V> value(const T *z, size_t, size_t k)
 	{
 		pack<V> a = load<V>(z + k);
 		for (int j = 0; j < V; j++)
 			a.v[j] = a.v[j] > 0 ? a.v[j] : 0;
 		return a;
 	}
-	template <int V, class T>
-	static __device__ void chain(const T *z, T *dz, size_t, size_t k)
+	template <int V, class T> static __device__ void chain(const T *z, T *dz, size_t, size_t k)
 	{
 		pack<V> a = load<V>(z + k), d = load<V>(dz + k);
 		for (int j = 0; j < V; j++)
@@ -148,8 +145,7 @@ struct act_swiglu
 	{
 		return 1 / (1 + expf(-x));
 	}
-	template <int V, class T>
-	static __device__ pack<V> value(const T *z, size_t H, size_t k)
+	template <int V, class T> static __device__ pack<V> value(const T *z, size_t H, size_t k)
 	{
 		pack<V> a = load<V>(z + k), b = load<V>(z + H + k);
 		for (int j = 0; j < V; j++)
@@ -213,8 +209,7 @@ static int activate_by(const struct fsmoe_call *call, const struct fsmoe_cuda *c
 {
 	activate<A, T> f = {a.z, a.bias, a.h, a.E, a.lo, a.c, a.H, a.Z};
 
-	return map_rows(call, cuda, f, rows, f.H,
-			aligned(f.z) && aligned(f.h, f.bias) && f.H % 4 == 0);
+	return map_rows(call, cuda, f, rows, f.H, aligned(f.z) && aligned(f.h, f.bias));
 }
 
 template <class T>
@@ -238,7 +233,7 @@ static int chain_by(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda
 {
 	chain<A, T> f = {a.z, a.dz, a.lo, a.c, a.H, a.Z};
 
-	return map_rows(call, cuda, f, rows, f.H, aligned(f.z) && aligned(f.dz) && f.H % 4 == 0);
+	return map_rows(call, cuda, f, rows, f.H, aligned(f.z) && aligned(f.dz));
 }
 
 template <class T>
@@ -254,6 +249,88 @@ static int chained(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 	default:
 		return chain_by<act_gelu>(call, cuda, a, rows);
 	}
+}
+
+/* --- products with epilogues, of bf16 ----------------------------------------------------------- */
+
+/* y = x op(w) with an epilogue, run by run; e's addresses are those of the first run, whose aux lies as
+ * y does. *done is false when cuBLAS has none that fits, and y is to be computed otherwise. */
+static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			      const sizes &s, bool trans, block<const bf16> x, const bf16 *w,
+			      block<bf16> y, epilogue e, void *workspace, bool *done)
+{
+	int err = 0;
+
+	e.ld_aux = y.ld;
+	e.aux_stride = s.rows * y.ld;
+	for (size_t r = 0; r < s.runs && !err; r++)
+	{
+		product<bf16> p = {false,     trans,
+				   s.rows,    y.n,
+				   x.n,       x.x + r * s.E * s.rows * x.ld,
+				   x.ld,      s.rows * x.ld,
+				   w,         trans ? x.n : y.n,
+				   y.n * x.n, y.x + r * s.E * s.rows * y.ld,
+				   y.ld,      s.rows * y.ld,
+				   s.E,       1,
+				   0};
+		epilogue here = e;
+		here.aux = e.aux ? e.aux + r * s.E * s.rows * y.ld : nullptr;
+		err = multiply_with(call, cuda, p, here, workspace, done);
+		if (!*done)
+			return err;
+	}
+	return err;
+}
+
+/* Of one chunk: h = gelu(z), z = x w^T + b1. */
+static int hidden_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			  const sizes &s, const weights &w, const bf16 *x, bf16 *z, bf16 *h,
+			  void *workspace, bool *done)
+{
+	epilogue e = {};
+
+	e.kind = w.in_bias >= 0 ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+	e.bias = w.in_bias >= 0 ? copy_of(call, (size_t)w.in_bias) : nullptr;
+	e.bias_stride = s.H;
+	e.aux = z;
+	*done = false;
+	if (s.H % 8 || s.M % 8 || (w.in_bias >= 0 && !e.bias) || !aligned(x, z, h))
+		return 0;
+	return multiply_rows_with(call, cuda, s, true, {x, s.M, s.M},
+				  weight_of<bf16>(call, (size_t)w.in[0]), {h, s.H, s.H}, e,
+				  workspace, done);
+}
+
+static int hidden_at_once(const struct fsmoe_call *, const struct fsmoe_cuda *, const sizes &,
+			  const weights &, const float *, float *, float *, void *, bool *done)
+{
+	*done = false;
+	return 0;
+}
+
+/* dz = (dy w2) gelu'(z), z one piece with the slots of dy. */
+static int chained_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			   const sizes &s, const weights &w, const bf16 *dy, bf16 *z, bf16 *dz,
+			   void *workspace, bool *done)
+{
+	epilogue e = {};
+
+	e.kind = CUBLASLT_EPILOGUE_DGELU;
+	e.aux = z;
+	*done = false;
+	if (s.H % 8 || s.M % 8 || !aligned(dy, z, dz))
+		return 0;
+	return multiply_rows_with(call, cuda, s, false, {dy, s.M, s.M},
+				  weight_of<bf16>(call, (size_t)w.out), {dz, s.H, s.H}, e,
+				  workspace, done);
+}
+
+static int chained_at_once(const struct fsmoe_call *, const struct fsmoe_cuda *, const sizes &,
+			   const weights &, const float *, float *, float *, void *, bool *done)
+{
+	*done = false;
+	return 0;
 }
 
 /* --- forward -------------------------------------------------------------------------------- */
@@ -281,9 +358,12 @@ static const struct fsmoe_expert_args &net_of(const struct fsmoe_call *call)
 template <class T> static size_t forward_scratch(const struct fsmoe_call *call)
 {
 	const struct fsmoe_ffn *ffn = net_of(call).ffn;
+	scratch s = {};
 
-	return fsmoe_count(call->tensor[2 + ffn->nweights]) / (size_t)fsmoe_ffn_inputs(ffn) *
-	       sizeof(T);
+	s.take<T>(fsmoe_count(call->tensor[2 + ffn->nweights]) / (size_t)fsmoe_ffn_inputs(ffn));
+	if (sizeof(T) < sizeof(float))
+		s.take<char>(EPILOGUE_WORKSPACE);
+	return s.used;
 }
 
 template <class T> static int forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
@@ -293,17 +373,23 @@ template <class T> static int forward(const struct fsmoe_call *call, const struc
 	const weights w = weights_of(call, net.ffn, 1, false);
 	const sizes s = sizes_of(call->tensor[0], fsmoe_columns(call->tensor[Y + 1]), w.nin);
 	const T *x = data_of<const T>(call, 0);
-	T *y = data_of<T>(call, Y), *z = data_of<T>(call, Y + 1), *h = static_cast<T *>(cuda->scratch);
-	activate<void, T> act = {{1, {0, s.c}, {z}}, float_at(call, w.in_bias), h, s.E, 0, s.c,
-				 s.H, s.Z};
+	T *y = data_of<T>(call, Y), *z = data_of<T>(call, Y + 1);
+	scratch room = scratch_of(cuda);
+	T *h = room.take<T>(s.total() * s.H);
+	void *workspace = sizeof(T) < sizeof(float) ? room.take<char>(EPILOGUE_WORKSPACE) : nullptr;
+	activate<void, T> act = {
+		{1, {0, s.c}, {z}}, float_at(call, w.in_bias), h, s.E, 0, s.c, s.H, s.Z};
 	add_bias<T> out = {float_at(call, w.out_bias), y, s.E, s.c, s.M};
+	bool done = false;
 	int err = 0;
 
-	for (size_t j = 0; j < w.nin && !err; j++)
+	if (net.activation == FSMOE_FFN_GELU)
+		err = hidden_at_once(call, cuda, s, w, x, z, h, workspace, &done);
+	for (size_t j = 0; !done && j < w.nin && !err; j++)
 		err = multiply_rows<T>(call, cuda, s, true, {x, s.M, s.M},
 				       weight_of<T>(call, (size_t)w.in[j]), {z + j * s.H, s.H, s.Z},
 				       0);
-	if (!err)
+	if (!done && !err)
 		err = activated(call, cuda, net, act, s.total());
 	if (!err)
 		err = multiply_rows<T>(call, cuda, s, true, {h, s.H, s.H},
@@ -314,6 +400,11 @@ template <class T> static int forward(const struct fsmoe_call *call, const struc
 }
 
 /* --- backward: the input -------------------------------------------------------------------- */
+
+template <class T> static size_t input_scratch(const struct fsmoe_call *)
+{
+	return sizeof(T) < sizeof(float) ? EPILOGUE_WORKSPACE : 0;
+}
 
 template <class T>
 static int backward_input(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
@@ -326,12 +417,15 @@ static int backward_input(const struct fsmoe_call *call, const struct fsmoe_cuda
 	const T *dy = data_of<const T>(call, 0);
 	T *dx = data_of<T>(call, DX), *dz = data_of<T>(call, DX + 1);
 	chain<void, T> f = {{}, dz, a->lo, s.c, s.H, s.Z};
+	bool one = a->n == 1 && a->at[0] == a->lo && a->at[1] == a->hi, done = false;
 	int err = pieces_of(call, a->n, a->at, DX + 2, &f.z);
 
-	if (!err)
+	if (!err && one && a->net.activation == FSMOE_FFN_GELU)
+		err = chained_at_once(call, cuda, s, w, dy, f.z.data[0], dz, cuda->scratch, &done);
+	if (!done && !err)
 		err = multiply_rows<T>(call, cuda, s, false, {dy, s.M, s.M},
 				       weight_of<T>(call, (size_t)w.out), {dz, s.H, s.Z}, 0);
-	if (!err)
+	if (!done && !err)
 		err = chained(call, cuda, a->net, f, s.total());
 	for (size_t j = 0; j < w.nin && !err; j++)
 		err = multiply_rows<T>(call, cuda, s, false, {dz + j * s.H, s.H, s.Z},
@@ -430,9 +524,9 @@ template <class T> struct expert_rows
 	pieces<T> x;
 	size_t E, lo, span, columns;
 
-	__device__ float operator()(size_t e, size_t row, size_t column) const
+	template <int V> __device__ pack<V> at(size_t e, size_t row, size_t column) const
 	{
-		return get(x.row(row / span * E + e, lo + row % span, columns)[column]);
+		return load<V>(x.row(row / span * E + e, lo + row % span, columns) + column);
 	}
 };
 
@@ -444,7 +538,8 @@ static int add_bias_gradient(const struct fsmoe_call *call, const struct fsmoe_c
 	size_t span = w.hi - w.lo;
 	expert_rows<T> f = {d, w.E, w.lo, span, columns};
 
-	return db ? add_columns(call, cuda, f, w.P * span, columns, w.E, partial, db) : 0;
+	return db ? add_columns(call, cuda, f, w.P * span, columns, w.E, aligned(d), partial, db)
+		  : 0;
 }
 
 template <class T> static T *take_scratch(scratch *s, const weight_pass<T> &w, float **partial)
@@ -507,4 +602,5 @@ CUDA_KERNELS(ffn, forward)
 CUDA_KERNELS(ffn_backward_input, backward_input)
 CUDA_KERNELS(ffn_backward_weight, backward_weight)
 CUDA_SCRATCH(ffn, forward_scratch)
+CUDA_SCRATCH(ffn_backward_input, input_scratch)
 CUDA_SCRATCH(ffn_backward_weight, weight_scratch)

@@ -126,9 +126,12 @@ template <class X> struct weight_terms
 	const float *dlogits; /* (T, E) */
 	size_t M, E;
 
-	__device__ float operator()(size_t e, size_t t, size_t m) const
+	template <int V> __device__ pack<V> at(size_t e, size_t t, size_t m) const
 	{
-		return dlogits[t * E + e] * get(x[t * M + m]);
+		pack<V> a = load<V>(x + t * M + m);
+		for (int j = 0; j < V; j++)
+			a.v[j] *= dlogits[t * E + e];
+		return a;
 	}
 };
 
@@ -185,7 +188,7 @@ template <class X> static int backward(const struct fsmoe_call *call, const stru
 		  cuda->stream>>>(c);
 	err = launched(call);
 	if (dwg && !err)
-		err = add_columns(call, cuda, weight_terms<X>{x, d, M, E}, T, M, E,
+		err = add_columns(call, cuda, weight_terms<X>{x, d, M, E}, T, M, E, aligned(x),
 				  static_cast<float *>(cuda->scratch), dwg);
 	if (f.dx && !err)
 		err = map_rows(call, cuda, f, T, M, aligned(f.wg, f.dx));

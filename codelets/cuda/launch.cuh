@@ -204,8 +204,10 @@ static inline int multiply(const struct fsmoe_call *call, const struct fsmoe_cud
 
 /* --- elementwise loops -------------------------------------------------------------------- */
 
-/* Four elements at once where addresses and counts allow, else one; floats once they are read. */
-template <int V> struct __align__(4 * V) pack
+/* Eight elements at once where addresses and counts allow, else one; floats once they are read. */
+static constexpr int WIDE = 8;
+
+template <int V> struct __align__(V < 4 ? 4 * V : 16) pack
 {
 	float v[V];
 };
@@ -283,15 +285,15 @@ template <int V, class F> static __global__ void map_kernel(const __grid_constan
 }
 
 /* f.run<V>(i) for i = 0, V, 2 V, ... < n. `wide`: all addresses are aligned and whatever length f
- * divides by is a multiple of four. */
+ * divides by is a multiple of WIDE. */
 template <class F>
 static inline int map(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const F &f,
 		      size_t n, bool wide)
 {
 	if (n == 0)
 		return 0;
-	if (wide && n % 4 == 0)
-		map_kernel<4><<<blocks_for(n / 4, 256), 256, 0, cuda->stream>>>(f, n);
+	if (wide && n % WIDE == 0)
+		map_kernel<WIDE><<<blocks_for(n / WIDE, 256), 256, 0, cuda->stream>>>(f, n);
 	else
 		map_kernel<1><<<blocks_for(n, 256), 256, 0, cuda->stream>>>(f, n);
 	return launched(call);
@@ -356,7 +358,7 @@ template <class F>
 static inline int map_rows(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const F &f,
 			   size_t rows, size_t columns, bool wide)
 {
-	size_t packs = wide && columns % 4 == 0 ? columns / 4 : columns;
+	size_t packs = wide && columns % WIDE == 0 ? columns / WIDE : columns;
 	unsigned x = 1;
 
 	if (rows == 0 || columns == 0)
@@ -364,8 +366,8 @@ static inline int map_rows(const struct fsmoe_call *call, const struct fsmoe_cud
 	while (x < packs && x < 256)
 		x *= 2;
 	dim3 block(x, 256 / x), grid(blocks_for(rows, 256 / x));
-	if (wide && columns % 4 == 0)
-		map_rows_kernel<4><<<grid, block, 0, cuda->stream>>>(f, rows, columns);
+	if (wide && columns % WIDE == 0)
+		map_rows_kernel<WIDE><<<grid, block, 0, cuda->stream>>>(f, rows, columns);
 	else
 		map_rows_kernel<1><<<grid, block, 0, cuda->stream>>>(f, rows, columns);
 	return launched(call);

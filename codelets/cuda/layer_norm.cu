@@ -85,10 +85,12 @@ template <class X> struct gamma_terms
 	const float *moments;
 	size_t M;
 
-	__device__ float operator()(size_t, size_t t, size_t m) const
+	template <int V> __device__ pack<V> at(size_t, size_t t, size_t m) const
 	{
-		return get(dy[t * M + m]) * (get(x[t * M + m]) - moments[2 * t]) *
-		       moments[2 * t + 1];
+		pack<V> a = load<V>(x + t * M + m), g = load<V>(dy + t * M + m);
+		for (int j = 0; j < V; j++)
+			g.v[j] *= (a.v[j] - moments[2 * t]) * moments[2 * t + 1];
+		return g;
 	}
 };
 
@@ -130,10 +132,10 @@ template <class X> static int backward(const struct fsmoe_call *call, const stru
 		err = launched(call);
 	}
 	if (call->data[5] && !err)
-		err = add_columns(call, cuda, gamma_terms<X>{x, dy, moments, M}, T, M, 1, partial,
-				  data_of<float>(call, 5));
+		err = add_columns(call, cuda, gamma_terms<X>{x, dy, moments, M}, T, M, 1,
+				  aligned(x, dy), partial, data_of<float>(call, 5));
 	if (call->data[6] && !err)
-		err = add_columns(call, cuda, matrix_rows<X>{dy, M}, T, M, 1, partial,
+		err = add_columns(call, cuda, matrix_rows<X>{dy, M}, T, M, 1, aligned(dy), partial,
 				  data_of<float>(call, 6));
 	return err;
 }

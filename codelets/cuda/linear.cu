@@ -84,7 +84,8 @@ static int add_bias(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda
 	size_t T = fsmoe_rows(call->tensor[0]), O = fsmoe_columns(call->tensor[1]);
 	matrix_rows<Y> dy = {data_of<const Y>(call, 1), O};
 
-	return add_columns(call, cuda, dy, T, O, 1, partial, data_of<float>(call, 3));
+	return add_columns(call, cuda, dy, T, O, 1, aligned(dy.x), partial,
+			   data_of<float>(call, 3));
 }
 
 template <class X>

@@ -178,7 +178,7 @@ static int inverse_order(const struct fsmoe_call *call, const struct fsmoe_cuda 
 }
 
 /* One warp a list entry. */
-template <class T>
+template <int V, class T>
 static __global__ void dots(const __grid_constant__ lists l, const __grid_constant__ pieces<T> p,
 			    const T *dy, /* (T, M) */
 			    float *dweight /* (T, k) */)
@@ -190,8 +190,12 @@ static __global__ void dots(const __grid_constant__ lists l, const __grid_consta
 	if (i >= l.rows * l.topk)
 		return;
 	const T *row = locate(l, p, i), *g = dy + i / l.topk * l.dim;
-	for (size_t m = lane; row && m < l.dim; m += 32)
-		sum += get(g[m]) * get(row[m]);
+	for (size_t m = lane * V; row && m < l.dim; m += 32 * V)
+	{
+		pack<V> a = load<V>(g + m), b = load<V>(row + m);
+		for (int j = 0; j < V; j++)
+			sum += a.v[j] * b.v[j];
+	}
 	sum = warp_sum(sum);
 	if (lane == 0)
 		dweight[i] = sum;
@@ -207,8 +211,13 @@ static int backward_weight(const struct fsmoe_call *call, const struct fsmoe_cud
 
 	if (err || l.rows == 0)
 		return err;
-	dots<<<(unsigned)((l.rows * l.topk + 7) / 8), 256, 0, cuda->stream>>>(
-		l, p, data_of<const T>(call, 0), data_of<float>(call, 3));
+	const T *dy = data_of<const T>(call, 0);
+	float *dweight = data_of<float>(call, 3);
+	unsigned blocks = (unsigned)((l.rows * l.topk + 7) / 8);
+	if (l.dim % WIDE == 0 && aligned(p) && aligned(dy))
+		dots<WIDE><<<blocks, 256, 0, cuda->stream>>>(l, p, dy, dweight);
+	else
+		dots<1><<<blocks, 256, 0, cuda->stream>>>(l, p, dy, dweight);
 	return launched(call);
 }
 

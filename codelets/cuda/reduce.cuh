@@ -59,13 +59,13 @@ static __device__ __forceinline__ float block_max(float x, float *room)
 
 /* --- down columns ------------------------------------------------------------------------- */
 
-static constexpr unsigned COLUMN_TILE = 32, ROW_LANES = 8;
+static constexpr unsigned COLUMN_LANES = 32, ROW_LANES = 8;
 
 /* Rows are cut into so many slices that the device is busy; from the shape alone. */
 static inline size_t column_slices(size_t rows, size_t columns, size_t batch)
 {
-	size_t tiles = (columns + COLUMN_TILE - 1) / COLUMN_TILE * batch;
-	size_t n = (rows + 63) / 64, most = 4096 / (tiles + 1) + 1;
+	size_t tiles = (columns / WIDE + COLUMN_LANES) / COLUMN_LANES * batch;
+	size_t n = (rows + 63) / 64, most = 2048 / (tiles + 1) + 1;
 
 	most = most < 64 ? most : 64;
 	return n < 1 ? 1 : n < most ? n : most;
@@ -77,27 +77,34 @@ static inline size_t column_partials(size_t rows, size_t columns, size_t batch)
 	return column_slices(rows, columns, batch) * columns * batch;
 }
 
-/* partial (batch, slices, columns): sums over a slice of the rows of f(batch, row, column). */
-template <class F>
+/* partial (batch, slices, columns): sums over a slice of the rows of f.at<V>(batch, row, column). */
+template <int V, class F>
 static __global__ void column_stage1(const __grid_constant__ F f, size_t rows, size_t columns,
 				     float *partial)
 {
-	__shared__ float lane[ROW_LANES][COLUMN_TILE];
-	size_t column = (size_t)blockIdx.x * COLUMN_TILE + threadIdx.x;
+	__shared__ pack<V> lane[ROW_LANES][COLUMN_LANES];
+	size_t column = ((size_t)blockIdx.x * COLUMN_LANES + threadIdx.x) * V;
 	size_t slices = gridDim.y, slice = blockIdx.y, batch = blockIdx.z;
 	size_t first = rows * slice / slices, last = rows * (slice + 1) / slices;
-	float sum = 0;
+	pack<V> sum = {};
 
 	if (column < columns)
+#pragma unroll 2
 		for (size_t row = first + threadIdx.y; row < last; row += ROW_LANES)
-			sum += f(batch, row, column);
+		{
+			pack<V> x = f.template at<V>(batch, row, column);
+			for (int j = 0; j < V; j++)
+				sum.v[j] += x.v[j];
+		}
 	lane[threadIdx.y][threadIdx.x] = sum;
 	__syncthreads();
 	if (threadIdx.y > 0 || column >= columns)
 		return;
 	for (unsigned l = 1; l < ROW_LANES; l++)
-		sum += lane[l][threadIdx.x];
-	partial[(batch * slices + slice) * columns + column] = sum;
+		for (int j = 0; j < V; j++)
+			sum.v[j] += lane[l][threadIdx.x].v[j];
+	for (int j = 0; j < V; j++)
+		partial[(batch * slices + slice) * columns + column + j] = sum.v[j];
 }
 
 /* out (batch, columns) += the slices, in order. */
@@ -116,20 +123,25 @@ static __global__ void column_stage2(const float *partial, size_t slices, size_t
 	}
 }
 
-/* out[b][c] += sum over rows r of f(b, r, c); partial: column_partials(...) floats. */
+/* out[b][c] += sum over rows r of f(b, r, c); partial: column_partials(...) floats. `wide`: as of
+ * map(). */
 template <class F>
 static inline int add_columns(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			      const F &f, size_t rows, size_t columns, size_t batch, float *partial,
-			      float *out)
+			      const F &f, size_t rows, size_t columns, size_t batch, bool wide,
+			      float *partial, float *out)
 {
 	size_t slices = column_slices(rows, columns, batch);
-	dim3 grid((unsigned)((columns + COLUMN_TILE - 1) / COLUMN_TILE), (unsigned)slices,
+	size_t packs = wide && columns % WIDE == 0 ? columns / WIDE : columns;
+	dim3 grid((unsigned)((packs + COLUMN_LANES - 1) / COLUMN_LANES), (unsigned)slices,
 		  (unsigned)batch);
+	dim3 block(COLUMN_LANES, ROW_LANES);
 
 	if (rows == 0 || columns == 0 || batch == 0)
 		return 0;
-	column_stage1<<<grid, dim3(COLUMN_TILE, ROW_LANES), 0, cuda->stream>>>(f, rows, columns,
-									       partial);
+	if (packs < columns)
+		column_stage1<WIDE><<<grid, block, 0, cuda->stream>>>(f, rows, columns, partial);
+	else
+		column_stage1<1><<<grid, block, 0, cuda->stream>>>(f, rows, columns, partial);
 	column_stage2<<<blocks_for(batch * columns, 128), 128, 0, cuda->stream>>>(
 		partial, slices, columns, batch, out);
 	return launched(call);
@@ -141,9 +153,9 @@ template <class T> struct matrix_rows
 	const T *x;
 	size_t columns;
 
-	__device__ float operator()(size_t, size_t row, size_t column) const
+	template <int V> __device__ pack<V> at(size_t, size_t row, size_t column) const
 	{
-		return get(x[row * columns + column]);
+		return load<V>(x + row * columns + column);
 	}
 };
 

@@ -44,8 +44,8 @@ static int backward_bias(const struct fsmoe_call *call, const struct fsmoe_cuda 
 	size_t rows = fsmoe_rows(call->tensor[0]), M = fsmoe_columns(call->tensor[0]);
 	matrix_rows<T> dy = {data_of<const T>(call, 0), M};
 
-	return add_columns(call, cuda, dy, rows, M, 1, static_cast<float *>(cuda->scratch),
-			   data_of<float>(call, 1));
+	return add_columns(call, cuda, dy, rows, M, 1, aligned(dy.x),
+			   static_cast<float *>(cuda->scratch), data_of<float>(call, 1));
 }
 
 CUDA_KERNELS(residual, forward)

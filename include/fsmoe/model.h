@@ -65,7 +65,8 @@ struct fsmoe_batch_spec
 	int seq;                        /* tokens of a sequence, before the split */
 	fsmoe_tensor_t tokens, targets; /* int32 inputs of sequences * seq / MP rows */
 	double scale;                   /* of the loss: 1 / targets of the global batch */
-	size_t first;                   /* number of the first sequence in the global batch */
+	double token_scale; /* of auxiliary losses: 1 / tokens of the global batch; 0: scale */
+	size_t first;       /* number of the first sequence in the global batch */
 };
 
 /* Appends the forward of one micro-batch and returns the loss (1): this rank's share. Has

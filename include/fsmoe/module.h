@@ -120,7 +120,8 @@ enum fsmoe_routing_kind
 	FSMOE_ROUTING_DENSE, /* matrices tokens x slots: every slot a mix of tokens */
 };
 
-/* What a gate decides. Everything that follows reads this record and nothing else of the gate. */
+/* What a gate decides. Everything that follows reads this record and nothing else of the gate. Its
+ * reals are FSMOE_WIDE. */
 struct fsmoe_routing
 {
 	enum fsmoe_routing_kind kind;

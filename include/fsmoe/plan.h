@@ -130,6 +130,28 @@ int fsmoe_plan_save(const struct fsmoe_plan *plan, const char *path);
 /* -ENOENT, ...; -EPROTO "PATH: layer 3: what is wrong with it". */
 int fsmoe_plan_load(struct fsmoe_plan *plan, const char *path);
 
+/* --- for programs with windows of their own ------------------------------------------------ */
+
+/* A stretch of time in which the lane of the gradients' exchange would idle: other lanes are busy
+ * for so long, by whatever model tells. Windows stand in the order of time. */
+struct fsmoe_gradient_window
+{
+	double seconds;
+	uint64_t arrives; /* bytes of gradients that become complete by its start, not before */
+};
+
+/*
+ * How to cut gradients so that they travel in windows (doc/cost-model.md, steps 6.2 and 6.3): of
+ * what is complete, bytes[i] go in window i, as one exchange that takes alpha + beta * bytes
+ * seconds; bytes[n] are left for the end, where they take *exposed seconds (may be NULL). Of the
+ * complete ones any will do. Every number is a multiple of `unit` (4 for floats); all together are
+ * what arrives; no exchange is longer than its window. Pure arithmetic: where ranks give equal
+ * numbers they cut alike, so agree on alpha, beta and seconds first. -EINVAL: numbers that are
+ * none.
+ */
+int fsmoe_gradient_cut(const struct fsmoe_gradient_window *window, int n, double alpha, double beta,
+		       uint64_t unit, uint64_t *bytes, double *exposed);
+
 #ifdef __cplusplus
 }
 #endif

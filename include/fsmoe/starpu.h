@@ -25,6 +25,9 @@
  * in the order of their numbers and never otherwise, whatever the order in which they become
  * ready: give every rank the same numbers and collectives cannot deadlock. On the compute lane
  * the greatest urgency goes first among the ready, then the order of submission.
+ *
+ * How to cut a program's gradients so that they travel while its tasks compute:
+ * fsmoe_gradient_cut (fsmoe/plan.h), from lengths that starpu_task_expected_length tells.
  */
 
 #ifdef __cplusplus

@@ -30,6 +30,7 @@ struct fsmoe_train_opts
 	int batch;   /* sequences of the global batch; DP * microbatches divides it */
 	int microbatches;
 	int seq;               /* tokens of a sequence */
+	int targets;           /* of them count in the loss; 0: all */
 	const char *optimizer; /* "adamw" or "sgd" */
 	double beta1, beta2, eps, weight_decay, clip;
 	uint64_t seed;

@@ -24,9 +24,9 @@ void fsmoe_log_setup(int rank, int ranks, enum fsmoe_log_level level)
 	sink.level = level;
 }
 
-int fsmoe_log_open(const char *path)
+int fsmoe_log_open(const char *path, int append)
 {
-	FILE *file = fopen(path, "we");
+	FILE *file = fopen(path, append ? "ae" : "we");
 
 	if (!file)
 		return fsmoe_fail(errno, "cannot write the log %s: %s", path, strerror(errno));

@@ -18,9 +18,9 @@ enum fsmoe_log_level
 /* Who speaks, and from which level on stderr gets it (a file gets INFO and worse whatever the
  * level). Call it before there are threads. */
 void fsmoe_log_setup(int rank, int ranks, enum fsmoe_log_level level);
-/* Starts a file of this process, emptied first. -errno with a sentence when it cannot be
- * written. */
-int fsmoe_log_open(const char *path);
+/* Starts a file of this process, emptied first unless `append` is set. -errno with a sentence when
+ * it cannot be written. */
+int fsmoe_log_open(const char *path, int append);
 void fsmoe_log_close(void);
 
 /* Any thread. A line is written whole. */

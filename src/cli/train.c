@@ -11,9 +11,11 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <fsmoe/module.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const void *cli_train_defaults(void)
 {
@@ -69,26 +71,39 @@ static int open_data(struct run *run)
 	return err;
 }
 
-/* The files that rank 0 leaves. */
+/* Where rank 0 leaves the log, and all ranks checkpoints: that there is no such place is better
+ * known now than when a run is to be saved. */
+static int open_places(const struct fsmoe_train_config *config)
+{
+	char log[PATH_MAX];
+	int err = config->checkpoint ? fsmoe_file_mkdir(config->checkpoint) : 0;
+
+	if (!err && config->checkpoint && access(config->checkpoint, W_OK | X_OK))
+		err = fsmoe_fail(errno, "cannot save checkpoints in %s: %s", config->checkpoint,
+				 strerror(errno));
+	if (err || !config->run)
+		return err;
+	err = fsmoe_file_mkdir(config->run);
+	if (!err && snprintf(log, sizeof(log), "%s/log", config->run) >= PATH_MAX)
+		err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
+	return err ? err : fsmoe_log_open(log, config->resume != NULL);
+}
+
+/* Rank 0, once it is known where the run goes on. */
 static int open_outputs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	char log[PATH_MAX], plan[PATH_MAX];
+	char plan[PATH_MAX];
 	int err = 0;
 
 	if (!run->first)
 		return 0;
 	if (config->run)
 	{
-		err = fsmoe_file_mkdir(config->run);
-		if (!err && snprintf(log, sizeof(log), "%s/log", config->run) >= PATH_MAX)
-			err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
-		if (!err)
-			err = fsmoe_log_open(log);
-		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
-		if (!err && run->plan.layer)
-			err = fsmoe_plan_save(&run->plan, plan);
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
+		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
+		if (run->plan.layer)
+			err = fsmoe_plan_save(&run->plan, plan);
 	}
 	if (config->metrics)
 		snprintf(run->metrics_path, PATH_MAX, "%s", config->metrics);
@@ -189,6 +204,7 @@ static int lay_out(struct run *run)
 static int start(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
+	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
 	int err;
 
 	config->runtime.timing =
@@ -211,7 +227,7 @@ static int start(struct run *run)
 		err = fsmoe_eval_create(&run->eval, run->runtime, fsmoe_model_forward,
 					&run->eval_model,
 					config->train.batch / config->train.microbatches,
-					config->model.seq, fsmoe_trainer_memory(run->trainer));
+					&objective, fsmoe_trainer_memory(run->trainer));
 	return err;
 }
 
@@ -231,6 +247,9 @@ static int train(struct run *run)
 	fsmoe_log_setup(fsmoe_topo_rank(run->topo), fsmoe_topo_ranks(run->topo), FSMOE_LOG_WARNING);
 	if (lay_out(run))
 		return fail_together(run, FSMOE_EXIT_LAYOUT);
+	err = run->first ? open_places(config) : 0;
+	if (err)
+		return fail_alone(run, FSMOE_EXIT_RUN, err);
 	say_what_runs(run);
 	code = run_plan(run);
 	if (code)
@@ -268,6 +287,8 @@ int cli_train(int argc, char **argv)
 	if (err)
 		return cli_fail(FSMOE_EXIT_USAGE, err);
 	run.eval_model = run.config.model;
-	run.eval_model.capacity_factor = 0;
+	/* Where experts choose, or slots are parameters, the slots are the model. */
+	if (fsmoe_gate_find(run.config.model.gate)->causal != FSMOE_NOT_CAUSAL)
+		run.eval_model.capacity_factor = 0;
 	return train(&run);
 }

@@ -26,7 +26,7 @@ static int save(struct run *run)
 	info.samples = run->samples;
 	info.has_model = 1;
 	info.model = config->model;
-	err = fsmoe_manifest_from_course(config, &info.run);
+	err = fsmoe_manifest_from_course(config, &run->plan, &info.run);
 	if (!err)
 		err = fsmoe_checkpoint_save(config->checkpoint, run->trainer, &info, config->keep);
 	fsmoe_checkpoint_info_free(&info);
@@ -130,8 +130,14 @@ static int next_batch(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
 
-	return fsmoe_data_batch(run->data, config->train.seed, run->samples, config->train.batch,
-				config->model.seq, run->tokens, run->targets);
+	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
+	int err = fsmoe_data_batch(run->data, config->train.seed, run->samples, config->train.batch,
+				   config->model.seq, run->tokens, run->targets);
+
+	if (!err)
+		fsmoe_objective_apply(&objective, config->train.seed, run->samples,
+				      config->train.batch, run->tokens, run->targets);
+	return err;
 }
 
 /* One step on the batch and what the ranks then tell each other. *stop: how many were asked to

@@ -122,7 +122,7 @@ static fsmoe_tensor_t mixture(const struct model *m, fsmoe_tensor_t x, int layer
 		.output_scale = m->output_scale,
 		.gate_opts = s->gate_opts,
 		.expert_opts = {.activation = s->expert_activation, .no_bias = !s->expert_bias},
-		.loss_scale = m->batch->scale,
+		.loss_scale = m->batch->token_scale > 0 ? m->batch->token_scale : m->batch->scale,
 		.tokens = {.first = m->batch->first * (size_t)m->batch->seq +
 				    (size_t)m->mp_rank * m->span,
 			   .span = m->span,

@@ -60,9 +60,13 @@ static int describe(const struct fsmoe_job *job, int node, void *buffers[], cons
 	for (int i = 0; i < n->naccess; i++)
 	{
 		const struct fsmoe_tensor_info *t =
-			buffer[i] < 0 ? NULL : &p->tensors[n->access[i].tensor];
-		char *base = t ? (char *)STARPU_VECTOR_GET_PTR(buffers[buffer[i]]) : NULL;
+			buffer[i] == FSMOE_ABSENT ? NULL : &p->tensors[n->access[i].tensor];
+		char *base = NULL;
 
+		if (buffer[i] == FSMOE_RIDES)
+			base = p->rides[t->base];
+		else if (t)
+			base = (char *)STARPU_VECTOR_GET_PTR(buffers[buffer[i]]);
 		tensor[i] = t;
 		data[i] = t ? base + fsmoe_element_bytes(FSMOE_F32, t->dtype) * t->offset : NULL;
 	}

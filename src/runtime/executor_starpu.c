@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/log.h"
 #include "graph/graph.h"
 #include "graph/memory.h"
@@ -7,6 +8,7 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +37,7 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	starpu_vector_data_register(&h->handle, STARPU_MAIN_RAM, (uintptr_t)h->data,
 				    (uint32_t)((h->bytes + 3) / 4), 4);
 	starpu_data_set_name(h->handle, h->name);
+	h->fixed = h->data;
 	if (!rt->gpu)
 		return 0;
 	if (h->role == FSMOE_INPUT)
@@ -44,6 +47,7 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (err)
 		return fsmoe_fail(ENOMEM, "StarPU has no room on the GPU for '%s', %zu bytes",
 				  h->name, h->bytes);
+	h->fixed = starpu_data_handle_to_pointer(h->handle, gpu_node(rt));
 	starpu_data_release_on_node(h->handle, (int)gpu_node(rt));
 	return 0;
 }
@@ -62,8 +66,9 @@ static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 /* --- slots -------------------------------------------------------------------------------- */
 
 /* The buffers of a slot's nodes: each once. What the first of them writes whole is not read. */
-static void collect(struct fsmoe_program *p, struct fsmoe_slot *slot, fsmoe_tensor_t *all)
+static void collect(struct fsmoe_program *p, struct fsmoe_slot *slot)
 {
+	fsmoe_tensor_t *all = slot->tensor;
 	short *buffer = slot->buffer;
 
 	for (int k = 0; k < slot->nnodes; k++)
@@ -73,7 +78,7 @@ static void collect(struct fsmoe_program *p, struct fsmoe_slot *slot, fsmoe_tens
 		int mode[node->naccess + 1], n = fsmoe_node_bases(p->graph, node, base, mode);
 
 		for (int i = 0; i < node->naccess; i++)
-			buffer[i] = -1;
+			buffer[i] = FSMOE_ABSENT;
 		for (int b = 0; b < n; b++)
 		{
 			int at = 0;
@@ -101,7 +106,6 @@ static int make_slot(struct fsmoe_program *p, struct fsmoe_slot *slot)
 {
 	const struct fsmoe_node *first = &p->nodes[slot->node[0]];
 	size_t room = 1;
-	fsmoe_tensor_t *all;
 	char label[160];
 	int n = fsmoe_node_label(first, label, sizeof(label) - 32);
 
@@ -115,15 +119,11 @@ static int make_slot(struct fsmoe_program *p, struct fsmoe_slot *slot)
 	slot->handles = calloc(room, sizeof(*slot->handles));
 	slot->modes = calloc(room, sizeof(*slot->modes));
 	slot->buffer = calloc(room, sizeof(*slot->buffer));
-	all = calloc(room, sizeof(*all));
+	slot->tensor = calloc(room, sizeof(*slot->tensor));
 	if (!slot->label || !slot->codelet || !slot->handles || !slot->modes || !slot->buffer ||
-	    !all)
-	{
-		free(all);
+	    !slot->tensor)
 		return fsmoe_fail(ENOMEM, "no memory for task '%s'", label);
-	}
-	collect(p, slot, all);
-	free(all);
+	collect(p, slot);
 	if (first->seq >= 0)
 		p->nseq[first->lane]++;
 	return 0;
@@ -185,6 +185,8 @@ static int create(struct fsmoe_program *p)
 		err = fsmoe_chain_nodes(p);
 	for (int i = 0; i < p->nslots && !err; i++)
 		err = make_slot(p, &p->slots[i]);
+	if (!err && p->runtime->chain)
+		err = fsmoe_alike_ride(p);
 	if (!err)
 		err = reserve_comms(p);
 	if (!err && p->runtime->gpu)
@@ -202,6 +204,7 @@ static void destroy(struct fsmoe_program *p)
 		free(p->slots[i].label);
 		free(p->slots[i].handles);
 		free(p->slots[i].modes);
+		free(p->slots[i].tensor);
 		free(p->slots[i].buffer);
 	}
 }
@@ -224,11 +227,21 @@ static int submit(struct fsmoe_program *p, const struct fsmoe_step *step)
 	return err;
 }
 
+/* Waking a thread that sleeps takes as long as a small task: where a GPU works, and there are cores
+ * enough, this thread looks, every few microseconds since StarPU takes a lock to tell. */
+static void wait_for_tasks(fsmoe_runtime_t rt)
+{
+	while (rt->gpu && rt->bound && starpu_task_nsubmitted() > 0)
+		for (double until = fsmoe_clock() + 3e-6; fsmoe_clock() < until;)
+			sched_yield();
+	starpu_task_wait_for_all();
+}
+
 static int wait(struct fsmoe_program *p)
 {
 	int err, fault = 0;
 
-	starpu_task_wait_for_all();
+	wait_for_tasks(p->runtime);
 	fsmoe_trace_waited(p->runtime->trace);
 	if (p->runtime->gpu)
 		fault = fsmoe_gpu_fault(p->runtime->gpu, p->graph);
@@ -242,16 +255,31 @@ static int observe(struct fsmoe_program *p)
 	return p->runtime->gpu ? fsmoe_gpu_observe(p) : 0;
 }
 
+/* Tasks have written what rides without StarPU's knowledge: on the GPU alone it is current. */
+static void tell_starpu(struct fsmoe_program *p, fsmoe_tensor_t base)
+{
+	const int node = (int)gpu_node(p->runtime);
+
+	if (!p->rides || !p->rides[base])
+		return;
+	starpu_data_acquire_on_node(p->handles[base]->handle, node, STARPU_RW);
+	starpu_data_release_on_node(p->handles[base]->handle, node);
+}
+
 static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const void *from,
 		size_t bytes)
 {
 	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];
 	void *data = fsmoe_memory_data(p->memory, tensor);
 
+	if (p->runtime->gpu)
+		tell_starpu(p, p->tensors[tensor].base);
 	/* What is overwritten whole need not come from the GPU first. */
 	starpu_data_acquire(h->handle, to ? STARPU_R : bytes == h->bytes ? STARPU_W : STARPU_RW);
 	memcpy(to ? to : data, from ? from : data, bytes);
 	starpu_data_release(h->handle);
+	if (from && p->runtime->gpu)
+		tell_starpu(p, p->tensors[tensor].base);
 	return 0;
 }
 
@@ -259,8 +287,11 @@ static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const 
 static int pull(struct fsmoe_program *p, const fsmoe_tensor_t *tensors, int n)
 {
 	for (int i = 0; i < n; i++)
+	{
+		tell_starpu(p, p->tensors[tensors[i]].base);
 		starpu_data_prefetch_on_node(p->handles[p->tensors[tensors[i]].base]->handle,
 					     STARPU_MAIN_RAM, 1);
+	}
 	for (int i = 0; i < n; i++)
 	{
 		starpu_data_handle_t handle = p->handles[p->tensors[tensors[i]].base]->handle;

@@ -81,18 +81,21 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 	g->timing = opts->timing;
 	g->tf32 = opts->tf32;
 	err = choose_device(g, host_rank, host_size);
-	if (!err)
-	{
-		g->peak = find_peak(g);
-		err = fsmoe_device_comms_create(comms);
-	}
 	if (err)
 	{
 		free(g);
 		return err;
 	}
+	g->peak = find_peak(g);
 	*gpu = g;
 	return 0;
+}
+
+int fsmoe_gpu_connect(struct fsmoe_gpu *gpu)
+{
+	int err = fsmoe_cuda_check(cudaSetDevice(gpu->device), "choosing the device");
+
+	return err ? err : fsmoe_device_comms_create(gpu->comms);
 }
 
 void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu)

@@ -16,6 +16,12 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 				  "or use the device 'cpu'");
 }
 
+int fsmoe_gpu_connect(struct fsmoe_gpu *gpu)
+{
+	(void)gpu;
+	return -ENODEV;
+}
+
 void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu)
 {
 	(void)gpu;

@@ -1,6 +1,7 @@
 fsmoe_HEADERS += include/fsmoe/starpu.h
 libfsmoe_core_la_SOURCES += \
 	src/runtime/agree.c \
+	src/runtime/alike.c \
 	src/runtime/bind.c \
 	src/runtime/bind.h \
 	src/runtime/chain.c \

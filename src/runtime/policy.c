@@ -173,13 +173,15 @@ static void remove_workers(unsigned ctx, int *ids, unsigned n)
 	assign_lanes(p);
 }
 
-/* Called without the lock. */
-static void wake(struct policy *p, enum fsmoe_lane lane)
+/* Called without the lock. A CPU worker that sleeps is not woken, which costs the one who wakes it
+ * microseconds, for what only a GPU can do. */
+static void wake(struct policy *p, enum fsmoe_lane lane, int for_cpu)
 {
 	for (int i = 0; i < p->nworkers; i++)
 	{
 		int w = p->worker[i];
-		if (!(p->lanes_of[w] & 1u << lane))
+		if (!(p->lanes_of[w] & 1u << lane) ||
+		    (!for_cpu && starpu_worker_get_type(w) == STARPU_CPU_WORKER))
 			continue;
 		STARPU_PTHREAD_COND_SIGNAL(&p->wake[w]);
 		starpu_wake_worker_relax_light(w);
@@ -192,6 +194,7 @@ static int push(struct starpu_task *task)
 	struct fsmoe_task_info none;
 	const struct fsmoe_task_info *info = info_of(task, &none);
 	const enum fsmoe_lane lane = info->lane;
+	const int for_cpu = task->cl->where != STARPU_CUDA;
 
 	if (info->ready)
 		*info->ready = fsmoe_clock();
@@ -200,7 +203,7 @@ static int push(struct starpu_task *task)
 	p->nready++;
 	starpu_push_task_end(task); /* under the lock: afterwards the task may be gone */
 	STARPU_PTHREAD_MUTEX_UNLOCK(&p->lock);
-	wake(p, lane);
+	wake(p, lane, for_cpu);
 	return 0;
 }
 
@@ -286,13 +289,18 @@ static void post_exec(struct starpu_task *task, unsigned ctx)
 	struct fsmoe_task_info none;
 	const struct fsmoe_task_info *info = info_of(task, &none);
 	enum fsmoe_lane lane = info->lane;
+	struct starpu_task *next;
+	int for_cpu;
 
 	if (!numbered(info))
 		return;
 	lock(p);
 	p->lane[lane].in_flight--;
+	next = starpu_task_list_begin(&p->lane[lane].ready);
+	for_cpu = next != starpu_task_list_end(&p->lane[lane].ready) &&
+		  next->cl->where != STARPU_CUDA;
 	STARPU_PTHREAD_MUTEX_UNLOCK(&p->lock);
-	wake(p, lane);
+	wake(p, lane, for_cpu);
 }
 
 unsigned fsmoe_policy_idle(void *arg)

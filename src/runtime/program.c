@@ -86,6 +86,7 @@ void fsmoe_program_destroy(fsmoe_program_t p)
 	STARPU_PTHREAD_MUTEX_DESTROY(&p->lock);
 	free(p->slots);
 	free(p->order);
+	free(p->rides);
 	free(p->handles);
 	free(p->work);
 	free(p->ready);

@@ -28,6 +28,7 @@ struct fsmoe_handle
 	const char *name;
 	int users;
 	starpu_data_handle_t handle; /* of the StarPU executor */
+	char *fixed;                 /* where it lies for the workers that compute */
 	int pinned;                  /* the host's pages */
 	void *device;                /* of the stream executor: its place on the GPU */
 };
@@ -75,6 +76,7 @@ struct fsmoe_runtime
 	unsigned order[FSMOE_NWORKERS][FSMOE_NLANES]; /* for StarPU's own policies: workerorder */
 	int own_policy;                               /* the policy is "fsmoe" */
 	int starpu;                                   /* it runs */
+	int bound;                                    /* this rank's threads have their cores */
 	int idle_hook;
 	int blas_threads;
 	fsmoe_profile_t profile;          /* a copy; NULL: StarPU is told nothing */
@@ -82,6 +84,12 @@ struct fsmoe_runtime
 	struct fsmoe_record *record;      /* the file; NULL: none */
 	double clock_offset, clock_error; /* fsmoe_runtime_clock */
 	int clock_known;
+};
+
+enum
+{
+	FSMOE_ABSENT = -1,
+	FSMOE_RIDES = -2 /* it is not StarPU's matter where it lies: rides[] of its base */
 };
 
 /* One task made ready to be submitted: a node, or a chain of nodes of the compute lane. */
@@ -93,8 +101,9 @@ struct fsmoe_slot
 	int nbuffers;
 	starpu_data_handle_t *handles;
 	enum starpu_data_access_mode *modes;
+	fsmoe_tensor_t *tensor; /* by buffer */
 	short *buffer; /* by access of the first node, of the second, ...: which of the buffers
-			* holds it; -1 absent */
+			* holds it; or below */
 	char *label;
 };
 
@@ -107,8 +116,9 @@ struct fsmoe_program
 	const struct fsmoe_tensor_info *tensors;
 	int nnodes, ntensors;
 	struct fsmoe_slot *slots;
-	int nslots, *order;                 /* all slots' nodes */
-	struct fsmoe_handle **handles;      /* by tensor; bases only */
+	int nslots, *order;            /* all slots' nodes */
+	struct fsmoe_handle **handles; /* by tensor; bases only */
+	char **rides; /* by tensor; bases only: its place; NULL: tasks name its handle */
 	struct fsmoe_marks *marks;          /* on a GPU that is timed: runtime/gpu.h */
 	struct fsmoe_device_memory *device; /* of the stream executor */
 	struct fsmoe_stream *stream;
@@ -157,6 +167,10 @@ void fsmoe_record_close(struct fsmoe_record *record);
 
 /* Nodes into slots: each of its own, or by chains. Fills order, nslots and the slots' nodes. */
 int fsmoe_chain_nodes(struct fsmoe_program *program);
+
+/* Takes out of the slots the buffers that another one speaks for (alike.c): rides[] says where they
+ * lie. Needs the slots' tensors, modes and buffers. */
+int fsmoe_alike_ride(struct fsmoe_program *program);
 
 /* The one door: makes and submits the task of a slot. */
 int fsmoe_submit_slot(struct fsmoe_program *program, const struct fsmoe_slot *slot,

@@ -135,7 +135,7 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 			starpu_cpu_worker_get_count(), WORKERS);
 	rt->idle_hook = starpu_idle_hook_register(rt->own_policy ? fsmoe_policy_idle : nap, NULL);
 	starpu_worker_get_ids_by_type(STARPU_CPU_WORKER, rt->lane_worker[FSMOE_ON_CPU], WORKERS);
-	return rt->gpu ? fsmoe_gpu_lanes(rt->gpu, rt->lane_worker[FSMOE_ON_GPU]) : 0;
+	return 0;
 }
 
 /* Where StarPU has not seen a host before it measures it and writes files, which others may not
@@ -206,12 +206,17 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 		return err;
 	fsmoe_comms_set_watch(rt->comms, rt->watch);
 	err = fsmoe_binding_find(&binding, host_rank, host_size, opts->bind);
+	rt->bound = !err && binding.bound;
 	if (!err)
 		err = start_gpu(rt, opts, host_rank, host_size);
 	if (!err)
 		err = fsmoe_trace_open(&rt->trace, rt->groups, opts);
 	if (!err && rt->executor == &fsmoe_executor_starpu)
 		err = start_in_turn(rt, opts, &binding, host_rank);
+	if (!err && rt->gpu)
+		err = fsmoe_gpu_connect(rt->gpu);
+	if (!err && rt->gpu && rt->starpu)
+		err = fsmoe_gpu_lanes(rt->gpu, rt->lane_worker[FSMOE_ON_GPU]);
 	if (!err)
 	{
 		rt->blas_threads = opts->blas_threads > 0 ? opts->blas_threads : binding.cores;

@@ -36,9 +36,11 @@ static void append_microbatch(struct fsmoe_step_graph *s, int i, fsmoe_forward_f
 	    mp = fsmoe_group_size(g->groups, FSMOE_GROUP_MP);
 	struct fsmoe_batch_spec *b = &s->batch[i];
 
-	*b = (struct fsmoe_batch_spec){.sequences = o->batch / dp / o->microbatches,
-				       .seq = o->seq,
-				       .scale = 1.0 / ((double)o->batch * o->seq)};
+	*b = (struct fsmoe_batch_spec){
+		.sequences = o->batch / dp / o->microbatches,
+		.seq = o->seq,
+		.scale = 1.0 / ((double)o->batch * (o->targets > 0 ? o->targets : o->seq)),
+		.token_scale = 1.0 / ((double)o->batch * o->seq)};
 	b->first = (size_t)(fsmoe_group_rank(g->groups, FSMOE_GROUP_DP) * o->microbatches + i) *
 		   (size_t)b->sequences;
 	size_t rows = (size_t)b->sequences * (size_t)(o->seq / mp);

@@ -47,6 +47,7 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 					   .max_degree = 8,
 					   .data_format = "auto",
 					   .on_nan = "stop",
+					   .objective = "next",
 					   .preset = preset};
 	const int err = fsmoe_model_spec_init(&fresh.model, preset);
 
@@ -128,6 +129,15 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 	return err ? err : fsmoe_train_config_check(config);
 }
 
+/* Who guesses what was hidden may look at what comes later. */
+static void follow_objective(struct fsmoe_train_config *config)
+{
+	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
+
+	config->train.targets = fsmoe_objective_targets(&objective);
+	config->model.allow_leak |= objective.masked;
+}
+
 int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv)
 {
 	struct fsmoe_train_config fresh;
@@ -139,6 +149,7 @@ int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **
 		fsmoe_json_free(&json);
 		return err;
 	}
+	follow_objective(&fresh);
 	fresh.json = json;
 	*config = fresh;
 	return 0;

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/options.h"
 #include "train/data_file.h"
+#include "train/objective.h"
 
 #include <fsmoe/model.h>
 #include <fsmoe/runtime.h>
@@ -27,12 +28,13 @@ struct fsmoe_train_config
 	double lr, lr_end; /* lr_end: the part of lr that is left at the last step */
 	double val_fraction;
 	int val_every, val_samples, log_every;
-	const char *on_nan, *preset;
+	const char *on_nan, *objective, *preset;
 
 	const char *data, *data_format, *val;
 	const char *checkpoint, *resume;
 	int checkpoint_every, keep;
-	const char *schedule, *plan; /* a row's name or file; a plan's file */
+	/* How steps are laid out in time: a row's name or file, what tasks cost, a plan's file. */
+	const char *schedule, *profile, *plan;
 	int max_degree;
 	const char *config, *metrics, *run;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
@@ -71,6 +73,7 @@ int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_group
 /* The learning rate of a step, from 1: grows in a line for `warmup` steps, then falls by half a
  * cosine to lr * lr_end at step `steps`. */
 double fsmoe_train_config_lr(const struct fsmoe_train_config *config, int step);
+struct fsmoe_objective fsmoe_train_config_objective(const struct fsmoe_train_config *config);
 enum fsmoe_data_format fsmoe_train_config_format(const struct fsmoe_train_config *config);
 
 #endif

@@ -14,6 +14,7 @@ struct fsmoe_eval
 {
 	fsmoe_groups_t groups;
 	int batch, seq;
+	struct fsmoe_objective objective;
 	struct fsmoe_batch_spec spec;
 	fsmoe_graph_t graph;
 	fsmoe_tensor_t loss; /* (1), mean over the rows of the global batch */
@@ -36,7 +37,8 @@ static int build(struct fsmoe_eval *e, fsmoe_forward_fn forward, void *arg)
 		.seq = e->seq,
 		.first = (size_t)(e->batch / dp) *
 			 (size_t)fsmoe_group_rank(e->groups, FSMOE_GROUP_DP),
-		.scale = 1.0 / ((double)e->batch * e->seq)};
+		.scale = 1.0 / ((double)e->batch * fsmoe_objective_targets(&e->objective)),
+		.token_scale = 1.0 / ((double)e->batch * e->seq)};
 	rows = (size_t)e->spec.sequences * (size_t)(e->seq / mp);
 	e->spec.tokens = fsmoe_graph_input(e->graph, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens");
 	e->spec.targets = fsmoe_graph_input(e->graph, FSMOE_INT32, FSMOE_SHAPE1(rows), "targets");
@@ -48,8 +50,10 @@ static int build(struct fsmoe_eval *e, fsmoe_forward_fn forward, void *arg)
 }
 
 int fsmoe_eval_create(struct fsmoe_eval **eval, fsmoe_runtime_t runtime, fsmoe_forward_fn forward,
-		      void *arg, int batch, int seq, fsmoe_memory_t share)
+		      void *arg, int batch, const struct fsmoe_objective *objective,
+		      fsmoe_memory_t share)
 {
+	const int seq = objective->seq;
 	const size_t n = (size_t)batch * (size_t)seq;
 	struct fsmoe_eval *e = calloc(1, sizeof(*e));
 	int err;
@@ -59,6 +63,7 @@ int fsmoe_eval_create(struct fsmoe_eval **eval, fsmoe_runtime_t runtime, fsmoe_f
 	e->groups = fsmoe_runtime_groups(runtime);
 	e->batch = batch;
 	e->seq = seq;
+	e->objective = *objective;
 	err = build(e, forward, arg);
 	if (!err)
 		err = fsmoe_memory_create(&e->memory, e->graph, FSMOE_F32, share);
@@ -138,6 +143,9 @@ static int fill(struct fsmoe_eval *e, const struct fsmoe_data *data, enum fsmoe_
 			window = samples == all ? sample : window < all ? window : all - 1;
 			err = fsmoe_data_windows(data, split, window, 1, e->seq, e->tokens + at,
 						 e->targets + at);
+			/* The same places whatever was trained with. */
+			fsmoe_objective_apply(&e->objective, 0, window, 1, e->tokens + at,
+					      e->targets + at);
 			continue;
 		}
 		for (size_t k = 0; k < seq; k++)
@@ -172,8 +180,8 @@ int fsmoe_eval_run(struct fsmoe_eval *e, const struct fsmoe_data *data, enum fsm
 	}
 	if (err)
 		return err;
-	*result = (struct fsmoe_eval_result){.loss = sum / (double)(samples * (size_t)e->seq),
-					     .tokens = samples * (size_t)e->seq,
-					     .seconds = fsmoe_clock() - start};
+	samples *= (size_t)fsmoe_objective_targets(&e->objective);
+	*result = (struct fsmoe_eval_result){
+		.loss = sum / (double)samples, .tokens = samples, .seconds = fsmoe_clock() - start};
 	return 0;
 }

@@ -3,6 +3,7 @@
 #define FSMOE_TRAIN_EVAL_H
 
 #include "train/data.h"
+#include "train/objective.h"
 
 #include <fsmoe/train.h>
 
@@ -13,10 +14,11 @@
 struct fsmoe_eval;
 
 /* `forward`, `arg` as for the trainer, but nothing should be dropped: where experts have few
- * slots, whether a token is dropped depends on later ones. batch and seq as fsmoe_train_opts has
- * them; `share` holds the parameters and outlives the result. */
+ * slots, whether a token is dropped depends on later ones. batch as fsmoe_train_opts has
+ * it; `share` holds the parameters and outlives the result. */
 int fsmoe_eval_create(struct fsmoe_eval **eval, fsmoe_runtime_t runtime, fsmoe_forward_fn forward,
-		      void *arg, int batch, int seq, fsmoe_memory_t share);
+		      void *arg, int batch, const struct fsmoe_objective *objective,
+		      fsmoe_memory_t share);
 void fsmoe_eval_destroy(struct fsmoe_eval *eval); /* NULL is legal */
 
 struct fsmoe_eval_result

@@ -1,5 +1,6 @@
 libfsmoe_core_la_SOURCES += \
 	src/train/agree.c src/train/agree.h \
+	src/train/objective.c src/train/objective.h \
 	src/train/boundary.c src/train/boundary.h \
 	src/train/checkpoint.c src/train/checkpoint.h \
 	src/train/checkpoint_folder.c \

@@ -24,6 +24,7 @@ static const char *const optimizers[] = {"adamw", "sgd", NULL};
 static const char *const drops[] = {"position", "probability", "token", NULL};
 static const char *const weights[] = {"chosen", "all", "sigmoid", NULL};
 static const char *const activations[] = {"gelu", "relu", NULL};
+static const char *const objectives[] = {"next", "masked", NULL};
 static const char *const on_nan[] = {"stop", "skip", NULL};
 static const char *const devices[] = {"cpu", "cuda", NULL};
 static const char *const executors[] = {"starpu", "stream", NULL};
@@ -125,6 +126,10 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("seq", model.seq, 1, 1 << 24, "Tokens of a sequence"),
 	{.type = FSMOE_OPTION_STRING, .name = "optimizer", .offset = AT(train.optimizer),
 	 .metavar = "NAME", .help = "adamw or sgd", .choices = optimizers},
+	{.type = FSMOE_OPTION_STRING, .name = "objective", .offset = AT(objective),
+	 .metavar = "WHAT", .choices = objectives,
+	 .help = "Predict the next token; or masked: 15 % of the tokens, hidden behind the "
+		 "vocabulary's last, for gates that look at later ones"},
 	REAL("lr", lr, 0, 1e6, "Learning rate"),
 	INT("warmup", warmup, 0, INT_MAX, "Steps in which the learning rate grows to its value"),
 	REAL("lr-end", lr_end, 0, 1,
@@ -178,6 +183,13 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	{.type = FSMOE_OPTION_END},
 };
 /* clang-format on */
+
+struct fsmoe_objective fsmoe_train_config_objective(const struct fsmoe_train_config *config)
+{
+	return (struct fsmoe_objective){.masked = !strcmp(config->objective, "masked"),
+					.vocab = config->model.vocab,
+					.seq = config->model.seq};
+}
 
 enum fsmoe_data_format fsmoe_train_config_format(const struct fsmoe_train_config *config)
 {

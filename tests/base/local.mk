@@ -1,5 +1,5 @@
 if HAVE_CMOCKA
-base_tests = tests/base/rng tests/base/options tests/base/data tests/base/config tests/base/metrics
+base_tests = tests/base/rng tests/base/options tests/base/data tests/base/config tests/base/metrics tests/base/objective
 check_PROGRAMS += $(base_tests)
 TESTS += $(base_tests)
 
@@ -14,4 +14,6 @@ tests_base_config_SOURCES = tests/base/config.c tests/base/unit.h
 tests_base_config_LDADD = $(base_ldadd)
 tests_base_metrics_SOURCES = tests/base/metrics.c tests/base/unit.h
 tests_base_metrics_LDADD = $(base_ldadd)
+tests_base_objective_SOURCES = tests/base/objective.c tests/base/unit.h
+tests_base_objective_LDADD = $(base_ldadd)
 endif

@@ -143,7 +143,7 @@ static void the_log_file(void **state)
 
 	(void)state;
 	fsmoe_log(FSMOE_LOG_INFO, "nobody hears this");
-	assert_int_equal(fsmoe_log_open(path), 0);
+	assert_int_equal(fsmoe_log_open(path, 0), 0);
 	fsmoe_log(FSMOE_LOG_INFO, "line %d", 1);
 	fsmoe_log(FSMOE_LOG_DEBUG, "too much");
 	assert_int_equal(fsmoe_file_read(path, &text, NULL), 0);
@@ -153,7 +153,7 @@ static void the_log_file(void **state)
 	free(text);
 	fsmoe_log_close();
 	unlink(path);
-	assert_fails(fsmoe_log_open("/no/such/folder/log"), ENOENT, "cannot write the log");
+	assert_fails(fsmoe_log_open("/no/such/folder/log", 0), ENOENT, "cannot write the log");
 }
 
 int main(void)

@@ -48,9 +48,14 @@ grep -q "nothing is saved without --checkpoint" "$work/out" || complain "it does
 # It goes on where it was: the same losses as a run that was not stopped.
 steps=$(($(sed 's/step-0*//' "$work/ck/latest") + 3))
 expect 0 "" "$fsmoe" train "${run[@]}" --steps $steps --checkpoint "$work/ck" --resume latest \
-	--metrics "$work/resumed"
+	--metrics "$work/resumed" --run "$work/run"
 grep -q "going on from step $((steps - 3)) " "$work/out" || complain "it starts again" --resume
 expect 0 "" "$fsmoe" train "${run[@]}" --steps $steps --metrics "$work/unbroken"
+for _ in 1 2; do
+	expect 0 "" "$fsmoe" train "${run[@]}" --steps $((steps + 1)) --checkpoint "$work/ck" \
+		--resume latest --run "$work/run"
+done
+[ "$(grep -c 'fsmoe .*: 1 rank on 1 node' "$work/run/log")" -eq 3 ] || complain "a log that is cut" --resume
 losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1" | tail -n 3; }
 [ "$(losses "$work/resumed")" = "$(losses "$work/unbroken")" ] || complain "other losses" --resume
 

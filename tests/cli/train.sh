@@ -54,7 +54,20 @@ difference=$(paste <(val "$work/runs/four/metrics.jsonl") <(val "$work/runs/val/
 grep -q '4 ranks on 2 nodes, dp 2 mp 2 ep 2 esp 2' "$work/out" || complain "no layout" four ranks
 check_run "$work/runs/four" four ranks
 
+# Masked tokens: what gates may look at is then free; the places do not depend on the layout.
+expect 4 "looks at later tokens" "$fsmoe" train "${small[@]}" --gate softmoe
+expect 0 "" "$fsmoe" train "${small[@]}" --gate softmoe --objective masked
+expect 0 "" "$fsmoe" train "${small[@]}" --objective masked --run "$work/runs/mask1"
+expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --objective masked --nodes 2 --run "$work/runs/mask4"
+difference=$(paste <(val "$work/runs/mask4/metrics.jsonl") <(val "$work/runs/mask1/metrics.jsonl") |
+	awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > m) m = d } END { print (NR == 1 && m < 1e-4) }')
+[ "$difference" = 1 ] || complain "another held-out loss of masked tokens" four ranks
+grep -q '"val_tokens": [0-9]*[02468], ' "$work/runs/mask1/metrics.jsonl" || # 2 of 16 a sequence
+	complain "not two targets a sequence" one rank
+
 # Outputs that cannot be written: the run ends, whatever the other ranks do.
 expect 1 "/dev/full: No space left" $ranks 2 "$fsmoe" train "${small[@]}" --metrics /dev/full
 expect 1 "cannot make the directory" "$fsmoe" train "${small[@]}" --run /dev/null/run
+expect 1 "cannot make the directory" $ranks 2 "$fsmoe" train "${small[@]}" --checkpoint /dev/null/ck
+[ ! -s "$work/out" ] || complain "it trained without a place to save" --checkpoint
 finish

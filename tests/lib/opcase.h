@@ -54,7 +54,7 @@ struct opcase
 	const size_t (*sizes)[OPCASE_MAX_SIZES];
 	int nsizes;
 	int flags;
-	double inner; /* a number of this size is rounded to float on the way, and the results of
+	double inner;  /* a number of this size is rounded to float on the way, and the results of
 			 a float run are off by that; 0: none */
 	uint64_t seed; /* of the noise; to keep a case away from ties and kinks */
 	/* Nodes of the graph that are tested for access and mutants; NULL: all of them. For cases

@@ -20,7 +20,7 @@ static fsmoe_tensor_t like(fsmoe_graph_t graph, fsmoe_tensor_t x, const char *na
 
 	if (x < 0 || x >= n)
 		return FSMOE_NONE;
-	return fsmoe_graph_activation(graph, FSMOE_REAL, info[x].shape, "%s", name);
+	return fsmoe_graph_activation(graph, info[x].dtype, info[x].shape, "%s", name);
 }
 
 /* --- copy --------------------------------------------------------------------------------- */

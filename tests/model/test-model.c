@@ -106,6 +106,39 @@ static void test_count_by_hand(void **state)
 	assert_true(fsmoe_model_count(&spec, NULL, &total, &active) < 0);
 }
 
+/* Parameters of all experts, and of those that a token goes to, by formula. */
+static void test_count_experts(void **state)
+{
+	static const struct
+	{
+		const char *expert;
+		int bias, mh, h, m; /* elements: how many M H, H and M */
+	} rows[] = {{"gpt", 1, 2, 1, 1}, {"gpt", 0, 2, 0, 0}, {"mixtral", 1, 3, 0, 0}};
+	size_t total, active, all, touched;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	{
+		struct fsmoe_model_spec spec;
+		size_t m, h, expert;
+
+		assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+		m = (size_t)spec.model_dim, h = (size_t)spec.hidden;
+		spec.expert = rows[i].expert;
+		spec.expert_bias = rows[i].bias;
+		expert = (size_t)rows[i].mh * m * h + (size_t)rows[i].h * h + (size_t)rows[i].m * m;
+		assert_int_equal(fsmoe_model_count(&spec, NULL, &all, &touched), 0);
+		spec.mixture = 0;
+		assert_int_equal(fsmoe_model_count(&spec, NULL, &total, &active), 0);
+		/* Besides the experts: the gate and a norm. */
+		total += (size_t)spec.layers * ((size_t)spec.experts * (expert + m) + 2 * m);
+		active += (size_t)spec.layers *
+			  ((size_t)spec.topk * expert + (size_t)spec.experts * m + 2 * m);
+		assert_int_equal(all, total);
+		assert_int_equal(touched, active);
+	}
+}
+
 static void test_logits(void **state)
 {
 	struct fsmoe_model_spec spec;
@@ -150,7 +183,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_presets),       cmocka_unit_test(test_count),
-		cmocka_unit_test(test_count_by_hand), cmocka_unit_test(test_logits),
+		cmocka_unit_test(test_count_by_hand), cmocka_unit_test(test_count_experts),
+		cmocka_unit_test(test_logits),
 		cmocka_unit_test(test_check),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,7 +52,11 @@ tests_moe_dispatch_machines_SOURCES = tests/moe/dispatch-machines.c
 tests_moe_dispatch_machines_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_moe_dispatch_machines_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif
-dist_check_SCRIPTS += tests/moe/test-dispatch.sh tests/moe/test-oracle.sh
+check_PROGRAMS += tests/moe/decisions
+TESTS += tests/moe/test-decisions.sh
+tests_moe_decisions_LDADD = libfsmoe_core.la
+dist_check_SCRIPTS += tests/moe/test-decisions.sh tests/moe/test-dispatch.sh \
+	tests/moe/test-oracle.sh
 EXTRA_DIST += tests/moe/oracle.py tests/moe/oracle/expert-choice-all.txt \
 	tests/moe/oracle/expert-choice.txt tests/moe/oracle/gshard.txt tests/moe/oracle/mixtral.txt \
 	tests/moe/oracle/sigmoid.txt tests/moe/oracle/softmoe-normalized.txt \

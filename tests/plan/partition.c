@@ -25,6 +25,50 @@ static void what_is_left_is_what_no_later_window_held(void **state)
 	assert_float_equal(w[3].left, 2, 1e-12);
 }
 
+/* Against the rule itself, byte by byte: nothing before it is complete, nothing longer than its
+ * window, nothing lost, and no window with room while something waits. */
+static void gradients_are_cut_into_windows(void **state)
+{
+	enum
+	{
+		WINDOWS = 12
+	};
+	struct draw d = {fsmoe_rng_key(5, "cut"), 0};
+
+	(void)state;
+	for (int round = 0; round < 2000; round++)
+	{
+		struct fsmoe_gradient_window w[WINDOWS];
+		const double alpha = between(&d, 1e-6, 1e-3), beta = between(&d, 1e-11, 1e-8);
+		const int n = 1 + below(&d, WINDOWS);
+		uint64_t bytes[WINDOWS + 1], arrived = 0, sent = 0;
+		double exposed;
+
+		for (int i = 0; i < n; i++)
+			w[i] = (struct fsmoe_gradient_window){
+				below(&d, 4) ? between(&d, 1e-5, 1e-2) : 0,
+				below(&d, 3) ? 4 * (uint64_t)below(&d, 1000000) : 0};
+		assert_int_equal(fsmoe_gradient_cut(w, n, alpha, beta, 4, bytes, &exposed), 0);
+		for (int i = 0; i < n; i++)
+		{
+			const double most = fsmoe_allreduce_bytes(alpha, beta, w[i].seconds);
+
+			arrived += w[i].arrives;
+			assert_true(bytes[i] % 4 == 0 && (double)bytes[i] <= most);
+			sent += bytes[i];
+			assert_true(sent <= arrived);
+			assert_true(sent == arrived || (double)bytes[i] > most - 4);
+		}
+		assert_true(sent + bytes[n] == arrived);
+		assert_true(exposed ==
+			    (bytes[n] ? fsmoe_line_seconds(alpha, beta, (double)bytes[n]) : 0));
+	}
+	assert_fails(fsmoe_gradient_cut(NULL, 0, -1, 1, 4, NULL, NULL), EINVAL, "alpha");
+	assert_fails(
+		fsmoe_gradient_cut(&(struct fsmoe_gradient_window){1, 3}, 1, 0, 1, 4, NULL, NULL),
+		EINVAL, "multiples of 4");
+}
+
 static void an_allreduce_that_only_starts_sums_nothing(void **state)
 {
 	(void)state;
@@ -288,6 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_left_is_what_no_later_window_held),
+		cmocka_unit_test(gradients_are_cut_into_windows),
 		cmocka_unit_test(an_allreduce_that_only_starts_sums_nothing),
 		cmocka_unit_test(no_way_to_choose_is_better),
 		cmocka_unit_test(two_layers_are_as_good_as_a_fine_grid),
