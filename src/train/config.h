@@ -38,7 +38,7 @@ struct fsmoe_train_config
 	int max_degree;
 	const char *config, *metrics, *run;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
-	const char *profile, *events, *timeline;
+	const char *events, *timeline;
 	int progress, quiet, breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
