@@ -310,9 +310,9 @@ fsmoe_tensor_t fsmoe_expert_param(const struct fsmoe_moe_layer *layer, const cha
  */
 
 /*
- * What else may be done on the way of a layer, in six places. A hook is given the tensor that passes
- * by and returns what passes on: the same tensor, or another one of the same shape, made by nodes
- * that it appends. T tokens of this rank; chunks of c slots:
+ * What else may be done on the way of a layer, in six places. A hook is given the tensor that
+ * passes by and returns what passes on: the same tensor, or another one of the same shape, made by
+ * nodes that it appends. T tokens of this rank; chunks of c slots:
  *
  *   place              passes by                        called
  *   before-moe-start   x (T, M), before the gate        once a layer
@@ -334,9 +334,9 @@ fsmoe_tensor_t fsmoe_expert_param(const struct fsmoe_moe_layer *layer, const cha
  *   before-dispatch    (E, c, M), back on the rank of the tokens
  *
  * The chunks of the two passes are cut differently, so a backward can not be given what its forward
- * saw; call->lo and hi say which slots a chunk holds. With `backward` NULL where `forward` is not, a
- * layer is refused: a hook that lets gradients pass says so by returning what it is given. `forward`
- * NULL: values pass. Several hooks at one place are called in the order of the list, their
+ * saw; call->lo and hi say which slots a chunk holds. With `backward` NULL where `forward` is not,
+ * a layer is refused: a hook that lets gradients pass says so by returning what it is given.
+ * `forward` NULL: values pass. Several hooks at one place are called in the order of the list, their
  * backwards in reverse order. A hook that is not linear must not be put where sums are still
  * partial, unless there is one shard. Everything is called while the graph is built.
  */
