@@ -8,7 +8,7 @@
 
 /*
  * Products of bf16 that do to their result, while it is still in registers, what otherwise is a
- * pass over memory: c = act(a b + bias), with a b + bias kept in aux, or c = act'(aux) * (a b).
+ * pass over memory: c = act(a b + bias), with a b + bias kept in aux.
  */
 struct epilogue
 {

@@ -283,7 +283,8 @@ static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_
 	return err;
 }
 
-/* Of one chunk: h = gelu(z), z = x w^T + b1. */
+/* Of one chunk: h = gelu(z), z = x w^T + b1. (The same of the backward, dz = (dy w2) gelu'(z), was
+ * slower than a pass of its own: 1.42 ms against 1.00 for M 2048, H 8192 and 9824 rows on an H100.) */
 static int hidden_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			  const sizes &s, const weights &w, const bf16 *x, bf16 *z, bf16 *h,
 			  void *workspace, bool *done)
@@ -304,30 +305,6 @@ static int hidden_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda
 
 static int hidden_at_once(const struct fsmoe_call *, const struct fsmoe_cuda *, const sizes &,
 			  const weights &, const float *, float *, float *, void *, bool *done)
-{
-	*done = false;
-	return 0;
-}
-
-/* dz = (dy w2) gelu'(z), z one piece with the slots of dy. */
-static int chained_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			   const sizes &s, const weights &w, const bf16 *dy, bf16 *z, bf16 *dz,
-			   void *workspace, bool *done)
-{
-	epilogue e = {};
-
-	e.kind = CUBLASLT_EPILOGUE_DGELU;
-	e.aux = z;
-	*done = false;
-	if (s.H % 8 || s.M % 8 || !aligned(dy, z, dz))
-		return 0;
-	return multiply_rows_with(call, cuda, s, false, {dy, s.M, s.M},
-				  weight_of<bf16>(call, (size_t)w.out), {dz, s.H, s.H}, e,
-				  workspace, done);
-}
-
-static int chained_at_once(const struct fsmoe_call *, const struct fsmoe_cuda *, const sizes &,
-			   const weights &, const float *, float *, float *, void *, bool *done)
 {
 	*done = false;
 	return 0;
@@ -401,11 +378,6 @@ template <class T> static int forward(const struct fsmoe_call *call, const struc
 
 /* --- backward: the input -------------------------------------------------------------------- */
 
-template <class T> static size_t input_scratch(const struct fsmoe_call *)
-{
-	return sizeof(T) < sizeof(float) ? EPILOGUE_WORKSPACE : 0;
-}
-
 template <class T>
 static int backward_input(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
@@ -417,15 +389,12 @@ static int backward_input(const struct fsmoe_call *call, const struct fsmoe_cuda
 	const T *dy = data_of<const T>(call, 0);
 	T *dx = data_of<T>(call, DX), *dz = data_of<T>(call, DX + 1);
 	chain<void, T> f = {{}, dz, a->lo, s.c, s.H, s.Z};
-	bool one = a->n == 1 && a->at[0] == a->lo && a->at[1] == a->hi, done = false;
 	int err = pieces_of(call, a->n, a->at, DX + 2, &f.z);
 
-	if (!err && one && a->net.activation == FSMOE_FFN_GELU)
-		err = chained_at_once(call, cuda, s, w, dy, f.z.data[0], dz, cuda->scratch, &done);
-	if (!done && !err)
+	if (!err)
 		err = multiply_rows<T>(call, cuda, s, false, {dy, s.M, s.M},
 				       weight_of<T>(call, (size_t)w.out), {dz, s.H, s.Z}, 0);
-	if (!done && !err)
+	if (!err)
 		err = chained(call, cuda, a->net, f, s.total());
 	for (size_t j = 0; j < w.nin && !err; j++)
 		err = multiply_rows<T>(call, cuda, s, false, {dz + j * s.H, s.H, s.Z},
@@ -602,5 +571,4 @@ CUDA_KERNELS(ffn, forward)
 CUDA_KERNELS(ffn_backward_input, backward_input)
 CUDA_KERNELS(ffn_backward_weight, backward_weight)
 CUDA_SCRATCH(ffn, forward_scratch)
-CUDA_SCRATCH(ffn_backward_input, input_scratch)
 CUDA_SCRATCH(ffn_backward_weight, weight_scratch)

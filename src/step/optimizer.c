@@ -97,7 +97,7 @@ int fsmoe_step_append_update(fsmoe_graph_t g, const struct fsmoe_train_opts *o, 
 
 	for (int i = 0; i < 2; i++)
 	{
-		own[i] = fsmoe_graph_activation(g, FSMOE_REAL, FSMOE_SHAPE1(1), "norm2.own");
+		own[i] = fsmoe_graph_activation(g, FSMOE_WIDE, FSMOE_SHAPE1(1), "norm2.own");
 		fsmoe_zero(g, own[i]);
 	}
 	/* In the order in which the backward ends them: the last layer's first. */
