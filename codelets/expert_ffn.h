@@ -113,7 +113,7 @@ FSMOE_KERNELS(ffn_backward_weight);
 #define FSMOE_FFN_BACKWARD_INPUT(array)                                                            \
 	.kind = FSMOE_KIND_EXPERT, FSMOE_PORTS(array), .check = fsmoe_ffn_check_backward_input,    \
 	.work = fsmoe_ffn_work_backward_input, FSMOE_CPU(ffn_backward_input),                      \
-	FSMOE_CUDA(ffn_backward_input), FSMOE_CUDA_SCRATCH(ffn_backward_input)
+	FSMOE_CUDA(ffn_backward_input)
 #define FSMOE_FFN_BACKWARD_WEIGHT(array)                                                           \
 	.kind = FSMOE_KIND_EXPERT, FSMOE_PORTS(array), .check = fsmoe_ffn_check_backward_weight,   \
 	.work = fsmoe_ffn_work_backward_weight, FSMOE_CPU(ffn_backward_weight),                    \
