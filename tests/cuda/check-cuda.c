@@ -15,12 +15,8 @@ static const struct
 	const char *name;
 	int (*run)(void);
 } parts[] = {
-	{"ops", ops_main},
-	{"moe", moe_main},
-	{"gates", gates_main},
-	{"faults", check_faults},
-	{"bf16", check_bf16},
-	{"training", check_training},
+	{"ops", ops_main},        {"moe", moe_main},    {"gates", gates_main},
+	{"faults", check_faults}, {"bf16", check_bf16}, {"training", check_training},
 };
 
 static int wanted(int argc, char **argv, const char *name)
