@@ -12,3 +12,10 @@ bench-overhead: bench/overhead/overhead fsmoe
 		$(SHELL) $(top_srcdir)/bench/overhead/run.sh
 include bench/gpu/local.mk
 include bench/train/local.mk
+
+EXTRA_DIST += bench/schedule/run.sh bench/schedule/table.awk
+## bench-schedule: schedules predicted and measured, and the policy beside StarPU's, on four ranks
+.PHONY: bench-schedule
+bench-schedule: fsmoe
+	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
+		$(SHELL) $(top_srcdir)/bench/schedule/run.sh

@@ -10,6 +10,7 @@ include tests/cli/local.mk
 include tests/plan/local.mk
 include tests/graph/local.mk
 include tests/model/local.mk
+include tests/report/local.mk
 include tests/runtime/local.mk
 include tests/step/local.mk
 include tests/train/local.mk

@@ -168,7 +168,8 @@ int main(int argc, char **argv)
 
 	if (work_arguments(n, argv + 1) != n)
 	{
-		fprintf(stderr, "usage: layer (M H E k f T | PRESET BATCH) [tf32|bf16]\n");
+		fprintf(stderr,
+			"usage: layer (M H E k f T [mixtral] | PRESET BATCH) [tf32|bf16]\n");
 		return 64;
 	}
 	if (fsmoe_device_count() == 0)

@@ -126,8 +126,7 @@ static void compare(fsmoe_groups_t groups, int chain, int tf32, struct work *wor
 	opts.tf32 = tf32;
 	TRY(fsmoe_runtime_start(&b.runtime, groups, &opts));
 	TRY(fsmoe_program_create(&b.program, b.runtime, work->step.graph, work->memory));
-	TRY(fsmoe_device_memory_create(&b.gpu, work->step.graph,
-				       fsmoe_gpu_device(b.runtime->gpu)));
+	TRY(fsmoe_device_memory_create(&b.gpu, work->step.graph, fsmoe_gpu_device(b.runtime->gpu)));
 	TRY(fsmoe_device_memory_upload(b.gpu, work->memory));
 	TRY(fsmoe_stream_create(&b.stream, work->step.graph, b.gpu, fsmoe_runtime_comms(b.runtime),
 				&stream_opts));

@@ -93,7 +93,7 @@ run()
 
 check()
 {
-	for part in ${CHECK_PARTS:-ops moe gates faults training}; do
+	for part in ${CHECK_PARTS:-ops moe gates faults bf16 training}; do
 		run 120 check-$part "$bundle/bin/check-cuda" $part
 	done
 	grep -hE 'worst error|\[  FAILED|ERROR|^  step|preset|executor|in the steps|is .* on the GPU' "$logs"/check-*.log | cut -c1-200
@@ -122,6 +122,7 @@ measure()
 	run 120 time-gpt-fp32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096
 	run 120 time-gpt-tf32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 tf32
 	run 120 time-gpt-bf16 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 bf16
+	run 120 time-mixtral-bf16 "$bundle/bin/layer" 4096 14336 8 2 1.2 4096 mixtral bf16
 	cat "$logs"/time-*.log
 }
 

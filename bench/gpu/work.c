@@ -14,7 +14,7 @@ static void fill_tokens(fsmoe_memory_t memory, fsmoe_tensor_t tensor, size_t n, 
 		x[i] = (int32_t)((i * 2654435761u >> 7) % (unsigned)vocab);
 }
 
-static void create_layer(struct work *w, fsmoe_groups_t groups, char **argv)
+static void create_layer(struct work *w, fsmoe_groups_t groups, int argc, char **argv)
 {
 	size_t M = strtoul(argv[0], NULL, 10), H = strtoul(argv[1], NULL, 10);
 	size_t T = strtoul(argv[5], NULL, 10), V = 256;
@@ -25,7 +25,8 @@ static void create_layer(struct work *w, fsmoe_groups_t groups, char **argv)
 					    .hidden = H,
 					    .capacity_factor = atof(argv[4]),
 					    .init_scale = 0.02,
-					    .output_scale = 0.02};
+					    .output_scale = 0.02,
+					    .expert = argc > 6 ? argv[6] : NULL};
 	const struct fsmoe_param_spec table = {.name = "table",
 					       .global = FSMOE_SHAPE2(V, M),
 					       .init = FSMOE_INIT_NORMAL,
@@ -44,8 +45,9 @@ static void create_layer(struct work *w, fsmoe_groups_t groups, char **argv)
 	TRY(fsmoe_memory_create(&w->memory, graph, FSMOE_F32, NULL));
 	fill_tokens(w->memory, tokens, T, (int)V);
 	fill_tokens(w->memory, targets, T, (int)(V < M ? V : M)); /* y is taken for logits */
-	snprintf(w->name, sizeof(w->name), "layer M %zu H %zu E %d k %d f %g, %zu tokens", M, H,
-		 spec.experts, spec.topk, spec.capacity_factor, T);
+	snprintf(w->name, sizeof(w->name), "%s layer M %zu H %zu E %d k %d f %g, %zu tokens",
+		 spec.expert ? spec.expert : "gpt", M, H, spec.experts, spec.topk,
+		 spec.capacity_factor, T);
 }
 
 static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
@@ -67,22 +69,22 @@ static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
 		fill_tokens(w->memory, w->step.batch[i].tokens, rows, spec.vocab);
 		fill_tokens(w->memory, w->step.batch[i].targets, rows, spec.vocab);
 	}
-	snprintf(w->name, sizeof(w->name),
-		 "training step of preset %s, %d sequences of %d tokens", argv[0], opts.batch,
-		 opts.seq);
+	snprintf(w->name, sizeof(w->name), "training step of preset %s, %d sequences of %d tokens",
+		 argv[0], opts.batch, opts.seq);
 }
 
 int work_arguments(int argc, char **argv)
 {
-	(void)argv;
+	if (argc > 6 && !strcmp(argv[6], "mixtral"))
+		return 7;
 	return argc >= 6 ? 6 : argc >= 2 ? 2 : 0;
 }
 
 void work_create(struct work *w, fsmoe_groups_t groups, int argc, char **argv)
 {
 	*w = (struct work){0};
-	if (work_arguments(argc, argv) == 6)
-		create_layer(w, groups, argv);
+	if (work_arguments(argc, argv) >= 6)
+		create_layer(w, groups, work_arguments(argc, argv), argv);
 	else
 		create_step(w, groups, argv);
 	TRY(fsmoe_memory_init_params(w->memory, 1));

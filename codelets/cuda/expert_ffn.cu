@@ -288,10 +288,9 @@ static int hidden_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda
 			  const sizes &s, const weights &w, const bf16 *x, bf16 *z, bf16 *h,
 			  void *workspace, bool *done)
 {
-	epilogue e = {CUBLASLT_EPILOGUE_GELU_AUX};
+	epilogue e = {};
 
-	if (w.in_bias >= 0)
-		e.kind = CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+	e.kind = w.in_bias >= 0 ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
 	e.bias = w.in_bias >= 0 ? copy_of(call, (size_t)w.in_bias) : nullptr;
 	e.bias_stride = s.H;
 	e.aux = z;
@@ -315,8 +314,9 @@ static int chained_at_once(const struct fsmoe_call *call, const struct fsmoe_cud
 			   const sizes &s, const weights &w, const bf16 *dy, bf16 *z, bf16 *dz,
 			   void *workspace, bool *done)
 {
-	epilogue e = {CUBLASLT_EPILOGUE_DGELU};
+	epilogue e = {};
 
+	e.kind = CUBLASLT_EPILOGUE_DGELU;
 	e.aux = z;
 	*done = false;
 	if (s.H % 8 || s.M % 8 || !aligned(dy, z, dz))

@@ -22,13 +22,13 @@ typedef struct fsmoe_profile *fsmoe_profile_t;
 
 struct fsmoe_fit
 {
-	double alpha;                    /* seconds to start; 0 or more */
-	double beta;                     /* seconds a byte or flop; 0 or more */
-	int samples;                     /* measurements behind it; 0: from a paper, or by hand */
-	int dropped;                     /* outliers among them that the line does not follow */
-	double low, high;                /* the sizes that were measured */
-	double r2;                       /* of the medians of equal sizes; 0 without any */
-	double residual;                 /* median relative distance of all from the line */
+	double alpha;     /* seconds to start; 0 or more */
+	double beta;      /* seconds a byte or flop; 0 or more */
+	int samples;      /* measurements behind it; 0: from a paper, or by hand */
+	int dropped;      /* outliers among them that the line does not follow */
+	double low, high; /* the sizes that were measured */
+	double r2;        /* of the medians of equal sizes; 0 without any */
+	double residual;  /* median relative distance of all from the line */
 	/* alpha and beta are so many times what the medians say: ranks that share cores take turns,
 	 * which few tasks see, but those for long. 0 and 1: they do not. */
 	double sharing;

@@ -24,18 +24,22 @@ int cli_info(int argc, char **argv);
 int cli_train(int argc, char **argv);
 int cli_generate(int argc, char **argv);
 int cli_profile(int argc, char **argv);
+int cli_bench_schedule(int argc, char **argv);
 int cli_plan(int argc, char **argv);
 int cli_simulate(int argc, char **argv);
 int cli_bench_layer(int argc, char **argv);
+int cli_report(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 int cli_help(int argc, char **argv);
 
 extern const struct fsmoe_option cli_generate_options[], cli_info_options[], cli_help_options[];
-extern const struct fsmoe_option cli_profile_options[];
+extern const struct fsmoe_option cli_profile_options[], cli_bench_schedule_options[];
+const void *cli_bench_schedule_defaults(void);
 const void *cli_profile_defaults(void);
 const void *cli_train_defaults(void);
 const void *cli_generate_defaults(void);
-extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[], cli_trace_options[];
+extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[], cli_report_options[],
+	cli_trace_options[];
 const void *cli_plan_defaults(void);
 const void *cli_simulate_defaults(void);
 

@@ -5,6 +5,8 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/bench_graph.c \
 	src/cli/bench_layer.c src/cli/bench_layer.h \
 	src/cli/bench_time.c \
+	src/cli/bench_schedule.c src/cli/bench_schedule.h \
+	src/cli/bench_schedule_run.c \
 	src/cli/breakdown.c \
 	src/cli/commands.c \
 	src/cli/fail.c \
@@ -16,6 +18,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/profile.c src/cli/profile.h \
 	src/cli/profile_print.c \
 	src/cli/progress.c src/cli/progress.h \
+	src/cli/report.c \
 	src/cli/simulate.c \
 	src/cli/stop.c src/cli/stop.h \
 	src/cli/trace.c src/cli/trace.h \

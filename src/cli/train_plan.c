@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/planning.h"
 #include "cli/train.h"
+#include "train/manifest_options.h"
 
 #include <errno.h>
+#include <fsmoe/checkpoint.h>
 #include <fsmoe/error.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* --schedule, or what a plan was made for, or the one that a profile is planned for. */
 static int find_row(struct run *run)
@@ -12,11 +15,22 @@ static int find_row(struct run *run)
 	const struct fsmoe_train_config *config = &run->config;
 	const char *name = config->schedule;
 
-	if (!name && config->plan)
+	if (!name && run->plan.layer)
 		name = run->plan.schedule;
 	if (!name && config->profile)
 		name = "fsmoe";
 	return name ? cli_planning_row(name, &run->row) : FSMOE_EXIT_OK;
+}
+
+static int same_layout(const struct run *run, const struct fsmoe_checkpoint_info *info)
+{
+	const struct fsmoe_layout *l = &info->layout;
+
+	return info->ranks == fsmoe_topo_ranks(run->topo) &&
+	       l->dp == fsmoe_group_size(run->groups, FSMOE_GROUP_DP) &&
+	       l->mp == fsmoe_group_size(run->groups, FSMOE_GROUP_MP) &&
+	       l->ep == fsmoe_group_size(run->groups, FSMOE_GROUP_EP) &&
+	       l->esp == fsmoe_group_size(run->groups, FSMOE_GROUP_ESP);
 }
 
 static int make_plan(struct run *run)
@@ -75,6 +89,33 @@ static void say_plan(const struct run *run)
 		       plan->tail_seconds));
 }
 
+/* The plan that a resumed run had, where nobody asks for another one. It is for a layout. */
+static int resumed_plan(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	const char *path = config->resume && !strcmp(config->resume, "latest") ? config->checkpoint
+									       : config->resume;
+	struct fsmoe_checkpoint_info info;
+	struct fsmoe_plan plan = {0};
+	int err;
+
+	if (!path || config->schedule || config->profile || config->plan ||
+	    fsmoe_checkpoint_read_info(path, &info))
+		return 0; /* what cannot be read is said where all ranks load it */
+	err = fsmoe_manifest_to_plan(path, info.run, &plan);
+	if (!err && plan.layer && plan.layers == config->model.layers && same_layout(run, &info))
+		run->plan = plan;
+	else
+	{
+		if (plan.layer)
+			run_say(run, "the plan in %s is of another layout: going on without one",
+				path);
+		fsmoe_plan_destroy(&plan);
+	}
+	fsmoe_checkpoint_info_free(&info);
+	return err;
+}
+
 int run_plan(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
@@ -88,6 +129,8 @@ int run_plan(struct run *run)
 			   run->plan.layers, config->model.layers);
 		return FSMOE_EXIT_USAGE;
 	}
+	if (resumed_plan(run))
+		return FSMOE_EXIT_DATA;
 	code = find_row(run);
 	if (!code && config->profile && !config->plan)
 		code = make_plan(run);

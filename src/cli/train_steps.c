@@ -26,7 +26,7 @@ static int save(struct run *run)
 	info.samples = run->samples;
 	info.has_model = 1;
 	info.model = config->model;
-	err = fsmoe_manifest_from_course(config, &info.run);
+	err = fsmoe_manifest_from_course(config, &run->plan, &info.run);
 	if (!err)
 		err = fsmoe_checkpoint_save(config->checkpoint, run->trainer, &info, config->keep);
 	fsmoe_checkpoint_info_free(&info);

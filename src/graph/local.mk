@@ -6,6 +6,7 @@ libfsmoe_core_la_SOURCES += \
 	src/graph/edges.c \
 	src/graph/execute.c \
 	src/graph/export.c \
+	src/graph/exposed.c \
 	src/graph/graph.c \
 	src/graph/graph.h \
 	src/graph/held.c \

@@ -10,10 +10,10 @@
 #include <string.h>
 
 /*
- * Communication: chains of one collective on one group, back to back after a barrier, the first of
- * each size left out. A rank that comes late to one makes the others wait in it, but in a chain
- * nobody can be later than the one before lets him be, and the average is what the network and the
- * host take. Sizes are those of the model's step, from its smallest chunk to twice its largest
+ * Communication: chains of one collective on one group after a barrier, the first of each size left
+ * out. Before each link its buffer is written on the compute lane, as in a step: so the lane's
+ * worker is woken for it, and ranks do not come at one instant. A rank that comes late makes the
+ * others wait, but in a chain nobody can be later than the link before lets him be. Sizes are those of the model's step, from its smallest chunk to twice its largest
  * buffer.
  */
 enum
@@ -100,6 +100,7 @@ static void append_chain(fsmoe_graph_t graph, const struct pattern *pattern, siz
 	for (int i = 0; i < CHAIN; i++)
 	{
 		fsmoe_graph_set_chunk(graph, i);
+		fsmoe_zero(graph, x);
 		switch (pattern->kind)
 		{
 		case FSMOE_KIND_ALLTOALL:

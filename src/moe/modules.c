@@ -6,25 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Every variant there is, the default of each kind first. */
-static const struct fsmoe_module *const gates[] = {
-	&fsmoe_gate_module_topk.module,          &fsmoe_gate_module_gshard.module,
-	&fsmoe_gate_module_sigmoid.module,       &fsmoe_gate_module_xmoe.module,
-	&fsmoe_gate_module_expert_choice.module, &fsmoe_gate_module_softmoe.module,
-};
-static const struct fsmoe_module *const orders[] = {
-	&fsmoe_order_module_sparse.module,
-	&fsmoe_order_module_einsum.module,
-};
-static const struct fsmoe_module *const dispatches[] = {
-	&fsmoe_dispatch_module_flat.module,
-	&fsmoe_dispatch_module_1dh.module,
-	&fsmoe_dispatch_module_2dh.module,
-};
-static const struct fsmoe_module *const experts[] = {
-	&fsmoe_expert_module_gpt.module,
-	&fsmoe_expert_module_mixtral.module,
-};
+#define GATE(name)     &fsmoe_gate_module_##name.module,
+#define ORDER(name)    &fsmoe_order_module_##name.module,
+#define DISPATCH(name) &fsmoe_dispatch_module_##name.module,
+#define EXPERT(name)   &fsmoe_expert_module_##name.module,
+static const struct fsmoe_module *const gates[] = {FSMOE_GATE_MODULES(GATE)};
+static const struct fsmoe_module *const orders[] = {FSMOE_ORDER_MODULES(ORDER)};
+static const struct fsmoe_module *const dispatches[] = {FSMOE_DISPATCH_MODULES(DISPATCH)};
+static const struct fsmoe_module *const experts[] = {FSMOE_EXPERT_MODULES(EXPERT)};
 
 enum
 {

@@ -4,20 +4,37 @@
 
 #include <fsmoe/module.h>
 
-/* The built-in variants, one file each. */
-extern const struct fsmoe_gate fsmoe_gate_module_topk;
-extern const struct fsmoe_gate fsmoe_gate_module_gshard;
-extern const struct fsmoe_gate fsmoe_gate_module_sigmoid;
-extern const struct fsmoe_gate fsmoe_gate_module_xmoe;
-extern const struct fsmoe_gate fsmoe_gate_module_expert_choice;
-extern const struct fsmoe_gate fsmoe_gate_module_softmoe;
-extern const struct fsmoe_order fsmoe_order_module_sparse;
-extern const struct fsmoe_order fsmoe_order_module_einsum;
-extern const struct fsmoe_dispatch fsmoe_dispatch_module_flat;
-extern const struct fsmoe_dispatch fsmoe_dispatch_module_1dh;
-extern const struct fsmoe_dispatch fsmoe_dispatch_module_2dh;
-extern const struct fsmoe_expert fsmoe_expert_module_gpt;
-extern const struct fsmoe_expert fsmoe_expert_module_mixtral;
+/*
+ * Every built-in variant, each in a file of its own, the default of its kind first: the only list.
+ * X(name) stands for the struct fsmoe_<kind>_module_<name>.
+ */
+#define FSMOE_GATE_MODULES(X)                                                                      \
+	X(topk)                                                                                    \
+	X(gshard)                                                                                  \
+	X(sigmoid)                                                                                 \
+	X(xmoe)                                                                                    \
+	X(expert_choice)                                                                           \
+	X(softmoe)
+#define FSMOE_ORDER_MODULES(X)                                                                     \
+	X(sparse)                                                                                  \
+	X(einsum)
+#define FSMOE_DISPATCH_MODULES(X)                                                                  \
+	X(flat)                                                                                    \
+	X(1dh)                                                                                     \
+	X(2dh)
+#define FSMOE_EXPERT_MODULES(X)                                                                    \
+	X(gpt)                                                                                     \
+	X(mixtral)
+
+#define FSMOE_DECLARE_GATE(name)  extern const struct fsmoe_gate fsmoe_gate_module_##name;
+#define FSMOE_DECLARE_ORDER(name) extern const struct fsmoe_order fsmoe_order_module_##name;
+#define FSMOE_DECLARE_DISPATCH(name)                                                               \
+	extern const struct fsmoe_dispatch fsmoe_dispatch_module_##name;
+#define FSMOE_DECLARE_EXPERT(name) extern const struct fsmoe_expert fsmoe_expert_module_##name;
+FSMOE_GATE_MODULES(FSMOE_DECLARE_GATE)
+FSMOE_ORDER_MODULES(FSMOE_DECLARE_ORDER)
+FSMOE_DISPATCH_MODULES(FSMOE_DECLARE_DISPATCH)
+FSMOE_EXPERT_MODULES(FSMOE_DECLARE_EXPERT)
 
 /* The first order that reads a kind of routing; NULL, with a sentence: there is none. */
 const struct fsmoe_order *fsmoe_order_for(enum fsmoe_routing_kind kind);

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/nearest.h"
 #include "cost/save.h"
+#include "plan/from_json.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -265,16 +266,22 @@ static void read_plan(struct reader *r, struct fsmoe_plan *plan)
 
 int fsmoe_plan_load(struct fsmoe_plan *plan, const char *path)
 {
-	struct reader r = {.path = path, .layer = -1};
-	struct fsmoe_plan fresh = {0};
 	struct fsmoe_json json;
 	int err = fsmoe_json_load(&json, path);
 
 	if (err)
 		return err;
-	r.object = json.root;
-	read_plan(&r, &fresh);
+	err = fsmoe_plan_from_json(plan, json.root, path);
 	fsmoe_json_free(&json);
+	return err;
+}
+
+int fsmoe_plan_from_json(struct fsmoe_plan *plan, json_t *root, const char *where)
+{
+	struct reader r = {.path = where, .object = root, .layer = -1};
+	struct fsmoe_plan fresh = {0};
+
+	read_plan(&r, &fresh);
 	if (r.err)
 		fsmoe_plan_destroy(&fresh);
 	else

@@ -51,7 +51,7 @@ static const struct peak
 	const char *name;
 	double fp32, tf32;
 } peaks[] = {
-	{"H200", 67, 494.7}, {"H100 PCIe", 51, 378},  {"H100 NVL", 60, 417.5},
+	{"H200", 67, 494.7}, {"H100 PCIe", 51, 378}, {"H100 NVL", 60, 417.5},
 	{"H100", 67, 494.7}, {"A100", 19.5, 156},
 };
 

@@ -15,8 +15,8 @@ struct fsmoe_lanes
 {
 	struct fsmoe_cuda cuda[FSMOE_NLANES];
 	int own_streams;
-	void *workspace; /* of the compute lane's cuBLAS */
-	size_t bytes;    /* device memory */
+	void *workspace;      /* of the compute lane's cuBLAS */
+	size_t bytes;         /* device memory */
 	enum fsmoe_real real; /* of the run, FSMOE_F32 unless set */
 };
 

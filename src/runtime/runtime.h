@@ -116,8 +116,8 @@ struct fsmoe_program
 	const struct fsmoe_tensor_info *tensors;
 	int nnodes, ntensors;
 	struct fsmoe_slot *slots;
-	int nslots, *order;                 /* all slots' nodes */
-	struct fsmoe_handle **handles;      /* by tensor; bases only */
+	int nslots, *order;            /* all slots' nodes */
+	struct fsmoe_handle **handles; /* by tensor; bases only */
 	char **rides; /* by tensor; bases only: its place; NULL: tasks name its handle */
 	struct fsmoe_marks *marks;          /* on a GPU that is timed: runtime/gpu.h */
 	struct fsmoe_device_memory *device; /* of the stream executor */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/manifest_options.h"
 
+#include "plan/from_json.h"
 #include "train/config.h"
 
 #include <errno.h>
@@ -148,13 +149,30 @@ int fsmoe_manifest_to_training(const struct fsmoe_json *json, json_t *object,
 
 #define OPTIONS "options"
 
-int fsmoe_manifest_from_course(const struct fsmoe_train_config *config, char **run)
+#define PLAN "plan"
+
+int fsmoe_manifest_from_course(const struct fsmoe_train_config *config,
+			       const struct fsmoe_plan *plan, char **run)
 {
 	json_t *root = json_pack("{s:o}", OPTIONS, from(config, COURSE));
+	char *text = NULL;
+	int err = plan && plan->layer ? fsmoe_plan_text(plan, &text) : 0;
 
-	*run = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+	if (text)
+		json_object_set_new(root, PLAN, json_loads(text, 0, NULL));
+	free(text);
+	*run = root && !err ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
 	json_decref(root);
 	return *run ? 0 : fsmoe_fail(ENOMEM, "no memory for a checkpoint's manifest");
+}
+
+int fsmoe_manifest_to_plan(const char *path, const char *run, struct fsmoe_plan *plan)
+{
+	json_t *root = run ? json_loads(run, 0, NULL) : NULL, *value = json_object_get(root, PLAN);
+	int err = value ? fsmoe_plan_from_json(plan, value, path) : 0;
+
+	json_decref(root);
+	return err;
 }
 
 static const char *preset_of(const char *name)

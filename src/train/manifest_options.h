@@ -18,9 +18,12 @@ int fsmoe_manifest_to_model(const struct fsmoe_json *json, json_t *object,
 int fsmoe_manifest_to_training(const struct fsmoe_json *json, json_t *object,
 			       struct fsmoe_train_opts *opts);
 
-/* The course (train/config.h) as the manifest's `run`: {"options": {...}}, where other members have
- * room beside. The caller frees the text. */
-int fsmoe_manifest_from_course(const struct fsmoe_train_config *config, char **run);
+/* The course (train/config.h) and the plan, if there is one, as the manifest's `run`: {"options":
+ * {...}, "plan": {...}}. The caller frees the text. */
+int fsmoe_manifest_from_course(const struct fsmoe_train_config *config,
+			       const struct fsmoe_plan *plan, char **run);
+/* The plan that `run` (may be NULL) holds; without one *plan stays as it is. */
+int fsmoe_manifest_to_plan(const char *path, const char *run, struct fsmoe_plan *plan);
 /* What `run` (may be NULL) holds of it goes into config; strings are static. */
 int fsmoe_manifest_to_course(const char *path, const char *run, struct fsmoe_train_config *config);
 

@@ -72,4 +72,28 @@ expect 3 "give --hidden=24" $ranks 4 "$fsmoe" train --data "$text" --quiet --nod
 	--resume "$work/ck/step-000003" --hidden 32
 [ "$(grep -c '^! h.0.block_sparse_moe.experts.3.w1.weight' "$work/err")" -eq 1 ] ||
 	complain "the lists come once" --hidden
+
+# The plan of a run is kept and used again on the same layout, without its profile.
+{
+	echo '{"format": "fsmoe profile", "version": 1, "fits": ['
+	for kind in gemm expert attention memory gate; do
+		echo "{\"kind\": \"$kind\", \"alpha\": 1e-6, \"beta\": 1e-9},"
+	done
+	for kind in alltoall allgather reduce-scatter allreduce; do
+		echo "{\"kind\": \"$kind\", \"lane\": \"intra\", \"alpha\": 2e-6, \"beta\": 2e-9},"
+		echo "{\"kind\": \"$kind\", \"lane\": \"inter\", \"alpha\": 2e-6, \"beta\": 2e-8},"
+	done
+	echo '{"kind": "broadcast", "lane": "inter", "alpha": 1e-6, "beta": 1e-9}]}'
+} >"$work/profile"
+rows_of() { sed -n 's/.*"step": \([0-9]*\), "loss": \([^,]*\),.*/\1 \2/p' "$1/metrics.jsonl"; }
+four=($ranks 4 "$fsmoe" train --data "$text" --nodes 2)
+expect 0 "" "${four[@]}" --preset tiny --steps 4 --profile "$work/profile" --checkpoint "$work/plan" \
+	--checkpoint-every 2 --run "$work/planned"
+expect 0 "" "${four[@]}" --resume "$work/plan/step-000002" --run "$work/on"
+grep -q '^plan fsmoe: ' "$work/out" || complain "no plan" --resume
+cmp "$work/planned/plan.json" "$work/on/plan.json" || complain "another plan" --resume
+diff <(rows_of "$work/planned" | tail -n 2) <(rows_of "$work/on") >"$work/out" ||
+	complain "other losses with the plan that was kept" --resume
+expect 0 "" "$fsmoe" train --data "$text" --resume "$work/plan/step-000002"
+grep -q 'is of another layout: going on without one' "$work/out" || complain "it should say so" --resume
 finish

@@ -24,7 +24,7 @@ expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 11 --profile "$f
 grep -q 'the last step: .* ms, predicted .* ms' "$work/out" || complain "nothing predicted" train
 grep -q '"predicted"' "$work/timeline.json" || complain "the timeline has no prediction" train
 [ -s "$work/events/rank-0.events" ] || complain "no events were recorded" train
-expect 1 "cannot read $work/none" "$fsmoe" train --preset tiny --data "$text" --profile "$work/none"
+expect 3 "cannot read $work/none" "$fsmoe" train --preset tiny --data "$text" --profile "$work/none"
 
 expect 2 "did you mean" "$fsmoe" profile --presett tiny
 expect 2 "no preset 'none'" "$fsmoe" profile --preset none

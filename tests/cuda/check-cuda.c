@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, gates, faults,
+ * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, gates, faults, bf16,
  * training; none: all. Under mpirun, one rank a GPU, only `training` makes sense. Exit status 77:
  * no GPU here.
  */
@@ -19,6 +19,7 @@ static const struct
 	{"moe", moe_main},
 	{"gates", gates_main},
 	{"faults", check_faults},
+	{"bf16", check_bf16},
 	{"training", check_training},
 };
 

@@ -13,6 +13,8 @@ int gates_main(void);
 /* Training steps, GPU against CPU, of this MPI job or of one rank; what kernels report. */
 int check_training(void);
 int check_faults(void);
+/* Training steps in bf16. */
+int check_bf16(void);
 
 /* Calls of the CUDA runtime by this program and the libraries it is linked with (StarPU, not what
  * cuBLAS and NCCL have linked into themselves) since it started. */

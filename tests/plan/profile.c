@@ -280,6 +280,42 @@ static void plans_that_do_not_fit_are_not_predicted(void **state)
 	assert_fails(fsmoe_plan_create(&plan, &p, row), EINVAL, "at least one layer");
 }
 
+static void a_profile_says_where_it_comes_from(void **state)
+{
+	char path[256], text[FSMOE_PROFILE_TEXT + 1], key[16];
+	struct fsmoe_fit fit = {.alpha = 1e-6, .beta = 1e-12, .samples = 9, .sharing = 1.5}, back;
+	fsmoe_profile_t p, read;
+	const char *of;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", test_path("notes.json"));
+	assert_int_equal(fsmoe_profile_create(&p), 0);
+	assert_int_equal(fsmoe_profile_set(p, FSMOE_KIND_GEMM, FSMOE_COMPUTE, &fit), 0);
+	assert_int_equal(fsmoe_profile_note(p, "ranks", "4"), 0);
+	assert_int_equal(fsmoe_profile_note(p, "date", "a \"day\"\n"), 0);
+	assert_int_equal(fsmoe_profile_note(p, "ranks", "8"), 0);
+	assert_int_equal(fsmoe_profile_save(p, path), 0);
+	assert_int_equal(fsmoe_profile_load(&read, path), 0);
+	assert_string_equal(fsmoe_profile_note_at(read, 0, &of), "8");
+	assert_string_equal(of, "ranks");
+	assert_string_equal(fsmoe_profile_note_at(read, 1, &of), "a \"day\"\n");
+	assert_null(fsmoe_profile_note_at(read, 2, &of));
+	assert_int_equal(fsmoe_profile_get(read, FSMOE_KIND_GEMM, FSMOE_COMPUTE, &back), 0);
+	assert_true(back.sharing == 1.5 && back.alpha == 1e-6);
+
+	memset(text, 'x', sizeof(text));
+	text[FSMOE_PROFILE_TEXT] = '\0';
+	assert_fails(fsmoe_profile_note(p, "long", text), EINVAL, "at most");
+	for (int i = 2; i < 16; i++)
+	{
+		snprintf(key, sizeof(key), "key %d", i);
+		assert_int_equal(fsmoe_profile_note(p, key, "x"), 0);
+	}
+	assert_fails(fsmoe_profile_note(p, "one more", "x"), EINVAL, "no room");
+	fsmoe_profile_destroy(read);
+	fsmoe_profile_destroy(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +328,7 @@ int main(void)
 		cmocka_unit_test(plans_are_read_as_they_were_saved),
 		cmocka_unit_test(wrong_plans_say_what_is_wrong),
 		cmocka_unit_test(plans_that_do_not_fit_are_not_predicted),
+		cmocka_unit_test(a_profile_says_where_it_comes_from),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,8 @@ static void check_collectives(const struct setup *s, const struct fsmoe_timeline
 
 static void check_held(const struct setup *s, const struct fsmoe_timeline *tl)
 {
-	double *held = calloc((size_t)s->nnodes + 1, sizeof(*held)), lane[FSMOE_NLANES] = {0};
+	double *held = calloc((size_t)s->nnodes + 1, sizeof(*held)), lane[FSMOE_NLANES] = {0},
+	       exposed;
 	int n;
 	const struct fsmoe_node *nodes = fsmoe_graph_nodes(s->step.graph, &n);
 
@@ -106,6 +107,11 @@ static void check_held(const struct setup *s, const struct fsmoe_timeline *tl)
 	for (int l = 0; l < FSMOE_NLANES; l++)
 		EXPECT(lane[l] <= tl->makespan - fmin(tl->ready[0], 0) + 1e-9,
 		       "lane %d was held for longer than the step took\n", l);
+	TRY(fsmoe_timeline_exposed(tl, s->step.graph, &exposed));
+	EXPECT(exposed >= 0 && exposed <= tl->busy[FSMOE_INTRA] + tl->busy[FSMOE_INTER] + 1e-9 &&
+		       exposed + tl->busy[FSMOE_COMPUTE] <= tl->makespan + 1e-9 &&
+		       (s->ranks > 1) == (exposed > 0),
+	       "%g s of communication are exposed in %g s\n", exposed, tl->makespan);
 	free(held);
 }
 

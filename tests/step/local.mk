@@ -1,8 +1,11 @@
 # A step as a graph, laid out by schedules and plans.
 step_plan_sources = tests/step/random_plan.c tests/step/random_plan.h
 if HAVE_CMOCKA
-check_PROGRAMS += tests/step/order
-TESTS += tests/step/order
+check_PROGRAMS += tests/step/order tests/step/predicted
+TESTS += tests/step/order tests/step/predicted
+tests_step_predicted_SOURCES = tests/step/predicted.c tests/base/unit.h
+tests_step_predicted_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_step_predicted_LDADD = libfsmoe_core.la $(CMOCKA_LIBS) -lm
 tests_step_order_SOURCES = tests/step/order.c tests/base/unit.h $(step_plan_sources)
 tests_step_order_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_step_order_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)

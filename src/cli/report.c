@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report/report.h"
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <limits.h>
+#include <stddef.h>
+
+struct options
+{
+	const char *run, *out;
+	int text;
+};
+
+#define AT(field) offsetof(struct options, field)
+const struct fsmoe_option cli_report_options[] = {
+	{.type = FSMOE_OPTION_STRING,
+	 .name = "run",
+	 .offset = AT(run),
+	 .metavar = "DIR",
+	 .help = "The folder that fsmoe train --run=DIR left; --run may be left out before it"},
+	{.type = FSMOE_OPTION_STRING,
+	 .name = "out",
+	 .offset = AT(out),
+	 .metavar = "FILE",
+	 .help = "Where to write the page; else report.html in that folder"},
+	{.type = FSMOE_OPTION_FLAG,
+	 .name = "text",
+	 .offset = AT(text),
+	 .help = "Print the numbers instead"},
+	{.type = FSMOE_OPTION_END},
+};
+
+static int write_page(const struct options *options, const struct fsmoe_report *report)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s%s", options->out ? options->out : options->run,
+			 options->out ? "" : "/report.html");
+	int err;
+
+	if (n >= PATH_MAX)
+		return fsmoe_fail(ENAMETOOLONG, "the path %s is too long", options->run);
+	err = fsmoe_report_write_html(report, path);
+	if (!err)
+		puts(path);
+	return err;
+}
+
+int cli_report(int argc, char **argv)
+{
+	struct options options = {.run = cli_take_argument(&argc, argv)};
+	struct fsmoe_report report;
+	int err = fsmoe_options_parse(cli_report_options, argc, argv, &options);
+
+	if (err == FSMOE_OPTIONS_HELP)
+		return cli_show_help(argv[0]);
+	if (!err && !options.run)
+		err = fsmoe_fail(EINVAL, "which run? fsmoe report DIR, the folder that fsmoe "
+					 "train --run=DIR left");
+	if (err)
+		return cli_fail(FSMOE_EXIT_USAGE, err);
+	err = fsmoe_report_open(&report, options.run);
+	if (err)
+		return cli_fail(FSMOE_EXIT_DATA, err);
+	if (options.text)
+		fsmoe_report_write_text(&report, stdout);
+	else
+		err = write_page(&options, &report);
+	fsmoe_report_close(&report);
+	return err ? cli_fail(FSMOE_EXIT_RUN, err) : FSMOE_EXIT_OK;
+}
