@@ -73,7 +73,7 @@ extern "C" int fsmoe_gate_soft_cuda(const struct fsmoe_call *call, const struct 
 	return launched(call);
 }
 
-/* --- backward ------------------------------------------------------------------------------------ */
+/* --- backward --------------------------------------------------------------------------------- */
 
 /* dlogits = p (dp - sum p dp) of a row; 0 without dp. */
 static __global__ void rows_backward(const float *p,  /* (T, N) */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, gates, faults, bf16,
- * training; none: all. Under mpirun, one rank a GPU, only `training` makes sense. Exit status 77:
- * no GPU here.
+ * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, gates,
+ * faults, bf16, training; none: all. Under mpirun, one rank a GPU, only `training` makes sense.
+ * Exit status 77: no GPU here.
  */
 #include "check.h"
 #include "runtime/device.h"
@@ -15,12 +15,8 @@ static const struct
 	const char *name;
 	int (*run)(void);
 } parts[] = {
-	{"ops", ops_main},
-	{"moe", moe_main},
-	{"gates", gates_main},
-	{"faults", check_faults},
-	{"bf16", check_bf16},
-	{"training", check_training},
+	{"ops", ops_main},        {"moe", moe_main},    {"gates", gates_main},
+	{"faults", check_faults}, {"bf16", check_bf16}, {"training", check_training},
 };
 
 static int wanted(int argc, char **argv, const char *name)
