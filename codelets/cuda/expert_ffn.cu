@@ -102,7 +102,7 @@ static int multiply_rows(const struct fsmoe_call *call, const struct fsmoe_cuda 
 
 /* --- activations ---------------------------------------------------------------------------- */
 
-/* h of one row's columns [k, k + V), and what dh there becomes. z has H columns of each matrix in. */
+/* h of one row's columns [k, k + V), and what dh there becomes. z has H columns a matrix. */
 struct act_gelu
 {
 	template <int V, class T> static __device__ pack<V> value(const T *z, size_t, size_t k)

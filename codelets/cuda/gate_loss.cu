@@ -86,7 +86,7 @@ static __device__ border border_of(const losses &l, size_t t)
 	return b;
 }
 
-/* Whom expert e must beat, the k-th of the others (E: nobody), and by how many deviations it does. */
+/* Whom expert e must beat, the k-th of the others (E: nobody), and by how many deviations. */
 static __device__ size_t compete(const losses &l, const border &b, size_t t, size_t e,
 				 float *deviation, float *lead)
 {

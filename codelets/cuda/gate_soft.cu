@@ -2,7 +2,7 @@
 #include "codelets/gate_soft.h"
 #include "codelets/cuda/choose.cuh"
 
-/* Rows by one warp each; columns of a group by one thread each, of which there are as many as slots. */
+/* Rows by one warp each; columns of a group by one thread each, as many as slots. */
 
 static unsigned row_blocks(size_t rows)
 {
