@@ -5,14 +5,15 @@
 #include "codelets/cuda/reduce.cuh"
 
 /*
- * What gates have in common: scores, choices, slots. All decisions are those of codelets/cpu/choose.h:
- * scores are computed in the same order of additions, and nothing is fused where the CPU does not.
+ * What gates have in common: scores, choices, slots. All decisions are those of
+ * codelets/cpu/choose.h: scores are computed in the same order of additions, and nothing is fused
+ * where the CPU does not.
  */
 
 static constexpr unsigned CHOOSE_THREADS = 256, CHOOSE_WARPS = CHOOSE_THREADS / 32;
 
-/* The products of a with 4 rows of b (n, M) from `first` on: eight running sums and a tree, shared by
- * eight lanes, which all get the results. */
+/* The products of a with 4 rows of b (n, M) from `first` on: eight running sums and a tree, shared
+ * by eight lanes, which all get the results. */
 template <class A>
 static __device__ __forceinline__ void fixed_dots(const A *a, const float *b, size_t M,
 						  size_t first, size_t n, float sum[4])
@@ -111,8 +112,8 @@ static __device__ void softmax(float *row, size_t E, float top)
 
 /* --- slots: one block a group and expert ---------------------------------------------------- */
 
-/* Goes through the group's choices in the order in which slots are given out, all first ones in token
- * order before all second ones or token by token, and numbers those of its expert. */
+/* Goes through the group's choices in the order in which slots are given out, all first ones in
+ * token order before all second ones or token by token, and numbers those of its expert. */
 static __global__ void number_choices(const int32_t *expert, /* (T, k) */
 				      int32_t *slot,         /* (T, k) */
 				      int32_t *counts,       /* (groups, E) */

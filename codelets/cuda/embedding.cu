@@ -85,7 +85,8 @@ static __device__ unsigned matches(const int32_t *tokens, size_t base, size_t T,
 }
 
 /* Block (t, tile): if row t is the first with its token, it adds the rows of all of that token, in
- * order, to the token's row of the table. So work is in proportion to T, whatever the vocabulary. */
+ * order, to the token's row of the table. So work is in proportion to T, whatever the vocabulary.
+ * */
 template <class Y>
 static __global__ void add_tokens(const int32_t *tokens, /* (T) */
 				  const Y *dy,           /* (T, M) */

@@ -90,8 +90,8 @@ static inline void describe(lt_call &lt, const product<bf16> &p, const epilogue 
 	lt.matrix(2, p.n, p.m, p.ldc, p.stride_c, p.batch);
 }
 
-/* The product with its epilogue; beta must be 0. *done: 0 when cuBLAS has none that fits, and nothing
- * was enqueued. */
+/* The product with its epilogue; beta must be 0. *done: 0 when cuBLAS has none that fits, and
+ * nothing was enqueued. */
 static inline int multiply_with(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 				const product<bf16> &p, const epilogue &e, void *workspace,
 				bool *done)

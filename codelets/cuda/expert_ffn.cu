@@ -102,7 +102,7 @@ static int multiply_rows(const struct fsmoe_call *call, const struct fsmoe_cuda 
 
 /* --- activations ---------------------------------------------------------------------------- */
 
-/* h of one row's columns [k, k + V), and what dh there becomes. z has H columns of each matrix in. */
+/* h of one row's columns [k, k + V), and what dh there becomes. z has H columns a matrix. */
 struct act_gelu
 {
 	template <int V, class T> static __device__ pack<V> value(const T *z, size_t, size_t k)
@@ -251,10 +251,11 @@ static int chained(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 	}
 }
 
-/* --- products with epilogues, of bf16 ----------------------------------------------------------- */
+/* --- products with epilogues, of bf16 --------------------------------------------------------- */
 
-/* y = x op(w) with an epilogue, run by run; e's addresses are those of the first run, whose aux lies as
- * y does. *done is false when cuBLAS has none that fits, and y is to be computed otherwise. */
+/* y = x op(w) with an epilogue, run by run; e's addresses are those of the first run, whose aux
+ * lies as y does. *done is false when cuBLAS has none that fits, and y is to be computed otherwise.
+ * */
 static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			      const sizes &s, bool trans, block<const bf16> x, const bf16 *w,
 			      block<bf16> y, epilogue e, void *workspace, bool *done)
@@ -284,7 +285,8 @@ static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_
 }
 
 /* Of one chunk: h = gelu(z), z = x w^T + b1. (The same of the backward, dz = (dy w2) gelu'(z), was
- * slower than a pass of its own: 1.42 ms against 1.00 for M 2048, H 8192 and 9824 rows on an H100.) */
+ * slower than a pass of its own: 1.42 ms against 1.00 for M 2048, H 8192 and 9824 rows on an H100.)
+ * */
 static int hidden_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			  const sizes &s, const weights &w, const bf16 *x, bf16 *z, bf16 *h,
 			  void *workspace, bool *done)

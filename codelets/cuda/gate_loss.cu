@@ -50,7 +50,7 @@ static losses losses_of(const struct fsmoe_call *call, const struct fsmoe_cuda *
 	return l;
 }
 
-/* --- load ---------------------------------------------------------------------------------------- */
+/* --- load ------------------------------------------------------------------------------------- */
 
 /* The last expert that a token chose, and the first that it did not; E: it chose all. */
 struct border
@@ -86,7 +86,7 @@ static __device__ border border_of(const losses &l, size_t t)
 	return b;
 }
 
-/* Whom expert e must beat, the k-th of the others (E: nobody), and by how many deviations it does. */
+/* Whom expert e must beat, the k-th of the others (E: nobody), and by how many deviations. */
 static __device__ size_t compete(const losses &l, const border &b, size_t t, size_t e,
 				 float *deviation, float *lead)
 {
@@ -99,7 +99,7 @@ static __device__ size_t compete(const losses &l, const border &b, size_t t, siz
 	return other;
 }
 
-/* --- sums ---------------------------------------------------------------------------------------- */
+/* --- sums ------------------------------------------------------------------------------------- */
 
 static __device__ size_t token_of_thread()
 {
@@ -237,7 +237,7 @@ extern "C" int fsmoe_gate_loss_cuda(const struct fsmoe_call *call, const struct 
 	return launched(call);
 }
 
-/* --- backward ------------------------------------------------------------------------------------ */
+/* --- backward --------------------------------------------------------------------------------- */
 
 /* scale times the gradient of variation(v). */
 static __device__ void variation_backward(const double *v, size_t n, double scale, float *out)

@@ -14,7 +14,7 @@ static __device__ size_t token_of_warp()
 	return (size_t)blockIdx.x * CHOOSE_WARPS + threadIdx.x / 32;
 }
 
-/* --- logits -------------------------------------------------------------------------------------- */
+/* --- logits ----------------------------------------------------------------------------------- */
 
 template <class X>
 static __global__ void all_logits(const X *x,     /* (T, M) */
@@ -42,7 +42,7 @@ template <class X> static int logits(const struct fsmoe_call *call, const struct
 
 CUDA_KERNELS(gate_logits, logits)
 
-/* --- noise --------------------------------------------------------------------------------------- */
+/* --- noise ------------------------------------------------------------------------------------ */
 
 /* As on the CPU: a function of (seed, stream, step, token, expert), 0 in a step numbered 0; in
  * double, then rounded, so that the choices that follow are the same. */
@@ -127,7 +127,7 @@ extern "C" int fsmoe_gate_noise_backward_cuda(const struct fsmoe_call *call,
 	return map(call, cuda, f, fsmoe_count(call->tensor[0]), false);
 }
 
-/* --- cosine -------------------------------------------------------------------------------------- */
+/* --- cosine ----------------------------------------------------------------------------------- */
 
 /* 1 / |v| to the eight lanes that share the product, or 0 for a zero vector. */
 template <class X> static __device__ float inverse_norm(const X *v, size_t dim)
@@ -205,7 +205,7 @@ extern "C" int fsmoe_gate_cosine_cuda(const struct fsmoe_call *call, const struc
 	return holds_bf16(call, 0) ? cosine<bf16>(call, cuda) : cosine<float>(call, cuda);
 }
 
-/* --- cosine: backward ----------------------------------------------------------------------------- */
+/* --- cosine: backward ------------------------------------------------------------------------- */
 
 template <class U> struct cosine_gradient
 {

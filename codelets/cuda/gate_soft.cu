@@ -2,7 +2,7 @@
 #include "codelets/gate_soft.h"
 #include "codelets/cuda/choose.cuh"
 
-/* Rows by one warp each; columns of a group by one thread each, of which there are as many as slots. */
+/* Rows by one warp each; columns of a group by one thread each, as many as slots. */
 
 static unsigned row_blocks(size_t rows)
 {
@@ -73,7 +73,7 @@ extern "C" int fsmoe_gate_soft_cuda(const struct fsmoe_call *call, const struct 
 	return launched(call);
 }
 
-/* --- backward ------------------------------------------------------------------------------------ */
+/* --- backward --------------------------------------------------------------------------------- */
 
 /* dlogits = p (dp - sum p dp) of a row; 0 without dp. */
 static __global__ void rows_backward(const float *p,  /* (T, N) */

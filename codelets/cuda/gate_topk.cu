@@ -118,8 +118,8 @@ static __global__ void dlogits(const __grid_constant__ chosen c)
 	}
 }
 
-/* Terms of dwg, one expert a matrix; and the rows of dx. Float whatever x is, and not by cuBLAS: its
- * products would round factors, and there are few experts. */
+/* Terms of dwg, one expert a matrix; and the rows of dx. Float whatever x is, and not by cuBLAS:
+ * its products would round factors, and there are few experts. */
 template <class X> struct weight_terms
 {
 	const X *x;           /* (T, M) */

@@ -2,8 +2,8 @@
 #include "codelets/linear.h"
 #include "codelets/cuda/reduce.cuh"
 
-/* y and its gradient may be float in a bf16 run: logits. A product takes two factors of one type, so
- * such a gradient is rounded into scratch first. */
+/* y and its gradient may be float in a bf16 run: logits. A product takes two factors of one type,
+ * so such a gradient is rounded into scratch first. */
 
 /* Every row of y = bias; the product then adds to it. */
 template <class Y> struct spread

@@ -2,7 +2,7 @@
 #include "codelets/order_einsum.h"
 #include "codelets/cuda/pieces.cuh"
 
-/* --- masks from lists ------------------------------------------------------------------------------ */
+/* --- masks from lists ------------------------------------------------------------------------- */
 
 struct mask_lists
 {
@@ -96,7 +96,7 @@ extern "C" int fsmoe_order_mask_backward_cuda(const struct fsmoe_call *call,
 	return map(call, cuda, f, f.l.n, false);
 }
 
-/* --- products ------------------------------------------------------------------------------------- */
+/* --- products --------------------------------------------------------------------------------- */
 
 struct sizes
 {

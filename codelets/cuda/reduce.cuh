@@ -77,7 +77,7 @@ static inline size_t column_partials(size_t rows, size_t columns, size_t batch)
 	return column_slices(rows, columns, batch) * columns * batch;
 }
 
-/* partial (batch, slices, columns): sums over a slice of the rows of f.at<V>(batch, row, column). */
+/* partial (batch, slices, columns): over a slice of rows, sums of f.at<V>(batch, row, column). */
 template <int V, class F>
 static __global__ void column_stage1(const __grid_constant__ F f, size_t rows, size_t columns,
 				     float *partial)

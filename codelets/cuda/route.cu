@@ -2,9 +2,9 @@
 #include "codelets/route.h"
 #include "codelets/cuda/choose.cuh"
 
-/* Weights of tokens decide who has a slot where drops are by probability, so they too are computed in
- * the CPU's order, and exponentials in double, whose rounding to float does not depend on the library
- * but in one case of a hundred million. */
+/* Weights of tokens decide who has a slot where drops are by probability, so they too are computed
+ * in the CPU's order, and exponentials in double, whose rounding to float does not depend on the
+ * library but in one case of a hundred million. */
 static __device__ __forceinline__ float exact_exp(float x)
 {
 	return (float)exp((double)x);
@@ -138,7 +138,7 @@ static __global__ void tokens_choose(const __grid_constant__ routing r)
 	weigh(r, row, r.expert + t * r.k, r.weight + t * r.k);
 }
 
-/* --- slots by weight: one thread an entry ------------------------------------------------------- */
+/* --- slots by weight: one thread an entry ----------------------------------------------------- */
 
 /* The place of every entry among those of its group that want the same expert: how many come before
  * it, by greater weight, of equals first choices first, then by token. */
@@ -190,7 +190,7 @@ static __global__ void count_kept(const __grid_constant__ routing r)
 			(int32_t)(count < r.capacity ? count : r.capacity);
 }
 
-/* --- experts choose ------------------------------------------------------------------------------ */
+/* --- experts choose --------------------------------------------------------------------------- */
 
 static __global__ void list_all(const __grid_constant__ routing r)
 {
@@ -289,7 +289,7 @@ extern "C" int fsmoe_route_cuda(const struct fsmoe_call *call, const struct fsmo
 	return launched(call);
 }
 
-/* --- backward ------------------------------------------------------------------------------------ */
+/* --- backward --------------------------------------------------------------------------------- */
 
 struct routing_gradient
 {

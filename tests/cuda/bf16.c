@@ -11,9 +11,9 @@
 
 /*
  * Training steps of a preset in bf16 on the GPU beside float on the CPU: losses stay within a band,
- * and the copies that the optimizer writes beside the parameters are the parameters rounded, since a
- * second memory, filled from what the first one's parameters have become, has the same loss to the
- * last bit.
+ * and the copies that the optimizer writes beside the parameters are the parameters rounded, since
+ * a second memory, filled from what the first one's parameters have become, has the same loss to
+ * the last bit.
  */
 
 enum

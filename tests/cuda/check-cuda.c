@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, gates, faults, bf16,
- * training; none: all. Under mpirun, one rank a GPU, only `training` makes sense. Exit status 77:
- * no GPU here.
+ * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, gates,
+ * faults, bf16, training; none: all. Under mpirun, one rank a GPU, only `training` makes sense.
+ * Exit status 77: no GPU here.
  */
 #include "check.h"
 #include "runtime/device.h"

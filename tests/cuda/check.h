@@ -4,8 +4,8 @@
 
 /* What check-cuda is made of. Every function returns how many of its checks failed. */
 
-/* main() of tests/ops/test-ops.c, moe/moe-ops.c and moe/conformance-ops.c, whose tables of cases are run here on a
- * GPU: the opcase_main() that they call is ours. */
+/* main() of tests/ops/test-ops.c, moe/moe-ops.c and moe/conformance-ops.c, whose tables of cases
+ * are run here on a GPU: the opcase_main() that they call is ours. */
 int ops_main(void);
 int moe_main(void);
 int gates_main(void);

@@ -181,8 +181,8 @@ static void expect_expert(const struct opcase_values *v)
 				 v->out[1] + row * H);
 }
 
-/* The last two have more rows than a kernel takes at a time; the two before are of multiples of eight,
- * for which GPUs have kernels of their own. */
+/* The last two have more rows than a kernel takes at a time; the two before are of multiples of
+ * eight, for which GPUs have kernels of their own. */
 static const size_t expert_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 1, 1, 1, 1, 3},   {1, 3, 4, 3, 5, 3},    {3, 1, 2, 4, 3, 2},    {2, 3, 5, 2, 4, 2},
 	{2, 2, 3, 3, 2, 0},   {1, 2, 3, 2, 3, 1},    {2, 2, 3, 2, 4, 3, 1}, {1, 3, 2, 2, 3, 0, 1},
