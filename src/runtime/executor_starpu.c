@@ -142,8 +142,10 @@ static int reserve_comms(struct fsmoe_program *p)
 			continue;
 		for (int a = 0; a < node->naccess; a++)
 		{
-			size_t n = fsmoe_shape_count(&p->tensors[node->access[a].tensor].shape) *
-				   sizeof(float);
+			const fsmoe_tensor_t t = node->access[a].tensor;
+			size_t n = t == FSMOE_NONE ? 0
+						   : fsmoe_shape_count(&p->tensors[t].shape) *
+							     sizeof(float);
 			most = n > most ? n : most;
 		}
 		err = fsmoe_comm_reserve(
