@@ -1,9 +1,9 @@
 #!/bin/bash
 # run.sh [MODE...]: checks and measures fsmoe on a GPU machine, from a bundle (bundle.sh), which is
 # the folder above this script, or from build-gpu in the current one. Modes: check, train, sanitize,
-# time, ratio, ranks (two GPUs); none: check, train, sanitize, time, ratio. Three files go to $OUT (default: a new folder in $TMPDIR):
-# log.txt, all output; summary.txt; machine.txt. Every command has a time limit; exit status 1 when
-# a check failed.
+# time, ratio, bench, ranks (two GPUs); none: all but the last two. Three files go to $OUT (default:
+# a new folder in $TMPDIR): log.txt, all output; summary.txt; machine.txt. Every command has a time
+# limit; exit status 1 when a check failed.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bundle=$(dirname "$here")
@@ -134,6 +134,19 @@ ratio()
 	cat "$logs"/ratio-*.log
 }
 
+# fsmoe bench layer: the peer's test vector (bench/peer/README.md), then a large layer either way.
+bench()
+{
+	local layer=("$bundle/bin/fsmoe" bench layer --device cuda) way
+	run 60 bench-vector "${layer[@]}" --iters 3 --warmup 1 --batch 2 --seq 48 --model-dim 64 \
+		--hidden 96 --experts 8 --topk 2 --capacity-factor 0
+	for way in starpu stream; do
+		run 200 bench-gpt-tf32-$way "${layer[@]}" --executor $way --dtype tf32 --iters 20 \
+			--warmup 5 --capacity-factor 1.2
+	done
+	cat "$logs"/bench-*.log
+}
+
 # losses FILE...: the largest relative difference of the losses of two runs' metrics.
 losses()
 {
@@ -195,8 +208,11 @@ for mode in "$@"; do
 	train) train ;;
 	time) measure ;;
 	ratio) ratio ;;
+	bench) bench ;;
 	ranks) ranks ;;
-	*) echo "run.sh: no mode '$mode': there are check, train, sanitize, time, ratio, ranks" >&2; exit 2 ;;
+	*)
+		echo "run.sh: no mode '$mode': check, train, sanitize, time, ratio, bench or ranks" >&2
+		exit 2 ;;
 	esac
 done
 echo "-- summary"
