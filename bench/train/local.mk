@@ -1,4 +1,4 @@
-EXTRA_DIST += bench/train/run.sh bench/train/where.awk
+EXTRA_DIST += bench/train/run.sh bench/train/where.awk bench/train/results/train.md
 
 ## bench-train: throughput of the default run and where its time goes, in two minutes
 .PHONY: bench-train
