@@ -75,7 +75,9 @@ static int begin_backward(struct fsmoe_backward *backward, const struct fsmoe_no
 
 /* Only what comes from a parameter gets a gradient. */
 static const struct fsmoe_port begin_ports[] = {{"leaf", FSMOE_R, 0}, {"x", FSMOE_RW, 0}};
-static const struct fsmoe_port end_ports[] = {{"y", FSMOE_R, 0}, {"loss", FSMOE_W, 0}};
+/* No backward without the output: nothing of it runs before the forward has ended. */
+static const struct fsmoe_port end_ports[] = {
+	{"y", FSMOE_R, 0}, {"dy", FSMOE_RW, 0}, {"loss", FSMOE_W, 0}};
 static const struct fsmoe_op op_begin = {
 	.name = "begin",
 	.doc = "leaves x as it is",
@@ -124,7 +126,7 @@ int bench_make_layer(struct bench *b)
 	fsmoe_graph_set_layer(graph, -1);
 	loss = fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE1(1), "loss");
 	fsmoe_graph_append(graph, &op_end, &b, sizeof(b),
-			   (struct fsmoe_access[]){{b->y, 0, 0}, {loss, 1, 0}}, 2);
+			   (struct fsmoe_access[]){{b->y, 0, 0}, {b->dy, 1, 0}, {loss, 2, 0}}, 3);
 	if (!fsmoe_graph_status(graph))
 		zero_gradients(graph);
 	fsmoe_graph_backward(graph, loss);
