@@ -3,7 +3,8 @@ check_PROGRAMS += bench/overhead/overhead
 bench_overhead_overhead_LDADD = libfsmoe_core.la
 EXTRA_DIST += bench/overhead/run.sh bench/overhead/plot.awk
 EXTRA_DIST += bench/gates/run.sh bench/gates/results/gates.csv
-EXTRA_DIST += bench/peer/README.md bench/peer/bench_ideal.py bench/peer/common.py bench/peer/cpu.sh
+EXTRA_DIST += bench/peer/README.md bench/peer/bench_ideal.py bench/peer/common.py bench/peer/cpu.sh \
+	bench/peer/results/cpu.csv
 
 ## bench-overhead: what StarPU costs, in two minutes
 .PHONY: bench-overhead
@@ -13,7 +14,8 @@ bench-overhead: bench/overhead/overhead fsmoe
 include bench/gpu/local.mk
 include bench/train/local.mk
 
-EXTRA_DIST += bench/schedule/run.sh bench/schedule/table.awk
+EXTRA_DIST += bench/schedule/run.sh bench/schedule/table.awk bench/schedule/results/policies.csv \
+	bench/schedule/results/schedules.csv bench/schedule/results/sixteen-cores.txt
 ## bench-schedule: schedules predicted and measured, and the policy beside StarPU's, on four ranks
 .PHONY: bench-schedule
 bench-schedule: fsmoe

@@ -11,6 +11,12 @@ void openblas_set_num_threads(int n)
 	(void)n;
 }
 
+const char *openblas_get_config(void);
+const char *openblas_get_config(void)
+{
+	return "fsmoe bench/gpu/blas.c, one thread";
+}
+
 /* Row-major alone: order 101; transposed: 112. */
 #define GEMM(real, name)                                                                           \
 	void name(int order, int ta, int tb, int m, int n, int k, real alpha, const real *a,       \
