@@ -28,18 +28,13 @@ struct reading
 
 static int work_of(const struct reading *r, const struct fsmoe_node *node, double *work)
 {
-	const struct fsmoe_tensor_info *info[MOST_ACCESSES];
-
 	*work = 0;
 	if (!node->op->work)
 		return 0;
 	if (node->naccess > MOST_ACCESSES)
 		return fsmoe_fail(ENOTSUP, "%s has %d accesses: more than are costed",
 				  node->op->name, node->naccess);
-	for (int i = 0; i < node->naccess; i++)
-		info[i] = node->access[i].tensor == FSMOE_NONE ? NULL
-							       : &r->tensor[node->access[i].tensor];
-	*work = node->op->work(node->args, info, node->naccess);
+	*work = fsmoe_node_work(node, r->tensor);
 	return 0;
 }
 

@@ -4,16 +4,6 @@
 #include <fsmoe/op.h>
 #include <fsmoe/topo.h>
 
-static double work_of(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors)
-{
-	const struct fsmoe_tensor_info *t[node->naccess + 1];
-
-	for (int i = 0; i < node->naccess; i++)
-		t[i] = node->access[i].tensor == FSMOE_NONE ? NULL
-							    : &tensors[node->access[i].tensor];
-	return node->op->work ? node->op->work(node->args, t, node->naccess) : 0;
-}
-
 /* Rows that a forward node of an expert reads: its first input's. */
 static double rows_of(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors)
 {
@@ -42,7 +32,7 @@ void fsmoe_flops_count(fsmoe_graph_t graph, struct fsmoe_flops *flops)
 	for (int i = 0; i < nnodes; i++)
 	{
 		const struct fsmoe_node *node = &nodes[i];
-		const double work = work_of(node, tensors);
+		const double work = fsmoe_node_work(node, tensors);
 
 		if (node->op->kind == FSMOE_KIND_GEMM || node->op->kind == FSMOE_KIND_ATTENTION)
 			flops->dense += work;
