@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
+#include "base/json_reader.h"
 #include "base/nearest.h"
 #include "cost/profile.h"
 #include "cost/save.h"
@@ -37,47 +38,7 @@ static const char *const fit_keys[] = {"kind", "lane",     "alpha",   "beta",   
 				       "per",  "samples",  "dropped", "low",    "high",
 				       "r2",   "residual", "sharing", "source", NULL};
 
-/* One value of one object while a file is read; the first failure stays. */
-struct reader
-{
-	const char *path;
-	json_t *object;
-	int fit; /* from 1; 0: the outermost object */
-	int err;
-};
-
-static void bad(struct reader *r, const char *key, const char *what)
-{
-	char where[32] = "";
-
-	if (r->fit)
-		snprintf(where, sizeof(where), "fit %d: ", r->fit);
-	if (!r->err)
-		r->err = fsmoe_fail(EPROTO, "%s: %s\"%s\" %s", r->path, where, key, what);
-}
-
-static void check_keys(struct reader *r, const char *const *known)
-{
-	const char *key, *near;
-	char what[80];
-	json_t *value;
-
-	json_object_foreach(r->object, key, value)
-	{
-		int i = 0;
-
-		while (known[i] && strcmp(known[i], key))
-			i++;
-		if (known[i])
-			continue;
-		near = fsmoe_nearest(key, fsmoe_name_at, known);
-		snprintf(what, sizeof(what), "is an unknown key%s%s%s",
-			 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-		bad(r, key, what);
-	}
-}
-
-static double number(struct reader *r, const char *key, int needed)
+static double number(struct fsmoe_json_reader *r, const char *key, int needed)
 {
 	json_t *value = json_object_get(r->object, key);
 
@@ -86,35 +47,36 @@ static double number(struct reader *r, const char *key, int needed)
 	if (!json_is_number(value) || !(json_number_value(value) >= 0) ||
 	    !isfinite(json_number_value(value)))
 	{
-		bad(r, key, value ? "must be a number, 0 or more" : "is missing");
+		fsmoe_json_bad(r, key, value ? "must be a number, 0 or more" : "is missing");
 		return 0;
 	}
 	return json_number_value(value);
 }
 
-static int count(struct reader *r, const char *key)
+static int count(struct fsmoe_json_reader *r, const char *key)
 {
 	const double value = number(r, key, 0);
 
 	if (value != floor(value) || value > 1e9)
-		bad(r, key, "must be a whole number");
+		fsmoe_json_bad(r, key, "must be a whole number");
 	return r->err ? 0 : (int)value;
 }
 
-static void text(struct reader *r, const char *key, char *buffer, size_t size)
+static void text(struct fsmoe_json_reader *r, const char *key, char *buffer, size_t size)
 {
 	json_t *value = json_object_get(r->object, key);
 
 	if (value && !json_is_string(value))
-		bad(r, key, "must be a string");
+		fsmoe_json_bad(r, key, "must be a string");
 	else if (value && strlen(json_string_value(value)) >= size)
-		bad(r, key, "is longer than a profile keeps");
+		fsmoe_json_bad(r, key, "is longer than a profile keeps");
 	else if (value)
 		snprintf(buffer, size, "%s", json_string_value(value));
 }
 
 /* The place of a string in a list of names. */
-static int choice(struct reader *r, const char *key, fsmoe_name_fn name, const void *table)
+static int choice(struct fsmoe_json_reader *r, const char *key, fsmoe_name_fn name,
+		  const void *table)
 {
 	const char *value = json_string_value(json_object_get(r->object, key)), *at;
 	char valid[256], what[320];
@@ -124,22 +86,22 @@ static int choice(struct reader *r, const char *key, fsmoe_name_fn name, const v
 			return i;
 	fsmoe_name_list(name, table, valid, sizeof(valid));
 	snprintf(what, sizeof(what), "must be one of %s", valid);
-	bad(r, key, what);
+	fsmoe_json_bad(r, key, what);
 	return 0;
 }
 
-static double unit(struct reader *r, const char *key, const struct unit *units)
+static double unit(struct fsmoe_json_reader *r, const char *key, const struct unit *units)
 {
 	return json_object_get(r->object, key) ? units[choice(r, key, unit_at, units)].size : 1;
 }
 
-static void read_fit(struct reader *r, struct fsmoe_profile *p)
+static void read_fit(struct fsmoe_json_reader *r, struct fsmoe_profile *p)
 {
 	struct fsmoe_fit f = {0};
 	double second, one;
 	int kind, lane = FSMOE_COMPUTE;
 
-	check_keys(r, fit_keys);
+	fsmoe_json_check_keys(r, fit_keys);
 	kind = choice(r, "kind", fsmoe_kind_name_at, NULL);
 	if (!r->err && (FSMOE_KIND_IS_COMM(kind) || json_object_get(r->object, "lane")))
 		lane = choice(r, "lane", fsmoe_lane_name_at, NULL);
@@ -156,31 +118,33 @@ static void read_fit(struct reader *r, struct fsmoe_profile *p)
 	f.sharing = number(r, "sharing", 0);
 	text(r, "source", f.source, sizeof(f.source));
 	if (!r->err && p->fitted[kind][lane])
-		bad(r, "kind", "says a second time what stands above");
+		fsmoe_json_bad(r, "kind", "says a second time what stands above");
 	if (!r->err && fsmoe_profile_set(p, (enum fsmoe_kind)kind, (enum fsmoe_lane)lane, &f))
-		bad(r, "lane",
-		    "does not go with this kind: compute kinds run on compute, "
-		    "communication on intra or inter");
+		fsmoe_json_bad(r, "lane",
+			       "does not go with this kind: compute kinds run on compute, "
+			       "communication on intra or inter");
 }
 
 /* Texts under keys that only people read. */
-static void read_notes(struct reader *r, struct fsmoe_profile *p)
+static void read_notes(struct fsmoe_json_reader *r, struct fsmoe_profile *p)
 {
 	json_t *notes = json_object_get(r->object, "provenance"), *value;
 	const char *key;
 
 	if (notes && !json_is_object(notes))
-		bad(r, "provenance", "must be an object");
+		fsmoe_json_bad(r, "provenance", "must be an object");
 	json_object_foreach(notes, key, value)
 	{
 		if (!json_is_string(value))
-			bad(r, key, "of the provenance must be a string");
+			fsmoe_json_bad(r, key, "of the provenance must be a string");
 		else if (!r->err && fsmoe_profile_note(p, key, json_string_value(value)))
-			bad(r, key, "of the provenance is longer or one more than a profile keeps");
+			fsmoe_json_bad(
+				r, key,
+				"of the provenance is longer or one more than a profile keeps");
 	}
 }
 
-static void read_profile(struct reader *r, struct fsmoe_profile *p)
+static void read_profile(struct fsmoe_json_reader *r, struct fsmoe_profile *p)
 {
 	json_t *root = r->object, *fits, *fit;
 	size_t i;
@@ -188,24 +152,25 @@ static void read_profile(struct reader *r, struct fsmoe_profile *p)
 	if (!json_is_object(root) || !json_string_value(json_object_get(root, "format")) ||
 	    strcmp(json_string_value(json_object_get(root, "format")), FORMAT))
 	{
-		bad(r, "format", "is not \"" FORMAT "\": this is no profile");
+		fsmoe_json_bad(r, "format", "is not \"" FORMAT "\": this is no profile");
 		return;
 	}
 	if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
-		bad(r, "version", "is none that this program reads: it must be 1");
-	check_keys(r, profile_keys);
+		fsmoe_json_bad(r, "version", "is none that this program reads: it must be 1");
+	fsmoe_json_check_keys(r, profile_keys);
 	text(r, "machine", p->machine, sizeof(p->machine));
 	text(r, "source", p->source, sizeof(p->source));
 	read_notes(r, p);
 	fits = json_object_get(root, "fits");
 	if (!json_is_array(fits))
-		bad(r, "fits", "must be an array");
+		fsmoe_json_bad(r, "fits", "must be an array");
 	json_array_foreach(fits, i, fit)
 	{
-		r->fit = (int)i + 1;
+		r->part = "fit";
+		r->number = (int)i + 1;
 		r->object = fit;
 		if (!json_is_object(fit))
-			bad(r, "fits", "must hold objects");
+			fsmoe_json_bad(r, "fits", "must hold objects");
 		if (r->err)
 			return;
 		read_fit(r, p);
@@ -214,7 +179,7 @@ static void read_profile(struct reader *r, struct fsmoe_profile *p)
 
 int fsmoe_profile_load(fsmoe_profile_t *profile, const char *path)
 {
-	struct reader r = {.path = path};
+	struct fsmoe_json_reader r = {.path = path};
 	struct fsmoe_json json;
 	fsmoe_profile_t p = NULL;
 	int err = fsmoe_json_load(&json, path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
-#include "base/nearest.h"
+#include "base/json_reader.h"
 #include "cost/save.h"
 #include "plan/from_json.h"
 
@@ -126,47 +126,9 @@ static const char *const layer_keys[] = {
 	"forward_degree", "backward_degree", "moe_bytes", "moe_pieces",
 	"dense_bytes",    "dense_pieces",    NULL};
 
-struct reader
-{
-	const char *path;
-	json_t *object;
-	int layer; /* -1: the outermost object */
-	int err;
-};
-
-static void bad(struct reader *r, const char *key, const char *what)
-{
-	char where[32] = "";
-
-	if (r->layer >= 0)
-		snprintf(where, sizeof(where), "layer %d: ", r->layer);
-	if (!r->err)
-		r->err = fsmoe_fail(EPROTO, "%s: %s\"%s\" %s", r->path, where, key, what);
-}
-
-static void check_keys(struct reader *r, const char *const *known)
-{
-	const char *key, *near;
-	char what[80];
-	json_t *value;
-
-	json_object_foreach(r->object, key, value)
-	{
-		int i = 0;
-
-		while (known[i] && strcmp(known[i], key))
-			i++;
-		if (known[i])
-			continue;
-		near = fsmoe_nearest(key, fsmoe_name_at, known);
-		snprintf(what, sizeof(what), "is an unknown key%s%s%s",
-			 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-		bad(r, key, what);
-	}
-}
-
 /* A whole number from `least` on; left out: `least`. */
-static uint64_t whole(struct reader *r, const char *key, json_int_t least, json_int_t most)
+static uint64_t whole(struct fsmoe_json_reader *r, const char *key, json_int_t least,
+		      json_int_t most)
 {
 	json_t *value = json_object_get(r->object, key);
 
@@ -175,25 +137,25 @@ static uint64_t whole(struct reader *r, const char *key, json_int_t least, json_
 	if (!json_is_integer(value) || json_integer_value(value) < least ||
 	    json_integer_value(value) > most)
 	{
-		bad(r, key,
-		    least ? "must be a whole number, 1 to 4096"
-			  : "must be a whole number, 0 or more");
+		fsmoe_json_bad(r, key,
+			       least ? "must be a whole number, 1 to 4096"
+				     : "must be a whole number, 0 or more");
 		return (uint64_t)least;
 	}
 	return (uint64_t)json_integer_value(value);
 }
 
-static double seconds(struct reader *r, const char *key)
+static double seconds(struct fsmoe_json_reader *r, const char *key)
 {
 	json_t *value = json_object_get(r->object, key);
 
 	if (value && !(json_is_number(value) && json_number_value(value) >= 0))
-		bad(r, key, "must be a number, 0 or more");
+		fsmoe_json_bad(r, key, "must be a number, 0 or more");
 	return json_number_value(value);
 }
 
 /* Pieces may be left out: one where there are bytes. */
-static struct fsmoe_share share(struct reader *r, const char *bytes, const char *pieces)
+static struct fsmoe_share share(struct fsmoe_json_reader *r, const char *bytes, const char *pieces)
 {
 	struct fsmoe_share s = {.bytes = whole(r, bytes, 0, (json_int_t)1 << 60)};
 
@@ -201,13 +163,13 @@ static struct fsmoe_share share(struct reader *r, const char *bytes, const char 
 	if (!json_object_get(r->object, pieces))
 		s.pieces = s.bytes > 0;
 	if (!s.bytes != !s.pieces)
-		bad(r, pieces, "must be 0 where there are no bytes, and only there");
+		fsmoe_json_bad(r, pieces, "must be 0 where there are no bytes, and only there");
 	if (s.bytes % 4)
-		bad(r, bytes, "must be a multiple of 4: a gradient is made of floats");
+		fsmoe_json_bad(r, bytes, "must be a multiple of 4: a gradient is made of floats");
 	return s;
 }
 
-static void read_layers(struct reader *r, struct fsmoe_plan *plan, json_t *layers)
+static void read_layers(struct fsmoe_json_reader *r, struct fsmoe_plan *plan, json_t *layers)
 {
 	json_t *layer;
 	size_t i;
@@ -216,11 +178,12 @@ static void read_layers(struct reader *r, struct fsmoe_plan *plan, json_t *layer
 	{
 		struct fsmoe_plan_layer *l = &plan->layer[i];
 
-		r->layer = (int)i;
+		r->part = "layer";
+		r->number = (int)i;
 		r->object = layer;
 		if (!json_is_object(layer))
-			bad(r, "layers", "must hold objects");
-		check_keys(r, layer_keys);
+			fsmoe_json_bad(r, "layers", "must hold objects");
+		fsmoe_json_check_keys(r, layer_keys);
 		l->forward_degree = (int)whole(r, "forward_degree", 1, 4096);
 		l->backward_degree = (int)whole(r, "backward_degree", 1, 4096);
 		l->moe = share(r, "moe_bytes", "moe_pieces");
@@ -230,7 +193,7 @@ static void read_layers(struct reader *r, struct fsmoe_plan *plan, json_t *layer
 	}
 }
 
-static void read_plan(struct reader *r, struct fsmoe_plan *plan)
+static void read_plan(struct fsmoe_json_reader *r, struct fsmoe_plan *plan)
 {
 	json_t *root = r->object, *layers = json_object_get(root, "layers");
 	const char *format = json_string_value(json_object_get(root, "format")),
@@ -238,14 +201,14 @@ static void read_plan(struct reader *r, struct fsmoe_plan *plan)
 
 	if (!format || strcmp(format, FORMAT))
 	{
-		bad(r, "format", "is not \"" FORMAT "\": this is no plan");
+		fsmoe_json_bad(r, "format", "is not \"" FORMAT "\": this is no plan");
 		return;
 	}
 	if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
-		bad(r, "version", "is none that this program reads: it must be 1");
-	check_keys(r, plan_keys);
+		fsmoe_json_bad(r, "version", "is none that this program reads: it must be 1");
+	fsmoe_json_check_keys(r, plan_keys);
 	if (!name || strlen(name) >= sizeof(plan->schedule))
-		bad(r, "schedule", "must be the name of a schedule");
+		fsmoe_json_bad(r, "schedule", "must be the name of a schedule");
 	else
 		memcpy(plan->schedule, name, strlen(name) + 1);
 	plan->forward = seconds(r, "forward_seconds");
@@ -253,7 +216,7 @@ static void read_plan(struct reader *r, struct fsmoe_plan *plan)
 	plan->tail_seconds = seconds(r, "tail_seconds");
 	plan->tail = share(r, "tail_bytes", "tail_pieces");
 	if (!json_array_size(layers) || json_array_size(layers) > 1000000)
-		bad(r, "layers", "must be an array of at least one layer");
+		fsmoe_json_bad(r, "layers", "must be an array of at least one layer");
 	if (r->err)
 		return;
 	plan->layers = (int)json_array_size(layers);
@@ -278,7 +241,7 @@ int fsmoe_plan_load(struct fsmoe_plan *plan, const char *path)
 
 int fsmoe_plan_from_json(struct fsmoe_plan *plan, json_t *root, const char *where)
 {
-	struct reader r = {.path = where, .object = root, .layer = -1};
+	struct fsmoe_json_reader r = {.path = where, .object = root};
 	struct fsmoe_plan fresh = {0};
 
 	read_plan(&r, &fresh);
