@@ -5,6 +5,7 @@
 #include <fsmoe/error.h>
 #include <search.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int by_data(const void *a, const void *b)
 {
@@ -29,15 +30,18 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 		*h = (struct fsmoe_handle){.data = data,
 					   .bytes = bytes,
 					   .role = tensor->role,
-					   .name = tensor->name,
+					   .name = strdup(tensor->name ? tensor->name : ""),
 					   .users = 1};
-	*err = h && tsearch(h, &rt->handles, by_data)
+	*err = h && h->name && tsearch(h, &rt->handles, by_data)
 		       ? rt->executor->place(rt, h)
 		       : fsmoe_fail(ENOMEM, "no memory to register tensor '%s'", tensor->name);
 	if (!*err)
 		return h;
 	if (h)
+	{
 		tdelete(h, &rt->handles, by_data);
+		free(h->name);
+	}
 	free(h);
 	return NULL;
 }
@@ -48,5 +52,6 @@ void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 		return;
 	tdelete(h, &rt->handles, by_data);
 	rt->executor->remove(rt, h);
+	free(h->name);
 	free(h);
 }
