@@ -172,8 +172,9 @@ static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *
 	int weigh = find_name(s, "weights", s->gate_opts.weights, NAMES(weights));
 	const struct fsmoe_gate *gate = fsmoe_gate_find(s->gate);
 
-	if (drop < 0 || weigh < 0 || check_losses(s) || !gate ||
-	    fsmoe_gate_check_options(gate, &s->gate_opts))
+	/* That there is no such gate is said where all modules are looked for. */
+	if (drop < 0 || weigh < 0 || check_losses(s) ||
+	    (gate && fsmoe_gate_check_options(gate, &s->gate_opts)))
 		return -EINVAL;
 	l->opts = s->gate_opts;
 	l->expert_opts = s->expert_opts;
