@@ -153,6 +153,25 @@ static int check_memory(struct run *run)
 	return fsmoe_need_check(&need);
 }
 
+/* The same of a GPU: once CUDA has taken its own part, and before anything else is. */
+static int check_gpu_memory(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	char need[32], left[32], all[32];
+	struct fsmoe_room room;
+	int err = fsmoe_need_estimate_gpu(run->runtime, fsmoe_model_forward, &run->config.model,
+					  &run->eval_model, &config->train, &room);
+
+	if (err || room.gpu < 0)
+		return err;
+	run->gpu_need = room.all - room.left + room.need;
+	run_say(run, "memory: %s of GPU %d, which has %s left of %s",
+		fsmoe_need_text(room.need, need, sizeof(need)), room.gpu,
+		fsmoe_need_text(room.left, left, sizeof(left)),
+		fsmoe_need_text(room.all, all, sizeof(all)));
+	return fsmoe_need_check_gpu(&room);
+}
+
 /* StarPU's trace, once every rank has written its part: where this rank is to see to it. */
 static char *trace_to_convert(const struct run *run)
 {
@@ -216,6 +235,8 @@ static int start(struct run *run)
 
 	if (!err)
 		err = cli_stop_catch(run->runtime);
+	if (!err)
+		err = check_gpu_memory(run);
 	if (!err)
 		err = fsmoe_trainer_create(&run->trainer, run->runtime, fsmoe_model_forward,
 					   &run->config.model, &config->train);

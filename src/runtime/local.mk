@@ -2,6 +2,8 @@ fsmoe_HEADERS += include/fsmoe/starpu.h
 libfsmoe_core_la_SOURCES += \
 	src/runtime/agree.c \
 	src/runtime/alike.c \
+	src/runtime/bf16.c \
+	src/runtime/bf16.h \
 	src/runtime/bind.c \
 	src/runtime/bind.h \
 	src/runtime/chain.c \
@@ -16,6 +18,7 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/policy.h \
 	src/runtime/program.c \
 	src/runtime/record.c \
+	src/runtime/room.c \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
@@ -34,11 +37,12 @@ libfsmoe_core_la_SOURCES += \
 
 if HAVE_CUDA
 libfsmoe_core_la_SOURCES += \
-	src/runtime/bf16.c src/runtime/bf16.h src/runtime/device.c \
+	src/runtime/device.c \
 	src/runtime/device.h \
 	src/runtime/device_internal.h \
 	src/runtime/executor_stream.c \
 	src/runtime/gpu.c \
+	src/runtime/gpu_copy.c \
 	src/runtime/lanes.c \
 	src/runtime/lanes.h \
 	src/runtime/stream.c \
