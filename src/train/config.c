@@ -203,6 +203,9 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");
+	if (strcmp(config->runtime.dtype, "fp32") && strcmp(config->runtime.device, "cuda"))
+		return fsmoe_fail(EINVAL, "--dtype %s is of GPUs: take fp32, or --device cuda",
+				  config->runtime.dtype);
 	return fsmoe_train_config_check_model(config);
 }
 
