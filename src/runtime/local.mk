@@ -25,8 +25,8 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/units.h \
 	src/runtime/trace.c \
 	src/runtime/trace.h \
-	src/runtime/trace_clock.c \
-	src/runtime/trace_clock.h \
+	src/runtime/trace_mark.c \
+	src/runtime/trace_mark.h \
 	src/runtime/trace_files.c \
 	src/runtime/trace_files.h \
 	src/runtime/trace_paje.c \
