@@ -93,18 +93,12 @@ static int open_places(const struct fsmoe_train_config *config)
 static int open_outputs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	char plan[PATH_MAX];
-	int err = 0;
+	int err = run_plan_save(run);
 
 	if (!run->first)
 		return 0;
 	if (config->run)
-	{
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
-		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
-		if (run->plan.layer)
-			err = fsmoe_plan_save(&run->plan, plan);
-	}
 	if (config->metrics)
 		snprintf(run->metrics_path, PATH_MAX, "%s", config->metrics);
 	if (!err && *run->metrics_path)

@@ -50,6 +50,22 @@ const struct fsmoe_data *run_held_out(const struct run *run);
 /* How the steps are laid out in time: --schedule, --profile, --plan. Local; returns an exit code. */
 int run_plan(struct run *run);
 
+/* The same when tasks have drifted from the profile, to which `why` is the sentence: plans anew by
+ * the fresh one and goes on by that plan where it is better. Between two steps; collective; all ranks
+ * do the same. Returns 0 or a failure. */
+int run_replan(struct run *run, const char *why, fsmoe_profile_t fresh);
+/* "2 chunks forward, 1 to 4 backward; ...": what a plan does, for people. */
+enum
+{
+	RUN_PLAN_TEXT = 320
+};
+const char *run_plan_text(const struct run *run, const struct fsmoe_plan *plan,
+			  char text[RUN_PLAN_TEXT]);
+/* What a plan's layers are predicted to take in a step, in seconds. */
+double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan);
+/* Rank 0 leaves it as plan.json in --run. */
+int run_plan_save(const struct run *run);
+
 /* Every step that is left, with all that happens between them. Returns an exit code, having said
  * why where it is not 0. *together: every rank returns the same, none needs to be ended. */
 int run_steps(struct run *run, int *together);

@@ -47,6 +47,7 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 					   .val_fraction = 0.1,
 					   .keep = 2,
 					   .max_degree = 8,
+					   .replan = 1,
 					   .data_format = "auto",
 					   .on_nan = "stop",
 					   .objective = "next",

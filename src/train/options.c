@@ -160,6 +160,9 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("profile", profile, "FILE",
 	     "What tasks cost here (of 'fsmoe profile'): degrees and the exchange of gradients are "
 	     "planned with it, and tasks that drift from it are told"),
+	FLAG("replan", replan,
+	     "Plan anew when tasks drift from the profile; losses then change by rounding "
+	     "(--replan=no: only tell)"),
 	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in such a plan"),
 	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
 
