@@ -54,5 +54,7 @@ int fsmoe_memory_replace(fsmoe_memory_t *memory, fsmoe_graph_t graph, fsmoe_memo
 
 /* Where an element of this rank's part lies in the parameter's global array. */
 size_t fsmoe_param_global_index(const struct fsmoe_param_spec *spec, size_t local);
+/* Elements that are neighbours there as well: from each multiple of this on, this many. */
+size_t fsmoe_param_run(const struct fsmoe_param_spec *spec);
 
 #endif
