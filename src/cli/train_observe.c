@@ -35,12 +35,12 @@ static int watch(struct run *run, fsmoe_profile_t profile)
 	struct observe *o = run->observe;
 	const int err = fsmoe_runtime_set_profile(run->runtime, profile);
 
-	fsmoe_drift_destroy(o->drift);
-	o->drift = NULL;
 	if (o->profile != profile)
 		fsmoe_profile_destroy(o->profile);
 	o->profile = profile;
-	return err ? err : fsmoe_drift_create(&o->drift, profile, BOUND);
+	if (o->drift)
+		fsmoe_drift_follow(o->drift, profile);
+	return err || o->drift ? err : fsmoe_drift_create(&o->drift, profile, BOUND);
 }
 
 int run_observe_start(struct run *run)
