@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "graph/graph.h"
 #include "graph/memory.h"
@@ -10,7 +11,8 @@
 
 enum
 {
-	ALIGNMENT = 256 /* bytes; enough for any vector load and for device copies */
+	ALIGNMENT = 256,        /* bytes; enough for any vector load and for device copies */
+	PARALLEL_FROM = 1 << 16 /* initial values that a thread is worth */
 };
 
 static int persistent(enum fsmoe_role role)
@@ -127,6 +129,13 @@ enum fsmoe_real fsmoe_memory_real(fsmoe_memory_t m)
 	return m->real;
 }
 
+size_t fsmoe_param_run(const struct fsmoe_param_spec *spec)
+{
+	int d = spec->global.ndim - 1;
+
+	return d < 0 ? 1 : spec->global.dim[d] / (size_t)(spec->parts[d] > 1 ? spec->parts[d] : 1);
+}
+
 /* Mixed radix over the dimensions, this rank's part first. */
 size_t fsmoe_param_global_index(const struct fsmoe_param_spec *spec, size_t local)
 {
@@ -144,7 +153,15 @@ size_t fsmoe_param_global_index(const struct fsmoe_param_spec *spec, size_t loca
 	return global;
 }
 
-static double initial(const struct fsmoe_param_spec *spec, uint64_t key, size_t local)
+struct init
+{
+	const struct fsmoe_param_spec *spec;
+	uint64_t key;
+	enum fsmoe_real real;
+	void *data;
+};
+
+static double initial(const struct fsmoe_param_spec *spec, uint64_t key, size_t global)
 {
 	switch (spec->init)
 	{
@@ -153,9 +170,30 @@ static double initial(const struct fsmoe_param_spec *spec, uint64_t key, size_t 
 	case FSMOE_INIT_ONE:
 		return 1.0;
 	case FSMOE_INIT_NORMAL:
-		return spec->scale * fsmoe_rng_normal(key, fsmoe_param_global_index(spec, local));
+		return spec->scale * fsmoe_rng_normal(key, global);
 	}
 	return 0.0;
+}
+
+/* Elements [lo, hi) of a parameter, or of this rank's part of it. */
+static void init_part(void *arg, size_t lo, size_t hi)
+{
+	const struct init *x = arg;
+	size_t run = fsmoe_param_run(x->spec);
+
+	for (size_t i = lo, end; i < hi; i = end)
+	{
+		size_t global = fsmoe_param_global_index(x->spec, i) - i;
+		end = (i / run + 1) * run < hi ? (i / run + 1) * run : hi;
+		for (size_t k = i; k < end; k++)
+		{
+			double value = initial(x->spec, x->key, global + k);
+			if (x->real == FSMOE_F64)
+				((double *)x->data)[k] = value;
+			else
+				((float *)x->data)[k] = (float)value;
+		}
+	}
 }
 
 int fsmoe_memory_init_params(fsmoe_memory_t m, uint64_t seed)
@@ -163,18 +201,13 @@ int fsmoe_memory_init_params(fsmoe_memory_t m, uint64_t seed)
 	for (int p = 0; p < m->graph->nparams; p++)
 	{
 		const struct fsmoe_param *param = &m->graph->params[p];
-		uint64_t key = fsmoe_rng_key(seed, param->spec.name);
-		size_t n = fsmoe_shape_count(&m->graph->tensors[param->tensor].shape);
-		void *data = fsmoe_memory_data(m, param->tensor);
+		struct init x = {.spec = &param->spec,
+				 .key = fsmoe_rng_key(seed, param->spec.name),
+				 .real = m->real,
+				 .data = fsmoe_memory_data(m, param->tensor)};
 
-		for (size_t i = 0; i < n; i++)
-		{
-			double value = initial(&param->spec, key, i);
-			if (m->real == FSMOE_F64)
-				((double *)data)[i] = value;
-			else
-				((float *)data)[i] = (float)value;
-		}
+		fsmoe_parallel(fsmoe_shape_count(&m->graph->tensors[param->tensor].shape),
+			       PARALLEL_FROM, init_part, &x);
 	}
 	return 0;
 }

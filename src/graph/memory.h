@@ -49,5 +49,7 @@ static inline int fsmoe_has_copy(enum fsmoe_real real, const struct fsmoe_tensor
 
 /* Where an element of this rank's part lies in the parameter's global array. */
 size_t fsmoe_param_global_index(const struct fsmoe_param_spec *spec, size_t local);
+/* Elements that are neighbours there as well: from each multiple of this on, this many. */
+size_t fsmoe_param_run(const struct fsmoe_param_spec *spec);
 
 #endif

@@ -10,4 +10,11 @@ train_tests = tests/train/test-finite.sh tests/train/test-layouts.sh tests/train
 	tests/train/test-step.sh tests/train/test-stumble.sh
 TESTS += $(train_tests)
 long_tests += tests/train/test-first-start.sh
-dist_check_SCRIPTS += $(train_tests) tests/train/test-first-start.sh
+dist_check_SCRIPTS += $(train_tests) tests/train/test-first-start.sh tests/train/long-trigram.sh
+
+## check-train: the default run against a table of trigrams (seven minutes on two quiet cores)
+.PHONY: check-train
+check-train:
+	@FSMOE_TEST_TIMEOUT=$${FSMOE_TEST_TIMEOUT:-7200} $(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS=tests/train/long-trigram.sh TEST_SUITE_LOG=check-train.log
+CLEANFILES += check-train.log
