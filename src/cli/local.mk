@@ -9,6 +9,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/bench_schedule_run.c \
 	src/cli/breakdown.c \
 	src/cli/commands.c \
+	src/cli/explain.c \
 	src/cli/fail.c \
 	src/cli/generate.c \
 	src/cli/help.c \

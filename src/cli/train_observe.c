@@ -26,6 +26,25 @@ struct observe
 	int told; /* drift was told; once is enough until it is gone */
 };
 
+/* Every line that the prediction of a step needs is asked for now: at the end the run would have
+ * been for nothing. The run keeps the profile, for its report. */
+static int check_profile(const struct run *run, fsmoe_profile_t profile)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	struct fsmoe_timeline predicted;
+	char path[PATH_MAX];
+	int err = fsmoe_profile_simulate(profile, fsmoe_trainer_graph(run->trainer), &predicted);
+
+	if (err)
+		return fsmoe_fail(-err, "%s: %s", config->profile, fsmoe_last_error());
+	fsmoe_timeline_destroy(&predicted);
+	if (!run->first || !config->run)
+		return 0;
+	if (snprintf(path, sizeof(path), "%s/profile.json", config->run) >= (int)sizeof(path))
+		return fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
+	return fsmoe_profile_save(profile, path);
+}
+
 int run_observe_start(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -41,6 +60,8 @@ int run_observe_start(struct run *run)
 	if (err || !config->profile)
 		return err;
 	err = fsmoe_profile_load(&o->profile, config->profile);
+	if (!err)
+		err = check_profile(run, o->profile);
 	if (!err)
 		err = fsmoe_runtime_set_profile(run->runtime, o->profile);
 	return err ? err : fsmoe_drift_create(&o->drift, o->profile, BOUND);
