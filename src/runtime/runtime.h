@@ -132,7 +132,8 @@ struct fsmoe_program
 	struct fsmoe_stream *stream;
 	int nseq[FSMOE_NLANES];      /* numbers one step takes */
 	double *work;                /* by node: n of the cost model */
-	double *ready, *start, *end; /* seconds, of the last step; ready 0: not noted */
+	/* Seconds, of the last step; ready and submitted 0: not noted. */
+	double *ready, *start, *end, *submitted;
 	uint64_t step;               /* the last one submitted */
 	int recorded;                /* its number in the record's file, from 1; 0: not yet */
 
