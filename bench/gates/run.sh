@@ -37,7 +37,7 @@ PY
 	echo "# $(git -C "$top" rev-parse --short HEAD), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
 	echo "objective,gate,seed,held_out,dropped,entropy,load_max_over_mean,median_ms"
 	for seed in ${SEEDS:-1 2 3}; do
-		for gate in topk gshard sigmoid xmoe; do
+		for gate in topk gshard sigmoid xmoe cosine; do
 			one next $gate 0.01 "$seed"
 		done
 		one masked topk 0.01 "$seed"

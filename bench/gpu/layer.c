@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Times of operations on one GPU by CUDA events, under the stream walker: layer WORK
- * [tf32|bf16], the work as in work.h.
+ * Times of operations on a GPU by CUDA events, under the stream walker:
+ *
+ *	layer WORK [tf32|bf16] [nodes=N] [timeline]
+ *
+ * the work as in work.h; under mpirun every rank has a GPU, and what is printed is rank 0's.
  *
  * Prints per operation: how many nodes, milliseconds a step (median of the steps), share, and what
  * its row calls work per second. The line "step" is from the first node's start to the last one's
- * end with events around every node; the line "bare" without them, by the host's clock.
+ * end with events around every node; the line "bare" without them, by the host's clock, of every
+ * step the slowest rank's. With `timeline` also when every node of the last step ran.
  */
 #include "base/clock.h"
+#include "comm/comm.h"
+#include "comm/device.h"
 #include "runtime/device.h"
 #include "tests/lib/try.h"
 #include "work.h"
@@ -22,6 +28,13 @@ enum
 	WARM = 3,
 	STEPS = 11,
 	KINDS = 64
+};
+
+struct place
+{
+	fsmoe_comms_t comms;
+	struct fsmoe_device_memory *memory;
+	int rank, tf32, timeline;
 };
 
 struct row
@@ -96,23 +109,42 @@ static void print_rows(struct row *rows, int n, double whole)
 	}
 }
 
-/* With events around every node. */
-static void time_nodes(fsmoe_graph_t graph, struct fsmoe_device_memory *memory, int tf32)
+static void print_timeline(fsmoe_graph_t graph, const struct fsmoe_timeline *t)
 {
-	const struct fsmoe_stream_opts opts = {.timing = 1, .tf32 = tf32};
+	int n;
+	const struct fsmoe_node *nodes = fsmoe_graph_nodes(graph, &n);
+
+	for (int i = 0; i < n; i++)
+	{
+		char label[128];
+		fsmoe_node_label(&nodes[i], label, sizeof(label));
+		printf("  lane %d  %9.4f to %9.4f  %8.4f ms  %s\n", (int)nodes[i].lane,
+		       1e3 * t->start[i], 1e3 * t->end[i], 1e3 * (t->end[i] - t->start[i]), label);
+	}
+}
+
+static void run_step(struct fsmoe_stream *stream, int k)
+{
+	const struct fsmoe_step step = {.step = (uint64_t)(k + WARM + 1), .lr = 1e-4};
+
+	TRY(fsmoe_stream_submit(stream, &step));
+}
+
+/* With events around every node. */
+static void time_nodes(fsmoe_graph_t graph, const struct place *at)
+{
+	const struct fsmoe_stream_opts opts = {.timing = 1, .tf32 = at->tf32};
 	struct fsmoe_stream *stream;
 	struct row rows[KINDS];
 	double whole[STEPS] = {0};
 	int n, nrows = 0;
 	const struct fsmoe_node *nodes = fsmoe_graph_nodes(graph, &n);
 
-	TRY(fsmoe_stream_create(&stream, graph, memory, NULL, &opts));
+	TRY(fsmoe_stream_create(&stream, graph, at->memory, at->comms, &opts));
 	for (int k = -WARM; k < STEPS; k++)
 	{
 		struct fsmoe_timeline t;
-		TRY(fsmoe_stream_submit(
-			stream,
-			&(struct fsmoe_step){.step = (uint64_t)(k + WARM + 1), .lr = 1e-4}));
+		run_step(stream, k);
 		TRY(fsmoe_stream_wait(stream));
 		if (k < 0)
 			continue;
@@ -125,51 +157,108 @@ static void time_nodes(fsmoe_graph_t graph, struct fsmoe_device_memory *memory, 
 			r->nodes += k == 0;
 			r->work += k == 0 ? work_of(graph, &nodes[i]) : 0;
 		}
+		if (k == STEPS - 1 && at->timeline && at->rank == 0)
+			print_timeline(graph, &t);
 		fsmoe_timeline_destroy(&t);
 	}
-	print_rows(rows, nrows, median(whole));
-	printf("  %-32s %5d %9.4f\n", "step", n, 1e3 * median(whole));
+	if (at->rank == 0)
+	{
+		print_rows(rows, nrows, median(whole));
+		printf("  %-32s %5d %9.4f\n", "step", n, 1e3 * median(whole));
+	}
 	fsmoe_stream_destroy(stream);
 }
 
-static void time_bare(fsmoe_graph_t graph, struct fsmoe_device_memory *memory, int tf32)
+static double slowest(const struct place *at, double seconds)
 {
-	const struct fsmoe_stream_opts opts = {.tf32 = tf32};
+	struct fsmoe_comm *world = fsmoe_comms_get(at->comms, FSMOE_GROUP_WORLD);
+	double all[world->size];
+
+	TRY(fsmoe_comm_allgather(world, &seconds, all, sizeof(seconds)));
+	for (int r = 0; r < world->size; r++)
+		seconds = all[r] > seconds ? all[r] : seconds;
+	return seconds;
+}
+
+static void time_bare(fsmoe_graph_t graph, const struct place *at)
+{
+	const struct fsmoe_stream_opts opts = {.tf32 = at->tf32};
 	struct fsmoe_stream *stream;
 	double whole[STEPS], submit[STEPS];
 
-	TRY(fsmoe_stream_create(&stream, graph, memory, NULL, &opts));
+	TRY(fsmoe_stream_create(&stream, graph, at->memory, at->comms, &opts));
 	for (int k = -WARM; k < STEPS; k++)
 	{
+		TRY(fsmoe_comm_barrier(fsmoe_comms_get(at->comms, FSMOE_GROUP_WORLD)));
 		double start = fsmoe_clock();
-		TRY(fsmoe_stream_submit(
-			stream,
-			&(struct fsmoe_step){.step = (uint64_t)(k + WARM + 1), .lr = 1e-4}));
+		run_step(stream, k);
 		double middle = fsmoe_clock();
 		TRY(fsmoe_stream_wait(stream));
+		double seconds = slowest(at, fsmoe_clock() - start);
 		if (k < 0)
 			continue;
-		whole[k] = fsmoe_clock() - start;
+		whole[k] = seconds;
 		submit[k] = middle - start;
 	}
-	printf("  %-32s %5s %9.4f  (the host enqueued for %.4f)\n", "bare", "", 1e3 * median(whole),
-	       1e3 * median(submit));
-	printf("  device memory: %zu MiB of tensors, %zu MiB of scratch\n",
-	       fsmoe_device_memory_bytes(memory) >> 20, fsmoe_stream_bytes(stream) >> 20);
+	if (at->rank == 0)
+	{
+		printf("  %-32s %5s %9.4f  (the host enqueued for %.4f)\n", "bare", "",
+		       1e3 * median(whole), 1e3 * median(submit));
+		printf("  device memory: %zu MiB of tensors, %zu MiB of scratch\n",
+		       fsmoe_device_memory_bytes(at->memory) >> 20,
+		       fsmoe_stream_bytes(stream) >> 20);
+	}
 	fsmoe_stream_destroy(stream);
+}
+
+static void measure(fsmoe_groups_t groups, int argc, char **argv, struct place *at,
+		    enum fsmoe_real real)
+{
+	struct work work;
+
+	work_create(&work, groups, argc, argv);
+	TRY(fsmoe_comms_create(&at->comms, groups));
+	TRY(fsmoe_device_memory_create_as(&at->memory, work.step.graph,
+					  at->rank % fsmoe_device_count(), real));
+	TRY(fsmoe_device_comms_create(at->comms));
+	TRY(fsmoe_device_memory_upload(at->memory, work.memory));
+	if (at->rank == 0)
+		printf("%s, %s, %d ranks\n", work.name,
+		       at->tf32             ? "TF32"
+		       : real == FSMOE_BF16 ? "bf16"
+					    : "fp32",
+		       fsmoe_comms_get(at->comms, FSMOE_GROUP_WORLD)->size);
+	time_nodes(work.step.graph, at);
+	time_bare(work.step.graph, at);
+	fsmoe_device_memory_destroy(at->memory);
+	fsmoe_device_comms_destroy(at->comms);
+	fsmoe_comms_destroy(at->comms);
+	work_destroy(&work);
 }
 
 int main(int argc, char **argv)
 {
-	const char *last = argc > 1 ? argv[argc - 1] : "";
-	int tf32 = !strcmp(last, "tf32"), bf16 = !strcmp(last, "bf16"), n = argc - 1 - tf32 - bf16;
-	struct fsmoe_device_memory *gpu;
-	struct work work;
+	struct place at = {0};
+	int bf16 = 0, nodes = 0;
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups;
 
-	if (work_arguments(n, argv + 1) != n)
+	for (; argc > 1; argc--)
 	{
-		fprintf(stderr,
-			"usage: layer (M H E k f T [mixtral] | PRESET BATCH) [tf32|bf16]\n");
+		const char *last = argv[argc - 1];
+		if (!strcmp(last, "tf32"))
+			at.tf32 = 1;
+		else if (!strcmp(last, "bf16"))
+			bf16 = 1;
+		else if (!strcmp(last, "timeline"))
+			at.timeline = 1;
+		else if (sscanf(last, "nodes=%d", &nodes) != 1)
+			break;
+	}
+	if (work_arguments(argc - 1, argv + 1) != argc - 1)
+	{
+		fprintf(stderr, "usage: layer (M H E k f T [mixtral] [cuts=F/B] [schedule=NAME] | "
+				"PRESET BATCH) [tf32|bf16] [nodes=N] [timeline]\n");
 		return 64;
 	}
 	if (fsmoe_device_count() == 0)
@@ -177,13 +266,11 @@ int main(int argc, char **argv)
 		printf("layer: skipped, there is no GPU here\n");
 		return 77;
 	}
-	work_create(&work, NULL, n, argv + 1);
-	TRY(fsmoe_device_memory_create_as(&gpu, work.step.graph, 0, bf16 ? FSMOE_BF16 : FSMOE_F32));
-	TRY(fsmoe_device_memory_upload(gpu, work.memory));
-	printf("%s, %s\n", work.name, tf32 ? "TF32" : bf16 ? "bf16" : "fp32");
-	time_nodes(work.step.graph, gpu, tf32);
-	time_bare(work.step.graph, gpu, tf32);
-	fsmoe_device_memory_destroy(gpu);
-	work_destroy(&work);
+	TRY(fsmoe_topo_create(&topo, NULL, nodes));
+	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
+	at.rank = fsmoe_topo_rank(topo);
+	measure(groups, argc - 1, argv + 1, &at, bf16 ? FSMOE_BF16 : FSMOE_F32);
+	fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
 	return 0;
 }

@@ -3,7 +3,9 @@
 
 #include "tests/lib/try.h"
 
+#include <errno.h>
 #include <fsmoe/ops.h>
+#include <fsmoe/schedule.h>
 #include <string.h>
 
 static void fill_tokens(fsmoe_memory_t memory, fsmoe_tensor_t tensor, size_t n, int vocab)
@@ -14,26 +16,50 @@ static void fill_tokens(fsmoe_memory_t memory, fsmoe_tensor_t tensor, size_t n, 
 		x[i] = (int32_t)((i * 2654435761u >> 7) % (unsigned)vocab);
 }
 
+/* What follows "NAME=" among the arguments after the sixth, or the word itself; NULL: it is not
+ * there. */
+static const char *option(int argc, char **argv, const char *name)
+{
+	const size_t n = strlen(name);
+
+	for (int i = 6; i < argc; i++)
+		if (!strncmp(argv[i], name, n))
+			return argv[i] + (name[n - 1] == '=' ? n : 0);
+	return NULL;
+}
+
+static const struct fsmoe_schedule *found(const struct fsmoe_schedule *schedule)
+{
+	TRY(schedule ? 0 : -ENOENT);
+	return schedule;
+}
+
 static void create_layer(struct work *w, fsmoe_groups_t groups, int argc, char **argv)
 {
 	size_t M = strtoul(argv[0], NULL, 10), H = strtoul(argv[1], NULL, 10);
 	size_t T = strtoul(argv[5], NULL, 10), V = 256;
-	const struct fsmoe_moe_spec spec = {.name = "moe",
-					    .experts = atoi(argv[2]),
-					    .topk = atoi(argv[3]),
-					    .model_dim = M,
-					    .hidden = H,
-					    .capacity_factor = atof(argv[4]),
-					    .init_scale = 0.02,
-					    .output_scale = 0.02,
-					    .expert = argc > 6 ? argv[6] : NULL};
+	struct fsmoe_moe_spec spec = {.name = "moe",
+				      .experts = atoi(argv[2]),
+				      .topk = atoi(argv[3]),
+				      .model_dim = M,
+				      .hidden = H,
+				      .capacity_factor = atof(argv[4]),
+				      .init_scale = 0.02,
+				      .output_scale = 0.02,
+				      .expert = option(argc, argv, "mixtral")};
 	const struct fsmoe_param_spec table = {.name = "table",
 					       .global = FSMOE_SHAPE2(V, M),
 					       .init = FSMOE_INIT_NORMAL,
 					       .scale = 1};
 	fsmoe_graph_t graph;
 
+	if (option(argc, argv, "cuts="))
+		sscanf(option(argc, argv, "cuts="), "%d/%d", &spec.forward_degree,
+		       &spec.backward_degree);
 	TRY(fsmoe_graph_create(&graph, groups));
+	if (option(argc, argv, "schedule="))
+		TRY(fsmoe_graph_set_schedule(
+			graph, found(fsmoe_schedule_find(option(argc, argv, "schedule=")))));
 	fsmoe_tensor_t tokens = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1(T), "tokens");
 	fsmoe_tensor_t targets = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1(T), "targets");
 	fsmoe_tensor_t x =
@@ -45,9 +71,11 @@ static void create_layer(struct work *w, fsmoe_groups_t groups, int argc, char *
 	TRY(fsmoe_memory_create(&w->memory, graph, FSMOE_F32, NULL));
 	fill_tokens(w->memory, tokens, T, (int)V);
 	fill_tokens(w->memory, targets, T, (int)(V < M ? V : M)); /* y is taken for logits */
-	snprintf(w->name, sizeof(w->name), "%s layer M %zu H %zu E %d k %d f %g, %zu tokens",
+	snprintf(w->name, sizeof(w->name),
+		 "%s layer M %zu H %zu E %d k %d f %g, %zu tokens, cuts %d/%d, schedule %s",
 		 spec.expert ? spec.expert : "gpt", M, H, spec.experts, spec.topk,
-		 spec.capacity_factor, T);
+		 spec.capacity_factor, T, spec.forward_degree, spec.backward_degree,
+		 fsmoe_graph_schedule(graph)->name);
 }
 
 static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
@@ -75,9 +103,14 @@ static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
 
 int work_arguments(int argc, char **argv)
 {
-	if (argc > 6 && !strcmp(argv[6], "mixtral"))
-		return 7;
-	return argc >= 6 ? 6 : argc >= 2 ? 2 : 0;
+	int n = 6;
+
+	if (argc < n || strspn(argv[0], "0123456789") != strlen(argv[0]))
+		return argc >= 2 ? 2 : 0;
+	while (n < argc && (!strcmp(argv[n], "mixtral") || !strncmp(argv[n], "cuts=", 5) ||
+			    !strncmp(argv[n], "schedule=", 9)))
+		n++;
+	return n;
 }
 
 void work_create(struct work *w, fsmoe_groups_t groups, int argc, char **argv)

@@ -9,9 +9,11 @@
 /*
  * What the programs of this folder measure:
  *
- *	M H E k f T [mixtral]   one Mixture-of-Experts layer between an embedding and a loss: model and
+ *	M H E k f T [mixtral] [cuts=F/B] [schedule=NAME]
+ *	                 one Mixture-of-Experts layer between an embedding and a loss: model and
  *	                 hidden dimension, experts, choices, capacity factor, tokens of a rank, the
- *	                 experts' kind (else gpt); forward and backward
+ *	                 experts' kind (else gpt), chunks of the two passes (else 1); forward and
+ *	                 backward
  *	PRESET BATCH     a training step
  */
 struct work
@@ -21,7 +23,7 @@ struct work
 	char name[160];
 };
 
-/* How many of the arguments name a piece of work: 7, 6, 2, or 0. */
+/* How many of the arguments name a piece of work; 0: none. */
 int work_arguments(int argc, char **argv);
 void work_create(struct work *work, fsmoe_groups_t groups, int argc, char **argv);
 void work_destroy(struct work *work);

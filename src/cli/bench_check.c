@@ -2,6 +2,7 @@
 #include "cli/bench_layer.h"
 #include "cli/bench_noise.h"
 
+#include "base/parallel.h"
 #include "graph/memory.h"
 
 #include <fsmoe/op.h>
@@ -23,26 +24,43 @@ static float *data(const struct bench *b, fsmoe_tensor_t tensor)
 /* --- weights, tokens, gradients ------------------------------------------------------------- */
 
 /* The matrices of an expert are streams of their own, by its number and theirs. */
-static uint64_t stream_of(const struct bench *b, const char *name, size_t expert)
+static uint64_t stream_of(const struct bench *b, const char *name)
 {
-	const uint64_t first = 1000 + 10 * expert + 100000 * b->opts->seed;
+	const uint64_t first = 1000 + 100000 * b->opts->seed;
 
 	return first + (strcmp(name, "w2") == 0 ? 1 : strcmp(name, "w3") == 0 ? 2 : 0);
+}
+
+struct matrices
+{
+	const struct fsmoe_param_spec *spec;
+	uint64_t stream;
+	float scale, *data;
+};
+
+static void fill_part(void *arg, size_t lo, size_t hi)
+{
+	const struct matrices *x = arg;
+	const size_t each = x->spec->global.dim[1] * x->spec->global.dim[2];
+	const size_t run = fsmoe_param_run(x->spec);
+
+	for (size_t i = lo, end; i < hi; i = end)
+	{
+		size_t at = fsmoe_param_global_index(x->spec, i);
+		uint64_t stream = x->stream + 10 * (at / each);
+		end = (i / run + 1) * run < hi ? (i / run + 1) * run : hi;
+		for (size_t k = i; k < end; k++)
+			x->data[k] = bench_noise(stream, at % each + k - i, x->scale);
+	}
 }
 
 /* A matrix of all experts, (E, rows, columns), of which this rank has a part. */
 static void fill_experts(const struct bench *b, const struct fsmoe_param *p, const char *name)
 {
-	const struct fsmoe_shape *global = &p->spec.global;
-	const size_t each = global->dim[1] * global->dim[2];
-	const float scale = (float)(1 / sqrt((double)global->dim[2]));
-	float *w = data(b, p->tensor);
+	struct matrices x = {&p->spec, stream_of(b, name),
+			     (float)(1 / sqrt((double)p->spec.global.dim[2])), data(b, p->tensor)};
 
-	for (size_t i = 0; i < count(b, p->tensor); i++)
-	{
-		size_t at = fsmoe_param_global_index(&p->spec, i);
-		w[i] = bench_noise(stream_of(b, name, at / each), at % each, scale);
-	}
+	fsmoe_parallel(count(b, p->tensor), 1 << 16, fill_part, &x);
 }
 
 /* Moves the logit of expert e by about off[e]: adds to every token the sum of off[e] w[e] / |w[e]|^2

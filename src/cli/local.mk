@@ -8,6 +8,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/bench_schedule.c src/cli/bench_schedule.h \
 	src/cli/bench_schedule_run.c \
 	src/cli/breakdown.c \
+	src/cli/checksum.c \
 	src/cli/commands.c \
 	src/cli/explain.c \
 	src/cli/fail.c \
@@ -26,6 +27,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/train.c src/cli/train.h \
 	src/cli/train_observe.c \
 	src/cli/train_plan.c \
+	src/cli/train_replan.c \
 	src/cli/train_steps.c
 fsmoe_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS) -DFSMOE_PKGDATADIR='"$(pkgdatadir)"'
 fsmoe_LDADD = libfsmoe_core.la

@@ -38,6 +38,7 @@ struct run
 	uint64_t samples;                      /* sequences done */
 	double first_loss, last_loss, seconds; /* of the steps */
 	size_t tokens_done;
+	size_t gpu_need; /* bytes of this rank's GPU that were predicted to be taken; 0: no GPU */
 };
 
 /* A line for people, from rank 0: on the screen unless they asked for quiet, in the log always. */
@@ -48,6 +49,22 @@ const struct fsmoe_data *run_held_out(const struct run *run);
 
 /* How the steps are laid out in time: --schedule, --profile, --plan. Local; returns an exit code. */
 int run_plan(struct run *run);
+
+/* The same when tasks have drifted from the profile, to which `why` is the sentence: plans anew by
+ * the fresh one and goes on by that plan where it is better. Between two steps; collective; all ranks
+ * do the same. Returns 0 or a failure. */
+int run_replan(struct run *run, const char *why, fsmoe_profile_t fresh);
+/* "2 chunks forward, 1 to 4 backward; ...": what a plan does, for people. */
+enum
+{
+	RUN_PLAN_TEXT = 320
+};
+const char *run_plan_text(const struct run *run, const struct fsmoe_plan *plan,
+			  char text[RUN_PLAN_TEXT]);
+/* What a plan's layers are predicted to take in a step, in seconds. */
+double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan);
+/* Rank 0 leaves it as plan.json in --run. */
+int run_plan_save(const struct run *run);
 
 /* Every step that is left, with all that happens between them. Returns an exit code, having said
  * why where it is not 0. *together: every rank returns the same, none needs to be ended. */

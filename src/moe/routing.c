@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/filled.h"
 #include "codelets/shape.h"
 #include "graph/graph.h"
 #include "moe/layer.h"
@@ -30,6 +31,20 @@ struct fsmoe_cuts fsmoe_moe_cuts(fsmoe_graph_t graph, size_t slots, int degree)
 	for (size_t i = 0; i <= n; i++)
 		at[i] = slots / n * i + slots % n * i / n;
 	return (struct fsmoe_cuts){n, at};
+}
+
+struct fsmoe_cuts fsmoe_moe_cuts_by_rows(const struct fsmoe_moe_layer *l, int degree)
+{
+	const size_t even = fsmoe_filled_even(l), rows = l->groups * even;
+	const struct fsmoe_cuts cut = fsmoe_moe_cuts(l->graph, rows, degree);
+	size_t *at = fsmoe_graph_alloc(l->graph, (cut.n + 1) * sizeof(*at));
+
+	if (!at)
+		return (struct fsmoe_cuts){0, NULL};
+	for (size_t i = 0; i < cut.n; i++)
+		at[i] = cut.at[i] / even * l->capacity + cut.at[i] % even;
+	at[cut.n] = l->slots;
+	return (struct fsmoe_cuts){cut.n, at};
 }
 
 static int check_numbers(const struct fsmoe_moe_spec *s, fsmoe_groups_t groups)
@@ -108,14 +123,61 @@ static int find_name(const struct fsmoe_moe_spec *s, const char *what, const cha
 			  all);
 }
 
-static int check_losses(const struct fsmoe_moe_spec *s)
+static int check_gate_numbers(const struct fsmoe_moe_spec *s)
 {
 	const struct fsmoe_gate_opts *o = &s->gate_opts;
 
+	if (!(o->spread >= 0))
+		return fsmoe_fail(EINVAL, "'%s': a gate's spread of %g: it is positive, or 0 for 1",
+				  s->name, o->spread);
 	if (o->balance_loss >= 0 && o->importance_loss >= 0 && o->z_loss >= 0)
 		return 0;
 	return fsmoe_fail(EINVAL, "'%s': weights of losses are %g, %g and %g: 0 or more", s->name,
 			  o->balance_loss, o->importance_loss, o->z_loss);
+}
+
+/* The gates that read an option, as text. */
+static const char *readers(unsigned option, char *text, size_t size)
+{
+	struct fsmoe_module_info gates[128];
+	int n = 128;
+
+	*text = '\0';
+	fsmoe_module_list(FSMOE_MODULE_GATE, gates, &n);
+	for (int i = 0; i < n && i < 128; i++)
+	{
+		const size_t used = strlen(text);
+
+		if (fsmoe_gate_find(gates[i].name)->options & option)
+			snprintf(text + used, size - used, "%s%s", used ? ", " : "", gates[i].name);
+	}
+	return text;
+}
+
+int fsmoe_gate_check_options(const struct fsmoe_gate *gate, const struct fsmoe_gate_opts *o)
+{
+	const struct
+	{
+		unsigned option;
+		int asked;
+		const char *name;
+	} rows[] = {
+		{FSMOE_GATE_DROP, o->drop != NULL, "drop"},
+		{FSMOE_GATE_WEIGHTS, o->weights != NULL, "weights"},
+		{FSMOE_GATE_RANK, o->rank != 0, "gate-rank"},
+		{FSMOE_GATE_NORMALIZE, o->normalize != 0, "soft-normalize"},
+	};
+	char text[400];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].asked && !(gate->options & rows[i].option))
+			return fsmoe_fail(
+				EINVAL,
+				"gate '%s' does not read the option %s: leave it away, or "
+				"take a gate that does: %s",
+				gate->module.name, rows[i].name,
+				readers(rows[i].option, text, sizeof(text)));
+	return 0;
 }
 
 /* What a gate is told, read from the spec. */
@@ -126,11 +188,16 @@ static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *
 	size_t ranks = (size_t)fsmoe_group_size(groups, FSMOE_GROUP_WORLD);
 	int drop = find_name(s, "drop", s->gate_opts.drop, NAMES(drops));
 	int weigh = find_name(s, "weights", s->gate_opts.weights, NAMES(weights));
+	const struct fsmoe_gate *gate = fsmoe_gate_find(s->gate);
 
-	if (drop < 0 || weigh < 0 || check_losses(s))
+	/* That there is no such gate is said where all modules are looked for. */
+	if (drop < 0 || weigh < 0 || check_gate_numbers(s) ||
+	    (gate && fsmoe_gate_check_options(gate, &s->gate_opts)))
 		return -EINVAL;
 	l->opts = s->gate_opts;
 	l->expert_opts = s->expert_opts;
+	l->gate_spread = s->gate_opts.spread > 0 ? s->gate_opts.spread : 1;
+	l->gate_scale = l->init_scale * l->gate_spread;
 	l->drop = (enum fsmoe_drop)drop;
 	l->weights = (enum fsmoe_weights)weigh;
 	l->loss_scale = s->loss_scale > 0 ? s->loss_scale : 1.0 / (double)(l->rows * ranks);

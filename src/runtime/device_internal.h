@@ -14,7 +14,7 @@ struct fsmoe_device_memory
 	int ntensors, device;
 	char *arena; /* all tensors; NULL: they are others' */
 	char **at;   /* by tensor; bases only */
-	char **copy; /* the same of parameters' copies, in a bf16 run; else NULL */
+	char **copy; /* the same of parameters' copies in a bf16 run; else NULLs */
 	enum fsmoe_real real;
 	size_t bytes;
 };
@@ -26,7 +26,7 @@ struct fsmoe_stream
 	fsmoe_comms_t comms;
 	const struct fsmoe_node *nodes;
 	int nnodes;
-	struct fsmoe_lanes lanes;
+	struct fsmoe_lanes *lanes, own; /* the runtime's, or its own */
 	struct fsmoe_waits waits;
 	cudaEvent_t *done;  /* by node; NULL where nobody waits and nothing is timed */
 	cudaEvent_t *begin; /* by node, with timing; else NULL */
@@ -39,13 +39,14 @@ size_t fsmoe_device_tensor_bytes(const struct fsmoe_tensor_info *tensor);
 /* A parameter's copy; NULL: there is none. */
 void *fsmoe_device_memory_copy(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor);
 
-/* The memory of a graph whose tensors lie at `at` (by tensor, bases only; the memory's from now on,
- * what it points to is not). */
+/* The memory of a run in `real` of a graph whose tensors lie at `at` and parameters' copies at `copy`
+ * (by tensor, bases only; the arrays are the memory's from now on, also after a failure, what they
+ * point to is not). */
 int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t graph, int device,
-			     char **at);
+			     enum fsmoe_real real, char **at, char **copy);
 
 struct fsmoe_gpu; /* runtime/gpu.h: the runtime's options, for its stream executor */
-struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu);
+struct fsmoe_stream_opts fsmoe_gpu_stream_opts(struct fsmoe_gpu *gpu);
 
 /* Fills in what a kernel is told; `data`, `copy` and `tensor` have room for every access. */
 void fsmoe_stream_describe(struct fsmoe_stream *stream, const struct fsmoe_node *node,

@@ -28,6 +28,7 @@ static const char *const objectives[] = {"next", "masked", NULL};
 static const char *const on_nan[] = {"stop", "skip", NULL};
 static const char *const devices[] = {"cpu", "cuda", NULL};
 static const char *const executors[] = {"starpu", "stream", NULL};
+static const char *const dtypes[] = {"fp32", "tf32", "bf16", NULL};
 /* In the order of enum fsmoe_data_format. */
 static const char *const formats[] = {"auto", "bytes", "uint16", "llmc", NULL};
 
@@ -99,6 +100,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,
 	 .help = "Of expert gpt, between its matrices: gelu (that if not given) or relu"},
 	FLAG("expert-bias", model.expert_bias, "Expert gpt has biases (--expert-bias=no: none)"),
+	REAL("gate-spread", model.gate_opts.spread, 0, 1e6,
+	     "How far apart the gate's scores start, over its own choice; 0: 1"),
 	INT("gate-rank", model.gate_opts.rank, 0, 1 << 20,
 	    "Of gate xmoe: width of the space of its cosines; 0: half the experts, 16 at least"),
 	FLAG("soft-normalize", model.gate_opts.normalize,
@@ -117,6 +120,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 		 "the gate's own else"},
 	FLAG("allow-leak", model.allow_leak,
 	     "Take a gate that looks at later tokens: losses then mean little"),
+	FLAG("bidirectional", model.bidirectional,
+	     "Attention sees whole sequences: what --objective=masked sets, and nothing else takes"),
 	FLAG("attention", model.attention, "Blocks have attention (--attention=no: to compare)"),
 	FLAG("mixture", model.mixture, "Blocks have experts (--mixture=no: to compare)"),
 
@@ -159,6 +164,9 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("profile", profile, "FILE",
 	     "What tasks cost here (of 'fsmoe profile'): degrees and the exchange of gradients are "
 	     "planned with it, and tasks that drift from it are told"),
+	FLAG("replan", replan,
+	     "Plan anew when tasks drift from the profile; losses then change by rounding "
+	     "(--replan=no: only tell)"),
 	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in such a plan"),
 	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
 
@@ -169,11 +177,16 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	{.type = FSMOE_OPTION_STRING, .name = "executor", .offset = AT(runtime.executor),
 	 .metavar = "NAME", .choices = executors,
 	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
-	FLAG("tf32", runtime.tf32, "On GPUs round the factors of matrix products to TF32"),
+	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
+	 .metavar = "NAME", .choices = dtypes,
+	 .help = "fp32; on GPUs also tf32: products round their factors, or bf16: activations and "
+		 "weights of products are bf16, weights proper, their gradients, moments and gates "
+		 "stay fp32"},
 	REAL("peak", peak, 0, 1e9,
 	     "Peak of a GPU's matrix products in TFLOP/s, for MFU = operations of linear maps, "
 	     "attention and the experts of the tokens that reached them, forward and backward, "
-	     "without padding, over seconds x ranks x peak; 0: as known for A100, H100, H200"),
+	     "without padding, over seconds x ranks x peak; 0: that of --dtype, as known for A100, "
+	     "H100, H200"),
 	INT("blas-threads", runtime.blas_threads, 0, 4096,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),
 	FLAG("bind", runtime.bind, "Give every rank cores of its own where there are enough"),

@@ -1,5 +1,6 @@
 if HAVE_CMOCKA
-base_tests = tests/base/rng tests/base/options tests/base/data tests/base/config tests/base/metrics tests/base/objective
+base_tests = tests/base/rng tests/base/options tests/base/data tests/base/config tests/base/metrics tests/base/objective \
+	tests/base/parallel
 check_PROGRAMS += $(base_tests)
 TESTS += $(base_tests)
 
@@ -16,4 +17,6 @@ tests_base_metrics_SOURCES = tests/base/metrics.c tests/base/unit.h
 tests_base_metrics_LDADD = $(base_ldadd)
 tests_base_objective_SOURCES = tests/base/objective.c tests/base/unit.h
 tests_base_objective_LDADD = $(base_ldadd)
+tests_base_parallel_SOURCES = tests/base/parallel.c tests/base/unit.h
+tests_base_parallel_LDADD = $(base_ldadd)
 endif

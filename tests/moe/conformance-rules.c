@@ -127,10 +127,21 @@ static void wrong_options_are_refused(void **state)
 	spec.gate_opts = (struct fsmoe_gate_opts){.z_loss = 0.1};
 	assert_refused(&spec, "no z loss");
 	spec.gate_opts = (struct fsmoe_gate_opts){.drop = "token"};
-	assert_refused(&spec, "drops nobody");
+	assert_refused(&spec,
+		       "gate 'softmoe' does not read the option drop: leave it away, or take "
+		       "a gate that does: topk, gshard, sigmoid, xmoe");
 	spec.gate = "xmoe";
 	spec.gate_opts = (struct fsmoe_gate_opts){.rank = 7};
 	assert_refused(&spec, "a gate of rank 7 for tokens of width 6");
+	spec.gate = "topk";
+	assert_refused(&spec, "gate 'topk' does not read the option gate-rank: leave it away, or "
+			      "take a gate that does: xmoe");
+	spec.gate_opts = (struct fsmoe_gate_opts){.normalize = 1};
+	assert_refused(&spec, "does not read the option soft-normalize: leave it away, or take a "
+			      "gate that does: softmoe");
+	spec.gate = "expert-choice";
+	spec.gate_opts = (struct fsmoe_gate_opts){.drop = "position"};
+	assert_refused(&spec, "gate 'expert-choice' does not read the option drop");
 	spec.gate = "softmoe";
 	spec.gate_opts = (struct fsmoe_gate_opts){0};
 	spec.order = "sparse";
@@ -192,7 +203,7 @@ static void losses_reach_the_gradients(void **state)
 			spec.gate_opts.importance_loss = losses & FSMOE_LOSS_IMPORTANCE ? 2 : 0;
 			spec.gate_opts.z_loss = losses & FSMOE_LOSS_Z ? 1.5 : 0;
 			bench_setup(&b, &spec, FSMOE_F64, NULL, 0, 16);
-			if (!strcmp(spec.gate, "xmoe"))
+			if (reference_gate_is_cosine(spec.gate))
 				*(double *)bench_data(
 					&b, bench_param(&b, "moe.gate.temperature")->tensor) = 7;
 			v = (double *)bench_data(&b, bench_param(&b, params[p])->tensor) + 4;

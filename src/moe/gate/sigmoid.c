@@ -8,7 +8,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 {
 	fsmoe_tensor_t wg =
 		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
-				 FSMOE_INIT_NORMAL, layer->init_scale);
+				 FSMOE_INIT_NORMAL, layer->gate_scale);
 
 	routing->logits = fsmoe_gate_logits(layer->graph, x, wg);
 	fsmoe_gate_choose(layer, routing->logits, FSMOE_WEIGHTS_SIGMOID, routing);
@@ -24,5 +24,6 @@ const struct fsmoe_gate fsmoe_gate_module_sigmoid = {
 	.causal = FSMOE_CAUSAL_WITHOUT_DROPS,
 	.routing = FSMOE_ROUTING_LISTS,
 	.losses = FSMOE_LOSS_BALANCE | FSMOE_LOSS_IMPORTANCE | FSMOE_LOSS_Z,
+	.options = FSMOE_GATE_DROP | FSMOE_GATE_WEIGHTS,
 	.forward = forward,
 };

@@ -45,7 +45,8 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 				      FSMOE_INIT_NORMAL, 1 / sqrt((double)d));
 	theta = fsmoe_gate_param(layer, "temperature", FSMOE_SHAPE1(1), FSMOE_INIT_ONE, 0);
 	u = fsmoe_gate_logits(layer->graph, x, projection);
-	routing->logits = fsmoe_gate_cosine(layer->graph, u, directions, theta, TAU);
+	routing->logits =
+		fsmoe_gate_cosine(layer->graph, u, directions, theta, TAU / layer->gate_spread);
 	fsmoe_gate_choose(layer, routing->logits, FSMOE_WEIGHTS_DEFAULT, routing);
 }
 
@@ -60,5 +61,6 @@ const struct fsmoe_gate fsmoe_gate_module_xmoe = {
 	.causal = FSMOE_CAUSAL_WITHOUT_DROPS,
 	.routing = FSMOE_ROUTING_LISTS,
 	.losses = FSMOE_LOSS_BALANCE | FSMOE_LOSS_IMPORTANCE | FSMOE_LOSS_Z,
+	.options = FSMOE_GATE_DROP | FSMOE_GATE_WEIGHTS | FSMOE_GATE_RANK,
 	.forward = forward,
 };
