@@ -242,11 +242,13 @@ static void say_schedules(struct study *s)
 	{
 		double seconds = 0;
 		char advice[64];
+		int err;
 
+		if (!strcmp(row->name, s->row.name))
+			continue;
 		snprintf(advice, sizeof(advice), "--schedule=%s", row->name);
-		if (strcmp(row->name, s->row.name) != 0)
-			say_neighbour(s, &said, replan(s, &s->run.model, row, &seconds), seconds,
-				      row->name, advice);
+		err = replan(s, &s->run.model, row, &seconds);
+		say_neighbour(s, &said, err, seconds, row->name, advice);
 	}
 	puts(said ? "." : " none can be built.");
 }

@@ -29,17 +29,17 @@ struct observe
 	int next;
 };
 
-/* The profile that the run goes by, for its report. */
+/* The run keeps it, for its report. */
 static int keep(const struct run *run, fsmoe_profile_t profile)
 {
-	const char *folder = run->config.run;
 	char path[PATH_MAX];
 
-	if (!run->first || !folder)
+	if (!run->first || !run->config.run)
 		return 0;
-	if (snprintf(path, sizeof(path), "%s/profile.json", folder) >= (int)sizeof(path))
-		return fsmoe_fail(ENAMETOOLONG, "the path %s is too long", folder);
-	return fsmoe_profile_save(profile, path);
+	if (snprintf(path, sizeof(path), "%s/profile.json", run->config.run) >= PATH_MAX)
+		return fsmoe_fail(ENAMETOOLONG, "the path %s is too long", run->config.run);
+	/* Where it is the very file that was given, that stays as it was given. */
+	return strcmp(path, run->config.profile) ? fsmoe_profile_save(profile, path) : 0;
 }
 
 /* From now on tasks are compared with this profile, and StarPU is told it. */
@@ -58,8 +58,8 @@ static int watch(struct run *run, fsmoe_profile_t profile)
 	return err ? err : fsmoe_drift_create(&o->drift, profile, BOUND);
 }
 
-/* Every line that the prediction of a step needs is asked for at the start: at the end the run
- * would have been for nothing. */
+/* Every line that the prediction of a step needs is asked for now: at the end the run would have
+ * been for nothing. */
 static int check_profile(const struct run *run, fsmoe_profile_t profile)
 {
 	struct fsmoe_timeline predicted;

@@ -214,7 +214,7 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int alike(const struct recorded_node *a, const struct recorded_node *b)
+int fsmoe_recorded_alike(const struct recorded_node *a, const struct recorded_node *b)
 {
 	return a->work == b->work && !strcmp(a->op, b->op) &&
 	       !strcmp(a->phase ? a->phase : "", b->phase ? b->phase : "");
@@ -234,7 +234,9 @@ static double usual(const struct recorded *step, int node, double *sample)
 	{
 		const int before = n;
 
-		for (int r = 0; r < step->ranks && alike(&step->node[i], &step->node[node]); r++)
+		for (int r = 0;
+		     r < step->ranks && fsmoe_recorded_alike(&step->node[i], &step->node[node]);
+		     r++)
 			if ((s = fsmoe_recorded_slice(step, r, i)))
 			{
 				int last;
@@ -271,7 +273,7 @@ static int find_expected(struct recorded *step)
 		if (isnan(value))
 			value = predicted ? predicted->end - predicted->start : 0;
 		for (int k = i; k < step->nnodes; k++)
-			if (alike(&step->node[k], &step->node[i]))
+			if (fsmoe_recorded_alike(&step->node[k], &step->node[i]))
 				step->node[k].expected = value;
 	}
 	free(sample);

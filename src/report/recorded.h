@@ -71,6 +71,8 @@ double fsmoe_recorded_arrival(const struct recorded *step, int rank,
 			      const struct recorded_slice *slice, double until, int *last);
 /* When a rank was given its first task; the step's start where nobody noted. */
 double fsmoe_recorded_began(const struct recorded *step, int rank);
+/* Of one operation, phase and size: what may be compared. */
+int fsmoe_recorded_alike(const struct recorded_node *a, const struct recorded_node *b);
 const char *fsmoe_recorded_name(const struct recorded_slice *slice);
 
 /* The parts of a report's "timeline"; the caller owns what they return. */

@@ -60,6 +60,33 @@ static json_t *track_json(const struct recorded *step, const struct recorded_tra
 			 slices);
 }
 
+/* Of tasks of one operation and size, [{"kind", "lane", "work", "us": what is usual, "tasks"}]. */
+static json_t *sizes_json(const struct recorded *step)
+{
+	static const char *const lanes[RECORDED_LANES] = {"compute", "intra", "inter"};
+	json_t *rows = json_array();
+
+	for (int i = 0; i < step->nnodes; i++)
+	{
+		const struct recorded_node *node = &step->node[i];
+		const struct recorded_slice *s = fsmoe_recorded_slice(step, 0, i);
+		int tasks = 0, first = 1;
+
+		for (int k = 0; k < step->nnodes; k++)
+			if (fsmoe_recorded_alike(&step->node[k], node))
+			{
+				first &= k >= i;
+				tasks++;
+			}
+		if (first && s)
+			json_array_append_new(
+				rows, json_pack("{s:s, s:s, s:f, s:f, s:i}", "kind",
+						step->kind[s->kind], "lane", lanes[s->lane], "work",
+						node->work, "us", node->expected, "tasks", tasks));
+	}
+	return rows;
+}
+
 static json_t *timeline_json(const struct recorded *step)
 {
 	json_t *tracks = json_array(), *rows = json_array(), *kinds = json_array(), *all;
@@ -77,10 +104,11 @@ static json_t *timeline_json(const struct recorded *step)
 		json_array_append_new(kinds, json_string(step->kind[k]));
 		json_array_append_new(rows, kind_row(step, k));
 	}
-	all = json_pack("{s:o, s:o, s:o, s:f, s:o, s:o, s:o}", "tracks", tracks, "by_kind", rows,
-			"kinds", kinds, "span_us", step->to - step->from, "predicted_us",
+	all = json_pack("{s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o}", "tracks", tracks, "by_kind",
+			rows, "kinds", kinds, "span_us", step->to - step->from, "predicted_us",
 			isfinite(predicted) ? json_real(predicted) : json_null(), "path",
-			fsmoe_recorded_path(step), "windows", fsmoe_recorded_windows(step));
+			fsmoe_recorded_path(step), "windows", fsmoe_recorded_windows(step),
+			"by_size", sizes_json(step));
 	json_object_update(all, waits);
 	json_decref(waits);
 	return all;

@@ -34,6 +34,7 @@ for p in bytes starts; do
 		"half backward" "capacity factors than" "leave the values as they are" "These are predictions"; do
 		grep -q "$said" "$work/out" || complain "it does not say '$said'" explain "$p"
 	done
+	grep -q -e '-100.0 %' "$work/out" && complain "a neighbour takes no time" explain "$p"
 	# Where bytes cost, fewer slots cost less; where they do not, they change nothing.
 	change=$(sed -n 's/^Other capacity factors.*: 1 \([-+0-9.]*\) %,.*/\1/p' "$work/out")
 	awk -v change="$change" -v p=$p 'BEGIN { exit !(p == "bytes" ? change < -5 : change * change < 0.01) }' ||

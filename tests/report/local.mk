@@ -6,3 +6,4 @@ tests_report_report_LDADD = libfsmoe_core.la $(JANSSON_LIBS) -lm
 report_tests = tests/report/test-delays.sh tests/report/test-report.sh
 TESTS += $(report_tests)
 dist_check_SCRIPTS += $(report_tests)
+EXTRA_DIST += tests/report/page.py

@@ -45,7 +45,7 @@ function ticks(low, high, n) {
 }
 
 // A chart: lines over x, a band between two of them, dots. log: both axes by powers of ten.
-function chart(parent, title, { x, lines = [], band, dots = [], log, unit = '', zero }) {
+function chart(parent, title, { x, lines = [], band, dots = [], dotName = 'held out', log, unit = '', zero }) {
 	const figure = add(parent, 'figure'), W = 360, H = 190, L = 46, R = 8, T = 8, B = 22;
 	add(figure, 'h3', {}, title);
 	const svg = add(figure, 'svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': title });
@@ -72,12 +72,15 @@ function chart(parent, title, { x, lines = [], band, dots = [], log, unit = '', 
 		const p = add(svg, 'path', { class: 'curve ' + (l.class || 'one'), d: path(l.y) });
 		if (l.colour) p.style.stroke = l.colour;
 	}
-	for (const d of dots) add(svg, 'circle', { class: 'dot', cx: px(d[0]), cy: py(d[1]), r: 2.6 });
+	for (const d of dots) {
+		const e = add(svg, 'circle', { class: 'dot', cx: px(d[0]), cy: py(d[1]), r: 2.6 });
+		if (d[2]) { e.style.fill = d[2]; e.style.stroke = 'var(--ink)'; e.addEventListener('pointermove', (ev) => show(ev, d[3])); e.addEventListener('pointerleave', () => show(null, '')); }
+	}
 	const named = lines.filter((l) => l.name);
 	if (named.length > 1 || dots.length) {
 		const keys = add(figure, 'div', { class: 'keys' });
 		for (const l of named) add(add(keys, 'span'), 'i', { style: `background:${l.colour || (l.class && l.class.includes('two') ? 'var(--two)' : 'var(--one)')}` }).after(l.name);
-		if (dots.length) add(add(keys, 'span'), 'i', { style: 'background:var(--two);border-radius:50%' }).after('held out');
+		if (dots.length) add(add(keys, 'span'), 'i', { style: `background:var(--${log ? 'soft' : 'two'});border-radius:50%` }).after(dotName);
 	}
 	if (log) return;
 	const cursor = add(svg, 'line', { class: 'cursor', y1: T, y2: H - B, visibility: 'hidden' });
@@ -144,14 +147,14 @@ function experts() {
 
 // Over steps, tokens of each rank over the even share, or such a ratio itself: blue is less, red is more.
 function heat(grid, title, what, rows, ratio) {
-	const ranks = rows[0].length - 1, figure = add(grid, 'figure'), W = 360, L = 46, h = Math.max(6, Math.min(26, 150 / ranks)), H = ranks * h + 22;
+	const full = ratio ? 1.5 : 0.5, ranks = rows[0].length - 1, figure = add(grid, 'figure'), W = 360, L = 46, h = Math.max(6, Math.min(26, 150 / ranks)), H = ranks * h + 22;
 	add(figure, 'h3', {}, title);
 	const svg = add(figure, 'svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': 'heat map: ' + title }), w = (W - L - 8) / rows.length;
 	rows.forEach((row, i) => {
 		const mean = ratio ? 1 : row.slice(1).reduce((a, b) => a + b, 0) / ranks || 1;
 		for (let r = 0; r < ranks; r++) {
 			const over = row[r + 1] / mean;
-			const cell = add(svg, 'rect', { x: L + i * w, y: r * h, width: w + 0.3, height: h - 1, fill: warmth(over) });
+			const cell = add(svg, 'rect', { x: L + i * w, y: r * h, width: w + 0.3, height: h - 1, fill: warmth(over, full) });
 			cell.addEventListener('pointermove', (e) => show(e, `step ${row[0]}, ${what} ${r}\n` + (ratio ? '' : `${short(row[r + 1])} tokens, `) + `${short(over)} of the even share`));
 			cell.addEventListener('pointerleave', () => show(null, ''));
 		}
@@ -159,14 +162,15 @@ function heat(grid, title, what, rows, ratio) {
 	for (let r = 0; r < ranks; r += Math.ceil(ranks / 16)) add(svg, 'text', { x: L - 4, y: r * h + h / 2 + 3, 'text-anchor': 'end' }, what + ' ' + r);
 	add(svg, 'text', { x: L, y: H - 8 }, rows[0][0]);
 	add(svg, 'text', { x: W - 8, y: H - 8, 'text-anchor': 'end' }, rows[rows.length - 1][0]);
-	warmthKeys(figure);
+	warmthKeys(figure, full);
 }
 
-const warmth = (over) => `rgba(${over > 1 ? '229,57,53' : '30,136,229'},${Math.min(1, Math.abs(over - 1) / 0.5).toFixed(3)})`;
-function warmthKeys(figure) {
+// Full colour where it is so much over or below 1.
+const warmth = (over, full) => `rgba(${over > 1 ? '229,57,53' : '30,136,229'},${Math.min(1, Math.abs(over - 1) / full).toFixed(3)})`;
+function warmthKeys(figure, full) {
 	const keys = add(figure, 'div', { class: 'keys' });
-	add(add(keys, 'span'), 'i', { style: 'background:rgb(30,136,229)' }).after('half or less');
-	add(add(keys, 'span'), 'i', { style: 'background:rgb(229,57,53)' }).after('half more or over');
+	if (full < 1) add(add(keys, 'span'), 'i', { style: 'background:rgb(30,136,229)' }).after(`${1 - full} of it or less`);
+	add(add(keys, 'span'), 'i', { style: 'background:rgb(229,57,53)' }).after(`${1 + full} of it or more`);
 }
 
 // Every expert of every layer, in the mean over the run's last steps.
@@ -178,7 +182,7 @@ function shares(grid) {
 	load.layers.forEach((row, l) => {
 		const mean = row.reduce((a, b) => a + b, 0) / row.length || 1;
 		row.forEach((tokens, e) => {
-			const cell = add(svg, 'rect', { x: L + e * w, y: l * h, width: Math.max(1, w - 1), height: h - 1, fill: warmth(tokens / mean) });
+			const cell = add(svg, 'rect', { x: L + e * w, y: l * h, width: Math.max(1, w - 1), height: h - 1, fill: warmth(tokens / mean, 0.5) });
 			cell.addEventListener('pointermove', (ev) => show(ev, `layer ${l}, expert ${e}\n${short(tokens)} tokens a step, ${short(tokens / mean)} of the even share`));
 			cell.addEventListener('pointerleave', () => show(null, ''));
 		});
@@ -186,7 +190,7 @@ function shares(grid) {
 	});
 	add(svg, 'text', { x: L, y: H - 8 }, 'expert 0');
 	add(svg, 'text', { x: W - 8, y: H - 8, 'text-anchor': 'end' }, String(experts - 1));
-	warmthKeys(figure);
+	warmthKeys(figure, 0.5);
 }
 
 const lanes = ['compute', 'intra', 'inter'];
@@ -207,9 +211,10 @@ function gantt() {
 	rows.forEach((r, i) => { r.y = i ? rows[i - 1].y + h + (r.track !== rows[i - 1].track ? gap : 2) : top; });
 	const height = rows[rows.length - 1].y + h + 24;
 	const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-	function draw() {
-		const W = canvas.clientWidth, scale = devicePixelRatio || 1, c = canvas.getContext('2d');
-		canvas.width = W * scale; canvas.height = height * scale; canvas.style.height = height + 'px';
+	// On paper it is as wide as a page, so that its letters are as large as the others.
+	function draw(paper) {
+		const W = paper === true ? 720 : canvas.clientWidth, scale = paper === true ? 3 : devicePixelRatio || 1, c = canvas.getContext('2d');
+		canvas.width = W * scale; canvas.height = height * scale; canvas.style.height = paper === true ? 'auto' : height + 'px';
 		c.setTransform(scale, 0, 0, scale, 0, 0);
 		c.font = '11px system-ui, sans-serif';
 		const px = (v) => L + (v - from) / (to - from) * (W - L - 6);
@@ -277,7 +282,9 @@ function gantt() {
 	const keys = add(box, 'div', { class: 'keys' });
 	for (const k of t.kinds) add(add(keys, 'span'), 'i', { style: 'background:' + colour(k) }).after(k);
 	addEventListener('resize', draw);
-	addEventListener('beforeprint', draw);
+	addEventListener('beforeprint', () => draw(true));
+	addEventListener('afterprint', draw);
+	matchMedia('print').addEventListener('change', (e) => draw(e.matches));
 	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
 	draw();
 }
@@ -365,7 +372,9 @@ function profile() {
 		if (!fits.length) continue;
 		const low = Math.min(...fits.map((f) => f.low || 1e3)), high = Math.max(...fits.map((f) => f.high || 1e7)), x = [];
 		for (let i = 0; i <= 60; i++) x.push(Math.max(1, low) * (high / Math.max(1, low)) ** (i / 60));
-		chart(grid, title, { x, log: true, lines: fits.map((f) => {
+		const sizes = (data.timeline ? data.timeline.by_size : []).filter((p) => p.work > 0 && p.us > 0 && fits.some((f) => f.kind === p.kind && (f.lane || 'compute') === p.lane));
+		const dots = sizes.map((p) => [p.work, p.us * 1e-6, colour(p.kind), `${p.kind}, ${p.lane}: ${p.tasks} tasks of ${short(p.work)}\nmedian ${us(p.us)}`]);
+		chart(grid, title, { x, log: true, dots, dotName: 'tasks of the recorded step, medians', lines: fits.map((f) => {
 			const s = scale[f.time || 's'];
 			return { name: f.kind + (f.lane === 'inter' || f.lane === 'intra' ? ' ' + f.lane : ''), colour: f.lane === 'inter' ? colour(f.kind) : colour(f.kind) + (f.lane === 'intra' ? '99' : ''),
 				y: x.map((n) => n < (f.low || 0) * 0.999 || n > (f.high || Infinity) * 1.001 ? null : s * (f.alpha + f.beta * n)) };
