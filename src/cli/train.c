@@ -274,6 +274,9 @@ static int train(struct run *run)
 	err = run->first ? open_places(config) : 0;
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_RUN, err);
+	code = run_dispatch(run);
+	if (code)
+		return fail_alone(run, code, 0);
 	if (say_what_runs(run)) /* the model cannot be built, on any rank */
 		return fail_together(run, FSMOE_EXIT_USAGE);
 	code = run_plan(run);

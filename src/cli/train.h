@@ -47,6 +47,13 @@ void run_say(const struct run *run, const char *format, ...) __attribute__((form
 /* Where there is held-out data, and where it lies. */
 const struct fsmoe_data *run_held_out(const struct run *run);
 
+/* --dispatch=auto becomes the one that is predicted to be fastest. Local; returns an exit code. */
+int run_dispatch(struct run *run);
+/* The plan of a step with that dispatch, the same on every rank; and its predicted seconds. */
+int run_plan_with(const struct run *run, const char *dispatch, const struct fsmoe_schedule *row,
+		  fsmoe_profile_t profile, struct fsmoe_plan *plan);
+double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan);
+
 /* How the steps are laid out in time: --schedule, --profile, --plan. Local; returns an exit code. */
 int run_plan(struct run *run);
 

@@ -41,8 +41,7 @@ static int make_plan(struct run *run)
 
 	if (err)
 		return FSMOE_EXIT_DATA;
-	err = fsmoe_train_plan(&run->plan, run->groups, fsmoe_model_forward, &run->config.model,
-			       &config->train, &run->row, profile, config->max_degree);
+	err = run_plan_with(run, config->model.dispatch, &run->row, profile, &run->plan);
 	fsmoe_profile_destroy(profile);
 	return err == -ENODATA ? FSMOE_EXIT_DATA : err ? FSMOE_EXIT_RUN : FSMOE_EXIT_OK;
 }
@@ -84,9 +83,7 @@ static void say_plan(const struct run *run)
 		"beside dense parts, %.3g MB at the end; layers predicted to take %.3g ms",
 		plan->schedule, range_text(&forward, text[0], sizeof(text[0])),
 		range_text(&backward, text[1], sizeof(text[1])), 1e-6 * moe, 1e-6 * dense,
-		1e-6 * (double)plan->tail.bytes,
-		1e3 * (run->config.train.microbatches * (plan->forward + plan->backward) +
-		       plan->tail_seconds));
+		1e-6 * (double)plan->tail.bytes, 1e3 * run_plan_seconds(run, plan));
 }
 
 /* The plan that a resumed run had, where nobody asks for another one. It is for a layout. */
