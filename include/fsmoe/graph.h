@@ -164,6 +164,9 @@ struct fsmoe_node
 			    lane */
 	int priority; /* on the compute lane: greater goes first among the ready */
 	int id;       /* index in program order */
+	/* FSMOE_NONE, or a tensor that counts as read and written here, though the kernel does not
+	 * touch it: whoever reads it later waits for this node too. */
+	fsmoe_tensor_t delays;
 };
 
 /* groups may be NULL (one rank); kept by reference. */

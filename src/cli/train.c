@@ -93,18 +93,12 @@ static int open_places(const struct fsmoe_train_config *config)
 static int open_outputs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	char plan[PATH_MAX];
-	int err = 0;
+	int err = run_plan_save(run);
 
 	if (!run->first)
 		return 0;
 	if (config->run)
-	{
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
-		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
-		if (run->plan.layer)
-			err = fsmoe_plan_save(&run->plan, plan);
-	}
 	if (config->metrics)
 		snprintf(run->metrics_path, PATH_MAX, "%s", config->metrics);
 	if (!err && *run->metrics_path)
@@ -188,6 +182,8 @@ static void release(struct run *run)
 	fsmoe_eval_destroy(run->eval);
 	fsmoe_trainer_destroy(run->trainer);
 	fsmoe_runtime_stop(run->runtime);
+	fsmoe_groups_destroy(run->plan_groups);
+	fsmoe_topo_destroy(run->plan_topo);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
 	fsmoe_plan_destroy(&run->plan);
@@ -218,8 +214,15 @@ static int fail_together(struct run *run, int code)
 
 static int lay_out(struct run *run)
 {
+	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo);
+	char machine[64];
 	int err = fsmoe_groups_create(&run->groups, run->topo, &run->config.layout);
 
+	snprintf(machine, sizeof(machine), "node:%d device:%d", nodes, ranks / nodes);
+	if (!err)
+		err = fsmoe_topo_create(&run->plan_topo, machine, 0);
+	if (!err)
+		err = fsmoe_groups_create(&run->plan_groups, run->plan_topo, &run->config.layout);
 	return err ? err : fsmoe_train_config_fits(&run->config, run->groups);
 }
 

@@ -14,50 +14,17 @@
  * profile; that all have the same is seen where plans and programs are compared.
  */
 
-/* The job as its first rank sees it. What a leader alone does (dispatch 1dh) is then in the plan of
- * every rank, and plans are equal. */
-static int first_rank(const struct run *run, fsmoe_topo_t *topo, fsmoe_groups_t *groups)
-{
-	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo);
-	char text[64];
-	int err;
-
-	snprintf(text, sizeof(text), "node:%d device:%d", nodes, ranks / nodes);
-	err = fsmoe_topo_create(topo, text, 0);
-	return err ? err : fsmoe_groups_create(groups, *topo, &run->config.layout);
-}
-
-int run_plan_with(const struct run *run, const char *dispatch, const struct fsmoe_schedule *row,
-		  fsmoe_profile_t profile, struct fsmoe_plan *plan)
-{
-	struct fsmoe_model_spec model = run->config.model;
-	fsmoe_topo_t topo = NULL;
-	fsmoe_groups_t groups = NULL;
-	int err = first_rank(run, &topo, &groups);
-
-	model.dispatch = dispatch;
-	if (!err)
-		err = fsmoe_train_plan(plan, groups, fsmoe_model_forward, &model,
-				       &run->config.train, row, profile, run->config.max_degree);
-	if (groups)
-		fsmoe_groups_destroy(groups);
-	fsmoe_topo_destroy(topo);
-	return err;
-}
-
-double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan)
-{
-	return run->config.train.microbatches * (plan->forward + plan->backward) +
-	       plan->tail_seconds;
-}
-
 /* What the layers of a step take with one dispatch; -ENODATA: the profile lacks a line for it. */
 static int predict(const struct run *run, const char *dispatch, const struct fsmoe_schedule *row,
 		   fsmoe_profile_t profile, double *seconds)
 {
+	struct fsmoe_model_spec model = run->config.model;
 	struct fsmoe_plan plan = {0};
-	const int err = run_plan_with(run, dispatch, row, profile, &plan);
+	int err;
 
+	model.dispatch = dispatch;
+	err = fsmoe_train_plan(&plan, run->plan_groups, fsmoe_model_forward, &model,
+			       &run->config.train, row, profile, run->config.max_degree);
 	*seconds = run_plan_seconds(run, &plan);
 	fsmoe_plan_destroy(&plan);
 	return err;

@@ -47,6 +47,11 @@ static inline int fsmoe_has_copy(enum fsmoe_real real, const struct fsmoe_tensor
 	return real == FSMOE_BF16 && t->role == FSMOE_PARAM;
 }
 
+/* A graph's memory in place of another's, which is destroyed, also where this fails: persistent
+ * tensors of the same name, role and size stay where they are, so whoever shares them need not
+ * know. Never more is allocated than either graph needs. Both graphs must be there. */
+int fsmoe_memory_replace(fsmoe_memory_t *memory, fsmoe_graph_t graph, fsmoe_memory_t old);
+
 /* Where an element of this rank's part lies in the parameter's global array. */
 size_t fsmoe_param_global_index(const struct fsmoe_param_spec *spec, size_t local);
 /* Elements that are neighbours there as well: from each multiple of this on, this many. */

@@ -1,6 +1,7 @@
 libfsmoe_core_la_SOURCES += \
 	src/plan/adaptive.c \
 	src/plan/cut.c \
+	src/plan/exchange.c src/plan/exchange.h \
 	src/plan/file.c src/plan/from_json.h \
 	src/plan/graph_cost.c \
 	src/plan/grid.c src/plan/grid.h \

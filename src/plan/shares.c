@@ -12,16 +12,6 @@ uint64_t fsmoe_gradient_of(const struct fsmoe_layer_cost *cost)
 	return 4 * (uint64_t)(cost->gradient_bytes / 4 + 0.5);
 }
 
-uint64_t fsmoe_bytes_within(const struct fsmoe_plan_problem *p, double seconds, uint64_t most)
-{
-	const double bytes = fsmoe_allreduce_bytes(p->allreduce_alpha, p->allreduce_beta, seconds);
-
-	/* A whole share that fits but for rounding fits. */
-	if (bytes >= (double)most * (1 - 1e-12))
-		return most;
-	return (uint64_t)(bytes / 4) * 4;
-}
-
 static struct fsmoe_share whole(uint64_t bytes)
 {
 	return (struct fsmoe_share){bytes, bytes > 0};
@@ -81,12 +71,15 @@ static void push(struct queue *q, const struct fsmoe_shares *s, uint64_t bytes)
 	}
 }
 
-/* Pieces start while the lane idles, and end when they end. */
+/* Pieces start while the lane idles, and end when they end; the row counts pieces, not buffers. */
 static struct fsmoe_share take(struct queue *q, const struct fsmoe_plan_problem *p, double seconds)
 {
 	struct fsmoe_share share = {0, 0};
 
-	while (q->next < q->n && fsmoe_share_seconds(p, share) < seconds)
+	while (q->next < q->n &&
+	       ((share.bytes == 0 && seconds > 0) ||
+		share.pieces * p->allreduce_alpha + p->allreduce_beta * (double)share.bytes <
+			seconds))
 	{
 		share.bytes += q->piece[q->next++];
 		share.pieces++;

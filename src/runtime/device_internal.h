@@ -26,7 +26,7 @@ struct fsmoe_stream
 	fsmoe_comms_t comms;
 	const struct fsmoe_node *nodes;
 	int nnodes;
-	struct fsmoe_lanes lanes;
+	struct fsmoe_lanes *lanes, own; /* the runtime's, or its own */
 	struct fsmoe_waits waits;
 	cudaEvent_t *done;  /* by node; NULL where nobody waits and nothing is timed */
 	cudaEvent_t *begin; /* by node, with timing; else NULL */
@@ -46,7 +46,7 @@ int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t 
 			     enum fsmoe_real real, char **at, char **copy);
 
 struct fsmoe_gpu; /* runtime/gpu.h: the runtime's options, for its stream executor */
-struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu);
+struct fsmoe_stream_opts fsmoe_gpu_stream_opts(struct fsmoe_gpu *gpu);
 
 /* Fills in what a kernel is told; `data`, `copy` and `tensor` have room for every access. */
 void fsmoe_stream_describe(struct fsmoe_stream *stream, const struct fsmoe_node *node,

@@ -25,7 +25,7 @@ struct fsmoe_handle
 	void *data; /* the key: where it lies on the host */
 	size_t bytes;
 	enum fsmoe_role role;
-	const char *name;
+	char *name; /* its own: the graph that named it may go first */
 	int users;
 	starpu_data_handle_t handle; /* of the StarPU executor */
 	char *fixed;                 /* where it lies for the workers that compute */

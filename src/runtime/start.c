@@ -225,8 +225,8 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 		err = start_in_turn(rt, opts, &binding, host_rank);
 	if (!err && rt->gpu)
 		err = fsmoe_gpu_connect(rt->gpu);
-	if (!err && rt->gpu && rt->starpu)
-		err = fsmoe_gpu_lanes(rt->gpu, rt->lane_worker[FSMOE_ON_GPU]);
+	if (!err && rt->gpu)
+		err = fsmoe_gpu_lanes(rt->gpu, rt->starpu ? rt->lane_worker[FSMOE_ON_GPU] : NULL);
 	if (!err)
 	{
 		rt->blas_threads = opts->blas_threads > 0 ? opts->blas_threads : binding.cores;

@@ -35,7 +35,7 @@ struct fsmoe_train_config
 	int checkpoint_every, keep;
 	/* How steps are laid out in time: a row's name or file, what tasks cost, a plan's file. */
 	const char *schedule, *profile, *plan;
-	int max_degree;
+	int max_degree, replan; /* replan: with a profile, when tasks drift from it */
 	const char *config, *metrics, *run;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
 	const char *events, *timeline;

@@ -220,8 +220,7 @@ static void two_layers_are_as_good_as_a_fine_grid(void **state)
 		"400 pairs of layers: above the best of 45,000 cuts by at most %.1e, below by "
 		"at most %.1e\n",
 		worst, gained);
-	/* Whole floats instead of any amount: nothing more. */
-	assert_true(worst < 1e-6);
+	assert_true(worst < 1e-9);
 }
 
 /* --- properties of plans ------------------------------------------------------------------ */
@@ -301,19 +300,23 @@ static void time_plans(int equal, double limit)
 		struct fsmoe_layer_cost layer[48];
 		struct fsmoe_plan_problem p = random_problem(&d, layer, 48, equal);
 		struct fsmoe_plan plan;
+		double took = DBL_MAX;
 
 		/* Few enough bytes hidden that step 2 has work. */
 		for (int k = 0; k < 48; k++)
 			layer[k].gradient_bytes =
 				4 * floor(layer[equal ? 0 : k].gradient_bytes / 2);
-		const double start = seconds_now();
+		for (int k = 0; k < 3; k++) /* others may use the core */
+		{
+			const double start = seconds_now();
 
-		assert_int_equal(fsmoe_plan_create(&plan, &p, fsmoe_schedule_find("fsmoe")), 0);
-		const double took = seconds_now() - start;
-
+			assert_int_equal(fsmoe_plan_create(&plan, &p, fsmoe_schedule_find("fsmoe")),
+					 0);
+			took = fmin(took, seconds_now() - start);
+			fsmoe_plan_destroy(&plan);
+		}
 		sum += took;
 		worst = fmax(worst, took);
-		fsmoe_plan_destroy(&plan);
 	}
 	print_message("48 %s layers: a plan in %.3f ms on average, %.3f ms at most\n",
 		      equal ? "equal" : "unequal", 1e3 * sum / 200, 1e3 * worst);
