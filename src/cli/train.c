@@ -203,6 +203,8 @@ static void release(struct run *run)
 	fsmoe_eval_destroy(run->eval);
 	fsmoe_trainer_destroy(run->trainer);
 	fsmoe_runtime_stop(run->runtime);
+	fsmoe_groups_destroy(run->plan_groups);
+	fsmoe_topo_destroy(run->plan_topo);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
 	fsmoe_plan_destroy(&run->plan);
@@ -233,8 +235,15 @@ static int fail_together(struct run *run, int code)
 
 static int lay_out(struct run *run)
 {
+	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo);
+	char machine[64];
 	int err = fsmoe_groups_create(&run->groups, run->topo, &run->config.layout);
 
+	snprintf(machine, sizeof(machine), "node:%d device:%d", nodes, ranks / nodes);
+	if (!err)
+		err = fsmoe_topo_create(&run->plan_topo, machine, 0);
+	if (!err)
+		err = fsmoe_groups_create(&run->plan_groups, run->plan_topo, &run->config.layout);
 	return err ? err : fsmoe_train_config_fits(&run->config, run->groups);
 }
 
@@ -296,6 +305,9 @@ static int train(struct run *run)
 	err = run->first ? open_places(config) : 0;
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_RUN, err);
+	code = run_dispatch(run);
+	if (code)
+		return fail_alone(run, code, 0);
 	if (say_what_runs(run)) /* the model cannot be built, on any rank */
 		return fail_together(run, FSMOE_EXIT_USAGE);
 	code = run_plan(run);
