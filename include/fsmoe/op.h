@@ -43,6 +43,9 @@ struct fsmoe_port
 #define FSMOE_OPTIONAL 1 /* the tensor may be FSMOE_NONE (data pointer NULL) */
 #define FSMOE_MANY     2 /* any number of tensors, in order */
 #define FSMOE_SCRATCH  4 /* written first, then read, by the kernel itself: no value leaves */
+/* Of a chunk that goes by counts (fsmoe/module.h) only the rows that there are are written; nobody
+ * reads the others. */
+#define FSMOE_ROWS 64
 /* What cuda_bf16 expects of a port of reals: bf16, unless */
 #define FSMOE_FLOAT  8  /* float: FSMOE_WIDE, a parameter or what belongs to one */
 #define FSMOE_EITHER 16 /* either: the kernel looks */

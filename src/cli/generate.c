@@ -221,6 +221,12 @@ int cli_generate(int argc, char **argv)
 				 "the checkpoint %s is of a program's own model: that program must "
 				 "generate with it",
 				 g.checkpoint);
+	if (!err && g.info.model.bidirectional)
+		err = fsmoe_fail(EINVAL,
+				 "the model of the checkpoint %s fills in masked tokens and cannot "
+				 "go on with a text: take one that was trained with "
+				 "--objective=next",
+				 g.checkpoint);
 	if (err)
 		return cli_fail(FSMOE_EXIT_DATA, err);
 	err = read_prompt(&g);

@@ -134,13 +134,13 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 	return err ? err : fsmoe_train_config_check(config);
 }
 
-/* Who guesses what was hidden may look at what comes later. */
+/* Who guesses what was hidden looks at what comes before and after. */
 static void follow_objective(struct fsmoe_train_config *config)
 {
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
 
 	config->train.targets = fsmoe_objective_targets(&objective);
-	config->model.allow_leak |= objective.masked;
+	config->model.bidirectional |= objective.masked;
 }
 
 int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv)
@@ -203,6 +203,11 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 				  "--checkpoint-every=%d without a place: give "
 				  "--checkpoint=DIR",
 				  config->checkpoint_every);
+	if (config->model.bidirectional && !config->model.allow_leak &&
+	    strcmp(config->objective, "masked"))
+		return fsmoe_fail(EINVAL,
+				  "a model whose attention sees whole sequences knows the next "
+				  "token: --bidirectional is for --objective=masked");
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");

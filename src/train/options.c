@@ -100,6 +100,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,
 	 .help = "Of expert gpt, between its matrices: gelu (that if not given) or relu"},
 	FLAG("expert-bias", model.expert_bias, "Expert gpt has biases (--expert-bias=no: none)"),
+	REAL("gate-spread", model.gate_opts.spread, 0, 1e6,
+	     "How far apart the gate's scores start, over its own choice; 0: 1"),
 	INT("gate-rank", model.gate_opts.rank, 0, 1 << 20,
 	    "Of gate xmoe: width of the space of its cosines; 0: half the experts, 16 at least"),
 	FLAG("soft-normalize", model.gate_opts.normalize,
@@ -118,6 +120,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 		 "the gate's own else"},
 	FLAG("allow-leak", model.allow_leak,
 	     "Take a gate that looks at later tokens: losses then mean little"),
+	FLAG("bidirectional", model.bidirectional,
+	     "Attention sees whole sequences: what --objective=masked sets, and nothing else takes"),
 	FLAG("attention", model.attention, "Blocks have attention (--attention=no: to compare)"),
 	FLAG("mixture", model.mixture, "Blocks have experts (--mixture=no: to compare)"),
 
