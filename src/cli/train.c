@@ -156,8 +156,9 @@ static int check_memory(struct run *run)
 	const struct fsmoe_train_config *config = &run->config;
 	char rank[32], host[32], available[32];
 	struct fsmoe_need need;
-	int err = fsmoe_need_estimate(run->groups, fsmoe_model_forward, &run->config.model,
-				      &run->eval_model, &config->train, &need);
+	int err = fsmoe_need_estimate(run->groups, !strcmp(config->runtime.device, "cuda"),
+				      fsmoe_model_forward, &run->config.model, &run->eval_model,
+				      &config->train, &need);
 
 	if (err)
 		return err;
