@@ -20,6 +20,10 @@ struct run
 	int32_t *tokens, *targets;          /* the global batch */
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
+	/* The job as its first rank sees it, for plans: what a leader alone does (dispatch 1dh) is
+	 * then in every rank's, and all have the same. */
+	fsmoe_topo_t plan_topo;
+	fsmoe_groups_t plan_groups;
 	struct fsmoe_schedule row; /* without a name: none */
 	struct fsmoe_plan plan;    /* without layers: none */
 	fsmoe_runtime_t runtime;
@@ -46,6 +50,9 @@ void run_say(const struct run *run, const char *format, ...) __attribute__((form
 
 /* Where there is held-out data, and where it lies. */
 const struct fsmoe_data *run_held_out(const struct run *run);
+
+/* --dispatch=auto becomes the one that is predicted to be fastest. Local; returns an exit code. */
+int run_dispatch(struct run *run);
 
 /* How the steps are laid out in time: --schedule, --profile, --plan. Local; returns an exit code. */
 int run_plan(struct run *run);

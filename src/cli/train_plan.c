@@ -41,8 +41,9 @@ static int make_plan(struct run *run)
 
 	if (err)
 		return FSMOE_EXIT_DATA;
-	err = fsmoe_train_plan(&run->plan, run->groups, fsmoe_model_forward, &run->config.model,
-			       &config->train, &run->row, profile, config->max_degree);
+	err = fsmoe_train_plan(&run->plan, run->plan_groups, fsmoe_model_forward,
+			       &run->config.model, &config->train, &run->row, profile,
+			       config->max_degree);
 	fsmoe_profile_destroy(profile);
 	return err == -ENODATA ? FSMOE_EXIT_DATA : err ? FSMOE_EXIT_RUN : FSMOE_EXIT_OK;
 }

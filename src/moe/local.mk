@@ -19,6 +19,8 @@ libfsmoe_core_la_SOURCES += \
 	src/moe/hooks.h \
 	src/moe/layer.c \
 	src/moe/layer.h \
+	src/moe/make.c \
+	src/moe/moe.h \
 	src/moe/modules.c \
 	src/moe/modules.h \
 	src/moe/order/einsum.c \

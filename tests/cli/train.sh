@@ -57,6 +57,7 @@ check_run "$work/runs/four" four ranks
 # Masked tokens: what gates may look at is then free; the places do not depend on the layout.
 expect 2 "looks at later tokens" "$fsmoe" train "${small[@]}" --gate softmoe
 expect 0 "" "$fsmoe" train "${small[@]}" --gate softmoe --objective masked
+expect 2 "sees whole sequences knows the next token" "$fsmoe" train "${small[@]}" --bidirectional
 expect 0 "" "$fsmoe" train "${small[@]}" --objective masked --run "$work/runs/mask1"
 expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --objective masked --nodes 2 --run "$work/runs/mask4"
 difference=$(paste <(val "$work/runs/mask4/metrics.jsonl") <(val "$work/runs/mask1/metrics.jsonl") |

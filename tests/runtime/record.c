@@ -56,9 +56,10 @@ static void check_ready(const struct setup *s, const struct fsmoe_timeline *tl, 
 
 	for (int i = 0; i < s->nnodes; i++)
 	{
-		EXPECT(tl->ready[i] <= tl->start[i] && tl->start[i] <= tl->end[i],
-		       "rank %d, node %d: ready %g, start %g, end %g\n", rank, i, tl->ready[i],
-		       tl->start[i], tl->end[i]);
+		EXPECT(tl->submitted[i] <= tl->ready[i] && tl->ready[i] <= tl->start[i] &&
+			       tl->start[i] <= tl->end[i],
+		       "rank %d, node %d: submitted %g, ready %g, start %g, end %g\n", rank, i,
+		       tl->submitted[i], tl->ready[i], tl->start[i], tl->end[i]);
 		noted += tl->ready[i] < tl->start[i];
 	}
 	EXPECT(noted == s->nnodes, "rank %d: %d of %d nodes noted when they were ready\n", rank,
@@ -123,7 +124,7 @@ static void check_file(const struct setup *s, const struct fsmoe_timeline *tl)
 	uint32_t head[2];
 	uint64_t bytes, step = 0;
 	size_t n = (size_t)s->nnodes, read = 0;
-	double *times = calloc(3 * n + 1, sizeof(*times));
+	double *all = calloc(4 * n + 1, sizeof(*all)), *times = all + n;
 	json_t *nodes = NULL;
 	FILE *f;
 
@@ -143,9 +144,9 @@ static void check_file(const struct setup *s, const struct fsmoe_timeline *tl)
 		}
 		if (head[0] == 3)
 		{
-			EXPECT(bytes == 8 + 24 * n, "a step has %zu bytes\n", (size_t)bytes);
+			EXPECT(bytes == 8 + 32 * n, "a step has %zu bytes\n", (size_t)bytes);
 			memcpy(&step, text, 8);
-			memcpy(times, text + 8, 24 * n);
+			memcpy(all, text + 8, 32 * n);
 			read++;
 		}
 		free(text);
@@ -153,15 +154,17 @@ static void check_file(const struct setup *s, const struct fsmoe_timeline *tl)
 	EXPECT(json_array_size(nodes) == n && read == STEPS && step == STEPS,
 	       "%s has %zu nodes, %zu steps, the last %d\n", path, json_array_size(nodes), read,
 	       (int)step);
-	/* Ready, start, end: the last step's, shifted by one number. */
+	/* Submitted, ready, start, end: the last step's, shifted by one number. */
 	for (size_t i = 0; i < n; i++)
-		EXPECT(fabs(times[n + i] - times[n] - (tl->start[i] - tl->start[0])) < 1e-6 &&
+		EXPECT(fabs(all[i] - times[n] - (tl->submitted[i] - tl->start[0])) < 1e-6 &&
+			       fabs(times[n + i] - times[n] - (tl->start[i] - tl->start[0])) <
+				       1e-6 &&
 			       fabs(times[2 * n + i] - times[n] - (tl->end[i] - tl->start[0])) <
 				       1e-6 &&
 			       fabs(times[i] - times[n] - (tl->ready[i] - tl->start[0])) < 1e-6,
 		       "node %zu has other times in %s\n", i, path);
 	json_decref(nodes);
-	free(times);
+	free(all);
 	if (f)
 		fclose(f);
 }
