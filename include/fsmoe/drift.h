@@ -62,9 +62,9 @@ struct fsmoe_drift_result
  * Decides from the cells of all ranks, in any order: of equal sizes the slowest rank counts for
  * computation, the fastest for communication, where slower ones waited for others. Equal cells give
  * equal results: nothing depends on what this rank saw itself. A line that stands for less than 2 %
- * of the time is never why. *fresh (may be NULL): a profile with the drifted lines laid anew,
- * through the cells where there are three sizes over a factor of four, else the old line times the
- * ratio; NULL where nothing drifted. The caller destroys it.
+ * of the time, as measured and as predicted, is never why. *fresh (may be NULL): a profile with the
+ * drifted lines laid anew, through the cells where there are three sizes over a factor of four, else
+ * the old line times the ratio; NULL where nothing drifted. The caller destroys it.
  */
 int fsmoe_drift_decide(fsmoe_drift_t drift, const struct fsmoe_drift_cell *cells, int n,
 		       struct fsmoe_drift_result *result, fsmoe_profile_t *fresh);

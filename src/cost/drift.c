@@ -177,7 +177,7 @@ void fsmoe_drift_cells(fsmoe_drift_t d, struct fsmoe_drift_cell *cells, int *n)
 
 /* --- deciding ----------------------------------------------------------------------------- */
 
-/* A line that is less than this of the time is never why. */
+/* A line that is less than this of the time, as measured and as predicted, is never why. */
 #define LEAST_SHARE 0.02
 
 struct judged /* one line */
@@ -298,22 +298,27 @@ static int decide(const struct fsmoe_drift *d, const struct fsmoe_drift_cell *ce
 {
 	struct judged line[FSMOE_NKINDS * FSMOE_NLANES];
 	const int lines = judge(d, cell, n, line);
-	double all = 0, most = 0;
+	double measured = 0, predicted = 0, most = 0;
 
-	for (int i = 0; i < lines; i++)
-		all += line[i].measured;
 	for (int i = 0; i < lines; i++)
 	{
-		const double ratio = line[i].measured / line[i].predicted;
+		measured += line[i].measured;
+		predicted += line[i].predicted;
+	}
+	for (int i = 0; i < lines; i++)
+	{
+		const double ratio = line[i].measured / line[i].predicted,
+			     time = fmax(line[i].measured, line[i].predicted);
 		int err;
 
-		if (line[i].measured < LEAST_SHARE * all || !(line[i].predicted > 0) ||
-		    fmax(ratio, 1 / ratio) <= 1 + d->bound)
+		if ((line[i].measured < LEAST_SHARE * measured &&
+		     line[i].predicted < LEAST_SHARE * predicted) ||
+		    !(line[i].predicted > 0) || fmax(ratio, 1 / ratio) <= 1 + d->bound)
 			continue;
 		result->drifted++;
-		if (line[i].measured > most)
+		if (time > most)
 		{
-			most = line[i].measured;
+			most = time;
 			say(d, cell, &line[i], result);
 		}
 		err = relay(fresh, cell, &line[i]);
