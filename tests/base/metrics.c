@@ -63,7 +63,7 @@ static void a_json_object_a_step(void **state)
 	assert_true(json_is_null(json_object_get(object, "grad_norm")));
 	json_decref(object);
 	assert_non_null(strstr(third, "\"entropy\": 0.7500, \"rank_load\": [195, 200], "
-				"\"expert_load\": [[95, 100], [150, 50]]}\n"));
+				      "\"expert_load\": [[95, 100], [150, 50]]}\n"));
 	free(text);
 	assert_int_equal(fsmoe_metrics_close(metrics), 0);
 	assert_int_equal(fsmoe_metrics_close(NULL), 0);
