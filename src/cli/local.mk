@@ -25,6 +25,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/stop.c src/cli/stop.h \
 	src/cli/trace.c src/cli/trace.h \
 	src/cli/train.c src/cli/train.h \
+	src/cli/train_dispatch.c \
 	src/cli/train_observe.c \
 	src/cli/train_plan.c \
 	src/cli/train_replan.c \

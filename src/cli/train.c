@@ -115,9 +115,11 @@ static int open_outputs(struct run *run)
 	if (!run->first)
 		return 0;
 	if (config->run)
+	{
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
-	if (!err && config->run)
-		err = describe(run);
+		if (!err)
+			err = describe(run);
+	}
 	if (config->metrics)
 		snprintf(run->metrics_path, PATH_MAX, "%s", config->metrics);
 	if (!err && *run->metrics_path)
@@ -154,8 +156,9 @@ static int check_memory(struct run *run)
 	const struct fsmoe_train_config *config = &run->config;
 	char rank[32], host[32], available[32];
 	struct fsmoe_need need;
-	int err = fsmoe_need_estimate(run->groups, fsmoe_model_forward, &run->config.model,
-				      &run->eval_model, &config->train, &need);
+	int err = fsmoe_need_estimate(run->groups, !strcmp(config->runtime.device, "cuda"),
+				      fsmoe_model_forward, &run->config.model, &run->eval_model,
+				      &config->train, &need);
 
 	if (err)
 		return err;
@@ -201,6 +204,8 @@ static void release(struct run *run)
 	fsmoe_eval_destroy(run->eval);
 	fsmoe_trainer_destroy(run->trainer);
 	fsmoe_runtime_stop(run->runtime);
+	fsmoe_groups_destroy(run->plan_groups);
+	fsmoe_topo_destroy(run->plan_topo);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
 	fsmoe_plan_destroy(&run->plan);
@@ -231,8 +236,15 @@ static int fail_together(struct run *run, int code)
 
 static int lay_out(struct run *run)
 {
+	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo);
+	char machine[64];
 	int err = fsmoe_groups_create(&run->groups, run->topo, &run->config.layout);
 
+	snprintf(machine, sizeof(machine), "node:%d device:%d", nodes, ranks / nodes);
+	if (!err)
+		err = fsmoe_topo_create(&run->plan_topo, machine, 0);
+	if (!err)
+		err = fsmoe_groups_create(&run->plan_groups, run->plan_topo, &run->config.layout);
 	return err ? err : fsmoe_train_config_fits(&run->config, run->groups);
 }
 
@@ -294,6 +306,9 @@ static int train(struct run *run)
 	err = run->first ? open_places(config) : 0;
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_RUN, err);
+	code = run_dispatch(run);
+	if (code)
+		return fail_alone(run, code, 0);
 	if (say_what_runs(run)) /* the model cannot be built, on any rank */
 		return fail_together(run, FSMOE_EXIT_USAGE);
 	code = run_plan(run);

@@ -48,14 +48,14 @@ static int watch(struct run *run, fsmoe_profile_t profile)
 	struct observe *o = run->observe;
 	int err = fsmoe_runtime_set_profile(run->runtime, profile);
 
-	fsmoe_drift_destroy(o->drift);
-	o->drift = NULL;
 	if (o->profile != profile)
 		fsmoe_profile_destroy(o->profile);
 	o->profile = profile;
 	if (!err)
 		err = keep(run, profile);
-	return err ? err : fsmoe_drift_create(&o->drift, profile, BOUND);
+	if (o->drift)
+		fsmoe_drift_follow(o->drift, profile);
+	return err || o->drift ? err : fsmoe_drift_create(&o->drift, profile, BOUND);
 }
 
 /* Every line that the prediction of a step needs is asked for now: at the end the run would have
