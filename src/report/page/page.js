@@ -408,7 +408,7 @@ function made() {
 		for (const [k, v] of Object.entries(object)) { add(dl, 'dt', {}, k.replaceAll('_', '-')); add(dl, 'dd', {}, value(v)); }
 	};
 	list('versions', m.versions);
-	list('layout', { ranks: m.ranks, nodes: m.nodes, ...m.layout, ...(m.schedule ? { schedule: m.schedule } : {}), 'max-degree': m.max_degree });
+	list('layout', { ranks: m.ranks, nodes: m.nodes, ...m.layout, ...(m.schedule ? { schedule: m.schedule } : {}), 'max-degree': m.max_degree, ...(m.device ? { device: m.device } : {}), ...(m.dtype ? { dtype: m.dtype } : {}) });
 	list('model', m.model);
 	list('training', m.training);
 	list('course', m.course);
