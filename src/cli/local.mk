@@ -10,6 +10,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/breakdown.c \
 	src/cli/checksum.c \
 	src/cli/commands.c \
+	src/cli/explain.c \
 	src/cli/fail.c \
 	src/cli/generate.c \
 	src/cli/help.c \

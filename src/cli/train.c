@@ -6,7 +6,10 @@
 #include "cli/cli.h"
 #include "cli/stop.h"
 #include "cli/trace.h"
+#include "runtime/version.h"
 #include "topo/abort.h"
+#include "topo/version.h"
+#include "train/describe.h"
 #include "train/need.h"
 
 #include <errno.h>
@@ -89,6 +92,20 @@ static int open_places(const struct fsmoe_train_config *config)
 	return err ? err : fsmoe_log_open(log, config->resume != NULL);
 }
 
+/* RUN/run.json, for reports. */
+static int describe(const struct run *run)
+{
+	char path[PATH_MAX];
+	json_t *versions = json_pack("{s:s, s:s, s:s}", "fsmoe", PACKAGE_VERSION, "starpu",
+				     fsmoe_starpu_version(), "mpi", fsmoe_mpi_version());
+	int err;
+
+	snprintf(path, sizeof(path), "%s/run.json", run->config.run);
+	err = fsmoe_describe_save(path, &run->config, run->groups, versions);
+	json_decref(versions);
+	return err;
+}
+
 /* Rank 0, once it is known where the run goes on. */
 static int open_outputs(struct run *run)
 {
@@ -98,7 +115,11 @@ static int open_outputs(struct run *run)
 	if (!run->first)
 		return 0;
 	if (config->run)
+	{
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
+		if (!err)
+			err = describe(run);
+	}
 	if (config->metrics)
 		snprintf(run->metrics_path, PATH_MAX, "%s", config->metrics);
 	if (!err && *run->metrics_path)
@@ -135,8 +156,9 @@ static int check_memory(struct run *run)
 	const struct fsmoe_train_config *config = &run->config;
 	char rank[32], host[32], available[32];
 	struct fsmoe_need need;
-	int err = fsmoe_need_estimate(run->groups, fsmoe_model_forward, &run->config.model,
-				      &run->eval_model, &config->train, &need);
+	int err = fsmoe_need_estimate(run->groups, !strcmp(config->runtime.device, "cuda"),
+				      fsmoe_model_forward, &run->config.model, &run->eval_model,
+				      &config->train, &need);
 
 	if (err)
 		return err;
@@ -258,6 +280,13 @@ static int start(struct run *run)
 	return err;
 }
 
+static int start_code(int err)
+{
+	return err == -ENODATA                    ? FSMOE_EXIT_DATA
+	       : err == -ENODEV || err == -ENOMEM ? FSMOE_EXIT_LAYOUT
+						  : FSMOE_EXIT_RUN;
+}
+
 static int train(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
@@ -289,9 +318,7 @@ static int train(struct run *run)
 	if (!err)
 		err = start(run);
 	if (err)
-		return fail_alone(
-			run, err == -ENODEV || err == -ENOMEM ? FSMOE_EXIT_LAYOUT : FSMOE_EXIT_RUN,
-			err);
+		return fail_alone(run, start_code(err), err);
 	if (run_resume(run, &code))
 		return fail_together(run, code);
 	err = open_outputs(run);

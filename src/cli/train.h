@@ -61,11 +61,12 @@ int run_plan(struct run *run);
  * the fresh one and goes on by that plan where it is better. Between two steps; collective; all ranks
  * do the same. Returns 0 or a failure. */
 int run_replan(struct run *run, const char *why, fsmoe_profile_t fresh);
-/* "2 chunks forward, 1 to 4 backward; ...": what a plan does, for people. */
+/* "2 chunks forward, 1 to 4 backward", and all that a plan does: for people. */
 enum
 {
 	RUN_PLAN_TEXT = 320
 };
+const char *run_plan_chunks(const struct fsmoe_plan *plan, char text[RUN_PLAN_TEXT]);
 const char *run_plan_text(const struct run *run, const struct fsmoe_plan *plan,
 			  char text[RUN_PLAN_TEXT]);
 /* What a plan's layers are predicted to take in a step, in seconds. */

@@ -60,13 +60,15 @@ static void take_shared(struct fsmoe_memory *m, fsmoe_memory_t share, int over)
 		m->data[i] = share->data[there];
 		if (over && share->owned[there])
 		{
-			share->owned[there] = 0;
-			m->owned[i] = 1;
+			m->owned[i] = share->owned[there];
+			share->owned[there] = NULL;
 			m->bytes += room_of(bytes);
 		}
 	}
 }
 
+/* Zeros by calloc: what is large is then no memory yet but a promise of it, which a run on a GPU
+ * never asks to be kept for most activations. */
 static int allocate(struct fsmoe_memory *m)
 {
 	for (int i = 0; i < m->graph->ntensors; i++)
@@ -76,14 +78,13 @@ static int allocate(struct fsmoe_memory *m)
 
 		if (t->base != i || m->data[i])
 			continue;
-		m->data[i] = aligned_alloc(ALIGNMENT, room);
-		if (!m->data[i])
+		m->owned[i] = calloc(1, room + ALIGNMENT);
+		if (!m->owned[i])
 			return fsmoe_fail(
 				ENOMEM,
 				"no memory for tensor '%s' of %zu bytes, after %zu bytes of others",
 				t->name, bytes, m->bytes);
-		memset(m->data[i], 0, room);
-		m->owned[i] = 1;
+		m->data[i] = (char *)m->owned[i] + ALIGNMENT - (uintptr_t)m->owned[i] % ALIGNMENT;
 		m->bytes += room;
 	}
 	return 0;
@@ -105,7 +106,7 @@ static int make(fsmoe_memory_t *memory, fsmoe_graph_t graph, enum fsmoe_real rea
 		m->graph = graph;
 		m->real = real;
 		m->data = calloc((size_t)graph->ntensors + 1, sizeof(*m->data));
-		m->owned = calloc((size_t)graph->ntensors + 1, 1);
+		m->owned = calloc((size_t)graph->ntensors + 1, sizeof(*m->owned));
 	}
 	if (!m || !m->data || !m->owned)
 	{
@@ -155,8 +156,7 @@ void fsmoe_memory_destroy(fsmoe_memory_t m)
 	if (!m)
 		return;
 	for (int i = 0; m->owned && i < m->graph->ntensors; i++)
-		if (m->owned[i])
-			free(m->data[i]);
+		free(m->owned[i]);
 	free(m->data);
 	free(m->owned);
 	free(m);

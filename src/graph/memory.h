@@ -8,8 +8,8 @@ struct fsmoe_memory
 {
 	fsmoe_graph_t graph;
 	enum fsmoe_real real;
-	void **data; /* by tensor; bases only */
-	char *owned; /* by tensor: freed here, not another memory's */
+	void **data;  /* by tensor; bases only */
+	void **owned; /* by tensor: what is freed here; NULL: it is another memory's */
 	size_t bytes;
 };
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/config.h"
 
+#include "runtime/inside.h"
+
 #include "moe/layer.h"
 
 #include <errno.h>
@@ -215,9 +217,8 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");
-	if (strcmp(config->runtime.dtype, "fp32") && strcmp(config->runtime.device, "cuda"))
-		return fsmoe_fail(EINVAL, "--dtype %s is of GPUs: take fp32, or --device cuda",
-				  config->runtime.dtype);
+	if (fsmoe_runtime_opts_check(&config->runtime))
+		return -EINVAL;
 	return fsmoe_train_config_check_model(config);
 }
 
