@@ -161,6 +161,17 @@ static void weight_gradients(struct fsmoe_moe_build *moe, const fsmoe_tensor_t *
 				      &moe->backward, first, last);
 }
 
+/* A chunk's experts are one stage, as in the systems that the rows are named for: what they give
+ * back leaves when their weight gradients are there too. */
+static void weight_gradients_first(struct fsmoe_moe_build *moe, const fsmoe_tensor_t *gradient,
+				   size_t i, fsmoe_tensor_t dx)
+{
+	const int first = moe->layer.graph->nnodes;
+
+	weight_gradients(moe, gradient, i, i + 1);
+	fsmoe_graph_delay(moe->layer.graph, first, dx);
+}
+
 static void backward_chunks(struct fsmoe_moe_build *moe, const fsmoe_tensor_t *gradient)
 {
 	const struct fsmoe_moe_layer *layer = &moe->layer;
@@ -172,9 +183,9 @@ static void backward_chunks(struct fsmoe_moe_build *moe, const fsmoe_tensor_t *g
 		label_chunk(moe, FSMOE_BACKWARD, STAGE_COMPUTE, i);
 		dx = moe->expert->backward(layer, moe->weight, &moe->forward, &moe->backward, i);
 		dx = pass(moe, FSMOE_AFTER_DISPATCH, FSMOE_BACKWARD, i, dx);
-		moe->dreturned[i] = moe->dispatch->reduce(layer, dx);
 		if (moe->weights_per_chunk)
-			weight_gradients(moe, gradient, i, i + 1);
+			weight_gradients_first(moe, gradient, i, dx);
+		moe->dreturned[i] = moe->dispatch->reduce(layer, dx);
 		send_back(moe, FSMOE_BACKWARD, i, n);
 	}
 }

@@ -94,7 +94,7 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("gate", model.gate, "NAME", "Which experts a token goes to"),
 	TEXT("order", model.order, "NAME",
 	     "How tokens are laid out by expert; else the first that reads the gate's routing"),
-	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks"),
+	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks; auto: as --profile says is fastest"),
 	TEXT("expert", model.expert, "NAME", "What an expert computes"),
 	{.type = FSMOE_OPTION_STRING, .name = "expert-activation",
 	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,
@@ -164,6 +164,9 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("profile", profile, "FILE",
 	     "What tasks cost here (of 'fsmoe profile'): degrees and the exchange of gradients are "
 	     "planned with it, and tasks that drift from it are told"),
+	FLAG("replan", replan,
+	     "Plan anew when tasks drift from the profile; losses then change by rounding "
+	     "(--replan=no: only tell)"),
 	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in such a plan"),
 	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
 
