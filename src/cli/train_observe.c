@@ -29,18 +29,46 @@ struct observe
 	int next;
 };
 
+/* The run keeps it, for its report. */
+static int keep(const struct run *run, fsmoe_profile_t profile)
+{
+	char path[PATH_MAX];
+
+	if (!run->first || !run->config.run)
+		return 0;
+	if (snprintf(path, sizeof(path), "%s/profile.json", run->config.run) >= PATH_MAX)
+		return fsmoe_fail(ENAMETOOLONG, "the path %s is too long", run->config.run);
+	/* Where it is the very file that was given, that stays as it was given. */
+	return strcmp(path, run->config.profile) ? fsmoe_profile_save(profile, path) : 0;
+}
+
 /* From now on tasks are compared with this profile, and StarPU is told it. */
 static int watch(struct run *run, fsmoe_profile_t profile)
 {
 	struct observe *o = run->observe;
-	const int err = fsmoe_runtime_set_profile(run->runtime, profile);
+	int err = fsmoe_runtime_set_profile(run->runtime, profile);
 
-	fsmoe_drift_destroy(o->drift);
-	o->drift = NULL;
 	if (o->profile != profile)
 		fsmoe_profile_destroy(o->profile);
 	o->profile = profile;
-	return err ? err : fsmoe_drift_create(&o->drift, profile, BOUND);
+	if (!err)
+		err = keep(run, profile);
+	if (o->drift)
+		fsmoe_drift_follow(o->drift, profile);
+	return err || o->drift ? err : fsmoe_drift_create(&o->drift, profile, BOUND);
+}
+
+/* Every line that the prediction of a step needs is asked for now: at the end the run would have
+ * been for nothing. */
+static int check_profile(const struct run *run, fsmoe_profile_t profile)
+{
+	struct fsmoe_timeline predicted;
+	int err = fsmoe_profile_simulate(profile, fsmoe_trainer_graph(run->trainer), &predicted);
+
+	if (err)
+		return fsmoe_fail(-err, "%s: %s", run->config.profile, fsmoe_last_error());
+	fsmoe_timeline_destroy(&predicted);
+	return 0;
 }
 
 int run_observe_start(struct run *run)
@@ -59,6 +87,8 @@ int run_observe_start(struct run *run)
 	if (err || !config->profile)
 		return err;
 	err = fsmoe_profile_load(&o->profile, config->profile);
+	if (!err)
+		err = check_profile(run, o->profile);
 	return err ? err : watch(run, o->profile);
 }
 

@@ -41,8 +41,9 @@ static int make_plan(struct run *run)
 
 	if (err)
 		return FSMOE_EXIT_DATA;
-	err = fsmoe_train_plan(&run->plan, run->groups, fsmoe_model_forward, &run->config.model,
-			       &config->train, &run->row, profile, config->max_degree);
+	err = fsmoe_train_plan(&run->plan, run->plan_groups, fsmoe_model_forward,
+			       &run->config.model, &config->train, &run->row, profile,
+			       config->max_degree);
 	fsmoe_profile_destroy(profile);
 	return err == -ENODATA ? FSMOE_EXIT_DATA : err ? FSMOE_EXIT_RUN : FSMOE_EXIT_OK;
 }
@@ -70,25 +71,37 @@ double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan)
 	       plan->tail_seconds;
 }
 
-const char *run_plan_text(const struct run *run, const struct fsmoe_plan *plan,
-			  char text[RUN_PLAN_TEXT])
+const char *run_plan_chunks(const struct fsmoe_plan *plan, char text[RUN_PLAN_TEXT])
 {
 	struct range forward = {0, 0}, backward = {0, 0};
 	char range[2][32];
-	double moe = 0, dense = 0;
 
 	for (int i = 0; i < plan->layers; i++)
 	{
 		widen(&forward, plan->layer[i].forward_degree);
 		widen(&backward, plan->layer[i].backward_degree);
+	}
+	snprintf(text, RUN_PLAN_TEXT, "%s chunks forward, %s backward",
+		 range_text(&forward, range[0], sizeof(range[0])),
+		 range_text(&backward, range[1], sizeof(range[1])));
+	return text;
+}
+
+const char *run_plan_text(const struct run *run, const struct fsmoe_plan *plan,
+			  char text[RUN_PLAN_TEXT])
+{
+	char chunks[RUN_PLAN_TEXT];
+	double moe = 0, dense = 0;
+
+	for (int i = 0; i < plan->layers; i++)
+	{
 		moe += (double)plan->layer[i].moe.bytes;
 		dense += (double)plan->layer[i].dense.bytes;
 	}
 	snprintf(text, RUN_PLAN_TEXT,
-		 "%s chunks forward, %s backward; gradients %.3g MB beside experts, %.3g MB beside "
-		 "dense parts, %.3g MB at the end; layers predicted to take %.3g ms",
-		 range_text(&forward, range[0], sizeof(range[0])),
-		 range_text(&backward, range[1], sizeof(range[1])), 1e-6 * moe, 1e-6 * dense,
+		 "%.96s; gradients %.3g MB beside experts, %.3g MB beside dense parts, %.3g MB at "
+		 "the end; layers predicted to take %.3g ms",
+		 run_plan_chunks(plan, chunks), 1e-6 * moe, 1e-6 * dense,
 		 1e-6 * (double)plan->tail.bytes, 1e3 * run_plan_seconds(run, plan));
 	return text;
 }

@@ -17,11 +17,11 @@ static int make_plans(struct run *run, const struct fsmoe_schedule *row, fsmoe_p
 {
 	struct fsmoe_train_config *config = &run->config;
 	fsmoe_comms_t comms = fsmoe_runtime_comms(run->runtime);
-	int err = fsmoe_train_predict(old, run->groups, fsmoe_model_forward, &config->model,
+	int err = fsmoe_train_predict(old, run->plan_groups, fsmoe_model_forward, &config->model,
 				      &config->train, row, fresh);
 
 	if (!err)
-		err = fsmoe_train_plan(best, run->groups, fsmoe_model_forward, &config->model,
+		err = fsmoe_train_plan(best, run->plan_groups, fsmoe_model_forward, &config->model,
 				       &config->train, row, fresh, config->max_degree);
 	/* What is decided by them is decided alike. */
 	if (!err)
@@ -90,14 +90,15 @@ int run_replan(struct run *run, const char *why, fsmoe_profile_t fresh)
 			run->step, why, 1e3 * run_plan_seconds(run, &old), promised);
 	else if (!err)
 	{
-		run_plan_text(run, &old, was);
+		run_plan_chunks(&old, was);
 		run_plan_text(run, &best, is);
 		err = follow(run, &row, &best);
 		if (!err)
 			run_say(run,
-				"step %d: %s; planned anew: %s; before: %s, by the old profile "
-				"%.3g ms",
-				run->step, why, is, was, promised);
+				"step %d: %s; planned anew: %s; before: %s, %.3g ms (%.3g ms by "
+				"the old profile)",
+				run->step, why, is, was, 1e3 * run_plan_seconds(run, &old),
+				promised);
 	}
 	fsmoe_plan_destroy(&old);
 	fsmoe_plan_destroy(&best);

@@ -70,12 +70,12 @@ static int count(const struct fsmoe_flat *flat, uint64_t from, struct fsmoe_shar
 {
 	const uint64_t end = from + share.bytes;
 	uint64_t left = share.bytes / 4;
-	int k = after(flat, from), n = share.pieces;
+	int k = after(flat, from), n = 0;
 
-	/* Of no buffer's end inside, as many as there are pieces. */
 	if (k == flat->n || flat->end[k] >= end)
-		return n;
-	n = 0;
+		return share.pieces; /* no buffer ends inside */
+	if (share.pieces == 1)
+		return 1 + after(flat, end - 1) - k;
 	for (int piece = share.pieces; piece > 0 && left > 0; piece--)
 	{
 		const uint64_t one = left / (uint64_t)piece, to = from + 4 * one;
@@ -125,6 +125,15 @@ uint64_t fsmoe_flat_within(const struct fsmoe_flat *flat, uint64_t from, double 
 	if (bytes >= (double)most * (1 - 1e-12))
 		return most;
 	return (uint64_t)(bytes / 4) * 4;
+}
+
+void fsmoe_flat_ends(const struct fsmoe_flat *flat, uint64_t byte, uint64_t *before,
+		     uint64_t *first_after)
+{
+	const int k = after(flat, byte);
+
+	*before = k > 0 ? flat->end[k - 1] : 0;
+	*first_after = k < flat->n ? flat->end[k] : UINT64_MAX;
 }
 
 void fsmoe_flat_plan(const struct fsmoe_flat *flat, const struct fsmoe_plan *plan, double *seconds)

@@ -29,6 +29,11 @@ double fsmoe_flat_bytes(const struct fsmoe_flat *flat, uint64_t from, double sec
 uint64_t fsmoe_flat_within(const struct fsmoe_flat *flat, uint64_t from, double seconds,
 			   uint64_t most);
 
+/* The ends of buffers around a byte: the last one up to it (0: none), the first one after it
+ * (UINT64_MAX: none). */
+void fsmoe_flat_ends(const struct fsmoe_flat *flat, uint64_t byte, uint64_t *before,
+		     uint64_t *after);
+
 /* Seconds of every share of a plan, in the order in which they are sent: beside the mixture and
  * the dense part of the last layer, ..., of the first; after the backward. 2 * layers + 1. */
 void fsmoe_flat_plan(const struct fsmoe_flat *flat, const struct fsmoe_plan *plan, double *seconds);

@@ -8,6 +8,7 @@ libfsmoe_core_la_SOURCES += \
 	src/plan/layer.c src/plan/layer.h \
 	src/plan/partition.c src/plan/partition.h \
 	src/plan/plan.c \
+	src/plan/send.c \
 	src/plan/shares.c src/plan/shares.h \
 	src/plan/sizes.c \
 	src/plan/spread.c

@@ -116,10 +116,15 @@ static int place_fixed(struct fsmoe_shares *s)
 
 static int place_adaptive(struct fsmoe_shares *s)
 {
-	if (!s->problem->steady)
-		return fsmoe_place_adaptive(s);
-	fsmoe_place_adaptive_steady(s);
-	return 0;
+	int err;
+
+	if (s->problem->steady)
+	{
+		fsmoe_place_adaptive_steady(s);
+		return 0;
+	}
+	err = fsmoe_place_adaptive(s);
+	return err || s->flat.n == 0 ? err : fsmoe_place_whole_buffers(s);
 }
 
 int fsmoe_place_gradients(struct fsmoe_shares *s)

@@ -170,7 +170,9 @@ static int check_model(const struct fsmoe_model_spec *model)
 {
 	const struct fsmoe_gate *gate = fsmoe_gate_find(model->gate);
 
-	if (!gate || !fsmoe_order_find(model->order) || !fsmoe_dispatch_find(model->dispatch) ||
+	if (!gate || !fsmoe_order_find(model->order) ||
+	    (strcmp(model->dispatch, FSMOE_DISPATCH_AUTO) &&
+	     !fsmoe_dispatch_find(model->dispatch)) ||
 	    !fsmoe_expert_find(model->expert) || fsmoe_gate_check_options(gate, &model->gate_opts))
 		return -EINVAL;
 	return fsmoe_model_spec_check(model, NULL);
@@ -198,6 +200,10 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 	if (!config->data)
 		return fsmoe_fail(EINVAL, "there is nothing to train on: give --data=PATH, a text "
 					  "file, a directory or a pattern");
+	if (!strcmp(config->model.dispatch, FSMOE_DISPATCH_AUTO) && !config->profile)
+		return fsmoe_fail(
+			EINVAL, "--dispatch=auto chooses by what tasks cost: give --profile=FILE, "
+				"which 'fsmoe profile' measures, or the name of a dispatch");
 	if (config->checkpoint_every > 0 && !config->checkpoint)
 		return fsmoe_fail(EINVAL,
 				  "--checkpoint-every=%d without a place: give "

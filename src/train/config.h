@@ -44,6 +44,9 @@ struct fsmoe_train_config
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
 };
 
+/* A dispatch that is to be chosen by the profile: `fsmoe train` does. */
+#define FSMOE_DISPATCH_AUTO "auto"
+
 /* The option table: one row for every field above. */
 extern const struct fsmoe_option fsmoe_train_options[];
 

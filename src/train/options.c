@@ -94,7 +94,7 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("gate", model.gate, "NAME", "Which experts a token goes to"),
 	TEXT("order", model.order, "NAME",
 	     "How tokens are laid out by expert; else the first that reads the gate's routing"),
-	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks"),
+	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks; auto: as --profile says is fastest"),
 	TEXT("expert", model.expert, "NAME", "What an expert computes"),
 	{.type = FSMOE_OPTION_STRING, .name = "expert-activation",
 	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,

@@ -39,7 +39,7 @@ close() # A B: as many losses, each within what rounding makes of it
 
 train anew --profile "$profile" --checkpoint "$work/ck" --val-every 15
 grep -q '^plan fsmoe: 1 chunks forward, 1 backward' "$work/out" || complain "not one chunk at first" anew
-grep -qE '^step [12]0: .* takes [0-9.e+-]+ times what the profile says, .*; planned anew: [0-9 to]+ chunks forward, .* predicted to take [0-9.e+-]+ ms; before: 1 chunks forward, 1 backward; .* by the old profile [0-9.e+-]+ ms$' \
+grep -qE '^step [12]0: .* takes [0-9.e+-]+ times what the profile says, .*; planned anew: [0-9 to]+ chunks forward, .* predicted to take [0-9.e+-]+ ms; before: 1 chunks forward, 1 backward, [0-9.e+-]+ ms \([0-9.e+-]+ ms by the old profile\)$' \
 	"$work/out" || complain "it did not plan anew" anew
 train told --profile "$profile" --replan=no --val-every 15
 grep -q "planned anew" "$work/out" && complain "it planned anew" --replan=no

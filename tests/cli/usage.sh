@@ -3,7 +3,7 @@
 . "$(dirname "$0")/cli.bash"
 
 expect 2 "no command given: 'fsmoe help' lists them" "$fsmoe"
-expect 2 "unknown command 'tran': there are train, generate, profile, plan, simulate, bench, report, trace, checksum, info and help; did you mean 'train'?" "$fsmoe" tran
+expect 2 "unknown command 'tran': there are train, generate, profile, plan, simulate, bench, report, explain, trace, checksum, info and help; did you mean 'train'?" "$fsmoe" tran
 expect 2 "unknown command 'nonsense'" "$fsmoe" help nonsense
 expect 2 "unknown option --jsno; did you mean --json?" "$fsmoe" info --jsno
 

@@ -223,6 +223,21 @@ static void two_layers_are_as_good_as_a_fine_grid(void **state)
 	assert_true(worst < 1e-9);
 }
 
+/* A layer's gradients in one to four buffers, one of them perhaps small. */
+static void cut_into_buckets(struct draw *d, struct fsmoe_layer_cost *c)
+{
+	double left = c->gradient_bytes;
+
+	for (c->buckets = 0; c->buckets < below(d, 4); c->buckets++)
+	{
+		const double one = 4 * floor(left * uniform(d) / (below(d, 2) ? 4 : 400));
+
+		c->bucket_bytes[c->buckets] = one;
+		left -= one;
+	}
+	c->bucket_bytes[c->buckets++] = left;
+}
+
 /* --- properties of plans ------------------------------------------------------------------ */
 
 static void every_row_plans_every_model(void **state)
@@ -239,6 +254,8 @@ static void every_row_plans_every_model(void **state)
 
 		p.steady = below(&d, 3) == 0;
 		p.powers = below(&d, 2);
+		for (int k = 0; k < p.layers && i % 3 == 0; k++)
+			cut_into_buckets(&d, &layer[k]);
 		for (int k = 0; k < 6; k++)
 		{
 			struct fsmoe_plan plan, again;

@@ -19,7 +19,8 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
 				 FSMOE_INIT_NORMAL, 1 / sqrt((double)layer->model_dim));
 	theta = fsmoe_gate_param(layer, "temperature", FSMOE_SHAPE1(1), FSMOE_INIT_ONE, 0);
-	routing->logits = fsmoe_gate_cosine(layer->graph, x, directions, theta, TAU);
+	routing->logits =
+		fsmoe_gate_cosine(layer->graph, x, directions, theta, TAU / layer->gate_spread);
 	fsmoe_gate_choose(layer, routing->logits, FSMOE_WEIGHTS_DEFAULT, routing);
 }
 
