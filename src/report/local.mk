@@ -10,7 +10,8 @@ libfsmoe_core_la_SOURCES += \
 	src/report/text.c \
 	src/report/timeline.c \
 	src/report/waits.c \
-	src/report/windows.c
+	src/report/windows.c \
+	src/report/words.c
 nodist_libfsmoe_core_la_SOURCES = src/report/page.c
 
 # The page's files as C strings, a line each.

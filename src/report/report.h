@@ -34,6 +34,9 @@ int fsmoe_report_write_html(const struct fsmoe_report *report, const char *path)
 /* The same numbers for a terminal. */
 void fsmoe_report_write_text(const struct fsmoe_report *report, FILE *file);
 
+/* What bounds the recorded step, in sentences; there is one. */
+void fsmoe_report_write_words(const struct fsmoe_report *report, FILE *file);
+
 /* The parts; each adds its keys to root. `path` is for sentences. */
 int fsmoe_report_add_metrics(json_t *root, char *text, const char *path);
 /* Of the metrics' rows, an array. */

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/cli.bash"
 
 small=(--log-every 1 --preset tiny --data "$text" --steps 3 --batch 4 --seed 2)
-keys='"step": [123], "loss": [0-9.]*, "lr": [0-9.e-]*, "grad_norm": [0-9.e-]*, "tokens_per_s": [0-9.]*, "ms": [0-9.]*, "tokens": 64, "routed": 256, "dropped": [0-9]*, "load_min": [0-9]*, "load_mean": [0-9.]*, "load_max": [0-9]*, "entropy": [01][.][0-9]*, "rank_load": \[[0-9, ]*\]'
+keys='"step": [123], "loss": [0-9.]*, "lr": [0-9.e-]*, "grad_norm": [0-9.e-]*, "tokens_per_s": [0-9.]*, "ms": [0-9.]*, "tokens": 64, "routed": 256, "dropped": [0-9]*, "load_min": [0-9]*, "load_mean": [0-9.]*, "load_max": [0-9]*, "entropy": [01][.][0-9]*, "rank_load": \[[0-9, ]*\], "expert_load": \[[][0-9, ]*\]'
 
 check_run()
 {
