@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # run.sh [OUT]: every gate on four ranks, two nodes of two: 200 steps of the causal ones on the next
-# token; 1500 of all that are not, and topk beside them, on masked tokens, of which a step has a
+# token; 600 of all that are not, and topk beside them, on masked tokens, of which a step has a
 # seventh as many targets. A CSV line a run, seeds outside, so that gates are interleaved.
 # run.sh --spread [OUT]: what moves topk and xmoe apart, one thing at a time.
 # FSMOE names the program, DATA the text, SEEDS the seeds.
@@ -44,9 +44,9 @@ gates()
 	for gate in topk gshard sigmoid xmoe cosine; do
 		one next $gate "$1" 200 --balance-loss 0.01
 	done
-	one masked topk "$1" 1500 --balance-loss 0.01
+	one masked topk "$1" 600 --balance-loss 0.01
 	for gate in expert-choice softmoe; do
-		one masked $gate "$1" 1500 --balance-loss 0
+		one masked $gate "$1" 600 --balance-loss 0
 	done
 }
 
