@@ -29,7 +29,8 @@ static const struct fsmoe_gate two_layers = {
 	.module = {FSMOE_MODULE_ABI, "two-layers", "scores from a network of two layers", NULL},
 	.causal = FSMOE_CAUSAL_WITHOUT_DROPS,
 	.routing = FSMOE_ROUTING_LISTS,
-	.losses = FSMOE_LOSS_BALANCE | FSMOE_LOSS_Z, /* they read routing->logits */
+	.losses = FSMOE_LOSS_BALANCE | FSMOE_LOSS_Z,     /* they read routing->logits */
+	.options = FSMOE_GATE_DROP | FSMOE_GATE_WEIGHTS, /* as fsmoe_gate_choose */
 	.forward = forward,
 };
 

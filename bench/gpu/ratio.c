@@ -2,7 +2,7 @@
 /*
  * What StarPU costs: the same graph submitted to StarPU and walked on bare streams, in turns.
  *
- *	ratio WORK [tf32] [nodes=N]   the work as in work.h; under mpirun a rank has a GPU
+ *	ratio WORK [tf32|bf16] [nodes=N]   the work as in work.h; under mpirun a rank has a GPU
  *
  * A pair is STEPS steps each way, every step waited for; the first of a pair changes. Prints, for
  * a node a task (0) and for chains within a layer's pass (1) and across (2): tasks a step, the
@@ -114,19 +114,21 @@ static void run_pairs(struct both *b, int chain, int first)
 		       1e3 * b->submitting[1] / b->steps[1], 1e3 * b->submitting[0] / b->steps[0]);
 }
 
-static void compare(fsmoe_groups_t groups, int chain, int tf32, struct work *work, int first)
+static void compare(fsmoe_groups_t groups, int chain, const char *dtype, struct work *work,
+		    int first)
 {
-	const struct fsmoe_stream_opts stream_opts = {.tf32 = tf32};
+	const struct fsmoe_stream_opts stream_opts = {.tf32 = !strcmp(dtype, "tf32")};
 	struct fsmoe_runtime_opts opts;
 	struct both b = {0};
 
 	fsmoe_runtime_opts_init(&opts);
 	opts.device = "cuda";
 	opts.chain = chain;
-	opts.tf32 = tf32;
+	opts.dtype = dtype;
 	TRY(fsmoe_runtime_start(&b.runtime, groups, &opts));
 	TRY(fsmoe_program_create(&b.program, b.runtime, work->step.graph, work->memory));
-	TRY(fsmoe_device_memory_create(&b.gpu, work->step.graph, fsmoe_gpu_device(b.runtime->gpu)));
+	TRY(fsmoe_device_memory_create_as(&b.gpu, work->step.graph,
+					  fsmoe_gpu_device(b.runtime->gpu), b.runtime->real));
 	TRY(fsmoe_device_memory_upload(b.gpu, work->memory));
 	TRY(fsmoe_stream_create(&b.stream, work->step.graph, b.gpu, fsmoe_runtime_comms(b.runtime),
 				&stream_opts));
@@ -139,21 +141,23 @@ static void compare(fsmoe_groups_t groups, int chain, int tf32, struct work *wor
 
 int main(int argc, char **argv)
 {
-	int tf32 = 0, nodes = 0, first;
+	const char *dtype = "fp32";
+	int nodes = 0, first;
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
 	struct work work;
 
 	for (; argc > 1; argc--)
 	{
-		if (!strcmp(argv[argc - 1], "tf32"))
-			tf32 = 1;
+		if (!strcmp(argv[argc - 1], "tf32") || !strcmp(argv[argc - 1], "bf16"))
+			dtype = argv[argc - 1];
 		else if (sscanf(argv[argc - 1], "nodes=%d", &nodes) != 1)
 			break;
 	}
 	if (work_arguments(argc - 1, argv + 1) != argc - 1)
 	{
-		fprintf(stderr, "usage: ratio M H E k f T | PRESET BATCH, then [tf32] [nodes=N]\n");
+		fprintf(stderr,
+			"usage: ratio M H E k f T | PRESET BATCH, then [tf32|bf16] [nodes=N]\n");
 		return 64;
 	}
 	if (fsmoe_device_count() == 0)
@@ -166,10 +170,9 @@ int main(int argc, char **argv)
 	first = fsmoe_topo_rank(topo) == 0;
 	work_create(&work, groups, argc - 1, argv + 1);
 	if (first)
-		printf("%s, %s, %d ranks\n", work.name, tf32 ? "TF32" : "fp32",
-		       fsmoe_topo_ranks(topo));
+		printf("%s, %s, %d ranks\n", work.name, dtype, fsmoe_topo_ranks(topo));
 	for (int chain = 0; chain <= 2; chain++)
-		compare(groups, chain, tf32, &work, first);
+		compare(groups, chain, dtype, &work, first);
 	work_destroy(&work);
 	fsmoe_groups_destroy(groups);
 	fsmoe_topo_destroy(topo);

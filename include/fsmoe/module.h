@@ -50,7 +50,7 @@
 extern "C" {
 #endif
 
-#define FSMOE_MODULE_ABI 2
+#define FSMOE_MODULE_ABI 3
 
 /* Who gives way when more tokens want an expert than it has slots. */
 enum fsmoe_drop
@@ -166,12 +166,22 @@ enum fsmoe_gate_loss
 	FSMOE_LOSS_Z = 4,          /* needs logits */
 };
 
+/* What of struct fsmoe_gate_opts a gate reads, as bits; what it does not read is refused. */
+enum fsmoe_gate_option
+{
+	FSMOE_GATE_DROP = 1,    /* fsmoe_gate_choose reads this one and the next, */
+	FSMOE_GATE_WEIGHTS = 2, /* fsmoe_gate_choose_tokens the next */
+	FSMOE_GATE_RANK = 4,
+	FSMOE_GATE_NORMALIZE = 8,
+};
+
 struct fsmoe_gate
 {
 	struct fsmoe_module module;
 	enum fsmoe_causal causal;
 	enum fsmoe_routing_kind routing;
-	unsigned losses; /* of enum fsmoe_gate_loss */
+	unsigned losses;  /* of enum fsmoe_gate_loss */
+	unsigned options; /* of enum fsmoe_gate_option */
 	/* x (T, M). Makes the gate's parameters, appends its nodes, fills the routing,
 	 * which comes with every tensor FSMOE_NONE and the kind set. Gradients reach weight,
 	 * dispatch, combine, and what the losses read. */

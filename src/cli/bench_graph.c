@@ -8,6 +8,7 @@
 #include <fsmoe/error.h>
 #include <fsmoe/module.h>
 #include <fsmoe/op.h>
+#include <string.h>
 
 void bench_free(struct bench_program *p)
 {
@@ -74,10 +75,10 @@ static int begin_backward(struct fsmoe_backward *backward, const struct fsmoe_no
 }
 
 /* Only what comes from a parameter gets a gradient. */
-static const struct fsmoe_port begin_ports[] = {{"leaf", FSMOE_R, 0}, {"x", FSMOE_RW, 0}};
+static const struct fsmoe_port begin_ports[] = {{"leaf", FSMOE_R, FSMOE_FLOAT}, {"x", FSMOE_RW, 0}};
 /* No backward without the output: nothing of it runs before the forward has ended. */
 static const struct fsmoe_port end_ports[] = {
-	{"y", FSMOE_R, 0}, {"dy", FSMOE_RW, 0}, {"loss", FSMOE_W, 0}};
+	{"y", FSMOE_R, 0}, {"dy", FSMOE_RW, 0}, {"loss", FSMOE_W, FSMOE_FLOAT}};
 static const struct fsmoe_op op_begin = {
 	.name = "begin",
 	.doc = "leaves x as it is",
@@ -86,6 +87,7 @@ static const struct fsmoe_op op_begin = {
 	.grad = end_backward,
 	.cpu = {nothing, nothing},
 	.cuda = nothing_cuda,
+	.cuda_bf16 = nothing_cuda,
 };
 static const struct fsmoe_op op_end = {
 	.name = "end",
@@ -95,6 +97,7 @@ static const struct fsmoe_op op_end = {
 	.grad = begin_backward,
 	.cpu = {nothing, nothing},
 	.cuda = nothing_cuda,
+	.cuda_bf16 = nothing_cuda,
 };
 
 /* The layer's own parameters; what it is applied to has label -1. */
@@ -124,7 +127,7 @@ int bench_make_layer(struct bench *b)
 	fsmoe_graph_set_layer(graph, 0);
 	b->y = fsmoe_moe(graph, b->x, &b->spec);
 	fsmoe_graph_set_layer(graph, -1);
-	loss = fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE1(1), "loss");
+	loss = fsmoe_graph_activation(graph, FSMOE_WIDE, FSMOE_SHAPE1(1), "loss");
 	fsmoe_graph_append(graph, &op_end, &b, sizeof(b),
 			   (struct fsmoe_access[]){{b->y, 0, 0}, {b->dy, 1, 0}, {loss, 2, 0}}, 3);
 	if (!fsmoe_graph_status(graph))
@@ -208,7 +211,8 @@ int bench_make_exchange(struct bench *b, struct bench_program *p, size_t *bytes)
 		err = lay_out(b, p->graph, &layer);
 	if (err)
 		return err;
-	*bytes = layer.experts * b->slots * layer.model_dim * sizeof(float);
+	*bytes = layer.experts * b->slots * layer.model_dim *
+		 (strcmp(b->opts->runtime.dtype, "bf16") ? sizeof(float) : sizeof(uint16_t));
 	x = fsmoe_graph_input(p->graph, FSMOE_REAL,
 			      FSMOE_SHAPE3(layer.experts, b->slots, layer.model_dim), "slots");
 	for (int pass = 0; pass < 2; pass++)

@@ -30,7 +30,7 @@
 
 static const char *const devices[] = {"cpu", "cuda", NULL};
 static const char *const executors[] = {"starpu", "stream", NULL};
-static const char *const dtypes[] = {"fp32", "tf32", NULL};
+static const char *const dtypes[] = {"fp32", "tf32", "bf16", NULL};
 
 const struct fsmoe_option cli_bench_layer_options[] = {
 	HEADING("Layer; tokens are counted per rank, experts over all ranks"),
@@ -53,8 +53,8 @@ const struct fsmoe_option cli_bench_layer_options[] = {
 	{.type = FSMOE_OPTION_U64, .name = "seed", .offset = AT(seed), .metavar = "N",
 	 .help = "Weights, tokens and the output's gradient follow from it"},
 	REAL("skew", skew, "Deviation of an offset on each expert's logits: uneven routing"),
-	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(dtype), .metavar = "NAME",
-	 .help = "fp32, or on GPUs tf32", .choices = dtypes},
+	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
+	 .metavar = "NAME", .help = "fp32, or on GPUs tf32 or bf16", .choices = dtypes},
 	HEADING("Layout"),
 	INT("nodes", nodes, 0, "Treat the ranks as this many equal nodes; 0: as they are"),
 	INT("ep", ep, 0, "Ranks that the experts are spread over; 0: all"),
@@ -64,6 +64,10 @@ const struct fsmoe_option cli_bench_layer_options[] = {
 	INT("warmup", warmup, 0, "Steps before them"),
 	{.type = FSMOE_OPTION_FLAG, .name = "parts", .offset = AT(parts),
 	 .help = "Also time the experts' products alone and the communication alone"},
+	REAL("peak", peak,
+	     "Peak of a GPU's matrix products in TFLOP/s, for mfu = operations of the products of "
+	     "the experts that tokens reached, forward and backward, without padding, over seconds "
+	     "x ranks x peak; 0: that of --dtype, as known for A100, H100, H200"),
 	TEXT("tag", tag, "TEXT", "Goes into the result as it is"),
 	HEADING("Machine"),
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
@@ -100,8 +104,7 @@ const void *cli_bench_layer_defaults(void)
 				   .cuts = "1",
 				   .iters = 50,
 				   .warmup = 10,
-				   .parts = 1,
-				   .dtype = "fp32"};
+				   .parts = 1};
 	fsmoe_runtime_opts_init(&opts.runtime);
 	opts.runtime.timing = 1;
 	return &opts;
@@ -142,8 +145,9 @@ static int read_schedule(struct bench *b, const char *name)
 
 static int check(struct bench_opts *o)
 {
-	if (!strcmp(o->dtype, "tf32") && strcmp(o->runtime.device, "cuda"))
-		return fsmoe_fail(EINVAL, "--dtype tf32 is of GPUs: take fp32, or --device cuda");
+	if (strcmp(o->runtime.dtype, "fp32") && strcmp(o->runtime.device, "cuda"))
+		return fsmoe_fail(EINVAL, "--dtype %s is of GPUs: take fp32, or --device cuda",
+				  o->runtime.dtype);
 	if (!fsmoe_gate_find(o->gate) || !fsmoe_dispatch_find(o->dispatch) ||
 	    !fsmoe_expert_find(o->ffn))
 		return -EINVAL;
@@ -240,9 +244,9 @@ static json_t *describe(const struct bench *b)
 		PACKAGE_VERSION, "starpu", fsmoe_starpu_version(), "batch", o->batch, "seq", o->seq,
 		"model_dim", o->model_dim, "hidden", o->hidden, "experts", o->experts, "topk",
 		o->topk, "capacity_factor", o->capacity_factor, "capacity",
-		o->capacity_factor > 0 ? (int)b->slots : 0, "dtype", o->dtype, "ffn", o->ffn,
-		"skew", o->skew, "iters", o->iters, "gate", o->gate, "order", o->order, "dispatch",
-		o->dispatch, "schedule", fsmoe_graph_schedule(b->layer.graph)->name,
+		o->capacity_factor > 0 ? (int)b->slots : 0, "dtype", o->runtime.dtype, "ffn",
+		o->ffn, "skew", o->skew, "iters", o->iters, "gate", o->gate, "order", o->order,
+		"dispatch", o->dispatch, "schedule", fsmoe_graph_schedule(b->layer.graph)->name,
 		"forward_degree", o->forward_degree, "backward_degree", o->backward_degree, "nodes",
 		fsmoe_topo_nodes(b->topo), "ep", fsmoe_group_size(b->groups, FSMOE_GROUP_EP), "esp",
 		fsmoe_group_size(b->groups, FSMOE_GROUP_ESP), "blas_threads",
@@ -254,10 +258,19 @@ static json_t *number(double value)
 	return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* NaN: the peak is not known. What was dropped was not computed; NaN of it: nothing was. */
+static double mfu(const struct bench *b, double tflops, double dropped)
+{
+	const double peak =
+		b->opts->peak > 0 ? b->opts->peak : 1e-12 * fsmoe_runtime_peak(b->runtime);
+
+	return peak > 0 ? tflops * (isfinite(dropped) ? 1 - dropped : 1) / peak : NAN;
+}
+
 static int measure_layer(struct bench *b, json_t *out, double *step_ms)
 {
 	struct bench_times step, forward, backward;
-	double dropped, uneven;
+	double dropped, uneven, tflops;
 	json_t *ops;
 	int err = bench_time_layer(b, &step, &forward, &backward, &ops);
 
@@ -272,10 +285,10 @@ static int measure_layer(struct bench *b, json_t *out, double *step_ms)
 	json_object_set_new(out, "bwd_ms", times_object(&backward));
 	json_object_set_new(out, "tokens_per_s",
 			    json_real((double)(b->tokens * (size_t)b->ranks) / step.median * 1e3));
-	json_object_set_new(out, "routed_tflops_per_gpu",
-			    json_real(6.0 * matrices(b) * (double)b->spec.model_dim *
-				      (double)b->spec.hidden * (double)b->tokens * b->spec.topk /
-				      step.median * 1e-9));
+	tflops = 6.0 * matrices(b) * (double)b->spec.model_dim * (double)b->spec.hidden *
+		 (double)b->tokens * b->spec.topk / step.median * 1e-9;
+	json_object_set_new(out, "routed_tflops_per_gpu", json_real(tflops));
+	json_object_set_new(out, "mfu", number(mfu(b, tflops, dropped)));
 	json_object_set_new(out, "check", bench_check(b));
 	json_object_set_new(out, "rank0_dropped", number(dropped));
 	json_object_set_new(out, "rank0_max_over_mean", number(uneven));
@@ -365,7 +378,6 @@ int cli_bench_layer(int argc, char **argv)
 		return cli_show_help(argv[0]);
 	if (err || check(&o) || read_cuts(&o) || read_schedule(&b, o.schedule))
 		return cli_fail(FSMOE_EXIT_USAGE, 0);
-	o.runtime.tf32 = !strcmp(o.dtype, "tf32");
 	err = fsmoe_topo_create(&b.topo, NULL, o.nodes);
 	if (err)
 		return cli_fail(FSMOE_EXIT_LAYOUT, err);

@@ -22,7 +22,8 @@ struct bench_opts
 	const char *ffn, *gate, *order, *dispatch, *schedule, *cuts;
 	int nodes, ep, esp;
 	int iters, warmup, parts;
-	const char *dtype, *tag;
+	double peak; /* TFLOP/s; 0: by the GPU's name */
+	const char *tag;
 	struct fsmoe_runtime_opts runtime;
 	int forward_degree, backward_degree; /* what `cuts` says */
 };

@@ -20,6 +20,7 @@ struct cli_command
 extern const struct cli_command cli_commands[]; /* a row without a name ends it */
 extern const struct cli_command cli_bench_commands[];
 
+int cli_checksum(int argc, char **argv);
 int cli_info(int argc, char **argv);
 int cli_train(int argc, char **argv);
 int cli_generate(int argc, char **argv);
@@ -33,6 +34,7 @@ int cli_trace(int argc, char **argv);
 int cli_help(int argc, char **argv);
 
 extern const struct fsmoe_option cli_generate_options[], cli_info_options[], cli_help_options[];
+extern const struct fsmoe_option cli_checksum_options[];
 extern const struct fsmoe_option cli_profile_options[], cli_bench_schedule_options[];
 const void *cli_bench_schedule_defaults(void);
 const void *cli_profile_defaults(void);

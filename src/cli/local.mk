@@ -8,6 +8,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/bench_schedule.c src/cli/bench_schedule.h \
 	src/cli/bench_schedule_run.c \
 	src/cli/breakdown.c \
+	src/cli/checksum.c \
 	src/cli/commands.c \
 	src/cli/fail.c \
 	src/cli/generate.c \

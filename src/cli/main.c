@@ -23,6 +23,8 @@ const struct cli_command cli_commands[] = {
 	 cli_report, cli_report_options, NULL},
 	{"trace", "Make what ViTE and other tools read of what train --trace left", cli_trace,
 	 cli_trace_options, NULL},
+	{"checksum", "Write the checksum of data files beside them, which train compares",
+	 cli_checksum, cli_checksum_options, NULL},
 	{"info", "What was built in; what a machine's ranks become", cli_info, cli_info_options,
 	 NULL},
 	{"help", "This list, a command's options, or the manual page", cli_help, cli_help_options,

@@ -112,13 +112,15 @@ static int open_outputs(struct run *run)
 	return err;
 }
 
-static void say_what_runs(const struct run *run)
+static int say_what_runs(const struct run *run)
 {
 	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo),
 		  files = fsmoe_data_files(run->data);
 	size_t total = 0, active = 0;
+	const int err = fsmoe_model_count(&run->config.model, run->groups, &total, &active);
 
-	fsmoe_model_count(&run->config.model, run->groups, &total, &active);
+	if (err)
+		return err;
 	run_say(run,
 		"fsmoe %s: %d %s on %d %s, dp %d mp %d ep %d esp %d; %.3g M parameters, %.3g M per "
 		"token; %zu %s to train on in %d %s, %zu held out",
@@ -130,6 +132,7 @@ static void say_what_runs(const struct run *run)
 		1e-6 * (double)active, fsmoe_data_tokens(run->data, FSMOE_SPLIT_TRAIN),
 		fsmoe_data_unit(run->data), files, files == 1 ? "file" : "files",
 		fsmoe_data_tokens(run_held_out(run), FSMOE_SPLIT_HELD_OUT));
+	return 0;
 }
 
 /* Estimated, said, and refused, before anything large is allocated. */
@@ -148,6 +151,25 @@ static int check_memory(struct run *run)
 		fsmoe_need_text(need.host, host, sizeof(host)),
 		fsmoe_need_text(need.available, available, sizeof(available)));
 	return fsmoe_need_check(&need);
+}
+
+/* The same of a GPU: once CUDA has taken its own part, and before anything else is. */
+static int check_gpu_memory(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	char need[32], left[32], all[32];
+	struct fsmoe_room room;
+	int err = fsmoe_need_estimate_gpu(run->runtime, fsmoe_model_forward, &run->config.model,
+					  &run->eval_model, &config->train, &room);
+
+	if (err || room.gpu < 0)
+		return err;
+	run->gpu_need = room.all - room.left + room.need;
+	run_say(run, "memory: %s of GPU %d, which has %s left of %s",
+		fsmoe_need_text(room.need, need, sizeof(need)), room.gpu,
+		fsmoe_need_text(room.left, left, sizeof(left)),
+		fsmoe_need_text(room.all, all, sizeof(all)));
+	return fsmoe_need_check_gpu(&room);
 }
 
 /* StarPU's trace, once every rank has written its part: where this rank is to see to it. */
@@ -214,6 +236,8 @@ static int start(struct run *run)
 	if (!err)
 		err = cli_stop_catch(run->runtime);
 	if (!err)
+		err = check_gpu_memory(run);
+	if (!err)
 		err = fsmoe_trainer_create(&run->trainer, run->runtime, fsmoe_model_forward,
 					   &run->config.model, &config->train);
 	if (!err)
@@ -250,7 +274,8 @@ static int train(struct run *run)
 	err = run->first ? open_places(config) : 0;
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_RUN, err);
-	say_what_runs(run);
+	if (say_what_runs(run)) /* the model cannot be built, on any rank */
+		return fail_together(run, FSMOE_EXIT_USAGE);
 	code = run_plan(run);
 	if (code)
 		return fail_alone(run, code, 0);

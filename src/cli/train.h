@@ -38,6 +38,7 @@ struct run
 	uint64_t samples;                      /* sequences done */
 	double first_loss, last_loss, seconds; /* of the steps */
 	size_t tokens_done;
+	size_t gpu_need; /* bytes of this rank's GPU that were predicted to be taken; 0: no GPU */
 };
 
 /* A line for people, from rank 0: on the screen unless they asked for quiet, in the log always. */

@@ -7,6 +7,7 @@
 #include "cli/stop.h"
 #include "runtime/inside.h"
 #include "train/manifest_options.h"
+#include "train/need.h"
 
 #include <errno.h>
 #include <fsmoe/checkpoint.h>
@@ -236,6 +237,20 @@ static int stopped(struct run *run)
 	return FSMOE_EXIT_STOPPED;
 }
 
+/* What a GPU has given out, by the end, beside what was predicted. */
+static int tell_gpu_memory(struct run *run)
+{
+	char used[32], need[32];
+	struct fsmoe_room room;
+	int err = run->gpu_need ? fsmoe_runtime_room(run->runtime, NULL, 0, &room) : 0;
+
+	if (run->gpu_need && !err)
+		run_say(run, "memory: %s of GPU %d are taken, %s were predicted",
+			fsmoe_need_text(room.all - room.left, used, sizeof(used)), room.gpu,
+			fsmoe_need_text(run->gpu_need, need, sizeof(need)));
+	return err;
+}
+
 static int finish(struct run *run, int *together)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -253,6 +268,8 @@ static int finish(struct run *run, int *together)
 	if (!err && run->first)
 		err = fsmoe_metrics_close(run->metrics);
 	run->metrics = NULL;
+	if (!err)
+		err = tell_gpu_memory(run);
 	if (!err && config->breakdown && run->tokens_done)
 		err = run_breakdown(run);
 	if (err)

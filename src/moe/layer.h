@@ -20,4 +20,7 @@ struct fsmoe_cuts fsmoe_moe_cuts(fsmoe_graph_t graph, size_t slots, int degree);
 int fsmoe_moe_layer_init(struct fsmoe_moe_layer *layer, fsmoe_graph_t graph, fsmoe_tensor_t x,
 			 const struct fsmoe_moe_spec *spec);
 
+/* -EINVAL, with a sentence, where `opts` asks for what the gate does not read. */
+int fsmoe_gate_check_options(const struct fsmoe_gate *gate, const struct fsmoe_gate_opts *opts);
+
 #endif

@@ -118,6 +118,50 @@ static int check_losses(const struct fsmoe_moe_spec *s)
 			  o->balance_loss, o->importance_loss, o->z_loss);
 }
 
+/* The gates that read an option, as text. */
+static const char *readers(unsigned option, char *text, size_t size)
+{
+	struct fsmoe_module_info gates[128];
+	int n = 128;
+
+	*text = '\0';
+	fsmoe_module_list(FSMOE_MODULE_GATE, gates, &n);
+	for (int i = 0; i < n && i < 128; i++)
+	{
+		const size_t used = strlen(text);
+
+		if (fsmoe_gate_find(gates[i].name)->options & option)
+			snprintf(text + used, size - used, "%s%s", used ? ", " : "", gates[i].name);
+	}
+	return text;
+}
+
+int fsmoe_gate_check_options(const struct fsmoe_gate *gate, const struct fsmoe_gate_opts *o)
+{
+	const struct
+	{
+		unsigned option;
+		int asked;
+		const char *name;
+	} rows[] = {
+		{FSMOE_GATE_DROP, o->drop != NULL, "drop"},
+		{FSMOE_GATE_WEIGHTS, o->weights != NULL, "weights"},
+		{FSMOE_GATE_RANK, o->rank != 0, "gate-rank"},
+		{FSMOE_GATE_NORMALIZE, o->normalize != 0, "soft-normalize"},
+	};
+	char text[400];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].asked && !(gate->options & rows[i].option))
+			return fsmoe_fail(
+				EINVAL,
+				"gate '%s' does not read the option %s: leave it away, or "
+				"take a gate that does: %s",
+				gate->module.name, rows[i].name,
+				readers(rows[i].option, text, sizeof(text)));
+	return 0;
+}
+
 /* What a gate is told, read from the spec. */
 static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *s,
 			fsmoe_groups_t groups)
@@ -126,8 +170,10 @@ static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *
 	size_t ranks = (size_t)fsmoe_group_size(groups, FSMOE_GROUP_WORLD);
 	int drop = find_name(s, "drop", s->gate_opts.drop, NAMES(drops));
 	int weigh = find_name(s, "weights", s->gate_opts.weights, NAMES(weights));
+	const struct fsmoe_gate *gate = fsmoe_gate_find(s->gate);
 
-	if (drop < 0 || weigh < 0 || check_losses(s))
+	if (drop < 0 || weigh < 0 || check_losses(s) || !gate ||
+	    fsmoe_gate_check_options(gate, &s->gate_opts))
 		return -EINVAL;
 	l->opts = s->gate_opts;
 	l->expert_opts = s->expert_opts;

@@ -5,8 +5,8 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
-#include <fsmoe/op.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int fits(const struct fsmoe_port *port, const struct fsmoe_tensor_info *t)
@@ -64,4 +64,57 @@ void fsmoe_bf16_widen(const uint16_t *from, float *to, size_t n)
 		uint32_t bits = (uint32_t)from[i] << 16;
 		memcpy(&to[i], &bits, sizeof(bits));
 	}
+}
+
+static int narrow(const struct fsmoe_call *call, int i)
+{
+	return call->tensor[i] && fsmoe_tensor_real(call->real, call->tensor[i]) == FSMOE_BF16;
+}
+
+static int widen_all(const struct fsmoe_call *call, void **data)
+{
+	int err = 0;
+
+	for (int i = 0; i < call->n && !err; i++)
+	{
+		const size_t n = narrow(call, i) ? fsmoe_shape_count(&call->tensor[i]->shape) : 0;
+
+		data[i] = call->data[i];
+		if (!narrow(call, i))
+			continue;
+		data[i] = calloc(n + 1, sizeof(float));
+		if (!data[i])
+			err = fsmoe_fail(ENOMEM, "no memory to run '%s' on the host",
+					 call->node->op->name);
+		else if (call->node->access[i].mode & FSMOE_R)
+			fsmoe_bf16_widen(call->data[i], data[i], n);
+	}
+	return err;
+}
+
+int fsmoe_bf16_on_host(fsmoe_kernel_fn kernel, const struct fsmoe_call *call)
+{
+	void *data[call->n + 1];
+	struct fsmoe_call wide = *call;
+	int err;
+
+	wide.real = FSMOE_F32;
+	if (call->real != FSMOE_BF16)
+		return kernel(&wide);
+	wide.data = data;
+	wide.copy = NULL;
+	memset(data, 0, sizeof(data));
+	err = widen_all(call, data);
+	if (!err)
+		err = kernel(&wide);
+	for (int i = 0; i < call->n; i++)
+	{
+		if (!narrow(call, i))
+			continue;
+		if (!err && call->node->access[i].mode & FSMOE_W)
+			fsmoe_bf16_round(data[i], call->data[i],
+					 fsmoe_shape_count(&call->tensor[i]->shape));
+		free(data[i]);
+	}
+	return err;
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "graph/memory.h"
+#include "runtime/bf16.h"
 #include "runtime/gpu.h"
 
 #include <fsmoe/error.h>
@@ -46,7 +47,8 @@ static int skipped(struct fsmoe_program *p, const struct fsmoe_node *node)
 
 /* What the kernel of a node is told. Returns how many accesses the node has. */
 static int describe(const struct fsmoe_job *job, int node, void *buffers[], const short *buffer,
-		    struct fsmoe_call *call, void **data, const struct fsmoe_tensor_info **tensor)
+		    struct fsmoe_call *call, void **data, void **copy,
+		    const struct fsmoe_tensor_info **tensor)
 {
 	struct fsmoe_program *p = job->program;
 	const struct fsmoe_node *n = &p->nodes[node];
@@ -54,6 +56,8 @@ static int describe(const struct fsmoe_job *job, int node, void *buffers[], cons
 	*call = (struct fsmoe_call){.node = n,
 				    .args = n->args,
 				    .data = data,
+				    .copy = copy,
+				    .real = p->runtime->real,
 				    .tensor = tensor,
 				    .n = n->naccess,
 				    .step = &job->step};
@@ -68,7 +72,10 @@ static int describe(const struct fsmoe_job *job, int node, void *buffers[], cons
 		else if (t)
 			base = (char *)STARPU_VECTOR_GET_PTR(buffers[buffer[i]]);
 		tensor[i] = t;
-		data[i] = t ? base + fsmoe_element_bytes(FSMOE_F32, t->dtype) * t->offset : NULL;
+		data[i] = t ? base + fsmoe_tensor_element(call->real, t) * t->offset : NULL;
+		copy[i] = t && p->handles[t->base]->copy
+				  ? (uint16_t *)p->handles[t->base]->copy + t->offset
+				  : NULL;
 	}
 	if (FSMOE_KIND_IS_COMM(n->op->kind))
 		call->comm = fsmoe_comms_get(p->runtime->comms, n->op->group(n->args));
@@ -84,14 +91,14 @@ void fsmoe_job_run(const struct fsmoe_job *job, void *buffers[], fsmoe_run_fn ru
 	for (int k = 0; k < slot->nnodes; k++)
 	{
 		const struct fsmoe_node *node = &p->nodes[slot->node[k]];
-		void *data[node->naccess + 1];
+		void *data[node->naccess + 1], *copy[node->naccess + 1];
 		const struct fsmoe_tensor_info *tensor[node->naccess + 1];
 		struct fsmoe_call call;
 		int err;
 
 		if (skipped(p, node))
 			return;
-		buffer += describe(job, slot->node[k], buffers, buffer, &call, data, tensor);
+		buffer += describe(job, slot->node[k], buffers, buffer, &call, data, copy, tensor);
 		err = run(job, &call);
 		if (err)
 			keep_error(p, node, err);
@@ -105,7 +112,7 @@ static int run_node(const struct fsmoe_job *job, const struct fsmoe_call *call)
 	int err;
 
 	p->start[id] = fsmoe_clock();
-	err = call->node->op->cpu[FSMOE_F32](call);
+	err = fsmoe_bf16_on_host(call->node->op->cpu[FSMOE_F32], call);
 	p->end[id] = fsmoe_clock();
 	return err;
 }
@@ -122,6 +129,11 @@ static void run_cpu(void *buffers[], void *arg)
 	fsmoe_watch_done(p->runtime->watch, node->lane);
 }
 
+fsmoe_cuda_fn fsmoe_runtime_kernel(fsmoe_runtime_t rt, const struct fsmoe_op *op)
+{
+	return !rt->gpu ? NULL : rt->real == FSMOE_BF16 ? op->cuda_bf16 : op->cuda;
+}
+
 struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_op *op)
 {
 	struct fsmoe_codelet *c;
@@ -133,7 +145,7 @@ struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_o
 	if (!c)
 		return NULL;
 	c->op = op;
-	if (rt->gpu && op->cuda)
+	if (fsmoe_runtime_kernel(rt, op))
 	{
 		c->codelet.where = STARPU_CUDA;
 		c->codelet.cuda_funcs[0] = fsmoe_gpu_run;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/device.h"
 
-#include "codelets/cuda/round.h"
 #include "graph/memory.h"
 #include "runtime/bf16.h"
 #include "runtime/device_internal.h"
+#include "runtime/gpu.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -74,18 +74,21 @@ static int allocate(struct fsmoe_device_memory *m)
 }
 
 int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t graph, int device,
-			     char **at)
+			     enum fsmoe_real real, char **at, char **copy)
 {
-	struct fsmoe_device_memory *m = at ? calloc(1, sizeof(*m)) : NULL;
+	struct fsmoe_device_memory *m = at && copy ? calloc(1, sizeof(*m)) : NULL;
 
 	if (!m)
 	{
 		free(at);
+		free(copy);
 		return fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
 	}
 	m->device = device;
 	m->tensors = fsmoe_graph_tensors(graph, &m->ntensors);
+	m->real = real;
 	m->at = at;
+	m->copy = copy;
 	*memory = m;
 	return 0;
 }
@@ -110,13 +113,12 @@ int fsmoe_device_memory_create_as(struct fsmoe_device_memory **memory, fsmoe_gra
 	err = fsmoe_cuda_check(cudaSetDevice(device), "choosing the device");
 	fsmoe_graph_tensors(graph, &ntensors);
 	if (!err)
-		err = fsmoe_device_memory_wrap(&m, graph, device,
-					       calloc((size_t)ntensors + 1, sizeof(*m->at)));
+		err = fsmoe_device_memory_wrap(&m, graph, device, real,
+					       calloc((size_t)ntensors + 1, sizeof(*m->at)),
+					       calloc((size_t)ntensors + 1, sizeof(*m->copy)));
 	if (err)
 		return err;
-	m->real = real;
-	m->copy = calloc((size_t)ntensors + 1, sizeof(*m->copy));
-	err = m->copy ? allocate(m) : fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
+	err = allocate(m);
 	if (err)
 	{
 		fsmoe_device_memory_destroy(m);
@@ -150,8 +152,7 @@ void *fsmoe_device_memory_copy(struct fsmoe_device_memory *m, fsmoe_tensor_t ten
 {
 	const struct fsmoe_tensor_info *t = tensor == FSMOE_NONE ? NULL : &m->tensors[tensor];
 
-	return t && m->copy && m->copy[t->base] ? m->copy[t->base] + sizeof(uint16_t) * t->offset
-						: NULL;
+	return t && m->copy[t->base] ? m->copy[t->base] + sizeof(uint16_t) * t->offset : NULL;
 }
 
 size_t fsmoe_device_memory_bytes(struct fsmoe_device_memory *m)
@@ -168,37 +169,15 @@ int fsmoe_device_memory_fill(struct fsmoe_device_memory *m, int byte)
 
 static int is_bf16(const struct fsmoe_device_memory *m, fsmoe_tensor_t tensor)
 {
-	return m->tensors[tensor].dtype != FSMOE_INT32 &&
-	       fsmoe_tensor_real(m->real, &m->tensors[tensor]) == FSMOE_BF16;
-}
-
-/* Either way, of n elements that are bf16 on the device. */
-static int copy_bf16(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor, float *to,
-		     const float *from, size_t n)
-{
-	uint16_t *narrow = malloc(n * sizeof(*narrow) + 1);
-	void *device = fsmoe_device_memory_data(m, tensor);
-	int err;
-
-	if (!narrow)
-		return fsmoe_fail(ENOMEM, "no memory to copy a tensor");
-	if (from)
-		fsmoe_bf16_round(from, narrow, n);
-	err = fsmoe_cuda_check(cudaMemcpy(from ? device : (void *)narrow,
-					  from ? (void *)narrow : device, n * sizeof(*narrow),
-					  cudaMemcpyDefault),
-			       "copying a tensor");
-	if (to && !err)
-		fsmoe_bf16_widen(narrow, to, n);
-	free(narrow);
-	return err;
+	return fsmoe_tensor_real(m->real, &m->tensors[tensor]) == FSMOE_BF16;
 }
 
 int fsmoe_device_memory_read(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor, void *data,
 			     size_t bytes)
 {
 	if (is_bf16(m, tensor))
-		return copy_bf16(m, tensor, data, NULL, bytes / sizeof(float));
+		return fsmoe_gpu_copy_bf16(fsmoe_device_memory_data(m, tensor), data, NULL,
+					   bytes / sizeof(float));
 	return fsmoe_cuda_check(cudaMemcpy(data, fsmoe_device_memory_data(m, tensor), bytes,
 					   cudaMemcpyDeviceToHost),
 				"copying a tensor to the host");
@@ -213,12 +192,12 @@ int fsmoe_device_memory_write(struct fsmoe_device_memory *m, fsmoe_tensor_t tens
 	int err;
 
 	if (is_bf16(m, tensor))
-		err = copy_bf16(m, tensor, NULL, data, bytes / sizeof(float));
+		err = fsmoe_gpu_copy_bf16(to, NULL, data, bytes / sizeof(float));
 	else
 		err = fsmoe_cuda_check(cudaMemcpy(to, data, bytes, cudaMemcpyHostToDevice),
 				       "copying a tensor to the GPU");
 	if (copy && !err)
-		err = fsmoe_cuda_round(to, copy, bytes / sizeof(float), NULL);
+		err = fsmoe_gpu_write_copy(to, bytes / sizeof(float), copy);
 	return err ? err
 		   : fsmoe_cuda_check(cudaStreamSynchronize(NULL), "copying a tensor to the GPU");
 }

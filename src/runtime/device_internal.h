@@ -15,7 +15,7 @@ struct fsmoe_device_memory
 	int ntensors, device;
 	char *arena; /* all tensors; NULL: they are others' */
 	char **at;   /* by tensor; bases only */
-	char **copy; /* the same of parameters' copies, in a bf16 run; else NULL */
+	char **copy; /* the same of parameters' copies in a bf16 run; else NULLs */
 	enum fsmoe_real real;
 	size_t bytes;
 };
@@ -41,10 +41,11 @@ size_t fsmoe_device_tensor_bytes(const struct fsmoe_tensor_info *tensor);
 /* A parameter's copy; NULL: there is none. */
 void *fsmoe_device_memory_copy(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor);
 
-/* The memory of a graph whose tensors lie at `at` (by tensor, bases only; the memory's from now on,
- * what it points to is not). */
+/* The memory of a run in `real` of a graph whose tensors lie at `at` and parameters' copies at `copy`
+ * (by tensor, bases only; the arrays are the memory's from now on, also after a failure, what they
+ * point to is not). */
 int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t graph, int device,
-			     char **at);
+			     enum fsmoe_real real, char **at, char **copy);
 
 struct fsmoe_gpu; /* runtime/gpu.h: the runtime's options, for its stream executor */
 struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu);

@@ -25,37 +25,50 @@ static unsigned gpu_node(fsmoe_runtime_t rt)
 		(unsigned)rt->lane_worker[FSMOE_ON_GPU][FSMOE_COMPUTE]);
 }
 
+/* StarPU counts elements in 32 bits: floats or int32, of the host's memory. What is bf16 has no
+ * place on the host but one that StarPU makes where a node without a CUDA kernel wants it. */
+static void make_known(struct fsmoe_handle *h)
+{
+	const uint32_t n = (uint32_t)((h->bytes + 3) / 4);
+
+	if (h->narrow)
+		starpu_vector_data_register(&h->handle, -1, 0, n, sizeof(uint16_t));
+	else
+		starpu_vector_data_register(&h->handle, STARPU_MAIN_RAM, (uintptr_t)h->data, n, 4);
+	starpu_data_set_name(h->handle, h->name);
+}
+
 /* On a GPU the buffer gets its place there now, not in a step: StarPU keeps it from then on. What
  * is only written by nodes need not travel. */
 static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
-	int err = rt->gpu ? fsmoe_gpu_fits(rt->gpu, h->bytes) : 0;
+	int err = rt->gpu ? fsmoe_gpu_fits(rt->gpu, fsmoe_handle_bytes(h)) : 0;
 
 	if (err)
 		return err;
-	/* Elements of four bytes, floats or int32: StarPU counts them in 32 bits. */
-	starpu_vector_data_register(&h->handle, STARPU_MAIN_RAM, (uintptr_t)h->data,
-				    (uint32_t)((h->bytes + 3) / 4), 4);
-	starpu_data_set_name(h->handle, h->name);
+	make_known(h);
 	h->fixed = h->data;
 	if (!rt->gpu)
 		return 0;
-	if (h->role == FSMOE_INPUT)
+	if (h->role == FSMOE_INPUT && !h->narrow)
 		h->pinned = fsmoe_gpu_pin(h->data, h->bytes);
 	err = starpu_data_acquire_on_node(h->handle, (int)gpu_node(rt),
-					  h->role == FSMOE_ACTIVATION ? STARPU_W : STARPU_R);
+					  h->role == FSMOE_ACTIVATION || h->narrow ? STARPU_W
+										   : STARPU_R);
 	if (err)
 		return fsmoe_fail(ENOMEM, "StarPU has no room on the GPU for '%s', %zu bytes",
-				  h->name, h->bytes);
+				  h->name, fsmoe_handle_bytes(h));
 	h->fixed = starpu_data_handle_to_pointer(h->handle, gpu_node(rt));
+	if (h->role == FSMOE_INPUT && h->narrow)
+		err = fsmoe_gpu_copy_bf16(h->fixed, NULL, h->data, h->bytes / sizeof(float));
 	starpu_data_release_on_node(h->handle, (int)gpu_node(rt));
-	return 0;
+	return err;
 }
 
 /* What outlives a step comes back to the host's memory. */
 static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
-	if (rt->gpu && h->role == FSMOE_ACTIVATION)
+	if (rt->gpu && (h->role == FSMOE_ACTIVATION || h->narrow))
 		starpu_data_unregister_no_coherency(h->handle);
 	else
 		starpu_data_unregister(h->handle);
@@ -138,7 +151,8 @@ static int reserve_comms(struct fsmoe_program *p)
 	{
 		const struct fsmoe_node *node = &p->nodes[i];
 		size_t most = 0;
-		if (!FSMOE_KIND_IS_COMM(node->op->kind) || (p->runtime->gpu && node->op->cuda))
+		if (!FSMOE_KIND_IS_COMM(node->op->kind) ||
+		    fsmoe_runtime_kernel(p->runtime, node->op))
 			continue;
 		for (int a = 0; a < node->naccess; a++)
 		{
@@ -154,29 +168,41 @@ static int reserve_comms(struct fsmoe_program *p)
 	return err;
 }
 
+/* A host's kernel knows nothing of a parameter's copy. */
+static int check_host(const struct fsmoe_program *p, const struct fsmoe_node *node)
+{
+	if (!node->op->cpu[FSMOE_F32])
+		return fsmoe_fail(ENODEV, "operation '%s' has no %s kernel", node->op->name,
+				  node->op->cuda ? "CPU" : "CPU or CUDA");
+	for (int i = 0; i < node->naccess; i++)
+		if (node->access[i].tensor != FSMOE_NONE && node->access[i].mode & FSMOE_W &&
+		    p->handles[p->tensors[node->access[i].tensor].base]->copy)
+			return fsmoe_fail(ENODEV,
+					  "operation '%s' writes the parameter '%s' and has no "
+					  "kernel for bf16 on GPUs: use fp32 or tf32",
+					  node->op->name, p->tensors[node->access[i].tensor].name);
+	return 0;
+}
+
 static int check_kernels(const struct fsmoe_program *p)
 {
 	const char *name = NULL;
-	int host = 0;
+	int host = 0, err = 0;
 
-	for (int i = 0; i < p->nnodes; i++)
+	for (int i = 0; i < p->nnodes && !err; i++)
 	{
-		const struct fsmoe_op *op = p->nodes[i].op;
-
-		if (p->runtime->gpu && op->cuda)
+		if (fsmoe_runtime_kernel(p->runtime, p->nodes[i].op))
 			continue;
-		if (!op->cpu[FSMOE_F32])
-			return fsmoe_fail(ENODEV, "operation '%s' has no %s kernel", op->name,
-					  op->cuda ? "CPU" : "CPU or CUDA");
-		name = op->name;
+		err = check_host(p, &p->nodes[i]);
+		name = p->nodes[i].op->name;
 		host++;
 	}
-	if (p->runtime->gpu && host)
+	if (p->runtime->gpu && host && !err)
 		fsmoe_log(FSMOE_LOG_WARNING,
 			  "%d of %d operations of a step have no CUDA kernel ('%s' among them): "
 			  "they run on the CPU, and their tensors travel",
 			  host, p->nnodes, name);
-	return 0;
+	return err;
 }
 
 static int create(struct fsmoe_program *p)
@@ -268,12 +294,44 @@ static void tell_starpu(struct fsmoe_program *p, fsmoe_tensor_t base)
 	starpu_data_release_on_node(p->handles[base]->handle, node);
 }
 
+/* What is bf16 goes straight to its place on the GPU, or comes from there. */
+static int copy_narrow(struct fsmoe_program *p, fsmoe_tensor_t tensor, float *to, const float *from,
+		       size_t n)
+{
+	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];
+	const int node = (int)gpu_node(p->runtime);
+	int err;
+
+	starpu_data_acquire_on_node(h->handle, node, from ? STARPU_RW : STARPU_R);
+	err = fsmoe_gpu_copy_bf16(h->fixed + p->tensors[tensor].offset * sizeof(uint16_t), to, from,
+				  n);
+	starpu_data_release_on_node(h->handle, node);
+	return err;
+}
+
+/* A parameter was written from outside: its copy too. */
+static int renew_copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, size_t n)
+{
+	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];
+	const size_t offset = p->tensors[tensor].offset;
+	const int node = (int)gpu_node(p->runtime);
+	int err;
+
+	starpu_data_acquire_on_node(h->handle, node, STARPU_R);
+	err = fsmoe_gpu_write_copy((const float *)(void *)h->fixed + offset, n,
+				   (uint16_t *)h->copy + offset);
+	starpu_data_release_on_node(h->handle, node);
+	return err;
+}
+
 static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const void *from,
 		size_t bytes)
 {
 	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];
 	void *data = fsmoe_memory_data(p->memory, tensor);
 
+	if (h->narrow)
+		return copy_narrow(p, tensor, to, from, bytes / sizeof(float));
 	if (p->runtime->gpu)
 		tell_starpu(p, p->tensors[tensor].base);
 	/* What is overwritten whole need not come from the GPU first. */
@@ -282,26 +340,38 @@ static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const 
 	starpu_data_release(h->handle);
 	if (from && p->runtime->gpu)
 		tell_starpu(p, p->tensors[tensor].base);
-	return 0;
+	return from && h->copy ? renew_copy(p, tensor, bytes / sizeof(float)) : 0;
 }
 
 /* All are on their way before the first is waited for. */
 static int pull(struct fsmoe_program *p, const fsmoe_tensor_t *tensors, int n)
 {
-	for (int i = 0; i < n; i++)
-	{
-		tell_starpu(p, p->tensors[tensors[i]].base);
-		starpu_data_prefetch_on_node(p->handles[p->tensors[tensors[i]].base]->handle,
-					     STARPU_MAIN_RAM, 1);
-	}
-	for (int i = 0; i < n; i++)
-	{
-		starpu_data_handle_t handle = p->handles[p->tensors[tensors[i]].base]->handle;
+	int err = 0;
 
-		starpu_data_acquire(handle, STARPU_R);
-		starpu_data_release(handle);
+	for (int i = 0; i < n; i++)
+	{
+		const struct fsmoe_handle *h = p->handles[p->tensors[tensors[i]].base];
+
+		if (h->narrow)
+			continue;
+		tell_starpu(p, p->tensors[tensors[i]].base);
+		starpu_data_prefetch_on_node(h->handle, STARPU_MAIN_RAM, 1);
 	}
-	return 0;
+	for (int i = 0; i < n && !err; i++)
+	{
+		const struct fsmoe_tensor_info *t = &p->tensors[tensors[i]];
+		const struct fsmoe_handle *h = p->handles[t->base];
+
+		if (h->narrow)
+			err = copy_narrow(p, tensors[i], fsmoe_memory_data(p->memory, tensors[i]),
+					  NULL, fsmoe_shape_count(&t->shape));
+		else
+		{
+			starpu_data_acquire(h->handle, STARPU_R);
+			starpu_data_release(h->handle);
+		}
+	}
+	return err;
 }
 
 const struct fsmoe_executor fsmoe_executor_starpu = {

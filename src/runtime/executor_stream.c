@@ -13,16 +13,19 @@
 
 static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
-	int err = fsmoe_gpu_fits(rt->gpu, h->bytes);
+	const size_t bytes = fsmoe_handle_bytes(h);
+	int err = fsmoe_gpu_fits(rt->gpu, bytes);
 
 	if (!err)
-		err = fsmoe_cuda_check(cudaMalloc(&h->device, h->bytes + 1), "allocating a tensor");
+		err = fsmoe_cuda_check(cudaMalloc((void **)&h->fixed, bytes + 1),
+				       "allocating a tensor");
 	if (!err && h->role == FSMOE_ACTIVATION)
-		err = fsmoe_cuda_check(cudaMemset(h->device, 0, h->bytes), "clearing memory");
+		err = fsmoe_cuda_check(cudaMemset(h->fixed, 0, bytes), "clearing memory");
+	else if (!err && h->narrow)
+		err = fsmoe_gpu_copy_bf16(h->fixed, NULL, h->data, h->bytes / sizeof(float));
 	else if (!err)
-		err = fsmoe_cuda_check(
-			cudaMemcpy(h->device, h->data, h->bytes, cudaMemcpyHostToDevice),
-			"copying a tensor to the GPU");
+		err = fsmoe_cuda_check(cudaMemcpy(h->fixed, h->data, bytes, cudaMemcpyHostToDevice),
+				       "copying a tensor to the GPU");
 	return err ? err : fsmoe_cuda_check(cudaStreamSynchronize(NULL), "starting");
 }
 
@@ -30,20 +33,26 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
 	(void)rt;
-	if (h->role != FSMOE_ACTIVATION)
-		cudaMemcpy(h->data, h->device, h->bytes, cudaMemcpyDeviceToHost);
-	cudaFree(h->device);
+	if (h->role != FSMOE_ACTIVATION && h->role != FSMOE_INPUT)
+		cudaMemcpy(h->data, h->fixed, h->bytes, cudaMemcpyDeviceToHost);
+	cudaFree(h->fixed);
 }
 
 static int create(struct fsmoe_program *p)
 {
 	const struct fsmoe_stream_opts opts = fsmoe_gpu_stream_opts(p->runtime->gpu);
-	char **at = calloc((size_t)p->ntensors + 1, sizeof(*at));
+	char **at = calloc((size_t)p->ntensors + 1, sizeof(*at)),
+	     **copies = calloc((size_t)p->ntensors + 1, sizeof(*copies));
 	int err;
 
-	for (int t = 0; at && t < p->ntensors; t++)
-		at[t] = p->handles[t] ? p->handles[t]->device : NULL;
-	err = fsmoe_device_memory_wrap(&p->device, p->graph, fsmoe_gpu_device(p->runtime->gpu), at);
+	for (int t = 0; at && copies && t < p->ntensors; t++)
+		if (p->handles[t])
+		{
+			at[t] = p->handles[t]->fixed;
+			copies[t] = p->handles[t]->copy;
+		}
+	err = fsmoe_device_memory_wrap(&p->device, p->graph, fsmoe_gpu_device(p->runtime->gpu),
+				       p->runtime->real, at, copies);
 	if (!err)
 		err = fsmoe_stream_create(&p->stream, p->graph, p->device, p->runtime->comms,
 					  &opts);

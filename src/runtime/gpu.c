@@ -17,6 +17,7 @@ struct fsmoe_gpu
 	int device;
 	fsmoe_comms_t comms;
 	int timing, tf32;
+	enum fsmoe_real real;
 	double peak;
 	struct fsmoe_lanes lanes;
 };
@@ -49,10 +50,10 @@ static int choose_device(struct fsmoe_gpu *gpu, int host_rank, int host_size)
 static const struct peak
 {
 	const char *name;
-	double fp32, tf32;
+	double fp32, tf32, bf16;
 } peaks[] = {
-	{"H200", 67, 494.7}, {"H100 PCIe", 51, 378}, {"H100 NVL", 60, 417.5},
-	{"H100", 67, 494.7}, {"A100", 19.5, 156},
+	{"H200", 67, 494.7, 989.4}, {"H100 PCIe", 51, 378, 756}, {"H100 NVL", 60, 417.5, 835},
+	{"H100", 67, 494.7, 989.4}, {"A100", 19.5, 156, 312},
 };
 
 static double find_peak(const struct fsmoe_gpu *gpu)
@@ -63,7 +64,9 @@ static double find_peak(const struct fsmoe_gpu *gpu)
 		return 0;
 	for (size_t i = 0; i < sizeof(peaks) / sizeof(peaks[0]); i++)
 		if (strstr(properties.name, peaks[i].name))
-			return 1e12 * (gpu->tf32 ? peaks[i].tf32 : peaks[i].fp32);
+			return 1e12 * (gpu->real == FSMOE_BF16 ? peaks[i].bf16
+				       : gpu->tf32             ? peaks[i].tf32
+							       : peaks[i].fp32);
 	return 0;
 }
 
@@ -79,7 +82,8 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 	setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
 	g->comms = comms;
 	g->timing = opts->timing;
-	g->tf32 = opts->tf32;
+	g->tf32 = !strcmp(opts->dtype, "tf32");
+	g->real = !strcmp(opts->dtype, "bf16") ? FSMOE_BF16 : FSMOE_F32;
 	err = choose_device(g, host_rank, host_size);
 	if (err)
 	{
@@ -123,10 +127,18 @@ struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu)
 }
 
 /* Three workers of the device, one host thread for them: a thread for each hangs on StarPU 1.3.
- * The device's memory is ours: nothing is moved out to keep some free, and nothing is copied out,
- * step for step, so that it could be. */
-void fsmoe_gpu_prepare_starpu(void)
+ * The device's memory is ours, all of it: nothing is moved out to keep some free, and nothing is
+ * copied out, step for step, so that it could be. */
+void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu)
 {
+	struct cudaDeviceProp properties;
+	char mebibytes[32];
+
+	if (cudaGetDeviceProperties(&properties, gpu->device) == cudaSuccess)
+	{
+		snprintf(mebibytes, sizeof(mebibytes), "%zu", properties.totalGlobalMem >> 20);
+		setenv("STARPU_LIMIT_CUDA_MEM", mebibytes, 0);
+	}
 	setenv("STARPU_NWORKER_PER_CUDA", "3", 1);
 	setenv("STARPU_CUDA_THREAD_PER_WORKER", "0", 1);
 	setenv("STARPU_CUDA_THREAD_PER_DEV", "1", 1);
@@ -154,7 +166,7 @@ static void take_stream(void *arg)
 int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
 {
 	struct streams s = {.worker = worker};
-	int n = (int)starpu_worker_get_ids_by_type(STARPU_CUDA_WORKER, worker, FSMOE_NLANES);
+	int err, n = (int)starpu_worker_get_ids_by_type(STARPU_CUDA_WORKER, worker, FSMOE_NLANES);
 
 	if (n != FSMOE_NLANES)
 		return fsmoe_fail(ENODEV,
@@ -162,13 +174,25 @@ int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
 				  "STARPU_NCUDA and STARPU_WORKERS_CUDAID",
 				  n < 0 ? 0 : n, FSMOE_NLANES);
 	starpu_execute_on_each_worker(take_stream, &s, STARPU_CUDA);
-	return fsmoe_lanes_make(&gpu->lanes, s.stream, gpu->tf32);
+	err = fsmoe_lanes_make(&gpu->lanes, s.stream, gpu->tf32);
+	gpu->lanes.real = gpu->real;
+	return err;
+}
+
+int fsmoe_gpu_memory(size_t *left, size_t *all)
+{
+	return fsmoe_cuda_check(cudaMemGetInfo(left, all), "asking for free memory");
+}
+
+size_t fsmoe_gpu_lanes_bytes(void)
+{
+	return fsmoe_lanes_own_bytes;
 }
 
 int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)
 {
 	size_t left = 0, all = 0;
-	int err = fsmoe_cuda_check(cudaMemGetInfo(&left, &all), "asking for free memory");
+	int err = fsmoe_gpu_memory(&left, &all);
 
 	if (err || bytes <= left)
 		return err;
@@ -209,7 +233,7 @@ static int make_marks(struct fsmoe_program *p)
 	err = fsmoe_cuda_check(cudaEventCreate(&m->zero), "making an event");
 	for (int i = 0; i < p->nnodes && !err; i++)
 	{
-		if (!p->nodes[i].op->cuda)
+		if (!fsmoe_runtime_kernel(p->runtime, p->nodes[i].op))
 			continue;
 		err = fsmoe_cuda_check(cudaEventCreate(&m->begin[i]), "making an event");
 		if (!err)
@@ -307,7 +331,7 @@ static int enqueue(const struct fsmoe_job *job, const struct fsmoe_call *call)
 		err = fsmoe_cuda_check(cudaEventRecord(m->begin[node->id], cuda->stream),
 				       "recording an event");
 	if (!err)
-		err = node->op->cuda(call, cuda);
+		err = fsmoe_runtime_kernel(job->program->runtime, node->op)(call, cuda);
 	if (m && !err)
 		err = fsmoe_cuda_check(cudaEventRecord(m->end[node->id], cuda->stream),
 				       "recording an event");

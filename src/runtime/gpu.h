@@ -26,17 +26,28 @@ int fsmoe_gpu_device(const struct fsmoe_gpu *gpu);
 /* Of its matrix products, in flop/s; 0: unknown. */
 double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu);
 /* StarPU's settings that are only read from the environment; before it starts. */
-void fsmoe_gpu_prepare_starpu(void);
+void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu);
 /* StarPU's workers are the lanes: takes over their streams. worker: by lane, out. */
 int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES]);
 const struct fsmoe_executor *fsmoe_gpu_stream_executor(void);
 
+/* Of this thread's device, in bytes. */
+int fsmoe_gpu_memory(size_t *left, size_t *all);
+/* What the lanes of the stream executor's program take, scratch aside. */
+size_t fsmoe_gpu_lanes_bytes(void);
 /* -ENOMEM with a sentence unless `bytes` more fit, of what StarPU may take too. */
 int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes);
 /* 1: the host's memory there is pinned now, which copies to and from it need to be asynchronous; 0:
  * it could not be, a neighbour in its page is. */
 int fsmoe_gpu_pin(void *data, size_t bytes);
 void fsmoe_gpu_unpin(void *data);
+/* Either way (to or from is NULL), of n numbers that are floats on the host and bf16 on the device.
+ * Blocks. */
+int fsmoe_gpu_copy_bf16(void *device, float *to, const float *from, size_t n);
+/* A parameter's copy: made beside n floats on the device and written from them. Blocks. */
+int fsmoe_gpu_make_copy(const float *param, size_t n, void **copy);
+int fsmoe_gpu_write_copy(const float *param, size_t n, void *copy);
+void fsmoe_gpu_free_copy(void *copy);
 /* Everything a program needs besides its tensors: scratch, and events where it is timed. */
 int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
 void fsmoe_gpu_release(struct fsmoe_program *program);

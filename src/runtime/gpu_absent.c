@@ -39,8 +39,9 @@ double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu)
 	return 0;
 }
 
-void fsmoe_gpu_prepare_starpu(void)
+void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu)
 {
+	(void)gpu;
 }
 
 int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
@@ -52,6 +53,17 @@ int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
 const struct fsmoe_executor *fsmoe_gpu_stream_executor(void)
 {
 	return NULL;
+}
+
+int fsmoe_gpu_memory(size_t *left, size_t *all)
+{
+	(void)left, (void)all;
+	return -ENODEV;
+}
+
+size_t fsmoe_gpu_lanes_bytes(void)
+{
+	return 0;
 }
 
 int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)
@@ -69,6 +81,29 @@ int fsmoe_gpu_pin(void *data, size_t bytes)
 void fsmoe_gpu_unpin(void *data)
 {
 	(void)data;
+}
+
+int fsmoe_gpu_copy_bf16(void *device, float *to, const float *from, size_t n)
+{
+	(void)device, (void)to, (void)from, (void)n;
+	return -ENODEV;
+}
+
+int fsmoe_gpu_make_copy(const float *param, size_t n, void **copy)
+{
+	(void)param, (void)n, (void)copy;
+	return -ENODEV;
+}
+
+int fsmoe_gpu_write_copy(const float *param, size_t n, void *copy)
+{
+	(void)param, (void)n, (void)copy;
+	return -ENODEV;
+}
+
+void fsmoe_gpu_free_copy(void *copy)
+{
+	(void)copy;
 }
 
 int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *program)

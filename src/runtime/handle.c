@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/memory.h"
+#include "runtime/gpu.h"
 #include "runtime/runtime.h"
 
 #include <errno.h>
@@ -13,6 +15,21 @@ static int by_data(const void *a, const void *b)
 	return x->data < y->data ? -1 : x->data > y->data;
 }
 
+/* The copy of a parameter lies beside it, once, whoever computes with it. */
+static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h, const struct fsmoe_tensor_info *tensor)
+{
+	int err = rt->executor->place(rt, h);
+
+	if (err || !fsmoe_has_copy(rt->real, tensor))
+		return err;
+	err = fsmoe_gpu_make_copy((const float *)(void *)h->fixed, h->bytes / sizeof(float),
+				  &h->copy);
+	if (err)
+		rt->executor->remove(rt, h);
+	return err;
+}
+
+/* What a buffer holds where programs compute is decided here and nowhere else. */
 struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t bytes,
 				      const struct fsmoe_tensor_info *tensor, int *err)
 {
@@ -30,9 +47,11 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 					   .bytes = bytes,
 					   .role = tensor->role,
 					   .name = tensor->name,
+					   .narrow = fsmoe_tensor_real(rt->real, tensor) ==
+						     FSMOE_BF16,
 					   .users = 1};
 	*err = h && tsearch(h, &rt->handles, by_data)
-		       ? rt->executor->place(rt, h)
+		       ? place(rt, h, tensor)
 		       : fsmoe_fail(ENOMEM, "no memory to register tensor '%s'", tensor->name);
 	if (!*err)
 		return h;
@@ -47,6 +66,8 @@ void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (!h || --h->users > 0)
 		return;
 	tdelete(h, &rt->handles, by_data);
+	if (h->copy)
+		fsmoe_gpu_free_copy(h->copy);
 	rt->executor->remove(rt, h);
 	free(h);
 }

@@ -24,4 +24,17 @@ int fsmoe_program_pull(fsmoe_program_t program, const fsmoe_tensor_t *tensors, i
  * GPU's name; 0: unknown, or the CPU computes. */
 double fsmoe_runtime_peak(fsmoe_runtime_t runtime);
 
+/* This rank's GPU, in bytes: what it has, what nobody has taken (of it CUDA's own part is gone once
+ * the runtime has started), and what programs would take. */
+struct fsmoe_room
+{
+	int gpu; /* its number; -1: the CPU computes, and the rest is 0 */
+	size_t all, left, need;
+};
+
+/* What programs of these graphs will take together; those after the first find their parameters,
+ * gradients and state in its memory. -EIO. */
+int fsmoe_runtime_room(fsmoe_runtime_t runtime, const fsmoe_graph_t *graphs, int n,
+		       struct fsmoe_room *room);
+
 #endif

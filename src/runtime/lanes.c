@@ -2,14 +2,18 @@
 #include "runtime/lanes.h"
 
 #include "codelets/cuda/fault.h"
+#include "runtime/runtime.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 
 enum
 {
-	WORKSPACE = 32 << 20 /* what cuBLAS asks for on this generation of GPUs */
+	WORKSPACE = 32 << 20, /* what cuBLAS asks for on this generation of GPUs */
+	CUBLAS = 0            /* what its handle takes by itself */
 };
+
+const size_t fsmoe_lanes_own_bytes = WORKSPACE + CUBLAS;
 
 int fsmoe_cuda_check(cudaError_t result, const char *what)
 {
@@ -97,27 +101,9 @@ int fsmoe_lanes_reserve(struct fsmoe_lanes *lanes, const struct fsmoe_node *node
 			const struct fsmoe_tensor_info *tensors)
 {
 	struct fsmoe_cuda *c = &lanes->cuda[node->lane];
-	void *data[node->naccess + 1];
-	const struct fsmoe_tensor_info *tensor[node->naccess + 1];
-	const struct fsmoe_call call = {.node = node,
-					.args = node->args,
-					.data = data,
-					.real = lanes->real,
-					.tensor = tensor,
-					.n = node->naccess};
-	size_t bytes;
+	const size_t bytes = fsmoe_scratch_bytes(node, tensors, lanes->real);
 	int err;
 
-	if (!node->op->cuda || !node->op->cuda_scratch)
-		return 0;
-	for (int i = 0; i < node->naccess; i++)
-	{
-		const fsmoe_tensor_t t = node->access[i].tensor;
-
-		data[i] = NULL;
-		tensor[i] = t == FSMOE_NONE ? NULL : &tensors[t];
-	}
-	bytes = node->op->cuda_scratch(&call);
 	if (bytes <= c->scratch_bytes)
 		return 0;
 	err = fsmoe_cuda_check(cudaStreamSynchronize(c->stream), "waiting for a stream");

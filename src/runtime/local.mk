@@ -2,6 +2,8 @@ fsmoe_HEADERS += include/fsmoe/starpu.h
 libfsmoe_core_la_SOURCES += \
 	src/runtime/agree.c \
 	src/runtime/alike.c \
+	src/runtime/bf16.c \
+	src/runtime/bf16.h \
 	src/runtime/bind.c \
 	src/runtime/bind.h \
 	src/runtime/chain.c \
@@ -16,14 +18,15 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/policy.h \
 	src/runtime/program.c \
 	src/runtime/record.c \
+	src/runtime/room.c \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
 	src/runtime/units.h \
 	src/runtime/trace.c \
 	src/runtime/trace.h \
-	src/runtime/trace_clock.c \
-	src/runtime/trace_clock.h \
+	src/runtime/trace_mark.c \
+	src/runtime/trace_mark.h \
 	src/runtime/trace_files.c \
 	src/runtime/trace_files.h \
 	src/runtime/trace_paje.c \
@@ -34,11 +37,12 @@ libfsmoe_core_la_SOURCES += \
 
 if HAVE_CUDA
 libfsmoe_core_la_SOURCES += \
-	src/runtime/bf16.c src/runtime/bf16.h src/runtime/device.c \
+	src/runtime/device.c \
 	src/runtime/device.h \
 	src/runtime/device_internal.h \
 	src/runtime/executor_stream.c \
 	src/runtime/gpu.c \
+	src/runtime/gpu_copy.c \
 	src/runtime/lanes.c \
 	src/runtime/lanes.h \
 	src/runtime/stream.c \

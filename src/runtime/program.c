@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/graph.h"
 #include "graph/memory.h"
+#include "runtime/bf16.h"
 #include "runtime/inside.h"
 #include "runtime/runtime.h"
 
@@ -49,6 +50,8 @@ int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t rt, fsmoe_gra
 
 	if (!err && fsmoe_memory_real(memory) != FSMOE_F32)
 		err = fsmoe_fail(EINVAL, "programs run in float; this memory holds doubles");
+	if (!err && rt->real == FSMOE_BF16)
+		err = fsmoe_bf16_check(graph);
 	if (err)
 		return err;
 	p = calloc(1, sizeof(*p));

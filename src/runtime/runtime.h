@@ -29,9 +29,16 @@ struct fsmoe_handle
 	int users;
 	starpu_data_handle_t handle; /* of the StarPU executor */
 	char *fixed;                 /* where it lies for the workers that compute */
+	void *copy;                  /* of a parameter in a bf16 run: its copy on the GPU */
+	int narrow;                  /* bf16 there, while the host's memory has floats */
 	int pinned;                  /* the host's pages */
-	void *device;                /* of the stream executor: its place on the GPU */
 };
+
+/* What it takes where programs compute; its copy not counted. */
+static inline size_t fsmoe_handle_bytes(const struct fsmoe_handle *handle)
+{
+	return handle->narrow ? handle->bytes / sizeof(float) * sizeof(uint16_t) : handle->bytes;
+}
 
 /* Who runs a program's nodes. A failure comes with its sentence. */
 struct fsmoe_executor
@@ -68,6 +75,7 @@ struct fsmoe_runtime
 	struct fsmoe_trace *trace; /* NULL: nobody asked for one */
 	const struct fsmoe_executor *executor;
 	struct fsmoe_gpu *gpu; /* runtime/gpu.h; NULL: the CPU computes */
+	enum fsmoe_real real;  /* of the programs: FSMOE_F32, or on a GPU FSMOE_BF16 */
 	int chain;             /* as in fsmoe_runtime_opts */
 	struct fsmoe_codelet *codelets;
 	void *handles;                  /* tsearch tree of struct fsmoe_handle by data */
@@ -145,6 +153,8 @@ struct fsmoe_job
 /* The codelet's performance model, or none without a profile. */
 void fsmoe_codelet_set_model(fsmoe_runtime_t runtime, struct fsmoe_codelet *codelet);
 struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
+/* What runs on the GPU for an operation; NULL: it runs on the host. */
+fsmoe_cuda_fn fsmoe_runtime_kernel(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
 void fsmoe_codelets_destroy(fsmoe_runtime_t runtime);
 
 /* What codelets' functions share: a task's nodes one after another. `run` is told what the node's
@@ -164,6 +174,10 @@ int fsmoe_program_agree(struct fsmoe_program *program);
 /* Appends the last step's times to the runtime's record. */
 int fsmoe_record_step(struct fsmoe_program *program);
 void fsmoe_record_close(struct fsmoe_record *record);
+
+/* Of device memory, by a node's shapes; 0 where it has no CUDA kernel. */
+size_t fsmoe_scratch_bytes(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors,
+			   enum fsmoe_real real);
 
 /* Nodes into slots: each of its own, or by chains. Fills order, nslots and the slots' nodes. */
 int fsmoe_chain_nodes(struct fsmoe_program *program);

@@ -40,6 +40,7 @@ void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts)
 		.catch_term = 1,
 		.device = "cpu",
 		.executor = "starpu",
+		.dtype = "fp32",
 		.chain = -1,
 	};
 }
@@ -93,7 +94,7 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	if (!binding->bound)
 		setenv("STARPU_WORKERS_NOBIND", "1", 1);
 	if (rt->gpu)
-		fsmoe_gpu_prepare_starpu();
+		fsmoe_gpu_prepare_starpu(rt->gpu);
 	starpu_conf_init(&conf);
 	conf.precedence_over_environment_variables = 1;
 	conf.ncpus = WORKERS;
@@ -165,6 +166,15 @@ static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *
 		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
 					  "device 'cuda'");
 	rt->executor = stream ? fsmoe_gpu_stream_executor() : &fsmoe_executor_starpu;
+	if (strcmp(opts->dtype, "fp32") && strcmp(opts->dtype, "tf32") &&
+	    strcmp(opts->dtype, "bf16"))
+		return fsmoe_fail(EINVAL, "no dtype '%s': there are fp32, tf32 and bf16",
+				  opts->dtype);
+	if (!cuda && strcmp(opts->dtype, "fp32") != 0)
+		return fsmoe_fail(EINVAL,
+				  "the dtype %s is of GPUs: take fp32, or the device 'cuda'",
+				  opts->dtype);
+	rt->real = strcmp(opts->dtype, "bf16") ? FSMOE_F32 : FSMOE_BF16;
 	rt->chain = opts->chain < 0 ? cuda : opts->chain;
 	return 0;
 }

@@ -3,14 +3,17 @@
 
 #include "runtime/trace.h"
 
+#include "base/clock.h"
 #include "base/file.h"
-#include "runtime/trace_clock.h"
+#include "comm/align.h"
 #include "runtime/trace_files.h"
+#include "runtime/trace_mark.h"
 #include "topo/topo.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fsmoe/error.h>
+#include <math.h>
 #include <starpu.h>
 #include <starpu_fxt.h>
 #include <stdio.h>
@@ -38,8 +41,8 @@ struct fsmoe_trace
 	} state;
 	int aligned;                     /* libstarpumpi runs */
 	int64_t mark_after, mark_before; /* ns, between which it left its mark */
-	struct fsmoe_trace_clock clock;
-	int64_t tasks; /* recorded */
+	double ahead, ahead_error;       /* s, of rank 0's clock */
+	int64_t tasks;                   /* recorded */
 };
 
 #ifdef STARPU_USE_FXT
@@ -52,6 +55,12 @@ static const int has_mpi = 1;
 #else
 static const int has_mpi;
 #endif
+
+/* FxT stamps with fsmoe_clock(), in ns. */
+static int64_t nanoseconds(double seconds)
+{
+	return (int64_t)llround(1e9 * seconds);
+}
 
 static int check(const struct fsmoe_trace *trace, const struct fsmoe_runtime_opts *opts)
 {
@@ -158,13 +167,13 @@ static int align(struct fsmoe_trace *trace, struct fsmoe_comm *world)
 
 	if (trace->info.ranks == 1)
 		return 0;
-	err = fsmoe_trace_clock(world, &trace->clock);
+	err = fsmoe_comm_align(world, &trace->ahead, &trace->ahead_error);
 	if (err)
 		return err;
-	trace->mark_after = fsmoe_trace_now();
+	trace->mark_after = nanoseconds(fsmoe_clock());
 	if (starpu_mpi_init_comm(NULL, NULL, 0, MPI_COMM_WORLD))
 		return fsmoe_fail(EIO, "StarPU-MPI did not start; train without --trace");
-	trace->mark_before = fsmoe_trace_now();
+	trace->mark_before = nanoseconds(fsmoe_clock());
 	trace->aligned = 1;
 #else
 	(void)trace;
@@ -254,8 +263,8 @@ static struct fsmoe_trace_part finish_part(const struct fsmoe_trace *trace, int6
 	if (trace->info.ranks == 1 ||
 	    fsmoe_trace_move_mark(trace->dirfd, name, trace->rank, trace->info.ranks,
 				  trace->mark_after, trace->mark_before,
-				  when + trace->clock.offset))
-		part.clock_error = trace->clock.error;
+				  when + nanoseconds(trace->ahead)))
+		part.clock_error = nanoseconds(trace->ahead_error);
 	return part;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/config.h"
 
+#include "moe/layer.h"
+
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/module.h>
@@ -163,8 +165,10 @@ void fsmoe_train_config_free(struct fsmoe_train_config *config)
 /* The find functions' own sentences name the modules there are. */
 static int check_model(const struct fsmoe_model_spec *model)
 {
-	if (!fsmoe_gate_find(model->gate) || !fsmoe_order_find(model->order) ||
-	    !fsmoe_dispatch_find(model->dispatch) || !fsmoe_expert_find(model->expert))
+	const struct fsmoe_gate *gate = fsmoe_gate_find(model->gate);
+
+	if (!gate || !fsmoe_order_find(model->order) || !fsmoe_dispatch_find(model->dispatch) ||
+	    !fsmoe_expert_find(model->expert) || fsmoe_gate_check_options(gate, &model->gate_opts))
 		return -EINVAL;
 	return fsmoe_model_spec_check(model, NULL);
 }
@@ -199,6 +203,9 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");
+	if (strcmp(config->runtime.dtype, "fp32") && strcmp(config->runtime.device, "cuda"))
+		return fsmoe_fail(EINVAL, "--dtype %s is of GPUs: take fp32, or --device cuda",
+				  config->runtime.dtype);
 	return fsmoe_train_config_check_model(config);
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/data_file.h"
 
+#include "train/checksum.h"
+#include "train/crc32c.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +17,8 @@
 enum
 {
 	LLMC_HEADER = 1024,           /* bytes: 256 int32, of which three mean something */
-	CHECKED_AT_OPENING = 1 << 26, /* bytes */
+	CHECKED_AT_OPENING = 1 << 26, /* bytes, where there is no checksum */
+	AT_ONCE = 1 << 16,            /* bytes that stay in a cache between two looks at them */
 	MOST_BYTE = 255,
 	MOST_UINT16 = 65535,
 };
@@ -168,22 +172,60 @@ static int outside(const struct fsmoe_data_file *file, size_t at, int vocab)
 					   : "give the tokenizer's size with --vocab");
 }
 
-static int check(struct fsmoe_data_file *file, int vocab)
+/* The first of the tokens [at, end) that is outside of the vocabulary, or `end`. */
+static size_t first_outside(const struct fsmoe_data_file *file, size_t at, size_t end, int vocab)
+{
+	while (at < end && token_at(file, at) < (uint32_t)vocab)
+		at++;
+	return at;
+}
+
+/* Both looks at a byte in one pass: the checksum's, and the vocabulary's. A damaged file is told
+ * as such, even where the damage leaves the vocabulary. */
+static int check_all(struct fsmoe_data_file *file, const struct fsmoe_checksum *sum, int vocab)
+{
+	const size_t header = (size_t)(file->tokens - (const unsigned char *)file->map),
+		     once = AT_ONCE / (size_t)file->width;
+	uint32_t raw = sum->present ? fsmoe_crc32c_raw(0, file->map, header) : 0;
+	size_t bad = file->n;
+	int err = 0;
+
+	for (size_t at = 0; at < file->n && (sum->present || bad == file->n); at += once)
+	{
+		const size_t n = once < file->n - at ? once : file->n - at;
+
+		if (sum->present)
+			raw = fsmoe_crc32c_raw(raw, file->tokens + at * (size_t)file->width,
+					       n * (size_t)file->width);
+		if (!file->checked && bad == file->n)
+		{
+			const size_t found = first_outside(file, at, at + n, vocab);
+
+			bad = found < at + n ? found : bad;
+		}
+	}
+	if (sum->present)
+		err = fsmoe_checksum_compare(
+			file->path, sum, fsmoe_crc32c_final(raw, file->map_bytes), file->map_bytes);
+	if (!err && bad < file->n)
+		err = outside(file, bad, vocab);
+	file->checked = !err;
+	return err;
+}
+
+static int check(struct fsmoe_data_file *file, const struct fsmoe_checksum *sum, int vocab)
 {
 	if ((file->width == 1 && vocab > MOST_BYTE) || (file->width == 2 && vocab > MOST_UINT16))
 		file->checked = 1;
-	if (file->checked || file->map_bytes > CHECKED_AT_OPENING)
+	if (!file->n || (!sum->present && (file->checked || file->map_bytes > CHECKED_AT_OPENING)))
 		return 0;
-	for (size_t i = 0; i < file->n; i++)
-		if (token_at(file, i) >= (uint32_t)vocab)
-			return outside(file, i, vocab);
-	file->checked = 1;
-	return 0;
+	return check_all(file, sum, vocab);
 }
 
 int fsmoe_data_file_open(struct fsmoe_data_file *file, const char *path,
 			 enum fsmoe_data_format format, int vocab)
 {
+	struct fsmoe_checksum sum;
 	int err;
 
 	memset(file, 0, sizeof(*file));
@@ -192,9 +234,14 @@ int fsmoe_data_file_open(struct fsmoe_data_file *file, const char *path,
 		return fsmoe_fail(ENOMEM, "out of memory while opening the data %s", path);
 	err = map(file, path);
 	if (!err)
+		err = fsmoe_checksum_read(path, &sum);
+	/* Before the header is asked how long the file should be. */
+	if (!err && sum.present && sum.bytes != file->map_bytes)
+		err = fsmoe_checksum_compare(path, &sum, 0, file->map_bytes);
+	if (!err)
 		err = interpret(file, format);
 	if (!err)
-		err = check(file, vocab);
+		err = check(file, &sum, vocab);
 	if (err)
 		fsmoe_data_file_close(file);
 	return err;

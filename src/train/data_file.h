@@ -26,9 +26,11 @@ struct fsmoe_data_file
 	int checked;                 /* every token is known to be in the vocabulary */
 };
 
-/* An empty file has no tokens and width 0. Small files and such that cannot hold a wrong token are
- * checked here, others where they are read: nothing is read twice. -EDOM names the token's place;
- * -EPROTO a header that is wrong. On failure there is nothing to close. */
+/* An empty file has no tokens and width 0. A file with a checksum beside it (train/checksum.h) is
+ * compared with it and checked for wrong tokens here, in one pass. Without one, small files and
+ * such that cannot hold a wrong token are checked here, others where they are read: nothing is read
+ * twice. -EDOM names the token's place; -EPROTO a header or checksum that is wrong. On failure
+ * there is nothing to close. */
 int fsmoe_data_file_open(struct fsmoe_data_file *file, const char *path,
 			 enum fsmoe_data_format format, int vocab);
 void fsmoe_data_file_close(struct fsmoe_data_file *file);

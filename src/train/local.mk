@@ -9,6 +9,7 @@ libfsmoe_core_la_SOURCES += \
 	src/train/checkpoint_match.c src/train/checkpoint_match.h \
 	src/train/checkpoint_names.c \
 	src/train/checkpoint_save.c \
+	src/train/checksum.c src/train/checksum.h \
 	src/train/config.c src/train/config.h \
 	src/train/config_follow.c \
 	src/train/crc32c.c src/train/crc32c.h \

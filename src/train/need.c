@@ -26,25 +26,49 @@ static size_t graph_bytes(fsmoe_graph_t graph, int persistent_too)
 	return bytes;
 }
 
-static int eval_bytes(fsmoe_groups_t groups, fsmoe_forward_fn forward, void *arg,
-		      const struct fsmoe_batch_spec *step, size_t *bytes)
+/* What is to be run: a step, and an evaluation of one micro-batch. */
+struct graphs
+{
+	struct fsmoe_step_graph step;
+	fsmoe_graph_t eval;
+};
+
+static int make_eval(fsmoe_groups_t groups, fsmoe_forward_fn forward, void *arg,
+		     const struct fsmoe_batch_spec *step, fsmoe_graph_t *graph)
 {
 	const size_t rows = (size_t)step->sequences *
 			    (size_t)(step->seq / fsmoe_group_size(groups, FSMOE_GROUP_MP));
 	struct fsmoe_batch_spec batch = *step;
-	fsmoe_graph_t graph;
-	int err = fsmoe_graph_create(&graph, groups);
+	int err = fsmoe_graph_create(graph, groups);
 
 	if (err)
 		return err;
-	batch.tokens = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens");
-	batch.targets = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE1(rows), "targets");
-	forward(graph, &batch, arg);
-	err = fsmoe_graph_status(graph);
-	if (!err)
-		*bytes = graph_bytes(graph, 0);
-	fsmoe_graph_destroy(graph);
+	batch.tokens = fsmoe_graph_input(*graph, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens");
+	batch.targets = fsmoe_graph_input(*graph, FSMOE_INT32, FSMOE_SHAPE1(rows), "targets");
+	forward(*graph, &batch, arg);
+	err = fsmoe_graph_status(*graph);
+	if (err)
+		fsmoe_graph_destroy(*graph);
 	return err;
+}
+
+static int make_graphs(fsmoe_groups_t groups, fsmoe_forward_fn forward, void *arg, void *eval_arg,
+		       const struct fsmoe_train_opts *opts, struct graphs *graphs)
+{
+	int err = fsmoe_step_create(&graphs->step, groups, forward, arg, opts);
+
+	if (err)
+		return err;
+	err = make_eval(groups, forward, eval_arg, &graphs->step.batch[0], &graphs->eval);
+	if (err)
+		fsmoe_step_destroy(&graphs->step);
+	return err;
+}
+
+static void free_graphs(struct graphs *graphs)
+{
+	fsmoe_graph_destroy(graphs->eval);
+	fsmoe_step_destroy(&graphs->step);
 }
 
 /* The number in a line "MemAvailable:  123 kB", or of a file that holds nothing else. */
@@ -94,23 +118,48 @@ int fsmoe_need_estimate(fsmoe_groups_t groups, fsmoe_forward_fn forward, void *a
 			const struct fsmoe_train_opts *opts, struct fsmoe_need *need)
 {
 	const fsmoe_topo_t topo = groups ? fsmoe_groups_topo(groups) : NULL;
-	struct fsmoe_step_graph step;
-	size_t eval = 0, ranks = topo ? (size_t)fsmoe_topo_host_size(topo) : 1;
-	int err = fsmoe_step_create(&step, groups, forward, arg, opts);
+	const size_t ranks = topo ? (size_t)fsmoe_topo_host_size(topo) : 1;
+	struct graphs graphs;
+	size_t rank;
+	int err = make_graphs(groups, forward, arg, eval_arg, opts, &graphs);
 
 	if (err)
 		return err;
-	err = eval_bytes(groups, forward, eval_arg, &step.batch[0], &eval);
-	if (!err)
-	{
-		const size_t rank = graph_bytes(step.graph, 1) + eval;
+	rank = graph_bytes(graphs.step.graph, 1) + graph_bytes(graphs.eval, 0);
+	*need = (struct fsmoe_need){
+		.rank = rank, .host = ranks * (rank + base_bytes), .available = available()};
+	free_graphs(&graphs);
+	return 0;
+}
 
-		*need = (struct fsmoe_need){.rank = rank,
-					    .host = ranks * (rank + base_bytes),
-					    .available = available()};
-	}
-	fsmoe_step_destroy(&step);
+int fsmoe_need_estimate_gpu(fsmoe_runtime_t runtime, fsmoe_forward_fn forward, void *arg,
+			    void *eval_arg, const struct fsmoe_train_opts *opts,
+			    struct fsmoe_room *need)
+{
+	struct graphs graphs;
+	int err = make_graphs(fsmoe_runtime_groups(runtime), forward, arg, eval_arg, opts, &graphs);
+
+	if (err)
+		return err;
+	err = fsmoe_runtime_room(runtime, (fsmoe_graph_t[]){graphs.step.graph, graphs.eval}, 2,
+				 need);
+	free_graphs(&graphs);
 	return err;
+}
+
+int fsmoe_need_check_gpu(const struct fsmoe_room *need)
+{
+	char wanted[32], left[32], all[32];
+
+	if (need->need <= need->left)
+		return 0;
+	return fsmoe_fail(
+		ENOMEM,
+		"this training takes %s of GPU %d, which has %s left of %s: make --batch, "
+		"--seq or the model smaller, or use --dtype bf16 or more GPUs",
+		fsmoe_need_text(need->need, wanted, sizeof(wanted)), need->gpu,
+		fsmoe_need_text(need->left, left, sizeof(left)),
+		fsmoe_need_text(need->all, all, sizeof(all)));
 }
 
 const char *fsmoe_need_text(size_t bytes, char *buffer, size_t size)

@@ -2,6 +2,8 @@
 #ifndef FSMOE_TRAIN_NEED_H
 #define FSMOE_TRAIN_NEED_H
 
+#include "runtime/inside.h"
+
 #include <fsmoe/train.h>
 
 /* Memory that a training will take, in bytes. */
@@ -18,6 +20,13 @@ int fsmoe_need_estimate(fsmoe_groups_t groups, fsmoe_forward_fn forward, void *a
 			const struct fsmoe_train_opts *opts, struct fsmoe_need *need);
 /* -ENOMEM with a sentence when it does not fit. */
 int fsmoe_need_check(const struct fsmoe_need *need);
+
+/* The same of this rank's GPU, once the runtime has started; nothing is allocated. need->gpu is -1
+ * where the CPU computes. */
+int fsmoe_need_estimate_gpu(fsmoe_runtime_t runtime, fsmoe_forward_fn forward, void *arg,
+			    void *eval_arg, const struct fsmoe_train_opts *opts,
+			    struct fsmoe_room *need);
+int fsmoe_need_check_gpu(const struct fsmoe_room *need);
 
 /* "1.5 GB". Returns buffer. */
 const char *fsmoe_need_text(size_t bytes, char *buffer, size_t size);

@@ -28,6 +28,7 @@ static const char *const objectives[] = {"next", "masked", NULL};
 static const char *const on_nan[] = {"stop", "skip", NULL};
 static const char *const devices[] = {"cpu", "cuda", NULL};
 static const char *const executors[] = {"starpu", "stream", NULL};
+static const char *const dtypes[] = {"fp32", "tf32", "bf16", NULL};
 /* In the order of enum fsmoe_data_format. */
 static const char *const formats[] = {"auto", "bytes", "uint16", "llmc", NULL};
 
@@ -169,11 +170,16 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	{.type = FSMOE_OPTION_STRING, .name = "executor", .offset = AT(runtime.executor),
 	 .metavar = "NAME", .choices = executors,
 	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
-	FLAG("tf32", runtime.tf32, "On GPUs round the factors of matrix products to TF32"),
+	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
+	 .metavar = "NAME", .choices = dtypes,
+	 .help = "fp32; on GPUs also tf32: products round their factors, or bf16: activations and "
+		 "weights of products are bf16, weights proper, their gradients, moments and gates "
+		 "stay fp32"},
 	REAL("peak", peak, 0, 1e9,
 	     "Peak of a GPU's matrix products in TFLOP/s, for MFU = operations of linear maps, "
 	     "attention and the experts of the tokens that reached them, forward and backward, "
-	     "without padding, over seconds x ranks x peak; 0: as known for A100, H100, H200"),
+	     "without padding, over seconds x ranks x peak; 0: that of --dtype, as known for A100, "
+	     "H100, H200"),
 	INT("blas-threads", runtime.blas_threads, 0, 4096,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),
 	FLAG("bind", runtime.bind, "Give every rank cores of its own where there are enough"),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/sources.h"
 
+#include "train/checksum.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -73,7 +75,8 @@ static int from_pattern(struct fsmoe_sources *sources, const char *pattern)
 		return -ENOMEM;
 	}
 	for (size_t i = 0; !err && i < found.gl_pathc; i++)
-		err = add(sources, strdup(found.gl_pathv[i]));
+		if (!fsmoe_checksum_is(found.gl_pathv[i]))
+			err = add(sources, strdup(found.gl_pathv[i]));
 	globfree(&found);
 	return err;
 }

@@ -11,7 +11,8 @@ struct fsmoe_sources
 };
 
 /* A file; a directory: its regular files whose names have no '.'; a pattern of glob(7), when
- * no file has that very name. -errno with a sentence. Files need not be readable. */
+ * no file has that very name, of which checksums (*.crc32c) are left out. -errno with a sentence.
+ * Files need not be readable. */
 int fsmoe_sources_find(struct fsmoe_sources *sources, const char *source);
 void fsmoe_sources_free(struct fsmoe_sources *sources);
 

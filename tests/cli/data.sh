@@ -26,6 +26,38 @@ train "its header says 255 tokens of 2 bytes" "$work/llmc.bin"
 train "token 512, byte 2000 of $work/gpt.bin, is not in the vocabulary of 256" "$work/gpt.bin"
 train "is no whole number of uint16" "$work/binary" --data-format uint16
 
+# Too large to be looked through at the start: 2^26 bytes and more of zeros, and somewhere in the
+# middle tokens that are none. The run goes on until it meets one, on one rank and on four.
+truncate -s 80M "$work/large.bin"
+head -c 2M /dev/zero | tr '\0' '\377' |
+	dd of="$work/large.bin" bs=1M seek=38 conv=notrunc iflag=fullblock status=none
+for launch in "" "$ranks 4"; do
+	expect 3 "token 65535, byte 39910152 of" $launch "$fsmoe" train --preset tiny --data "$work/large.bin" \
+		--batch 4 --steps 1000 --seed 6 --log-every 1
+	grep -q "^step   14/1000" "$work/out" || complain "it should have met it late" ${launch:-one rank}
+	grep -q "of $work/large.bin, is not in the vocabulary of 256" "$work/err" ||
+		complain "no file is named" ${launch:-one rank}
+done
+
+# Checksums beside the data, here of a text and of tokens.
+expect 0 "" "$fsmoe" checksum "$text" --data "$work/large.bin"
+[ "$(wc -l <"$work/out")" -eq 2 ] || complain "a line a file" checksum
+grep -qx "[0-9a-f]\{8\} $(stat -c %s "$text") text" "$text.crc32c" || complain "what it wrote" checksum
+expect 0 "" "$fsmoe" train --preset tiny --data "$text*" --batch 4 --steps 1 --quiet
+train "token 65535, byte 39845888 of $work/large.bin" "$work/large.bin"
+printf 'l' | dd of="$text" bs=1 seek=1500 conv=notrunc status=none
+train "the data $text is damaged, its CRC32C is" "$text"
+expect 0 "" $ranks 2 "$fsmoe" checksum "$text"
+[ "$(wc -l <"$work/out")" -eq 1 ] || complain "once, however many ranks" checksum
+truncate -s -1 "$text"
+train "its checksum is of" "$text"
+echo "00000000 1 other" >"$text.crc32c"
+train "$text.crc32c is damaged, or of another file" "$text"
+rm "$text.crc32c" "$work/large.bin"*
+expect 3 "cannot read the data $work/absent" "$fsmoe" checksum "$work/absent"
+expect 2 "fsmoe checksum FILE..." "$fsmoe" checksum
+expect 1 "cannot write /proc/version.crc32c" "$fsmoe" checksum /proc/version
+
 chmod 755 "$work"
 cp "$text" "$work/secret"
 chmod 0 "$work/secret"

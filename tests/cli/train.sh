@@ -55,7 +55,7 @@ grep -q '4 ranks on 2 nodes, dp 2 mp 2 ep 2 esp 2' "$work/out" || complain "no l
 check_run "$work/runs/four" four ranks
 
 # Masked tokens: what gates may look at is then free; the places do not depend on the layout.
-expect 1 "looks at later tokens" "$fsmoe" train "${small[@]}" --gate softmoe
+expect 2 "looks at later tokens" "$fsmoe" train "${small[@]}" --gate softmoe
 expect 0 "" "$fsmoe" train "${small[@]}" --gate softmoe --objective masked
 expect 0 "" "$fsmoe" train "${small[@]}" --objective masked --run "$work/runs/mask1"
 expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --objective masked --nodes 2 --run "$work/runs/mask4"

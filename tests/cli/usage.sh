@@ -3,7 +3,7 @@
 . "$(dirname "$0")/cli.bash"
 
 expect 2 "no command given: 'fsmoe help' lists them" "$fsmoe"
-expect 2 "unknown command 'tran': there are train, generate, profile, plan, simulate, bench, report, trace, info and help; did you mean 'train'?" "$fsmoe" tran
+expect 2 "unknown command 'tran': there are train, generate, profile, plan, simulate, bench, report, trace, checksum, info and help; did you mean 'train'?" "$fsmoe" tran
 expect 2 "unknown command 'nonsense'" "$fsmoe" help nonsense
 expect 2 "unknown option --jsno; did you mean --json?" "$fsmoe" info --jsno
 
@@ -20,6 +20,8 @@ train "--beta1 is 1: it must be a number, 0 to 0.999999999" --beta1 1
 train "--optimizer is 'adam': it must be one of adamw and sgd; did you mean 'adamw'?" --optimizer adam
 train "'tyni'" --preset tyni
 train "there is no gate 'tpok'" --gate tpok
+train "gate 'topk' does not read the option gate-rank: leave it away, or take a gate that does: xmoe" --gate-rank 8
+train "gate 'xmoe' does not read the option soft-normalize" --gate xmoe --soft-normalize
 expect 2 "give --data=PATH" "$fsmoe" train
 train "--checkpoint-every=5 without a place: give --checkpoint=DIR" --checkpoint-every 5
 train "--resume=latest looks in --checkpoint=DIR, which is not given" --resume latest

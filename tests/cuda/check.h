@@ -15,6 +15,10 @@ int check_training(void);
 int check_faults(void);
 /* Training steps in bf16. */
 int check_bf16(void);
+/* 200 of them beside float. */
+int check_band(void);
+/* Memory of the GPU, predicted and taken. */
+int check_room(void);
 
 /* Calls of the CUDA runtime by this program and the libraries it is linked with (StarPU, not what
  * cuBLAS and NCCL have linked into themselves) since it started. */

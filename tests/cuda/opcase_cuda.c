@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
 #include "check.h"
 #include "runtime/device.h"
+#include "tests/lib/try.h"
 #include "tests/lib/opcase_internal.h"
 
 #include <fsmoe/error.h>
+#include <fsmoe/runtime.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +16,8 @@
  * tests/lib/opcase_main.c: outputs and gradients of parameters against the double kernels on the
  * CPU, within a tolerance computed from the type; integers, so every choice of every gate, equal to
  * the float kernels' exactly; a second run leaves the same bits; what no kernel wrote is not a
- * number; every row has CUDA kernels.
+ * number; every row has CUDA kernels. In bf16 every tensor has the same bits under StarPU as on bare
+ * streams.
  *
  * Leaves of a bf16 run are numbers that bf16 holds, on either side: gates then see the same ones.
  */
@@ -24,7 +28,8 @@ static const struct
 	const char *name;
 } runs[] = {{FSMOE_F32, "float"}, {FSMOE_BF16, "bf16"}};
 
-static double worst[2]; /* error over tolerance, of the case in hand, by run */
+static fsmoe_runtime_t starpu; /* of a bf16 run */
+static double worst[2];        /* error over tolerance, of the case in hand, by run */
 
 static void run_on_gpu(struct opcase_graph *og, struct fsmoe_device_memory *memory)
 {
@@ -119,6 +124,57 @@ static char *snapshot(const struct trio *t, size_t *bytes)
 	return all;
 }
 
+/* The same after a step under StarPU that begins as run_on_gpu does. */
+static char *snapshot_under_starpu(const struct trio *t, size_t bytes)
+{
+	int n;
+	const struct fsmoe_tensor_info *info = fsmoe_graph_tensors(t->gpu.graph, &n);
+	char *all = malloc(bytes + 4), *at = all;
+	fsmoe_program_t program;
+
+	assert_non_null(all);
+	TRY(fsmoe_program_create(&program, starpu, t->gpu.graph, t->gpu.memory));
+	memset(all, 0xff, bytes);
+	for (int i = 0; i < n; i++)
+		if (info[i].base == i && info[i].role == FSMOE_ACTIVATION)
+			TRY(fsmoe_program_write(program, i, all,
+						4 * fsmoe_shape_count(&info[i].shape)));
+	TRY(fsmoe_program_submit(program, &opcase_step));
+	TRY(fsmoe_program_wait(program));
+	for (int i = 0; i < n; i++)
+	{
+		if (info[i].base != i)
+			continue;
+		TRY(fsmoe_program_read(program, i, at, 4 * fsmoe_shape_count(&info[i].shape)));
+		at += 4 * fsmoe_shape_count(&info[i].shape);
+	}
+	fsmoe_program_destroy(program);
+	return all;
+}
+
+/* Which tensor it is that differs. */
+static void compare_snapshots(const struct trio *t, const char *a, const char *b, const char *what)
+{
+	int n;
+	const struct fsmoe_tensor_info *info = fsmoe_graph_tensors(t->gpu.graph, &n);
+	const size_t *size = t->gpu.size;
+
+	for (int i = 0; i < n; i++)
+	{
+		const size_t bytes = 4 * fsmoe_shape_count(&info[i].shape);
+
+		if (info[i].base != i)
+			continue;
+		if (memcmp(a, b, bytes) && complaints++ < MOST_COMPLAINTS)
+			print_error(
+				"%s in %s at size %zu %zu %zu %zu: %s left other bits in '%s'\n",
+				t->gpu.c->name, runs[t->run].name, size[0], size[1], size[2],
+				size[3], what, info[i].name);
+		a += bytes;
+		b += bytes;
+	}
+}
+
 static void check_rows(const struct opcase_graph *og)
 {
 	int n;
@@ -211,11 +267,15 @@ static void case_at(const struct opcase *c, const size_t *size, int run)
 	first = snapshot(&t, &bytes);
 	run_on_gpu(&t.gpu, t.memory);
 	second = snapshot(&t, &bytes);
-	if (memcmp(first, second, bytes) && complaints++ < MOST_COMPLAINTS)
-		print_error("%s in %s at size %zu %zu %zu %zu: a second run left other bits\n",
-			    c->name, runs[run].name, size[0], size[1], size[2], size[3]);
-	free(first);
+	compare_snapshots(&t, first, second, "a second run");
 	free(second);
+	if (runs[run].real == FSMOE_BF16)
+	{
+		second = snapshot_under_starpu(&t, bytes);
+		compare_snapshots(&t, first, second, "a run under StarPU");
+		free(second);
+	}
+	free(first);
 	fsmoe_device_memory_destroy(t.memory);
 	opcase_graph_teardown(&t.gpu);
 	opcase_graph_teardown(&t.f32);
@@ -243,15 +303,22 @@ static void on_gpu(void **state)
 int opcase_main(const char *name, const struct opcase *cases, int ncases)
 {
 	struct CMUnitTest *tests = calloc((size_t)ncases + 1, sizeof(*tests));
+	struct fsmoe_runtime_opts opts;
 	int failed;
 
 	if (!tests)
 		return 99;
+	fsmoe_log_setup(0, 1, FSMOE_LOG_ERROR); /* it warns of operations without a CUDA kernel */
+	fsmoe_runtime_opts_init(&opts);
+	opts.device = "cuda";
+	opts.dtype = "bf16";
+	TRY(fsmoe_runtime_start(&starpu, NULL, &opts));
 	for (int i = 0; i < ncases; i++)
 		tests[i] = (struct CMUnitTest){.name = cases[i].name,
 					       .test_func = on_gpu,
 					       .initial_state = (void *)&cases[i]};
 	failed = _cmocka_run_group_tests(name, tests, (size_t)ncases, NULL, NULL);
+	fsmoe_runtime_stop(starpu);
 	free(tests);
 	return failed;
 }

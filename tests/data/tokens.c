@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/base/unit.h"
 
+#include "base/file.h"
 #include "base/rng.h"
+#include "train/checksum.h"
 #include "train/data.h"
 
 enum
@@ -118,7 +120,8 @@ static void damaged_headers(void **state)
 }
 
 /* Any bit of the header flipped, any length: refused with a sentence. Tokens have no checksum in
- * either format: a flipped one is found only where it leaves the vocabulary, as below. */
+ * either format: without one beside the file, a flipped one is found only where it leaves the
+ * vocabulary, as below. */
 static void flips_and_truncations_of_the_header(void **state)
 {
 	static unsigned char good[HEADER + 2 * N];
@@ -149,6 +152,138 @@ static void flips_and_truncations_of_the_header(void **state)
 		assert_null(data);
 	}
 	unlink(path);
+}
+
+/* --- a checksum beside the file ----------------------------------------------------------- */
+
+static const struct format
+{
+	const char *name;
+	uint32_t magic, version;
+	size_t width;
+	int vocab; /* any token is in it: only the checksum can tell */
+} formats[] = {
+	{"sum", 0, 0, 1, 256},
+	{"sum.bin", 0, 0, 2, 65536},
+	{"sum-llmc.bin", 20240520, 1, 2, 65536},
+	{"sum-llama.bin", 20240801, 7, 4, INT32_MAX},
+};
+
+/* Returns the size. */
+static size_t write_format(const struct format *f, const char *path)
+{
+	static unsigned char bytes[HEADER + 4 * N];
+
+	if (f->magic)
+		write_llmc(f->name, f->magic, f->version, N, f->width, 50000);
+	else
+		test_write(path, bytes, encode(bytes, 0, N, f->width, 250));
+	return f->magic ? HEADER + N * f->width : N * f->width;
+}
+
+/* Accident i: a flipped bit or a cut, in turn. */
+static void harm(char *content, size_t size, uint64_t i, const char *path)
+{
+	const size_t at = fsmoe_rng_bits(12, i) % size;
+	const char bit = (char)(1 << fsmoe_rng_bits(13, i) % 8);
+
+	content[at] ^= bit;
+	test_write(path, content, i % 3 ? size : at);
+	content[at] ^= bit;
+}
+
+/* A thousand of a file, another thousand of its checksum; without it many pass. */
+static void a_thousand_accidents(const struct format *f)
+{
+	char path[600], sum_path[700], *content, *sum_content;
+	struct fsmoe_data *data = NULL;
+	struct fsmoe_checksum sum;
+	size_t size, sum_size;
+	int passed = 0;
+
+	snprintf(path, sizeof(path), "%s", test_path(f->name));
+	snprintf(sum_path, sizeof(sum_path), "%s%s", path, FSMOE_CHECKSUM_SUFFIX);
+	size = write_format(f, path);
+	assert_int_equal(fsmoe_checksum_make(path, &sum), 0);
+	assert_int_equal(fsmoe_checksum_write(path, &sum), 0);
+	assert_int_equal(sum.bytes, size);
+	assert_int_equal(open_tokens(&data, path, f->vocab), 0);
+	fsmoe_data_close(data);
+	data = NULL;
+	assert_int_equal(fsmoe_file_read(path, &content, &size), 0);
+	assert_int_equal(fsmoe_file_read(sum_path, &sum_content, &sum_size), 0);
+	for (uint64_t i = 0; i < 1000; i++)
+	{
+		harm(content, size, i, path);
+		assert_int_equal(open_tokens(&data, path, f->vocab), -EPROTO);
+		assert_true(strlen(fsmoe_last_error()) > 20);
+		unlink(sum_path);
+		if (!open_tokens(&data, path, f->vocab))
+		{
+			passed++;
+			fsmoe_data_close(data);
+			data = NULL;
+		}
+		test_write(path, content, size);
+		harm(sum_content, sum_size, i, sum_path);
+		assert_int_equal(open_tokens(&data, path, f->vocab), -EPROTO);
+		test_write(sum_path, sum_content, sum_size);
+	}
+	assert_in_range(passed, 500, 1000);
+	assert_int_equal(open_tokens(&data, path, f->vocab), 0);
+	fsmoe_data_close(data);
+	free(content);
+	free(sum_content);
+	unlink(path);
+	unlink(sum_path);
+}
+
+static void checksums_of_every_format(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		a_thousand_accidents(&formats[i]);
+}
+
+static void what_a_checksum_says(void **state)
+{
+	char path[600], sum_path[700], pattern[700];
+	struct fsmoe_data *data = NULL;
+	struct fsmoe_checksum sum;
+	char *text;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s", test_path("said"));
+	snprintf(sum_path, sizeof(sum_path), "%s.crc32c", path);
+	snprintf(pattern, sizeof(pattern), "%s*", path);
+	test_write(path, "123456789", 9);
+	assert_int_equal(fsmoe_checksum_make(path, &sum), 0);
+	assert_int_equal(fsmoe_checksum_write(path, &sum), 0);
+	assert_int_equal(fsmoe_file_read(sum_path, &text, NULL), 0);
+	assert_memory_equal(text, "e3069283 9 ", 11);
+	assert_string_equal(text + 11 + strlen(text + 11) - 5, "said\n");
+	free(text);
+	/* The checksum is no data itself. */
+	assert_int_equal(open_tokens(&data, pattern, 256), 0);
+	assert_int_equal(fsmoe_data_files(data), 1);
+	fsmoe_data_close(data);
+	data = NULL;
+	/* Damaged and outside of the vocabulary: it is the damage that is told. */
+	test_write(path, "12345678\377", 9);
+	assert_fails(open_tokens(&data, path, 128), EPROTO, "is damaged, its CRC32C is");
+	test_write(path, "12345678", 8);
+	assert_fails(open_tokens(&data, path, 128), EPROTO, "has 8 bytes, its checksum is of 9");
+	/* Right, but outside of it. */
+	test_write(path, "12345678\377", 9);
+	assert_int_equal(fsmoe_checksum_make(path, &sum), 0);
+	assert_int_equal(fsmoe_checksum_write(path, &sum), 0);
+	assert_fails(open_tokens(&data, path, 128), EDOM, "token 255, byte 8 of");
+	test_write(sum_path, "e3069283 9 other\n", 17);
+	assert_fails(open_tokens(&data, path, 256), EPROTO, "or of another file");
+	assert_fails(fsmoe_checksum_make("/", &sum), EINVAL, "not a regular file");
+	unlink(path);
+	unlink(sum_path);
+	assert_fails(fsmoe_checksum_make(path, &sum), ENOENT, "cannot read the data");
 }
 
 static void a_token_outside_names_its_place(void **state)
@@ -225,6 +360,8 @@ int main(void)
 		cmocka_unit_test(nanogpt_and_llmc_as_they_are),
 		cmocka_unit_test(damaged_headers),
 		cmocka_unit_test(flips_and_truncations_of_the_header),
+		cmocka_unit_test(checksums_of_every_format),
+		cmocka_unit_test(what_a_checksum_says),
 		cmocka_unit_test(a_token_outside_names_its_place),
 		cmocka_unit_test(a_token_outside_is_found_when_it_is_read),
 		cmocka_unit_test(formats_by_name_and_not_mixed),

@@ -127,10 +127,21 @@ static void wrong_options_are_refused(void **state)
 	spec.gate_opts = (struct fsmoe_gate_opts){.z_loss = 0.1};
 	assert_refused(&spec, "no z loss");
 	spec.gate_opts = (struct fsmoe_gate_opts){.drop = "token"};
-	assert_refused(&spec, "drops nobody");
+	assert_refused(&spec,
+		       "gate 'softmoe' does not read the option drop: leave it away, or take "
+		       "a gate that does: topk, gshard, sigmoid, xmoe");
 	spec.gate = "xmoe";
 	spec.gate_opts = (struct fsmoe_gate_opts){.rank = 7};
 	assert_refused(&spec, "a gate of rank 7 for tokens of width 6");
+	spec.gate = "topk";
+	assert_refused(&spec, "gate 'topk' does not read the option gate-rank: leave it away, or "
+			      "take a gate that does: xmoe");
+	spec.gate_opts = (struct fsmoe_gate_opts){.normalize = 1};
+	assert_refused(&spec, "does not read the option soft-normalize: leave it away, or take a "
+			      "gate that does: softmoe");
+	spec.gate = "expert-choice";
+	spec.gate_opts = (struct fsmoe_gate_opts){.drop = "position"};
+	assert_refused(&spec, "gate 'expert-choice' does not read the option drop");
 	spec.gate = "softmoe";
 	spec.gate_opts = (struct fsmoe_gate_opts){0};
 	spec.order = "sparse";

@@ -139,7 +139,7 @@ static struct fsmoe_gate_opts options(const struct fsmoe_gate *g, int i)
 	static const char *const drops[] = {"position", "probability", "token"};
 
 	return (struct fsmoe_gate_opts){
-		.drop = g->routing == FSMOE_ROUTING_LISTS ? drops[i % 3] : NULL,
+		.drop = g->options & FSMOE_GATE_DROP ? drops[i % 3] : NULL,
 		.balance_loss = g->losses & FSMOE_LOSS_BALANCE ? 0.5 : 0,
 		.importance_loss = g->losses & FSMOE_LOSS_IMPORTANCE ? 0.3 : 0,
 		.z_loss = g->losses & FSMOE_LOSS_Z ? 0.1 : 0,

@@ -56,9 +56,9 @@ int pair_fits(size_t gate, size_t order, size_t shape, size_t option)
 
 	if (!(pair_order(order)->routings & 1u << g->routing))
 		return 0;
-	if (g->routing == FSMOE_ROUTING_DENSE)
-		return !o->drop && !o->weights; /* neither drops nor other weights */
-	if (o->normalize)
+	if (fsmoe_gate_check_options(g, &(struct fsmoe_gate_opts){.drop = o->drop,
+								  .weights = o->weights,
+								  .normalize = o->normalize}))
 		return 0;
 	/* Softmax over one choice teaches nothing and is refused, but for experts that choose. */
 	return pair_shapes[shape].k > 1 || !o->weights || strcmp(o->weights, "chosen") ||

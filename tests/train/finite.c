@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Steps whose loss is no finite number (any number of ranks): the sentence names the step, the
- * layer and the operation, no parameter and no moment changes, and the next step is as good as if
- * nothing had happened. An argument: nodes to pretend.
+ * Steps whose loss is no finite number (any number of ranks), whether that begins on all ranks or on
+ * one: on every rank the sentence names the step, the layer, the operation and the rank, no
+ * parameter and no moment changes, and the next step is as good as if nothing had happened. An
+ * argument: nodes to pretend.
  */
 #include <errno.h>
 #include "tests/lib/try.h"
+#include "train/trainer.h"
 
 #include <fsmoe.h>
 #include <math.h>
@@ -39,8 +41,10 @@ static double everything(fsmoe_trainer_t trainer)
 	return sum;
 }
 
-/* With one number of a parameter replaced, the step fails and says all of this. */
-static int breaks(fsmoe_trainer_t trainer, const char *name, float value, const char *const *parts)
+/* With one number of a parameter replaced, where `here` is 1, the step fails on every rank and says
+ * all of this. */
+static int breaks(fsmoe_trainer_t trainer, int here, const char *name, float value,
+		  const char *const *parts)
 {
 	float *x = fsmoe_memory_data(fsmoe_trainer_memory(trainer),
 				     fsmoe_graph_find(fsmoe_trainer_graph(trainer), name));
@@ -49,7 +53,7 @@ static int breaks(fsmoe_trainer_t trainer, const char *name, float value, const 
 	double before = everything(trainer);
 	int err, bad = 0;
 
-	x[0] = value;
+	x[0] = here ? value : good;
 	err = fsmoe_trainer_step(trainer, tokens, targets, 1e-3, &result);
 	x[0] = good;
 	if (err != -EDOM)
@@ -67,6 +71,57 @@ static int breaks(fsmoe_trainer_t trainer, const char *name, float value, const 
 	{
 		printf("%s = %g: something was updated\n", name, value);
 		bad = 1;
+	}
+	return bad;
+}
+
+/* A gate, the parameter that makes its logits infinite, and the operation that makes them. */
+static const struct victim
+{
+	const char *gate, *parameter, *operation;
+} victims[] = {
+	{"topk", "h.1.moe.gate.weight", "in the operation 'gate_topk'"},
+	{"gshard", "h.1.moe.gate.noise", "in the operation 'gate_logits'"},
+	{"sigmoid", "h.1.moe.gate.weight", "in the operation 'gate_logits'"},
+	{"xmoe", "h.1.moe.gate.projection", "in the operation 'gate_logits'"},
+	{"expert-choice", "h.1.moe.gate.weight", "in the operation 'gate_logits'"},
+	{"softmoe", "h.1.moe.gate.phi", "in the operation 'linear'"},
+};
+
+/* Infinite logits on one rank alone: each in turn, with a good step between. */
+static int one_after_another(fsmoe_trainer_t trainer, fsmoe_topo_t topo, const struct victim *v)
+{
+	struct fsmoe_train_result result;
+	char step[32], rank[32];
+	int bad = 0;
+
+	for (int r = 0; r < fsmoe_topo_ranks(topo); r++)
+	{
+		snprintf(step, sizeof(step), "step %llu: the ",
+			 (unsigned long long)fsmoe_trainer_steps(trainer) + 1);
+		snprintf(rank, sizeof(rank), "on rank %d", r);
+		bad |= breaks(trainer, r == fsmoe_topo_rank(topo), v->parameter, 3e38f,
+			      (const char *const[]){step, "in layer 1", v->operation,
+						    "micro-batch 0", rank, NULL});
+		TRY(fsmoe_trainer_step(trainer, tokens, targets, 1e-3, &result));
+	}
+	return bad;
+}
+
+static int every_gate(fsmoe_runtime_t rt, fsmoe_topo_t topo, struct fsmoe_model_spec spec,
+		      const struct fsmoe_train_opts *opts)
+{
+	int bad = 0;
+
+	spec.allow_leak = 1;
+	for (size_t i = 0; i < sizeof(victims) / sizeof(victims[0]); i++)
+	{
+		fsmoe_trainer_t trainer;
+
+		spec.gate = victims[i].gate;
+		TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, opts));
+		bad |= one_after_another(trainer, topo, &victims[i]);
+		fsmoe_trainer_destroy(trainer);
 	}
 	return bad;
 }
@@ -96,10 +151,10 @@ int main(int argc, char **argv)
 	TRY(fsmoe_runtime_start(&rt, groups, NULL));
 	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, &opts));
 	TRY(fsmoe_trainer_step(trainer, tokens, targets, 1e-3, &result));
-	bad |= breaks(trainer, "h.1.ln_2.weight", NAN,
+	bad |= breaks(trainer, 1, "h.1.ln_2.weight", NAN,
 		      (const char *const[]){"step 2: the ",
 					    "it was in the parameter 'h.1.ln_2.weight'", NULL});
-	bad |= breaks(trainer, "h.1.ln_1.weight", 3e38f,
+	bad |= breaks(trainer, 1, "h.1.ln_1.weight", 3e38f,
 		      (const char *const[]){"step 3: the ", "in layer 1", "in the operation '",
 					    "micro-batch 0", NULL});
 	TRY(fsmoe_trainer_step(trainer, tokens, targets, 1e-3, &result));
@@ -109,6 +164,7 @@ int main(int argc, char **argv)
 		bad = 1;
 	}
 	fsmoe_trainer_destroy(trainer);
+	bad |= every_gate(rt, topo, spec, &opts);
 	fsmoe_runtime_stop(rt);
 	fsmoe_groups_destroy(groups);
 	fsmoe_topo_destroy(topo);

@@ -5,3 +5,4 @@ set -e
 program=$top_builddir/tests/train/finite
 "$program"
 "$top_srcdir/tests/lib/mpi-run" 4 "$program" 2
+"$top_srcdir/tests/lib/mpi-run" 4 "$program" 4

@@ -43,4 +43,26 @@ check() # name launcher...
 check one
 # shellcheck disable=SC2086
 check four $ranks 4
+
+# One rank of four alone goes astray: all of them stop, or skip, together.
+cat >"$work/uneven" <<-'END'
+	#!/bin/sh
+	[ "$OMPI_COMM_WORLD_RANK" != 1 ] || set -- "$@" --lr 1e6 --weight-decay 1e3
+	exec "$0.fsmoe" "$@"
+END
+ln -s "$(realpath "$fsmoe")" "$work/uneven.fsmoe"
+chmod +x "$work/uneven"
+uneven=($ranks 4 "$work/uneven" train --preset tiny --data "$text" --val-fraction 0 --steps $steps
+	--nodes 2 --metrics "$work/uneven.metrics")
+expect 1 " is not finite: it appeared first in layer 0, in the operation 'attention', micro-batch 0, on rank 1" \
+	"${uneven[@]}"
+good=$(finite "$work/uneven.metrics")
+[ "$good" -ge 1 ] && [ "$good" -lt $steps ] || complain "$good good steps" one of four
+grep -q "error: step $((good + 1)): the " "$work/err" || complain "which step?" one of four
+timeout 60 "${uneven[@]}" --on-nan=skip >"$work/out" 2>"$work/err" ||
+	complain "exit code $?" one of four, --on-nan=skip
+[ "$(grep -c 'on rank 1: skipped$' "$work/err")" -eq $((steps - good)) ] &&
+	[ "$(finite "$work/uneven.metrics")" -eq "$good" ] &&
+	[ "$(grep -c '"loss": null' "$work/uneven.metrics")" -eq $((steps - good)) ] ||
+	complain "all but the first $good steps are skipped" one of four, --on-nan=skip
 finish

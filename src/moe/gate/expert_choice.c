@@ -25,5 +25,6 @@ const struct fsmoe_gate fsmoe_gate_module_expert_choice = {
 	.causal = FSMOE_NOT_CAUSAL, /* an expert sees all tokens of a group before it takes some */
 	.routing = FSMOE_ROUTING_LISTS,
 	.losses = FSMOE_LOSS_Z, /* balanced as it is */
+	.options = FSMOE_GATE_WEIGHTS,
 	.forward = forward,
 };

@@ -4,21 +4,8 @@
 #include "codelets/linear.h"
 #include "moe/modules.h"
 
-#include <errno.h>
-#include <fsmoe/error.h>
-
 /* SoftMoE (arXiv 2308.00951) within routing groups: every slot is a mix of a group's tokens, every
  * output a mix of its slots. phi has a vector a slot, so its size follows the group's capacity. */
-
-static int check(const struct fsmoe_moe_layer *layer)
-{
-	if (layer->drop == FSMOE_DROP_POSITION && layer->weights == FSMOE_WEIGHTS_DEFAULT)
-		return 0;
-	return fsmoe_fail(EINVAL,
-			  "'%s': soft routing drops nobody and has softmax weights: leave "
-			  "the options drop and weights away",
-			  layer->name);
-}
 
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		    struct fsmoe_routing *routing)
@@ -47,9 +34,9 @@ const struct fsmoe_gate fsmoe_gate_module_softmoe = {
 			.abi = FSMOE_MODULE_ABI,
 			.name = "softmoe",
 			.doc = "no choice: every slot is a mix of a group's tokens",
-			.check = check,
 		},
 	.causal = FSMOE_NOT_CAUSAL,
 	.routing = FSMOE_ROUTING_DENSE,
+	.options = FSMOE_GATE_NORMALIZE,
 	.forward = forward,
 };

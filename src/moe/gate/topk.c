@@ -47,5 +47,6 @@ const struct fsmoe_gate fsmoe_gate_module_topk = {
 						 earlier one's second */
 	.routing = FSMOE_ROUTING_LISTS,
 	.losses = FSMOE_LOSS_BALANCE | FSMOE_LOSS_IMPORTANCE | FSMOE_LOSS_Z,
+	.options = FSMOE_GATE_DROP | FSMOE_GATE_WEIGHTS,
 	.forward = forward,
 };

@@ -60,5 +60,6 @@ const struct fsmoe_gate fsmoe_gate_module_xmoe = {
 	.causal = FSMOE_CAUSAL_WITHOUT_DROPS,
 	.routing = FSMOE_ROUTING_LISTS,
 	.losses = FSMOE_LOSS_BALANCE | FSMOE_LOSS_IMPORTANCE | FSMOE_LOSS_Z,
+	.options = FSMOE_GATE_DROP | FSMOE_GATE_WEIGHTS | FSMOE_GATE_RANK,
 	.forward = forward,
 };

@@ -1,58 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/trace_clock.h"
+#include "runtime/trace_mark.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <fsmoe/error.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-int64_t fsmoe_trace_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-int fsmoe_trace_clock(struct fsmoe_comm *world, struct fsmoe_trace_clock *clock)
-{
-	enum
-	{
-		ROUNDS = 64
-	};
-	/* Of a rank: when it began this exchange and when it ended the one before. */
-	struct stamps
-	{
-		int64_t begin, last_end;
-	} own = {0}, all[world->size];
-	int64_t low = INT64_MIN, high = INT64_MAX;
-
-	for (int i = 0; i < ROUNDS; i++)
-	{
-		const int64_t last_begin = own.begin;
-		int err;
-
-		own.begin = fsmoe_trace_now();
-		err = fsmoe_comm_allgather(world, &own, all, sizeof(own));
-		if (err)
-			return err;
-		own.last_end = fsmoe_trace_now();
-		/* This rank's begin came before rank 0's end, and the other way round. */
-		if (i > 0 && last_begin - all[0].last_end > low)
-			low = last_begin - all[0].last_end;
-		if (own.last_end - all[0].begin < high)
-			high = own.last_end - all[0].begin;
-	}
-	*clock = (struct fsmoe_trace_clock){low + (high - low) / 2, (high - low + 1) / 2};
-	if (low <= 0 && high >= 0)
-		*clock = (struct fsmoe_trace_clock){0, 0};
-	return 0;
-}
 
 /* FxT's record of the mark: thread, time, CPU, code, then the arguments: rank, ranks, a key and
  * the thread; eight bytes each, at any address. */

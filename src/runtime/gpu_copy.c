@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/cuda/round.h"
+#include "runtime/bf16.h"
+#include "runtime/gpu.h"
+#include "runtime/lanes.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <stdlib.h>
+
+/* Between what a host has in float and what a GPU has in bf16; not in a step. */
+
+/* The lanes' streams do not wait for the default one, which a copy from pageable memory may leave
+ * while the last of it is still on its way. */
+static int finish(void)
+{
+	return fsmoe_cuda_check(cudaStreamSynchronize(NULL), "copying a tensor to the GPU");
+}
+
+int fsmoe_gpu_copy_bf16(void *device, float *to, const float *from, size_t n)
+{
+	uint16_t *narrow = malloc(n * sizeof(*narrow) + 1);
+	int err;
+
+	if (!narrow)
+		return fsmoe_fail(ENOMEM, "no memory to copy a tensor");
+	if (from)
+		fsmoe_bf16_round(from, narrow, n);
+	err = fsmoe_cuda_check(cudaMemcpy(from ? device : (void *)narrow,
+					  from ? (void *)narrow : device, n * sizeof(*narrow),
+					  cudaMemcpyDefault),
+			       "copying a tensor");
+	if (from && !err)
+		err = finish();
+	if (to && !err)
+		fsmoe_bf16_widen(narrow, to, n);
+	free(narrow);
+	return err;
+}
+
+int fsmoe_gpu_write_copy(const float *param, size_t n, void *copy)
+{
+	int err = fsmoe_cuda_round(param, copy, n, NULL);
+
+	return err ? err : finish();
+}
+
+int fsmoe_gpu_make_copy(const float *param, size_t n, void **copy)
+{
+	void *made = NULL;
+	int err = fsmoe_cuda_check(cudaMalloc(&made, n * sizeof(uint16_t) + 1),
+				   "allocating the bf16 copy of a parameter");
+
+	if (!err)
+		err = fsmoe_gpu_write_copy(param, n, made);
+	if (err)
+		cudaFree(made);
+	else
+		*copy = made;
+	return err;
+}
+
+void fsmoe_gpu_free_copy(void *copy)
+{
+	cudaFree(copy);
+}

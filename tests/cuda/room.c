@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+#include "tests/lib/try.h"
+#include "train/eval.h"
+#include "train/need.h"
+
+#include <fsmoe.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What a training takes of a GPU is what was predicted before it was made, within a tenth: the
+ * step's program, the evaluation's, and whatever the first steps take besides. */
+
+static const struct
+{
+	const char *executor, *dtype, *preset;
+	int batch;
+} cases[] = {
+	{"stream", "fp32", "quickstart", 8},   {"starpu", "fp32", "quickstart", 8},
+	{"starpu", "bf16", "quickstart", 8},   {"stream", "fp32", "quickstart", 128},
+	{"stream", "bf16", "quickstart", 128}, {"starpu", "fp32", "quickstart", 128},
+	{"starpu", "bf16", "quickstart", 128},
+};
+
+static size_t taken(fsmoe_runtime_t runtime)
+{
+	struct fsmoe_room room;
+
+	TRY(fsmoe_runtime_room(runtime, NULL, 0, &room));
+	return room.all - room.left;
+}
+
+/* What it has taken in the end. */
+static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
+		    const struct fsmoe_train_opts *opts)
+{
+	const struct fsmoe_objective objective = {.vocab = spec->vocab, .seq = spec->seq};
+	const size_t n = (size_t)opts->batch * (size_t)opts->seq;
+	int32_t *tokens = calloc(n, sizeof(*tokens));
+	struct fsmoe_train_result result;
+	fsmoe_trainer_t trainer;
+	struct fsmoe_eval *eval;
+	size_t bytes;
+
+	TRY(tokens ? 0 : -1);
+	for (size_t k = 0; k < n; k++)
+		tokens[k] = (int32_t)(k * 7919 % (size_t)spec->vocab);
+	TRY(fsmoe_trainer_create(&trainer, runtime, fsmoe_model_forward, spec, opts));
+	TRY(fsmoe_eval_create(&eval, runtime, fsmoe_model_forward, spec, opts->batch, &objective,
+			      fsmoe_trainer_memory(trainer)));
+	bytes = taken(runtime);
+	for (int i = 0; i < 3; i++)
+		TRY(fsmoe_trainer_step(trainer, tokens, tokens, 1e-3, &result));
+	printf("  made: %zu MiB, after three steps: %zu MiB\n", bytes >> 20, taken(runtime) >> 20);
+	bytes = taken(runtime);
+	fsmoe_eval_destroy(eval);
+	fsmoe_trainer_destroy(trainer);
+	free(tokens);
+	return bytes;
+}
+
+static int check(size_t i)
+{
+	struct fsmoe_runtime_opts runtime_opts;
+	struct fsmoe_model_spec spec;
+	struct fsmoe_train_opts opts;
+	struct fsmoe_room room;
+	fsmoe_runtime_t runtime;
+	size_t before, predicted, got;
+	double off;
+
+	fsmoe_runtime_opts_init(&runtime_opts);
+	runtime_opts.device = "cuda";
+	runtime_opts.executor = cases[i].executor;
+	runtime_opts.dtype = cases[i].dtype;
+	TRY(fsmoe_model_spec_init(&spec, cases[i].preset));
+	fsmoe_train_opts_init(&opts);
+	opts.seq = spec.seq;
+	opts.batch = cases[i].batch;
+	TRY(fsmoe_runtime_start(&runtime, NULL, &runtime_opts));
+	before = taken(runtime);
+	TRY(fsmoe_need_estimate_gpu(runtime, fsmoe_model_forward, &spec, &spec, &opts, &room));
+	predicted = before + room.need;
+	got = train(runtime, &spec, &opts);
+	fsmoe_runtime_stop(runtime);
+	off = ((double)predicted - (double)got) / (double)got;
+	printf("%s in %s, batch %d, by %s: %zu MiB before, %zu MiB predicted besides, %zu MiB "
+	       "taken besides; in all off by %.1f %%\n",
+	       cases[i].preset, cases[i].dtype, cases[i].batch, cases[i].executor, before >> 20,
+	       room.need >> 20, (got - before) >> 20, 100 * off);
+	return !(fabs(off) <= 0.1);
+}
+
+int check_room(void)
+{
+	int bad = 0;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		bad += check(i);
+	return bad;
+}
