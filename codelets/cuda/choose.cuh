@@ -12,43 +12,69 @@
 
 static constexpr unsigned CHOOSE_THREADS = 256, CHOOSE_WARPS = CHOOSE_THREADS / 32;
 
-/* The products of a with 4 rows of b (n, M) from `first` on: eight running sums and a tree, shared
- * by eight lanes, which all get the results. */
-template <class A>
-static __device__ __forceinline__ void fixed_dots(const A *a, const float *b, size_t M,
-						  size_t first, size_t n, float sum[4])
+/* Logits: eight lanes share a product, as eight running sums and a tree, and work on so many tokens
+ * and experts at once, so that what they read is used often. */
+static constexpr unsigned LOGIT_THREADS = 64, LOGIT_TOKENS = 2, LOGIT_EXPERTS = 8;
+
+template <class X> struct token_logits
 {
-	for (int q = 0; q < 4; q++)
-		sum[q] = 0;
-#pragma unroll 8
-	for (size_t i = threadIdx.x % 8; i < M; i += 8)
-		for (int q = 0; q < 4; q++)
-			if (first + q < n)
-				sum[q] = __fadd_rn(sum[q],
-						   __fmul_rn(get(a[i]), b[(first + q) * M + i]));
-	for (int q = 0; q < 4; q++)
-		for (int step = 4; step > 0; step /= 2)
-			sum[q] = __fadd_rn(sum[q], __shfl_xor_sync(FULL_WARP, sum[q], step));
+	const X *x;     /* (T, M) */
+	const float *w; /* (E, M) */
+	float *logits;  /* (T, E) */
+	size_t T, M, E;
+
+	/* Of LOGIT_TOKENS tokens from `token` on and LOGIT_EXPERTS experts from `expert` on; those
+	 * that there are not are the last one, and not written. */
+	__device__ void some(size_t token, size_t expert) const
+	{
+		float sum[LOGIT_TOKENS][LOGIT_EXPERTS] = {};
+		const X *a[LOGIT_TOKENS];
+		const float *b[LOGIT_EXPERTS];
+
+		for (unsigned t = 0; t < LOGIT_TOKENS; t++)
+			a[t] = x + (token + t < T ? token + t : T - 1) * M;
+		for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
+			b[e] = w + (expert + e < E ? expert + e : E - 1) * M;
+#pragma unroll 4
+		for (size_t i = threadIdx.x % 8; i < M; i += 8)
+		{
+			float v[LOGIT_TOKENS];
+			for (unsigned t = 0; t < LOGIT_TOKENS; t++)
+				v[t] = get(a[t][i]);
+			for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
+			{
+				float u = b[e][i];
+				for (unsigned t = 0; t < LOGIT_TOKENS; t++)
+					sum[t][e] = __fadd_rn(sum[t][e], __fmul_rn(v[t], u));
+			}
+		}
+		for (unsigned t = 0; t < LOGIT_TOKENS; t++)
+			for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
+			{
+				for (int step = 4; step > 0; step /= 2)
+					sum[t][e] = __fadd_rn(
+						sum[t][e],
+						__shfl_xor_sync(FULL_WARP, sum[t][e], step));
+				if (threadIdx.x % 8 == 0 && token + t < T && expert + e < E)
+					logits[(token + t) * E + expert + e] = sum[t][e];
+			}
+	}
+};
+
+template <class X> static __global__ void all_logits(const __grid_constant__ token_logits<X> f)
+{
+	size_t eight = ((size_t)blockIdx.x * LOGIT_THREADS + threadIdx.x) / 8;
+
+	for (size_t e = 0; e < f.E; e += LOGIT_EXPERTS)
+		f.some(eight * LOGIT_TOKENS, e);
 }
 
-/* The logits of a token, to `row`, by one warp: sixteen experts at a time. */
-template <class X>
-static __device__ void fixed_logits(const X *x,     /* (M) */
-				    const float *w, /* (E, M) */
-				    float *row,     /* (E) */
-				    size_t M, size_t E)
+/* T > 0. */
+template <class X> static inline void launch_logits(const token_logits<X> &f, cudaStream_t stream)
 {
-	unsigned lane = threadIdx.x % 8, group = threadIdx.x % 32 / 8;
+	const size_t tokens = LOGIT_THREADS / 8 * LOGIT_TOKENS;
 
-	for (size_t first = 4 * group; first - 4 * group < E; first += 16)
-	{
-		float sum[4];
-		fixed_dots(x, w, M, first, E, sum);
-		for (int q = 0; q < 4; q++)
-			if (lane == 0 && first + q < E)
-				row[first + q] = sum[q];
-	}
-	__syncwarp();
+	all_logits<<<(unsigned)((f.T + tokens - 1) / tokens), LOGIT_THREADS, 0, stream>>>(f);
 }
 
 /* By one warp. */
