@@ -332,7 +332,10 @@ static int enqueue(const struct fsmoe_job *job, const struct fsmoe_call *call)
 	here.fresh = &job->program->fresh.node[node->id];
 
 	if (call->comm && call->comm->size > 1 && !call->comm->device)
-		return fsmoe_fail(EINVAL, "there is no communicator between GPUs for it");
+		return fsmoe_fail(EINVAL,
+				  "group %s has no communicator between GPUs: two of its ranks "
+				  "have one GPU; give every rank its own",
+				  fsmoe_group_name(call->comm->kind));
 	if (m)
 		err = fsmoe_cuda_check(cudaEventRecord(m->begin[node->id], cuda->stream),
 				       "recording an event");

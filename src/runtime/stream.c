@@ -51,7 +51,11 @@ static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
 	{
 		call.comm = fsmoe_comms_get(s->comms, node->op->group(node->args));
 		if (!call.comm || (call.comm->size > 1 && !call.comm->device))
-			return fsmoe_fail(EINVAL, "there is no communicator between GPUs for it");
+			return fsmoe_fail(
+				EINVAL,
+				"group %s has no communicator between GPUs: two of its ranks "
+				"have one GPU; give every rank its own",
+				fsmoe_group_name(node->op->group(node->args)));
 	}
 	return kernel(&call, cuda);
 }

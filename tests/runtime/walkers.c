@@ -2,8 +2,8 @@
 /*
  * The walkers agree: random graphs give the same bits executed one node after another and
  * submitted to StarPU, three times over, a node a task and by chains of nodes; no measured or
- * simulated order breaks an access, nor do lanes as the stream walker runs them. Under mpirun (an argument: the number of nodes to pretend) the
- * graphs communicate.
+ * simulated order breaks an access, nor do lanes as the stream walker runs them. Under mpirun (an
+ * argument: the number of nodes to pretend) the graphs communicate.
  */
 #include "graph/graph.h"
 #include "runtime/waits.h"
@@ -61,7 +61,10 @@ static int streams_break_order(fsmoe_graph_t g)
 		lanes[node->lane] = k;
 		for (int l = 0; l < FSMOE_NLANES; l++)
 			if (waits.on[node->id][l] >= 0)
+			{
 				lanes[l] = at[waits.on[node->id][l]];
+				bad += lanes[l] > k; /* not enqueued yet */
+			}
 		for (int e = first[node->id]; e < first[node->id + 1]; e++)
 			bad += at[pred[e]] > k || at[pred[e]] > lanes[nodes[pred[e]].lane];
 	}
