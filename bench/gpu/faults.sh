@@ -30,10 +30,6 @@ try()
 		failures=$((failures + 1))
 	fi
 	rm -f "$OUT/$name.log"
-	if pgrep -x fsmoe >/dev/null; then
-		sleep 2
-		pgrep -x fsmoe >/dev/null && { echo "$name: fsmoe still runs"; failures=$((failures + 1)); }
-	fi
 }
 
 # A GPU for each of four ranks, such that no two of a group share one: A, B, B, A.
@@ -67,11 +63,18 @@ END
 late()
 {
 	local row
-	for row in ds-moe tutel tutel-improved pipemoe-lina fsmoe-no-iio fsmoe; do
+	for row in ${LATE_ROWS:-ds-moe tutel tutel-improved pipemoe-lina fsmoe-no-iio fsmoe}; do
 		try "late-$row" 60 0 'trained 500 steps' "${many[@]}" -np 2 -x LD_PRELOAD="$bundle/lib/late.so" \
-			"${train[@]}" --steps 500 --schedule "$row" ${LATE_OPTIONS:-} \
+			"${train[@]}" --steps 500 --schedule "$row" \
 			--forward-degree 2 --backward-degree 3
 	done
+}
+
+gone()
+{
+	pgrep -x fsmoe >/dev/null || return
+	sleep 2
+	pgrep -x fsmoe >/dev/null && { echo "$1: fsmoe still runs"; failures=$((failures + 1)); }
 }
 
 faults()
@@ -82,9 +85,11 @@ faults()
 	for way in stream starpu; do
 		try "lost-$way" 60 1 'fsmoe: ' "${many[@]}" -np 2 -x LD_PRELOAD="$bundle/lib/lost.so" \
 			"${train[@]}" --executor $way --steps 500
+		gone "lost-$way"
 		try "killed-$way" 60 137 'signal 9|killed|fsmoe: ' "${many[@]}" -np 2 bash -c '
-			[ $OMPI_COMM_WORLD_RANK -eq 0 ] || { (sleep 12; kill -9 $$) & }
+			[ $OMPI_COMM_WORLD_RANK -eq 0 ] || { (sleep 8; kill -9 $$) & }
 			exec "$@"' killed "${train[@]}" --executor $way --steps 1000000
+		gone "killed-$way"
 	done
 }
 

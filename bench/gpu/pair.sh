@@ -1,7 +1,7 @@
 #!/bin/bash
 # pair.sh [PART...]: one MoE layer in bf16 on two GPUs of a host beside the PyTorch layer of
 # bench/peer, from a bundle as run.sh. Parts: gpt, mixtral (over NVLink), host (gpt through host
-# memory, NCCL_P2P_DISABLE=1); none: all. Without PyTorch only ours are run.
+# memory, NCCL_P2P_DISABLE=1); none: all. Without PyTorch, or with PEER=0, only ours are run.
 #
 # layers.jsonl in $OUT has a line a run, layers.csv the same as a table; printed last are medians
 # with p10 and p90 in milliseconds, and the ratio to the peer's median in the same part. Exit status
@@ -14,7 +14,8 @@ failures=0
 lines=$OUT/layers.jsonl
 : >"$lines"
 ITERS=${ITERS:-40}
-ROWS=${ROWS:-"stream:fsmoe:1 starpu:fsmoe:1 stream:tutel:1 stream:tutel:2 stream:fsmoe:2 starpu:fsmoe:2 stream:fsmoe:4"}
+# Executor, schedule (plain: weight gradients once a layer, after all chunks), chunks of the passes.
+ROWS=${ROWS:-"stream:plain:1 starpu:plain:1 stream:plain:2 starpu:plain:2 stream:fsmoe:2 stream:tutel:2"}
 
 # keep TAG COMMAND...: the line of JSON that a command prints last.
 keep()
@@ -35,20 +36,21 @@ keep()
 
 ours() # FABRIC P2P EXECUTOR SCHEDULE CUTS OPTION...
 {
-	local fabric=$1 p2p=$2 executor=$3 schedule=$4 cuts=$5
+	local fabric=$1 p2p=$2 executor=$3 schedule=$4 cuts=$5 row=()
 	shift 5
+	[ "$schedule" = plain ] || row=(--schedule "$schedule")
 	NCCL_P2P_DISABLE=$p2p keep "$fabric fsmoe $executor $schedule $cuts" "$mpirun" \
 		--allow-run-as-root --oversubscribe --bind-to none -np 2 -x LD_LIBRARY_PATH \
 		-x NCCL_NVLS_ENABLE -x NCCL_P2P_DISABLE -x CUDA_MODULE_LOADING \
 		-x CUDA_DEVICE_MAX_CONNECTIONS "$bundle/bin/fsmoe" bench layer --device cuda --bind \
-		--executor "$executor" --schedule "$schedule" --cuts "$cuts" --iters "$ITERS" \
-		--warmup 10 "$@"
+		--executor "$executor" --cuts "$cuts" --iters "$ITERS" --warmup 10 "${row[@]}" "$@"
 }
 
 peer() # FABRIC P2P OPTION...
 {
 	local fabric=$1 p2p=$2
 	shift 2
+	[ "${PEER:-1}" = 1 ] || return
 	python3 -c 'import torch' 2>/dev/null || { echo "pair.sh: no PyTorch here"; return; }
 	NCCL_P2P_DISABLE=$p2p TORCH_SYMM_MEM_DISABLE_MULTICAST=1 keep "$fabric peer" \
 		env -u LD_LIBRARY_PATH python3 -m torch.distributed.run --standalone \

@@ -12,9 +12,11 @@
 
 static constexpr unsigned CHOOSE_THREADS = 256, CHOOSE_WARPS = CHOOSE_THREADS / 32;
 
-/* Logits: eight lanes share a product, as eight running sums and a tree, and work on so many tokens
- * and experts at once, so that what they read is used often. */
-static constexpr unsigned LOGIT_THREADS = 64, LOGIT_TOKENS = 2, LOGIT_EXPERTS = 8;
+/* Logits: eight lanes share a product, as eight running sums and a tree. A block works on so many
+ * tokens and experts at once, whose numbers it brings into shared memory piece by piece: what is
+ * added in which order leaves too few threads to hide the way to memory otherwise. */
+static constexpr unsigned LOGIT_TOKENS = 16, LOGIT_EXPERTS = 8, LOGIT_THREADS = 8 * LOGIT_TOKENS,
+			  LOGIT_SPAN = 256, LOGIT_PITCH = LOGIT_SPAN + 8 /* no two lanes a bank */;
 
 template <class X> struct token_logits
 {
@@ -22,59 +24,59 @@ template <class X> struct token_logits
 	const float *w; /* (E, M) */
 	float *logits;  /* (T, E) */
 	size_t T, M, E;
-
-	/* Of LOGIT_TOKENS tokens from `token` on and LOGIT_EXPERTS experts from `expert` on; those
-	 * that there are not are the last one, and not written. */
-	__device__ void some(size_t token, size_t expert) const
-	{
-		float sum[LOGIT_TOKENS][LOGIT_EXPERTS] = {};
-		const X *a[LOGIT_TOKENS];
-		const float *b[LOGIT_EXPERTS];
-
-		for (unsigned t = 0; t < LOGIT_TOKENS; t++)
-			a[t] = x + (token + t < T ? token + t : T - 1) * M;
-		for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
-			b[e] = w + (expert + e < E ? expert + e : E - 1) * M;
-#pragma unroll 4
-		for (size_t i = threadIdx.x % 8; i < M; i += 8)
-		{
-			float v[LOGIT_TOKENS];
-			for (unsigned t = 0; t < LOGIT_TOKENS; t++)
-				v[t] = get(a[t][i]);
-			for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
-			{
-				float u = b[e][i];
-				for (unsigned t = 0; t < LOGIT_TOKENS; t++)
-					sum[t][e] = __fadd_rn(sum[t][e], __fmul_rn(v[t], u));
-			}
-		}
-		for (unsigned t = 0; t < LOGIT_TOKENS; t++)
-			for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
-			{
-				for (int step = 4; step > 0; step /= 2)
-					sum[t][e] = __fadd_rn(
-						sum[t][e],
-						__shfl_xor_sync(FULL_WARP, sum[t][e], step));
-				if (threadIdx.x % 8 == 0 && token + t < T && expert + e < E)
-					logits[(token + t) * E + expert + e] = sum[t][e];
-			}
-	}
 };
+
+/* Columns [at, at + LOGIT_SPAN) of `rows` rows from `first` on; zeros where there are none. */
+template <class X>
+static __device__ __forceinline__ void fetch(const X *x, size_t first, size_t n, size_t at,
+					     size_t M, unsigned rows, float *to)
+{
+#pragma unroll 8
+	for (unsigned k = threadIdx.x; k < rows * LOGIT_SPAN; k += LOGIT_THREADS)
+	{
+		size_t row = first + k / LOGIT_SPAN, column = at + k % LOGIT_SPAN;
+		to[k / LOGIT_SPAN * LOGIT_PITCH + k % LOGIT_SPAN] =
+			row < n && column < M ? get(x[row * M + column]) : 0;
+	}
+}
 
 template <class X> static __global__ void all_logits(const __grid_constant__ token_logits<X> f)
 {
-	size_t eight = ((size_t)blockIdx.x * LOGIT_THREADS + threadIdx.x) / 8;
+	__shared__ float x[LOGIT_TOKENS * LOGIT_PITCH], w[LOGIT_EXPERTS * LOGIT_PITCH];
+	unsigned lane = threadIdx.x % 8, mine = threadIdx.x / 8;
+	size_t first = (size_t)blockIdx.x * LOGIT_TOKENS,
+	       expert = (size_t)blockIdx.y * LOGIT_EXPERTS;
+	float sum[LOGIT_EXPERTS] = {};
 
-	for (size_t e = 0; e < f.E; e += LOGIT_EXPERTS)
-		f.some(eight * LOGIT_TOKENS, e);
+	for (size_t at = 0; at < f.M; at += LOGIT_SPAN)
+	{
+		unsigned n = f.M - at < LOGIT_SPAN ? (unsigned)(f.M - at) : LOGIT_SPAN;
+		__syncthreads();
+		fetch(f.x, first, f.T, at, f.M, LOGIT_TOKENS, x);
+		fetch(f.w, expert, f.E, at, f.M, LOGIT_EXPERTS, w);
+		__syncthreads();
+#pragma unroll 4
+		for (unsigned i = lane; i < n; i += 8)
+			for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
+				sum[e] = __fadd_rn(sum[e], __fmul_rn(x[mine * LOGIT_PITCH + i],
+								     w[e * LOGIT_PITCH + i]));
+	}
+	for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
+	{
+		for (int step = 4; step > 0; step /= 2)
+			sum[e] = __fadd_rn(sum[e], __shfl_xor_sync(FULL_WARP, sum[e], step));
+		if (lane == 0 && first + mine < f.T && expert + e < f.E)
+			f.logits[(first + mine) * f.E + expert + e] = sum[e];
+	}
 }
 
 /* T > 0. */
 template <class X> static inline void launch_logits(const token_logits<X> &f, cudaStream_t stream)
 {
-	const size_t tokens = LOGIT_THREADS / 8 * LOGIT_TOKENS;
+	const dim3 grid((unsigned)((f.T + LOGIT_TOKENS - 1) / LOGIT_TOKENS),
+			(unsigned)((f.E + LOGIT_EXPERTS - 1) / LOGIT_EXPERTS));
 
-	all_logits<<<(unsigned)((f.T + tokens - 1) / tokens), LOGIT_THREADS, 0, stream>>>(f);
+	all_logits<<<grid, LOGIT_THREADS, 0, stream>>>(f);
 }
 
 /* By one warp. */
