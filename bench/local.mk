@@ -16,6 +16,15 @@ include bench/train/local.mk
 
 EXTRA_DIST += bench/schedule/run.sh bench/schedule/table.awk bench/schedule/results/policies.csv \
 	bench/schedule/results/schedules.csv bench/schedule/results/sixteen-cores.txt
+check_PROGRAMS += bench/schedule/parts
+bench_schedule_parts_LDADD = libfsmoe_core.la -lm
+EXTRA_DIST += bench/schedule/parts.sh
+## bench-parts: ds-moe's step against the sum of its parts measured alone, on four ranks
+.PHONY: bench-parts
+bench-parts: bench/schedule/parts
+	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
+		$(SHELL) $(top_srcdir)/bench/schedule/parts.sh
+
 ## bench-schedule: schedules predicted and measured, and the policy beside StarPU's, on four ranks
 .PHONY: bench-schedule
 bench-schedule: fsmoe

@@ -100,24 +100,24 @@ static int check_backward(const struct fsmoe_check *c)
 		       : 0;
 }
 
-/* Flops of one product over the causal half of the square, all sequences and heads. */
-static double half_product(const struct fsmoe_attention_args *a)
+/* Flops of one product over what is seen of the square, all sequences and heads. */
+static double product(const struct fsmoe_attention_args *a)
 {
-	double S = (double)a->seq;
+	double S = (double)a->seq, seen = a->bidirectional ? S * S : S * (S + 1) / 2;
 
-	return (double)(a->batch * a->heads * a->head_dim) * S * (S + 1);
+	return 2 * (double)(a->batch * a->heads * a->head_dim) * seen;
 }
 
 static double work(const void *args, const struct fsmoe_tensor_info *const *t, int n)
 {
 	(void)t, (void)n;
-	return 2 * half_product(args);
+	return 2 * product(args);
 }
 
 static double work_backward(const void *args, const struct fsmoe_tensor_info *const *t, int n)
 {
 	(void)t, (void)n;
-	return 4 * half_product(args);
+	return 4 * product(args);
 }
 
 fsmoe_tensor_t fsmoe_attention(fsmoe_graph_t graph, fsmoe_tensor_t qkv,
@@ -162,7 +162,7 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 
 const struct fsmoe_op fsmoe_op_attention = {
 	.name = "attention",
-	.doc = "causal multi-head attention",
+	.doc = "multi-head attention, causal or of whole sequences",
 	.kind = FSMOE_KIND_ATTENTION,
 	FSMOE_PORTS(ports),
 	.check = check,

@@ -6,16 +6,16 @@
 #include <fsmoe/ops.h>
 
 /*
- * Causal multi-head attention, with D = head_dim, HD = heads * D, S = seq:
- *   P = softmax of q k^T / sqrt(D) over the columns up to the row's,  y = P v
- * qkv (T, 3 HD), y (T, HD); probs (batch * heads, S, S) keeps P for the backward, zero above the
- * diagonal:
+ * Multi-head attention, with D = head_dim, HD = heads * D, S = seq:
+ *   P = softmax of q k^T / sqrt(D) over the columns that a row sees,  y = P v
+ * Those are the columns up to its own, or, bidirectional, all. qkv (T, 3 HD), y (T, HD); probs
+ * (batch * heads, S, S) keeps P for the backward, zero where nothing is seen:
  *   dv = P^T dy,  dP = dy v^T,  dS = P * (dP - sum over columns of P * dP) / sqrt(D)
  *   dq = dS k,  dk = dS^T q
  *
- * Rows are taken FSMOE_ATTENTION_BLOCK at a time and a block's products end at its last column,
- * so that about half of the square is computed. Where the rows of a sequence do not lie one
- * after another (parts > 1) a sequence is gathered into scratch first.
+ * Rows are taken FSMOE_ATTENTION_BLOCK at a time and a block's products end at the last column that
+ * it sees, so that of a causal square about half is computed. Where the rows of a sequence do not
+ * lie one after another (parts > 1) a sequence is gathered into scratch first.
  *
  * scratch, elements: forward   [gathered: qkv (S, 3 HD), y (S, HD)]
  *                    backward  a block of dS (BLOCK, S), [gathered: qkv, dqkv (S, 3 HD), dy (S,
@@ -32,6 +32,12 @@ FSMOE_KERNELS(attention_backward);
 static inline int fsmoe_attention_gathers(const struct fsmoe_attention_args *a)
 {
 	return a->parts > 1 && a->batch > 1;
+}
+
+/* How many columns row i sees; no earlier row sees more. */
+static inline size_t fsmoe_attention_seen(const struct fsmoe_attention_args *a, size_t i)
+{
+	return a->bidirectional ? a->seq : i + 1;
 }
 
 static inline size_t fsmoe_attention_block(const struct fsmoe_attention_args *a)

@@ -8,13 +8,9 @@
 #include <fsmoe/error.h>
 #include <string.h>
 
-/* Rows that a kernel works on at a time, and its scratch holds: enough for a product to run at
- * full speed, few enough to stay in a cache. */
-#define BLOCK 256
-
 static size_t block_rows(size_t rows)
 {
-	return rows < BLOCK ? rows : BLOCK;
+	return rows < FSMOE_FFN_BLOCK ? rows : FSMOE_FFN_BLOCK;
 }
 
 static int is_matrix(enum fsmoe_ffn_part part)
@@ -97,17 +93,40 @@ static int check_weights(const struct fsmoe_ffn *ffn, const struct fsmoe_check *
 	return 0;
 }
 
+/* Counts, where there are any, are of all groups and of every block of a chunk. The rows that they
+ * name are gathered in scratch, of `columns` columns. */
+static int check_counts(const struct fsmoe_check *c, int rows, int counts, struct sizes x,
+			size_t columns)
+{
+	const struct fsmoe_filled *f = &((const struct fsmoe_expert_args *)c->args)->filled;
+
+	if (!c->tensor[counts])
+		return 0;
+	if (f->capacity == 0 || f->hi <= f->lo || f->hi > f->capacity * f->groups ||
+	    x.sources * x.experts % f->experts)
+		return fsmoe_fail(EINVAL, "%s: counts, but not of slots %zu to %zu of %zu groups",
+				  c->op->name, f->lo, f->hi, f->groups);
+	return fsmoe_check_dtype(c, counts, FSMOE_INT32) ||
+			       fsmoe_check_count(c, counts, x.sources * x.experts * f->groups) ||
+			       (rows >= 0 &&
+				(!c->tensor[rows] ||
+				 fsmoe_check_matrix(c, rows, fsmoe_rows(c->tensor[rows]), columns)))
+		       ? -EINVAL
+		       : 0;
+}
+
 int fsmoe_ffn_check(const struct fsmoe_check *c)
 {
 	const struct fsmoe_ffn *ffn = ((const struct fsmoe_expert_args *)c->args)->ffn;
-	const int Y = 1 + ffn->nweights, Z = Y + 1, ACT = Z + 1;
+	const int Y = 1 + ffn->nweights, Z = Y + 1, ACT = Z + 1, ROWS = ACT + 1;
 	struct sizes x = sizes_of(&c->tensor[0]->shape), z = x;
 	size_t H = fsmoe_columns(c->tensor[ACT]);
 
 	z.columns = H * (size_t)fsmoe_ffn_inputs(ffn);
 	return check_chunk(c, 0, x) || check_chunk(c, Y, x) || check_chunk(c, Z, z) ||
 			       check_weights(ffn, c, 1, 0, x, H) ||
-			       fsmoe_check_dtype(c, ACT, FSMOE_REAL)
+			       fsmoe_check_dtype(c, ACT, FSMOE_REAL) ||
+			       check_counts(c, ROWS, ROWS + 1, x, 2 * x.columns + z.columns)
 		       ? -EINVAL
 		       : 0;
 }
@@ -120,15 +139,16 @@ int fsmoe_ffn_check_backward_input(const struct fsmoe_check *c)
 	struct sizes x = sizes_of(&c->tensor[0]->shape), z = x;
 
 	z.columns = fsmoe_columns(c->tensor[DZ]);
-	if ((size_t)(c->n - Z) != a->n || a->n == 0 || a->lo < a->at[0] || a->hi > a->at[a->n] ||
-	    a->hi - a->lo != x.slots)
+	if ((size_t)(c->n - Z - 2) != a->n || a->n == 0 || a->lo < a->at[0] ||
+	    a->hi > a->at[a->n] || a->hi - a->lo != x.slots)
 		return fsmoe_fail(EINVAL,
 				  "%s: slots %zu to %zu of %zu are not covered by what was saved",
 				  c->op->name, a->lo, a->hi, x.slots);
 	return check_chunk(c, 0, x) || check_chunk(c, DX, x) || check_chunk(c, DZ, z) ||
 			       check_pieces(c, Z, a->n, a->at, z) ||
 			       check_weights(ffn, c, 1, 1, x,
-					     z.columns / (size_t)fsmoe_ffn_inputs(ffn))
+					     z.columns / (size_t)fsmoe_ffn_inputs(ffn)) ||
+			       check_counts(c, c->n - 2, c->n - 1, x, 2 * x.columns + z.columns)
 		       ? -EINVAL
 		       : 0;
 }
@@ -141,7 +161,7 @@ int fsmoe_ffn_check_backward_weight(const struct fsmoe_check *c)
 	const int ROWS = ffn->nweights, X = ROWS + 1;
 	int nf = (int)a->forward, nb = (int)a->backward;
 
-	if (nf < 1 || nb < 1 || c->n != X + 2 * nf + 2 * nb || forward[0] > backward[0] ||
+	if (nf < 1 || nb < 1 || c->n != X + 2 * nf + 2 * nb + 1 || forward[0] > backward[0] ||
 	    forward[nf] < backward[nb])
 		return fsmoe_fail(EINVAL, "%s: slots %zu to %zu are not covered by what was saved",
 				  c->op->name, nb < 1 ? 0 : backward[0], nb < 1 ? 0 : backward[nb]);
@@ -155,7 +175,8 @@ int fsmoe_ffn_check_backward_weight(const struct fsmoe_check *c)
 			       check_weights(ffn, c, 0, 0, x,
 					     z.columns / (size_t)fsmoe_ffn_inputs(ffn)) ||
 			       fsmoe_check_matrix(c, ROWS, fsmoe_rows(c->tensor[ROWS]),
-						  2 * (x.columns + z.columns))
+						  2 * (x.columns + z.columns)) ||
+			       check_counts(c, -1, c->n - 1, x, 0)
 		       ? -EINVAL
 		       : 0;
 }
@@ -167,12 +188,25 @@ static double flops(const struct fsmoe_ffn *ffn, double elements, size_t z)
 	return 2.0 * elements * (double)z * fsmoe_ffn_matrices(ffn) / fsmoe_ffn_inputs(ffn);
 }
 
+/* Of a chunk, those that hold something when all experts have as many. */
+static double elements_of(const void *args, const struct fsmoe_tensor_info *x)
+{
+	const struct fsmoe_expert_args *net = args;
+
+	return (double)fsmoe_count(x) * fsmoe_filled_share(&net->filled);
+}
+
+double fsmoe_ffn_rows(const void *args, const struct fsmoe_tensor_info *x)
+{
+	return elements_of(args, x) / (double)fsmoe_columns(x);
+}
+
 double fsmoe_ffn_work(const void *args, const struct fsmoe_tensor_info *const *t, int n)
 {
 	const struct fsmoe_ffn *ffn = ((const struct fsmoe_expert_args *)args)->ffn;
 
 	(void)n;
-	return flops(ffn, (double)fsmoe_count(t[0]), fsmoe_columns(t[2 + ffn->nweights]));
+	return flops(ffn, elements_of(args, t[0]), fsmoe_columns(t[2 + ffn->nweights]));
 }
 
 double fsmoe_ffn_work_backward_input(const void *args, const struct fsmoe_tensor_info *const *t,
@@ -181,7 +215,7 @@ double fsmoe_ffn_work_backward_input(const void *args, const struct fsmoe_tensor
 	const struct fsmoe_ffn *ffn = ((const struct fsmoe_expert_input_args *)args)->net.ffn;
 
 	(void)n;
-	return flops(ffn, (double)fsmoe_count(t[0]), fsmoe_columns(t[2 + fsmoe_ffn_matrices(ffn)]));
+	return flops(ffn, elements_of(args, t[0]), fsmoe_columns(t[2 + fsmoe_ffn_matrices(ffn)]));
 }
 
 double fsmoe_ffn_work_backward_weight(const void *args, const struct fsmoe_tensor_info *const *t,
@@ -193,7 +227,7 @@ double fsmoe_ffn_work_backward_weight(const void *args, const struct fsmoe_tenso
 
 	(void)n;
 	for (size_t i = 0; i < a->backward; i++)
-		elements += (double)fsmoe_count(x[2 * a->forward + i]);
+		elements += elements_of(args, x[2 * a->forward + i]);
 	return flops(a->net.ffn, elements, fsmoe_columns(x[a->forward]));
 }
 
@@ -221,15 +255,29 @@ static struct fsmoe_access *put_chunks(struct fsmoe_access *at, int port,
 	return at;
 }
 
+/* Scratch for the rows of a block, gathered; needed only where there are counts. */
+static fsmoe_tensor_t rows_scratch(fsmoe_graph_t graph, fsmoe_tensor_t counts, size_t rows,
+				   size_t columns)
+{
+	return counts == FSMOE_NONE
+		       ? FSMOE_NONE
+		       : fsmoe_graph_activation(graph, FSMOE_REAL,
+						FSMOE_SHAPE2(block_rows(rows), columns),
+						"expert.rows");
+}
+
 fsmoe_tensor_t fsmoe_ffn_forward(fsmoe_graph_t graph, struct fsmoe_expert_args net,
-				 const fsmoe_tensor_t *weight, struct fsmoe_expert_chunk *chunk)
+				 fsmoe_tensor_t counts, const fsmoe_tensor_t *weight,
+				 struct fsmoe_expert_chunk *chunk)
 {
 	const struct fsmoe_ffn *ffn = net.ffn;
 	struct fsmoe_shape x = fsmoe_shape_of(graph, chunk->in), z = x;
 	size_t H = hidden_of(graph, ffn, weight);
-	/* With one expert its rows from all sources lie together and are one run. */
-	size_t run = x.dim[1] == 1 ? x.dim[0] * x.dim[2] : x.dim[2];
-	struct fsmoe_access access[FSMOE_EXPERT_WEIGHTS + 4], *at = access;
+	/* With one expert its rows from all sources lie together and are one run; by counts they are
+	 * gathered. */
+	size_t all = x.dim[0] * x.dim[2];
+	size_t run = x.dim[1] == 1 || counts != FSMOE_NONE ? all : x.dim[2];
+	struct fsmoe_access access[FSMOE_EXPERT_WEIGHTS + 6], *at = access;
 	fsmoe_tensor_t y, saved, h;
 
 	z.dim[3] = H * (size_t)fsmoe_ffn_inputs(ffn);
@@ -243,6 +291,8 @@ fsmoe_tensor_t fsmoe_ffn_forward(fsmoe_graph_t graph, struct fsmoe_expert_args n
 	at = put(at, 1 + ffn->nweights, y);
 	at = put(at, 2 + ffn->nweights, saved);
 	at = put(at, 3 + ffn->nweights, h);
+	at = put(at, 4 + ffn->nweights, rows_scratch(graph, counts, all, 2 * x.dim[3] + z.dim[3]));
+	at = put(at, 5 + ffn->nweights, counts);
 	if (fsmoe_graph_append(graph, ffn->forward, &net, sizeof(net), access, (int)(at - access)) <
 	    0)
 		return FSMOE_NONE;
@@ -258,7 +308,7 @@ static void cover(struct fsmoe_cuts cuts, size_t lo, size_t hi, size_t *first, s
 }
 
 fsmoe_tensor_t fsmoe_ffn_backward_input(fsmoe_graph_t graph, struct fsmoe_expert_args net,
-					const fsmoe_tensor_t *weight,
+					fsmoe_tensor_t counts, const fsmoe_tensor_t *weight,
 					const struct fsmoe_expert_pass *forward,
 					struct fsmoe_expert_pass *backward, size_t i)
 {
@@ -276,7 +326,7 @@ fsmoe_tensor_t fsmoe_ffn_backward_input(fsmoe_graph_t graph, struct fsmoe_expert
 	cover(forward->cuts, lo, hi, &first, &last);
 	size = FSMOE_CUTS_SIZE(struct fsmoe_expert_input_args, last - first);
 	args = fsmoe_graph_alloc(graph, size);
-	at = access = fsmoe_graph_alloc(graph, ((size_t)Z + last - first) * sizeof(*access));
+	at = access = fsmoe_graph_alloc(graph, ((size_t)Z + 2 + last - first) * sizeof(*access));
 	if (!args || !access)
 		return FSMOE_NONE;
 	*args = (struct fsmoe_expert_input_args){net, lo, hi, last - first};
@@ -291,6 +341,10 @@ fsmoe_tensor_t fsmoe_ffn_backward_input(fsmoe_graph_t graph, struct fsmoe_expert
 	at = put(at, DX, dx);
 	at = put(at, DX + 1, dz);
 	at = put_chunks(at, Z, forward, first, last, 1);
+	at = put(at, Z + 1,
+		 rows_scratch(graph, counts, shape.dim[0] * shape.dim[2],
+			      2 * shape.dim[3] + shape_z.dim[3]));
+	at = put(at, Z + 2, counts);
 	if (fsmoe_graph_append(graph, ffn->backward_input, args, size, access, (int)(at - access)) <
 	    0)
 		return FSMOE_NONE;
@@ -299,7 +353,7 @@ fsmoe_tensor_t fsmoe_ffn_backward_input(fsmoe_graph_t graph, struct fsmoe_expert
 }
 
 void fsmoe_ffn_backward_weight(fsmoe_graph_t graph, struct fsmoe_expert_args net,
-			       const fsmoe_tensor_t *gradient,
+			       fsmoe_tensor_t counts, const fsmoe_tensor_t *gradient,
 			       const struct fsmoe_expert_pass *forward,
 			       const struct fsmoe_expert_pass *backward, size_t first, size_t last)
 {
@@ -314,9 +368,11 @@ void fsmoe_ffn_backward_weight(fsmoe_graph_t graph, struct fsmoe_expert_args net
 	nf = last_forward - first_forward;
 	size = FSMOE_CUTS_SIZE(struct fsmoe_expert_weight_args, nf + nb + 1);
 	args = fsmoe_graph_alloc(graph, size);
-	at = access = fsmoe_graph_alloc(graph, ((size_t)X + 2 * nf + 2 * nb) * sizeof(*access));
+	at = access = fsmoe_graph_alloc(graph, ((size_t)X + 2 * nf + 2 * nb + 1) * sizeof(*access));
 	if (!args || !access)
 		return;
+	net.filled.lo = cut[first];
+	net.filled.hi = cut[last];
 	*args = (struct fsmoe_expert_weight_args){net, nf, nb};
 	memcpy(args->at, forward->cuts.at + first_forward, (nf + 1) * sizeof(*cut));
 	memcpy(args->at + nf + 1, cut + first, (nb + 1) * sizeof(*cut));
@@ -333,6 +389,7 @@ void fsmoe_ffn_backward_weight(fsmoe_graph_t graph, struct fsmoe_expert_args net
 	at = put_chunks(at, X + 1, forward, first_forward, last_forward, 1);
 	at = put_chunks(at, X + 2, backward, first, last, 0);
 	at = put_chunks(at, X + 3, backward, first, last, 1);
+	at = put(at, X + 4, counts);
 	fsmoe_graph_append(graph, ffn->backward_weight, args, size, access, (int)(at - access));
 }
 
@@ -349,6 +406,7 @@ int fsmoe_ffn_grad(struct fsmoe_backward *backward, const struct fsmoe_node *nod
 	const struct fsmoe_expert_pass forward = {{1, at}, &x};
 	struct fsmoe_expert_pass back = {{1, at}, &dy};
 	fsmoe_tensor_t weight[FSMOE_EXPERT_WEIGHTS], gradient[FSMOE_EXPERT_WEIGHTS], dx;
+	const fsmoe_tensor_t counts = a[5 + ffn->nweights].tensor;
 
 	if (dy.in == FSMOE_NONE)
 		return 0;
@@ -357,9 +415,9 @@ int fsmoe_ffn_grad(struct fsmoe_backward *backward, const struct fsmoe_node *nod
 		weight[w] = a[1 + w].tensor;
 		gradient[w] = fsmoe_backward_param(backward, weight[w]);
 	}
-	dx = fsmoe_ffn_backward_input(graph, net, weight, &forward, &back, 0);
+	dx = fsmoe_ffn_backward_input(graph, net, counts, weight, &forward, &back, 0);
 	if (fsmoe_backward_wants(backward, x.in))
 		fsmoe_backward_give(backward, x.in, dx);
-	fsmoe_ffn_backward_weight(graph, net, gradient, &forward, &back, 0, 1);
+	fsmoe_ffn_backward_weight(graph, net, counts, gradient, &forward, &back, 0, 1);
 	return fsmoe_graph_status(graph);
 }

@@ -2,6 +2,7 @@
 #ifndef FSMOE_EXPERT_FFN_H
 #define FSMOE_EXPERT_FFN_H
 
+#include "codelets/filled.h"
 #include "codelets/kernels.h"
 
 #include <fsmoe/module.h>
@@ -24,6 +25,10 @@
  * through the forward cuts. backward_weight adds rows up in blocks of (source, slot) order, copied
  * together from wherever they lie, so that its result depends on which slots a node covers and not
  * on how they were cut, forward or backward.
+ *
+ * With counts only the rows that hold a token are read, computed and written (codelets/filled.h).
+ * Blocks of backward_weight still end where they would without, and the rows left out are zeros, so
+ * that sums are the same.
  */
 
 enum fsmoe_ffn_activation
@@ -44,9 +49,10 @@ enum fsmoe_ffn_part
 
 /*
  * A network: its weights, in the order of its rows' ports, and its rows. Their ports are
- *   forward          x, weights, y, z, act (scratch)
- *   backward_input   dy, matrices, dx, dz, z of several chunks
- *   backward_weight  gradients of the weights, rows (scratch), then x, z, dy, dz of several chunks
+ *   forward          x, weights, y, z, act (scratch), then rows (scratch) and counts
+ *   backward_input   dy, matrices, dx, dz, z of several chunks, then rows and counts
+ *   backward_weight  gradients of the weights, rows (scratch), x, z, dy, dz of several chunks, then
+ *                    counts
  */
 struct fsmoe_ffn
 {
@@ -60,6 +66,7 @@ struct fsmoe_expert_args
 {
 	const struct fsmoe_ffn *ffn;
 	enum fsmoe_ffn_activation activation;
+	struct fsmoe_filled filled; /* of the slots that a node covers */
 };
 
 /* Forward pieces of [lo, hi) that z is read from: the first may begin before lo. */
@@ -78,16 +85,29 @@ struct fsmoe_expert_weight_args
 	size_t at[];              /* forward + 1 cut points, then backward + 1 */
 };
 
-/* Builders. Biases may be FSMOE_NONE. saved[0] of a forward chunk is z, of a backward chunk dz. */
+/* Rows that a CPU's kernel works on at a time, and its scratch holds: enough for a product to run at
+ * full speed, few enough to stay in a cache. */
+#define FSMOE_FFN_BLOCK 256
+
+/* The arguments of a layer's nodes. */
+static inline struct fsmoe_expert_args fsmoe_ffn_args(const struct fsmoe_moe_layer *layer,
+						      const struct fsmoe_ffn *ffn,
+						      enum fsmoe_ffn_activation activation)
+{
+	return (struct fsmoe_expert_args){ffn, activation, fsmoe_filled_of(layer)};
+}
+
+/* Builders. `counts` as struct fsmoe_taken has those that arrived, or FSMOE_NONE. Biases may be FSMOE_NONE. saved[0] of a forward chunk is z, of a backward chunk dz. */
 fsmoe_tensor_t fsmoe_ffn_forward(fsmoe_graph_t graph, struct fsmoe_expert_args net,
-				 const fsmoe_tensor_t *weight, struct fsmoe_expert_chunk *chunk);
+				 fsmoe_tensor_t counts, const fsmoe_tensor_t *weight,
+				 struct fsmoe_expert_chunk *chunk);
 fsmoe_tensor_t fsmoe_ffn_backward_input(fsmoe_graph_t graph, struct fsmoe_expert_args net,
-					const fsmoe_tensor_t *weight,
+					fsmoe_tensor_t counts, const fsmoe_tensor_t *weight,
 					const struct fsmoe_expert_pass *forward,
 					struct fsmoe_expert_pass *backward, size_t i);
 /* Of the backward chunks [first, last). */
 void fsmoe_ffn_backward_weight(fsmoe_graph_t graph, struct fsmoe_expert_args net,
-			       const fsmoe_tensor_t *gradient,
+			       fsmoe_tensor_t counts, const fsmoe_tensor_t *gradient,
 			       const struct fsmoe_expert_pass *forward,
 			       const struct fsmoe_expert_pass *backward, size_t first, size_t last);
 
@@ -118,6 +138,9 @@ FSMOE_KERNELS(ffn_backward_weight);
 	.kind = FSMOE_KIND_EXPERT, FSMOE_PORTS(array), .check = fsmoe_ffn_check_backward_weight,   \
 	.work = fsmoe_ffn_work_backward_weight, FSMOE_CPU(ffn_backward_weight),                    \
 	FSMOE_CUDA(ffn_backward_weight), FSMOE_CUDA_SCRATCH(ffn_backward_weight)
+
+/* Rows that a forward node computes when all experts have as many. */
+double fsmoe_ffn_rows(const void *args, const struct fsmoe_tensor_info *x);
 
 /* How many of its weights are matrices, or matrices in. */
 static inline int fsmoe_ffn_matrices(const struct fsmoe_ffn *ffn)

@@ -18,18 +18,22 @@ static const struct fsmoe_port ports[] = {
 	{"b1", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
 	{"w2", FSMOE_R, FSMOE_WEIGHT},
 	{"b2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	{"y", FSMOE_W, 0},
-	{"z", FSMOE_W, 0},
+	{"y", FSMOE_W, FSMOE_ROWS},
+	{"z", FSMOE_W, FSMOE_ROWS},
 	{"act", FSMOE_W, FSMOE_SCRATCH},
+	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL},
+	{"counts", FSMOE_R, FSMOE_OPTIONAL},
 };
 
 static const struct fsmoe_port backward_input_ports[] = {
 	{"dy", FSMOE_R, 0},
 	{"w1", FSMOE_R, FSMOE_WEIGHT},
 	{"w2", FSMOE_R, FSMOE_WEIGHT},
-	{"dx", FSMOE_W, 0},
-	{"dz", FSMOE_W, 0},
+	{"dx", FSMOE_W, FSMOE_ROWS},
+	{"dz", FSMOE_W, FSMOE_ROWS},
 	{"z", FSMOE_R, FSMOE_MANY},
+	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL},
+	{"counts", FSMOE_R, FSMOE_OPTIONAL},
 };
 
 static const struct fsmoe_port backward_weight_ports[] = {
@@ -42,6 +46,7 @@ static const struct fsmoe_port backward_weight_ports[] = {
 	{"z", FSMOE_R, FSMOE_MANY},
 	{"dy", FSMOE_R, FSMOE_MANY},
 	{"dz", FSMOE_R, FSMOE_MANY},
+	{"counts", FSMOE_R, FSMOE_OPTIONAL},
 };
 
 const struct fsmoe_op fsmoe_op_expert_gpt = {

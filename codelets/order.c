@@ -24,12 +24,12 @@ enum
 
 static const struct fsmoe_port order_ports[] = {
 	LISTS("x", FSMOE_R),
-	[FOURTH] = {"chunk", FSMOE_W, 0},
+	[FOURTH] = {"chunk", FSMOE_W, FSMOE_ROWS},
 };
 static const struct fsmoe_port backward_chunk_ports[] = {
 	LISTS("dy", FSMOE_R),
 	[FOURTH] = {"weight", FSMOE_R, FSMOE_FLOAT},
-	[FIFTH] = {"dchunk", FSMOE_W, 0},
+	[FIFTH] = {"dchunk", FSMOE_W, FSMOE_ROWS},
 };
 static const struct fsmoe_port order_backward_ports[] = {
 	LISTS("dx", FSMOE_W),
@@ -127,7 +127,7 @@ static fsmoe_tensor_t append_chunk(fsmoe_graph_t graph, const struct fsmoe_op *o
 				   const struct fsmoe_lists *lists, fsmoe_tensor_t source,
 				   fsmoe_tensor_t weight, size_t lo, size_t hi)
 {
-	const struct fsmoe_order_args args = {lists->experts, lo, hi};
+	const struct fsmoe_order_args args = {lists->experts, lo, hi, lists->by_rows};
 	size_t rows = hi > lo ? hi - lo : 0, dim = fsmoe_shape_of(graph, source).dim[1];
 	fsmoe_tensor_t chunk = fsmoe_graph_activation(
 		graph, FSMOE_REAL, FSMOE_SHAPE3(lists->experts, rows, dim), "%s", op->name);
@@ -233,7 +233,7 @@ static int grad_order(struct fsmoe_backward *backward, const struct fsmoe_node *
 	const struct fsmoe_order_args *args = node->args;
 	const struct fsmoe_access *a = node->access;
 	const struct fsmoe_lists lists = {args->experts, a[EXPERT].tensor, a[SLOT].tensor,
-					  FSMOE_NONE};
+					  FSMOE_NONE, args->by_rows};
 	const size_t at[2] = {args->lo, args->hi};
 	fsmoe_tensor_t dchunk = fsmoe_backward_out(backward, a[FOURTH].tensor);
 
@@ -250,7 +250,7 @@ static int grad_inverse(struct fsmoe_backward *backward, const struct fsmoe_node
 	const struct fsmoe_cuts_args *args = node->args;
 	const struct fsmoe_access *a = node->access;
 	const struct fsmoe_lists lists = {args->experts, a[EXPERT].tensor, a[SLOT].tensor,
-					  a[FOURTH].tensor};
+					  a[FOURTH].tensor, 0};
 	fsmoe_graph_t graph = fsmoe_backward_graph(backward);
 	fsmoe_tensor_t dy = fsmoe_backward_out(backward, a[SOURCE].tensor);
 	fsmoe_tensor_t *chunk = fsmoe_graph_alloc(graph, args->n * sizeof(*chunk));

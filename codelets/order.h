@@ -16,6 +16,8 @@
  *   inverse_order.backward_chunk   dchunk row (e, s) = w_tj * dy_t; zeros: nobody
  *   inverse_order.backward_weight  dw_tj = dot(dy_t, chunk row (e_tj, s_tj)); 0: dropped
  *
+ * With `by_rows` nothing is written where nobody is.
+ *
  * What reads chunks reads all of them, so its result does not depend on how the slots are cut. The
  * differentiation of one node of `order` stays within its chunk; a layer with several appends one
  * order.backward over all of them instead.
@@ -23,6 +25,7 @@
 struct fsmoe_order_args
 {
 	size_t experts, lo, hi;
+	int by_rows;
 };
 
 struct fsmoe_cuts_args
@@ -48,6 +51,7 @@ struct fsmoe_lists
 {
 	size_t experts;
 	fsmoe_tensor_t expert, slot, weight;
+	int by_rows;
 };
 
 fsmoe_tensor_t fsmoe_order_chunk(fsmoe_graph_t graph, const struct fsmoe_lists *lists,

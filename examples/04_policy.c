@@ -7,11 +7,13 @@
  * Then gradients: layers are computed from the last to the first, each leaves some, and they are cut
  * so that they travel while the next layers compute, by what StarPU's performance models expect.
  *
- * New here: fsmoe/starpu.h, fsmoe_gradient_cut.
+ * New here: fsmoe/starpu.h, fsmoe_gradient_cut. Under StarPU 1.4 a program need not name the policy:
+ * STARPU_SCHED_LIB=.../libfsmoe-sched.so STARPU_SCHED=fsmoe gives it to any.
  */
 #include <fsmoe/plan.h>
 #include <fsmoe/starpu.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum
 {
@@ -97,7 +99,8 @@ int main(void)
 	int wrong = 0;
 
 	starpu_conf_init(&conf);
-	conf.sched_policy = fsmoe_starpu_policy();
+	if (!getenv("STARPU_SCHED_LIB"))
+		conf.sched_policy = fsmoe_starpu_policy();
 	conf.ncpus = 3;
 	conf.ncuda = conf.nopencl = 0;
 	conf.precedence_over_environment_variables = 1;

@@ -58,6 +58,7 @@ AC_COMPUTE_INT([starpu_maxcpus],[STARPU_MAXCPUS],[[#include <starpu_config.h>]],
 AC_CHECK_DECL([STARPU_USE_FXT],[starpu_fxt=yes],[starpu_fxt=no],[[#include <starpu_config.h>]])
 AC_CHECK_DECL([STARPU_USE_CUDA],[starpu_cuda=yes],[starpu_cuda=no],[[#include <starpu_config.h>]])
 CPPFLAGS=$save_CPPFLAGS
+AM_CONDITIONAL([HAVE_SCHED_LIB],[test "$starpu_major.$starpu_minor" != 1.3])
 AS_IF([test "$starpu_maxcpus" -lt 3],[AC_MSG_ERROR([this StarPU allows $starpu_maxcpus CPU workers, fsmoe needs 3 (--enable-maxcpus)])])
 AC_MSG_CHECKING([whether a program links with this StarPU])
 save_LIBS=$LIBS; LIBS="$LIBS $STARPU_LIBS"

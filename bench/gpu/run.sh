@@ -173,24 +173,52 @@ bf16()
 		run 5 agree-layer-$way agree layer-$way "$logs/layer-$way.log" "$logs/peer-layer.log" 8388608
 	done
 	run 90 ratio-gpt-bf16 "$bundle/bin/ratio" 2048 8192 8 2 1.2 4096 bf16
-	local text=(--data "$bundle/text" --preset quickstart --steps 200 --warmup 20 --log-every 100
-		--val-every 0 --device cuda)
-	run 60 train-fp32 "$fsmoe" train "${text[@]}" --metrics "$logs/fp32.jsonl"
-	for way in starpu stream; do
-		run 60 train-bf16-$way "$fsmoe" train "${text[@]}" --dtype bf16 --executor $way \
-			--metrics "$logs/bf16-$way.jsonl" --checkpoint "$logs/checkpoint-$way"
-		run 5 losses-bf16-$way losses 0.02 "$logs/fp32.jsonl" "$logs/bf16-$way.jsonl"
+	cat "$logs"/{peer,vector,layer,ratio-gpt-bf16,agree}*.log | cut -c1-1500
+	bands one --
+	for way in fp32 bf16; do
+		run 60 resume-in-$way "$fsmoe" train --data "$bundle/text" --resume "$logs/one-checkpoint" \
+			--steps 205 --device cuda --dtype $way --log-every 1 --val-every 0
+		grep -h '^step' "$logs/resume-in-$way.log"
 	done
-	run 5 losses-bf16-executors losses 0 "$logs/bf16-starpu.jsonl" "$logs/bf16-stream.jsonl"
-	run 60 resume-bf16-in-fp32 "$fsmoe" train --data "$bundle/text" --resume "$logs/checkpoint-starpu" \
-		--steps 205 --device cuda --log-every 1 --val-every 0
-	run 60 resume-bf16-in-bf16 "$fsmoe" train --data "$bundle/text" --resume "$logs/checkpoint-starpu" \
-		--steps 205 --device cuda --dtype bf16 --log-every 1 --val-every 0
-	run 60 refused refused "$fsmoe" train "${text[@]}" --batch "${REFUSED_BATCH:-4096}"
-	cat "$logs"/{peer,vector,layer,ratio-gpt-bf16}*.log | cut -c1-1500
-	cat "$logs"/{agree,losses}-*.log
-	grep -h 'memory:\|held-out\|^step\|trained' "$logs"/{train,resume}-*.log
+	run 60 refused refused "$fsmoe" train --data "$bundle/text" --preset quickstart --device cuda \
+		--batch "${REFUSED_BATCH:-4096}"
 	cat "$logs/refused.log"
+}
+
+# means BOUND FILE FILE: how far the means of the last 50 losses are apart, relative to the first.
+means()
+{
+	local bound=$1 file mean=()
+	shift
+	for file in "$@"; do
+		mean+=("$(awk -F'"loss": |, "lr"' 'NF > 1 { loss[++n] = $2 }
+			END { for (i = n - 49; i <= n; i++) sum += loss[i]; print sum / 50 }' "$file")")
+	done
+	awk -v a="${mean[0]}" -v b="${mean[1]}" -v bound="$bound" 'BEGIN {
+		off = (b - a) / a; printf "means of the last 50 losses: %.4f and %.4f, off by %.2g\n", a, b, off
+		exit !(a > 0 && off <= bound && -off <= bound) }'
+}
+
+# bands NAME LAUNCHER... -- OPTIONS...: 200 steps of a preset's recipe in bf16 beside fp32. Losses of
+# single steps part, those of TF32 as far as those of bf16; their means stay together. Both
+# executors' are equal to the last bit; what was predicted of memory is what is taken.
+bands()
+{
+	local name=$1 launcher=() way
+	shift
+	while [ "$1" != -- ]; do launcher+=("$1"); shift; done
+	shift
+	launcher+=("$bundle/bin/fsmoe" train --data "$bundle/text" --preset quickstart --steps 200
+		--log-every 100 --val-every 0 --device cuda "$@")
+	run 90 band-$name-fp32 "${launcher[@]}" --metrics "$logs/$name-fp32.jsonl"
+	for way in starpu stream; do
+		run 90 band-$name-$way "${launcher[@]}" --dtype bf16 --executor $way \
+			--metrics "$logs/$name-$way.jsonl" --checkpoint "$logs/$name-checkpoint"
+		run 5 means-$name-$way means 0.01 "$logs/$name-fp32.jsonl" "$logs/$name-$way.jsonl"
+	done
+	run 5 losses-$name losses 0 "$logs/$name-starpu.jsonl" "$logs/$name-stream.jsonl"
+	grep -h 'memory:\|held-out\|^step\|trained' "$logs/band-$name"-*.log
+	cat "$logs/means-$name"-*.log "$logs/losses-$name.log"
 }
 
 # refused COMMAND...: exit code 4, with a sentence about the GPU.
@@ -209,6 +237,8 @@ ranks()
 		-x LD_LIBRARY_PATH -x NCCL_NVLS_ENABLE)
 	run 150 ranks-2 "${two[@]}" "$bundle/bin/check-cuda" training
 	cat "$logs/ranks-2.log"
+	bands mp-2 "${two[@]}" --
+	bands ep-2 "${two[@]}" -- --nodes 2
 	train_on two-nodes "${two[@]}" -- --preset quickstart --nodes 2 --forward-degree 2 \
 		--backward-degree 3
 	run 90 ratio-2 "${two[@]}" "$bundle/bin/ratio" 2048 8192 8 2 1.2 4096 tf32 nodes=2

@@ -6,20 +6,22 @@
 
 /* --- one sequence ------------------------------------------------------------------------- */
 
-/* Rows `first` .. `last` - 1 of a square of scores become probabilities over the columns up to
- * their own; the rest of a row is zero. */
-static void softmax_rows(real *p /* (S, S) */, size_t first, size_t last, size_t S)
+/* Rows `first` .. `last` - 1 of a square of scores become probabilities over the columns that they
+ * see; the rest of a row is zero. */
+static void softmax_rows(const struct fsmoe_attention_args *a, real *p /* (S, S) */, size_t first,
+			 size_t last)
 {
 	for (size_t i = first; i < last; i++)
 	{
-		real *row = p + i * S, max = row_max(row, i + 1), sum = 0;
-		for (size_t j = 0; j <= i; j++)
+		size_t n = fsmoe_attention_seen(a, i);
+		real *row = p + i * a->seq, max = row_max(row, n), sum = 0;
+		for (size_t j = 0; j < n; j++)
 			row[j] = fast_exp(row[j] - max);
-		for (size_t j = 0; j <= i; j++)
+		for (size_t j = 0; j < n; j++)
 			sum += row[j];
-		for (size_t j = 0; j <= i; j++)
+		for (size_t j = 0; j < n; j++)
 			row[j] /= sum;
-		memset(row + i + 1, 0, (S - i - 1) * sizeof(*row));
+		memset(row + n, 0, (a->seq - n) * sizeof(*row));
 	}
 }
 
@@ -36,12 +38,12 @@ static void forward_sequence(const struct fsmoe_attention_args *a, const real *q
 		real *p = probs + h * S * S;
 		for (size_t i = 0; i < S; i += B)
 		{
-			size_t end = i + B < S ? i + B : S;
-			gemm(0, 1, end - i, end, D, scale, q + i * 3 * HD, 3 * HD, k, 3 * HD, 0,
+			size_t n = i + B < S ? B : S - i, end = fsmoe_attention_seen(a, i + n - 1);
+			gemm(0, 1, n, end, D, scale, q + i * 3 * HD, 3 * HD, k, 3 * HD, 0,
 			     p + i * S, S);
-			softmax_rows(p, i, end, S);
-			gemm(0, 0, end - i, D, end, 1, p + i * S, S, v, 3 * HD, 0,
-			     y + i * HD + h * D, HD);
+			softmax_rows(a, p, i, i + n);
+			gemm(0, 0, n, D, end, 1, p + i * S, S, v, 3 * HD, 0, y + i * HD + h * D,
+			     HD);
 		}
 	}
 }
@@ -76,7 +78,7 @@ static void backward_sequence(const struct fsmoe_attention_args *a, const real *
 		real *dq = dqkv + h * D, *dk = dq + HD, *dv = dk + HD;
 		for (size_t i = 0; i < S; i += B)
 		{
-			size_t end = i + B < S ? i + B : S, n = end - i;
+			size_t n = i + B < S ? B : S - i, end = fsmoe_attention_seen(a, i + n - 1);
 			const real *p = probs + h * S * S + i * S, *dyi = dy + i * HD + h * D;
 			gemm(1, 0, end, D, n, 1, p, S, dyi, HD, 1, dv, row);
 			gemm(0, 1, n, end, D, 1, dyi, HD, v, row, 0, ds, S);

@@ -38,7 +38,8 @@ static int scatter(const struct fsmoe_call *call, const real *source, const real
 	const struct lists l = lists_of(call, a->experts);
 	size_t span = a->hi - a->lo;
 
-	memset(chunk, 0, a->experts * span * l.dim * sizeof(*chunk));
+	if (!a->by_rows)
+		memset(chunk, 0, a->experts * span * l.dim * sizeof(*chunk));
 	for (size_t i = 0; i < l.rows * l.topk; i++)
 	{
 		size_t t = i / l.topk, s = (size_t)l.slot[i];

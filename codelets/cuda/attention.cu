@@ -20,10 +20,17 @@ template <class X> struct squares
 	}
 };
 
-/* One warp a row. Row i of a square becomes probabilities over the columns up to i, else zero; they
- * may take the place of the scores. */
+/* How many columns row i of a square sees: those up to its own, or all. */
+static __device__ __forceinline__ size_t seen(size_t i, size_t S, bool all)
+{
+	return all ? S : i + 1;
+}
+
+/* One warp a row. A row becomes probabilities over the columns that it sees, else zero; they may
+ * take the place of the scores. */
 template <class P>
-static __global__ void softmax_rows(squares<float> scores, squares<P> probs, size_t rows, size_t S)
+static __global__ void softmax_rows(squares<float> scores, squares<P> probs, size_t rows, size_t S,
+				    bool all)
 {
 	size_t r = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
 	unsigned lane = threadIdx.x % 32;
@@ -32,7 +39,7 @@ static __global__ void softmax_rows(squares<float> scores, squares<P> probs, siz
 		return;
 	float *row = scores.row(r, S), max = -INFINITY, sum = 0;
 	P *out = probs.row(r, S);
-	size_t n = r % S + 1;
+	size_t n = seen(r % S, S, all);
 	for (size_t j = lane; j < n; j += 32)
 		max = fmaxf(max, row[j]);
 	max = warp_max(max);
@@ -46,7 +53,7 @@ static __global__ void softmax_rows(squares<float> scores, squares<P> probs, siz
 /* ds = p (dp - sum p dp) scale, which may take the place of dp. */
 template <class P>
 static __global__ void softmax_backward(squares<const P> p, squares<const float> dp, squares<P> ds,
-					size_t rows, size_t S, float scale)
+					size_t rows, size_t S, float scale, bool all)
 {
 	size_t r = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
 	unsigned lane = threadIdx.x % 32;
@@ -57,7 +64,7 @@ static __global__ void softmax_backward(squares<const P> p, squares<const float>
 	const float *row = dp.row(r, S);
 	P *out = ds.row(r, S);
 	float dot = 0;
-	size_t n = r % S + 1;
+	size_t n = seen(r % S, S, all);
 	for (size_t j = lane; j < n; j += 32)
 		dot += get(probs[j]) * row[j];
 	dot = warp_sum(dot);
@@ -72,7 +79,7 @@ static __global__ void softmax_backward(squares<const P> p, squares<const float>
 struct loops
 {
 	size_t S, D, HD, outer, inner;
-	bool heads_inside;
+	bool heads_inside, all; /* all: bidirectional */
 
 	size_t step(bool head, size_t width) const
 	{
@@ -107,7 +114,8 @@ static loops loops_of(const struct fsmoe_attention_args *a)
 		     HD,
 		     heads_inside ? a->batch : a->heads,
 		     heads_inside ? a->heads : a->batch,
-		     heads_inside};
+		     heads_inside,
+		     a->bidirectional != 0};
 }
 
 static const struct fsmoe_attention_args *args_of(const struct fsmoe_call *call)
@@ -165,7 +173,7 @@ static int forward_one(const struct fsmoe_call *call, const struct fsmoe_cuda *c
 	if (err)
 		return err;
 	softmax_rows<<<(unsigned)((rows + 7) / 8), 256, 0, cuda->stream>>>(
-		squares<float>{scores, apart}, squares<T>{probs, l.inner_square()}, rows, S);
+		squares<float>{scores, apart}, squares<T>{probs, l.inner_square()}, rows, S, l.all);
 	err = launched(call);
 	return err ? err
 		   : multiply(call, cuda,
@@ -254,7 +262,7 @@ static int softmax_gradient(const struct fsmoe_call *call, const struct fsmoe_cu
 
 	softmax_backward<<<(unsigned)((rows + 7) / 8), 256, 0, cuda->stream>>>(
 		squares<const T>{p, l.inner_square()}, squares<const float>{dp, S * S},
-		squares<T>{ds, S * S}, rows, S, 1 / sqrtf((float)l.D));
+		squares<T>{ds, S * S}, rows, S, 1 / sqrtf((float)l.D), l.all);
 	return launched(call);
 }
 

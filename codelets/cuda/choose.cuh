@@ -12,71 +12,43 @@
 
 static constexpr unsigned CHOOSE_THREADS = 256, CHOOSE_WARPS = CHOOSE_THREADS / 32;
 
-/* Logits: eight lanes share a product, as eight running sums and a tree. A block works on so many
- * tokens and experts at once, whose numbers it brings into shared memory piece by piece: what is
- * added in which order leaves too few threads to hide the way to memory otherwise. */
-static constexpr unsigned LOGIT_TOKENS = 16, LOGIT_EXPERTS = 8, LOGIT_THREADS = 8 * LOGIT_TOKENS,
-			  LOGIT_SPAN = 256, LOGIT_PITCH = LOGIT_SPAN + 8 /* no two lanes a bank */;
-
-template <class X> struct token_logits
+/* The products of a with 4 rows of b (n, M) from `first` on: eight running sums and a tree, shared
+ * by eight lanes, which all get the results. */
+template <class A>
+static __device__ __forceinline__ void fixed_dots(const A *a, const float *b, size_t M,
+						  size_t first, size_t n, float sum[4])
 {
-	const X *x;     /* (T, M) */
-	const float *w; /* (E, M) */
-	float *logits;  /* (T, E) */
-	size_t T, M, E;
-};
-
-/* Columns [at, at + LOGIT_SPAN) of `rows` rows from `first` on; zeros where there are none. */
-template <class X>
-static __device__ __forceinline__ void fetch(const X *x, size_t first, size_t n, size_t at,
-					     size_t M, unsigned rows, float *to)
-{
+	for (int q = 0; q < 4; q++)
+		sum[q] = 0;
 #pragma unroll 8
-	for (unsigned k = threadIdx.x; k < rows * LOGIT_SPAN; k += LOGIT_THREADS)
-	{
-		size_t row = first + k / LOGIT_SPAN, column = at + k % LOGIT_SPAN;
-		to[k / LOGIT_SPAN * LOGIT_PITCH + k % LOGIT_SPAN] =
-			row < n && column < M ? get(x[row * M + column]) : 0;
-	}
-}
-
-template <class X> static __global__ void all_logits(const __grid_constant__ token_logits<X> f)
-{
-	__shared__ float x[LOGIT_TOKENS * LOGIT_PITCH], w[LOGIT_EXPERTS * LOGIT_PITCH];
-	unsigned lane = threadIdx.x % 8, mine = threadIdx.x / 8;
-	size_t first = (size_t)blockIdx.x * LOGIT_TOKENS,
-	       expert = (size_t)blockIdx.y * LOGIT_EXPERTS;
-	float sum[LOGIT_EXPERTS] = {};
-
-	for (size_t at = 0; at < f.M; at += LOGIT_SPAN)
-	{
-		unsigned n = f.M - at < LOGIT_SPAN ? (unsigned)(f.M - at) : LOGIT_SPAN;
-		__syncthreads();
-		fetch(f.x, first, f.T, at, f.M, LOGIT_TOKENS, x);
-		fetch(f.w, expert, f.E, at, f.M, LOGIT_EXPERTS, w);
-		__syncthreads();
-#pragma unroll 4
-		for (unsigned i = lane; i < n; i += 8)
-			for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
-				sum[e] = __fadd_rn(sum[e], __fmul_rn(x[mine * LOGIT_PITCH + i],
-								     w[e * LOGIT_PITCH + i]));
-	}
-	for (unsigned e = 0; e < LOGIT_EXPERTS; e++)
-	{
+	for (size_t i = threadIdx.x % 8; i < M; i += 8)
+		for (int q = 0; q < 4; q++)
+			if (first + q < n)
+				sum[q] = __fadd_rn(sum[q],
+						   __fmul_rn(get(a[i]), b[(first + q) * M + i]));
+	for (int q = 0; q < 4; q++)
 		for (int step = 4; step > 0; step /= 2)
-			sum[e] = __fadd_rn(sum[e], __shfl_xor_sync(FULL_WARP, sum[e], step));
-		if (lane == 0 && first + mine < f.T && expert + e < f.E)
-			f.logits[(first + mine) * f.E + expert + e] = sum[e];
-	}
+			sum[q] = __fadd_rn(sum[q], __shfl_xor_sync(FULL_WARP, sum[q], step));
 }
 
-/* T > 0. */
-template <class X> static inline void launch_logits(const token_logits<X> &f, cudaStream_t stream)
+/* The logits of a token, to `row`, by one warp: sixteen experts at a time. */
+template <class X>
+static __device__ void fixed_logits(const X *x,     /* (M) */
+				    const float *w, /* (E, M) */
+				    float *row,     /* (E) */
+				    size_t M, size_t E)
 {
-	const dim3 grid((unsigned)((f.T + LOGIT_TOKENS - 1) / LOGIT_TOKENS),
-			(unsigned)((f.E + LOGIT_EXPERTS - 1) / LOGIT_EXPERTS));
+	unsigned lane = threadIdx.x % 8, group = threadIdx.x % 32 / 8;
 
-	all_logits<<<grid, LOGIT_THREADS, 0, stream>>>(f);
+	for (size_t first = 4 * group; first - 4 * group < E; first += 16)
+	{
+		float sum[4];
+		fixed_dots(x, w, M, first, E, sum);
+		for (int q = 0; q < 4; q++)
+			if (lane == 0 && first + q < E)
+				row[first + q] = sum[q];
+	}
+	__syncwarp();
 }
 
 /* By one warp. */

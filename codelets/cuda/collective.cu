@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/collective.h"
+#include "codelets/rows.h"
 #include "codelets/cuda/launch.cuh"
 #include "comm/device.h"
 
@@ -52,4 +53,33 @@ extern "C" int fsmoe_allreduce_cuda(const struct fsmoe_call *call, const struct 
 {
 	return fsmoe_device_allreduce(call->comm, data_of<float>(call, 0),
 				      fsmoe_count(call->tensor[0]), cuda->stream);
+}
+
+/* --- rows of a chunk: all of them, zeros where nobody is -------------------------------------- */
+
+extern "C" int fsmoe_alltoall_rows_cuda(const struct fsmoe_call *call,
+					const struct fsmoe_cuda *cuda)
+{
+	const struct fsmoe_rows_args *a = static_cast<const struct fsmoe_rows_args *>(call->args);
+	const struct fsmoe_pattern pattern = {
+		FSMOE_PATTERN_ALLTOALL, call->comm->size, call->comm->rank, a->outer,
+		bytes_of(call, 0) / a->outer / (size_t)call->comm->size};
+
+	return fsmoe_device_exchange(call->comm, &pattern, call->data[0], call->data[3],
+				     cuda->stream);
+}
+
+extern "C" int fsmoe_allgather_rows_cuda(const struct fsmoe_call *call,
+					 const struct fsmoe_cuda *cuda)
+{
+	return fsmoe_device_allgather(call->comm, call->data[0], call->data[3], bytes_of(call, 0),
+				      cuda->stream);
+}
+
+extern "C" int fsmoe_reduce_scatter_rows_cuda(const struct fsmoe_call *call,
+					      const struct fsmoe_cuda *cuda)
+{
+	return fsmoe_device_reduce_scatter(
+		call->comm, fsmoe_tensor_real(call->real, call->tensor[0]), call->data[0],
+		call->data[3], fsmoe_count(call->tensor[3]), cuda->stream);
 }

@@ -2,17 +2,21 @@
 #include "codelets/gate_topk.h"
 #include "codelets/cuda/choose.cuh"
 
-/* Choices, weights, probabilities: one warp a token. */
-static __global__ void choose(int32_t *expert, /* (T, k) */
+/* Scores, choices, weights: one warp a token. */
+template <class X>
+static __global__ void choose(const X *x,      /* (T, M) */
+			      const float *wg, /* (E, M) */
+			      int32_t *expert, /* (T, k) */
 			      float *weight,   /* (T, k) */
-			      float *probs,    /* (T, E): logits before */
-			      size_t T, size_t E, size_t k, fault_to fault)
+			      float *probs,    /* (T, E) */
+			      size_t T, size_t M, size_t E, size_t k, fault_to fault)
 {
 	size_t t = (size_t)blockIdx.x * CHOOSE_WARPS + threadIdx.x / 32;
 
 	if (t >= T)
 		return;
 	float *row = probs + t * E, sum = 0, top = 0;
+	fixed_logits(x + t * M, wg, row, M, E);
 	check_logits(row, E, t, fault);
 	for (int j = 0, last = -1; j < (int)k; j++)
 	{
@@ -45,12 +49,9 @@ template <class X> static int forward(const struct fsmoe_call *call, const struc
 
 	if (T == 0)
 		return 0;
-	float *probs = data_of<float>(call, 5);
-	launch_logits(token_logits<X>{data_of<const X>(call, 0), data_of<const float>(call, 1),
-				      probs, T, M, E},
-		      cuda->stream);
 	choose<<<(unsigned)((T + CHOOSE_WARPS - 1) / CHOOSE_WARPS), CHOOSE_THREADS, 0,
-		 cuda->stream>>>(expert, data_of<float>(call, 4), probs, T, E, a->topk,
+		 cuda->stream>>>(data_of<const X>(call, 0), data_of<const float>(call, 1), expert,
+				 data_of<float>(call, 4), data_of<float>(call, 5), T, M, E, a->topk,
 				 fault_of(call, cuda));
 	number_choices<<<dim3((unsigned)E, (unsigned)(T / a->group)), CHOOSE_THREADS, 0,
 			 cuda->stream>>>(expert, data_of<int32_t>(call, 3),

@@ -30,7 +30,10 @@ void fsmoe_drift_destroy(fsmoe_drift_t drift); /* NULL is legal */
  * one. What the profile has no line for is not watched. */
 int fsmoe_drift_add(fsmoe_drift_t drift, enum fsmoe_kind kind, enum fsmoe_lane lane, double n,
 		    double seconds);
-/* Forgets all durations: after another plan. */
+/* Another profile is in use from now on (copied). What comes from now on tells whether it holds; for
+ * laying its lines anew also what was measured before counts, of sizes that another plan had. */
+void fsmoe_drift_follow(fsmoe_drift_t drift, fsmoe_profile_t profile);
+/* Forgets all durations. */
 void fsmoe_drift_clear(fsmoe_drift_t drift);
 
 /* What one rank has seen of one size: plain data, to be sent to the others. */
@@ -38,7 +41,7 @@ struct fsmoe_drift_cell
 {
 	int kind, lane;
 	double n, seconds; /* size; median */
-	double samples;    /* all that were added, also those forgotten */
+	double samples;    /* all that were added under the profile in use, also those forgotten */
 };
 
 /* The cells with FSMOE_DRIFT_LEAST durations and more. *n is room in, how many there are out; cells

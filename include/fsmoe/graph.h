@@ -164,6 +164,9 @@ struct fsmoe_node
 			    lane */
 	int priority; /* on the compute lane: greater goes first among the ready */
 	int id;       /* index in program order */
+	/* FSMOE_NONE, or a tensor that counts as read and written here, though the kernel does not
+	 * touch it: whoever reads it later waits for this node too. */
+	fsmoe_tensor_t delays;
 };
 
 /* groups may be NULL (one rank); kept by reference. */
@@ -297,6 +300,9 @@ struct fsmoe_timeline
 {
 	int n;
 	double *ready, *start, *end; /* by node: all it needs is there; it runs; it has ended */
+	/* When the executor was given it; NaN: nobody noted. NULL: of a simulation, where all are
+	 * there from the start. */
+	double *submitted;
 	double makespan;
 	double busy[FSMOE_NLANES];
 };
@@ -326,8 +332,9 @@ struct fsmoe_track
 };
 
 /* Writes timelines of a graph in the JSON that chrome://tracing and ui.perfetto.dev read: a
- * process a track, a thread a lane, a slice a node; microseconds. -EINVAL: a timeline of another
- * number of nodes; -EIO. */
+ * process a track, a thread a lane, a slice a node; microseconds. Under "fsmoe" it has the graph's
+ * edges and the members of its process groups (doc/formats.md). The tracks of ranks come first, by
+ * rank. -EINVAL: a timeline of another number of nodes; -EIO. */
 int fsmoe_timeline_write_perfetto(FILE *file, fsmoe_graph_t graph, const struct fsmoe_track *track,
 				  int tracks);
 

@@ -6,7 +6,7 @@
 #include <fsmoe/ops.h>
 
 /*
- * A GPT-style decoder whose feed-forward layers are Mixtures of Experts, laid out over DP x MP x
+ * A GPT-style transformer whose feed-forward layers are Mixtures of Experts, laid out over DP x MP x
  * EP x ESP: heads cut over MP, the sequence split around the attention, experts over EP, each
  * expert's hidden dimension over ESP.
  */
@@ -32,6 +32,9 @@ struct fsmoe_model_spec
 	const char *gate, *order, *dispatch, *expert; /* module names; order NULL: fits the gate */
 	/* 0: the blocks are without it, to see what it is good for. */
 	int attention, mixture;
+	/* 1: attention sees whole sequences, and any gate will do: such a model fills in what is
+	 * masked, but cannot go on with a text. */
+	int bidirectional;
 	struct fsmoe_gate_opts gate_opts; /* fsmoe/ops.h */
 	/* Of expert gpt: "gelu" (NULL: this) or "relu"; 1: with biases. */
 	const char *expert_activation;

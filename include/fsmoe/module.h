@@ -23,7 +23,8 @@
  * differ. For one layer the order of calls is
  *
  *   forward   gate, order and expert `module.check`; expert.weights; gate.forward;
- *             order.prepare; for each chunk order.order, dispatch.send;
+ *             order.prepare; maybe dispatch.count;
+ *             for each chunk order.order, dispatch.send;
  *             for each chunk expert.forward, dispatch.reduce;
  *             for each chunk dispatch.combine (1);
  *             order.inverse
@@ -69,6 +70,20 @@ enum fsmoe_weights
 	FSMOE_WEIGHTS_SIGMOID, /* of the score */
 };
 
+/* Which slots of the chunk at hand hold a row, where the layer drops nothing and its modules can
+ * tell: of group g and expert e the first counts[g][e] of the group's slots. Then only those rows
+ * are sent and computed, and the others hold anything. */
+struct fsmoe_taken
+{
+	int by_rows;         /* 0: every slot holds a row, and there are no counts */
+	size_t lo, hi;       /* the chunk's slots, set before each call */
+	fsmoe_tensor_t sent; /* int32 (groups, E): rows of this rank's tokens */
+	/* int32 (esp * groups, E): of what reaches this rank's experts, sent by rank p of the EP
+	 * group in columns [p * local_experts, (p + 1) * local_experts). */
+	fsmoe_tensor_t arrived;
+	fsmoe_tensor_t between[2]; /* the dispatch's own: after its first stage, out and back */
+};
+
 /* The layer that a module works for. */
 struct fsmoe_moe_layer
 {
@@ -84,12 +99,15 @@ struct fsmoe_moe_layer
 	size_t sources;           /* ep * esp: ranks whose tokens reach an expert */
 	int ep, ep_rank, esp, esp_rank;
 	double init_scale, output_scale; /* of the weights; of an expert's last matrix */
-	double loss_scale;               /* of one token's share of an auxiliary loss */
+	/* How far apart a gate's scores start, over what it would choose; init_scale times that. */
+	double gate_spread, gate_scale;
+	double loss_scale; /* of one token's share of an auxiliary loss */
 	enum fsmoe_drop drop;
 	enum fsmoe_weights weights;
 	struct fsmoe_gate_opts opts; /* drop and weights already read */
 	struct fsmoe_expert_opts expert_opts;
 	struct fsmoe_token_map tokens; /* with span > 0 */
+	struct fsmoe_taken taken;
 };
 
 /* n pieces of the slots: piece i is [at[i], at[i + 1]). */
@@ -135,7 +153,8 @@ struct fsmoe_routing
 	/* Dense, both (T, E * C): column e * C + p is position p of expert e in the token's own
 	 * group. Of dispatch a group's columns add up to 1, of combine the rows. */
 	fsmoe_tensor_t dispatch, combine;
-	/* int32 (groups, E): tokens kept, for router health; FSMOE_NONE: every slot is used. */
+	/* int32 (groups, E): tokens kept; a group's first slots of the expert are theirs.
+	 * FSMOE_NONE: every slot is used. */
 	fsmoe_tensor_t counts;
 	/* For losses and router health, all (T, E), FSMOE_NONE where there is none: scores
 	 * before a softmax and before noise; softmax of them; scores with noise; the
@@ -215,6 +234,7 @@ struct fsmoe_order
 {
 	struct fsmoe_module module;
 	unsigned routings; /* 1 << enum fsmoe_routing_kind of each kind it reads */
+	int by_rows;       /* 1: goes by layer->taken, and neither reads nor writes other slots */
 	/* Once, before anything else: may append nodes that turn the routing into what this
 	 * order reads, and fill empty fields of the routing. NULL: nothing to do. */
 	void (*prepare)(const struct fsmoe_moe_layer *layer, struct fsmoe_routing *routing);
@@ -261,6 +281,9 @@ struct fsmoe_dispatch
 	fsmoe_tensor_t (*reduce)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t partial);
 	/* What `reduce` returned -> (E, c, M), on the rank whose tokens they are. */
 	fsmoe_tensor_t (*combine)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t reduced);
+	/* Before the first chunk: fills layer->taken from taken.sent, after which the other three go
+	 * by it. NULL: this dispatch sends all slots. */
+	void (*count)(const struct fsmoe_moe_layer *layer, struct fsmoe_taken *taken);
 };
 
 /* --- expert -----------------------------------------------------------------------------
@@ -288,6 +311,7 @@ struct fsmoe_expert_pass
 struct fsmoe_expert
 {
 	struct fsmoe_module module;
+	int by_rows; /* as an order's */
 	/* Makes this rank's part of the parameters: weight[FSMOE_EXPERT_WEIGHTS], unused
 		 * ones stay FSMOE_NONE. */
 	void (*weights)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t *weight);

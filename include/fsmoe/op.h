@@ -43,6 +43,9 @@ struct fsmoe_port
 #define FSMOE_OPTIONAL 1 /* the tensor may be FSMOE_NONE (data pointer NULL) */
 #define FSMOE_MANY     2 /* any number of tensors, in order */
 #define FSMOE_SCRATCH  4 /* written first, then read, by the kernel itself: no value leaves */
+/* Of a chunk that goes by counts (fsmoe/module.h) only the rows that there are are written; nobody
+ * reads the others. */
+#define FSMOE_ROWS 64
 /* What cuda_bf16 expects of a port of reals: bf16, unless */
 #define FSMOE_FLOAT  8  /* float: FSMOE_WIDE, a parameter or what belongs to one */
 #define FSMOE_EITHER 16 /* either: the kernel looks */
@@ -63,6 +66,7 @@ enum fsmoe_kind
 	FSMOE_KIND_REDUCE_SCATTER,
 	FSMOE_KIND_ALLREDUCE,
 	FSMOE_KIND_BROADCAST,
+	FSMOE_KIND_STAGE, /* of no row, but of a node: fsmoe_node_line */
 	FSMOE_NKINDS
 };
 #define FSMOE_KIND_IS_COMM(kind) ((kind) >= FSMOE_KIND_ALLTOALL)
@@ -133,6 +137,10 @@ struct fsmoe_op
 	size_t (*cuda_scratch)(const struct fsmoe_call *call);
 };
 #define FSMOE_PORTS(array) .ports = (array), .nports = (int)(sizeof(array) / sizeof((array)[0]))
+
+/* Which line of the cost model a node goes by: its row's kind, but FSMOE_KIND_STAGE of a part of an
+ * AlltoAll that is made in stages, within a node or among equal places of nodes. */
+enum fsmoe_kind fsmoe_node_line(const struct fsmoe_node *node);
 
 /* The n of the cost model: what the operation's `work` says of a node; 0 without one. `tensors`
  * are those of its graph (fsmoe_graph_tensors). */

@@ -30,13 +30,14 @@ fsmoe_tensor_t fsmoe_linear(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_
 /* x -> the same shape: tanh GELU. */
 fsmoe_tensor_t fsmoe_gelu(fsmoe_graph_t graph, fsmoe_tensor_t x);
 
-/* Causal multi-head attention. qkv (T, 3 * heads * head_dim), q before k before v, each
- * heads x head_dim -> (T, heads * head_dim). T = batch * seq; the rows of `parts` ranks lie
- * one after another, each (batch, seq / parts): what an AllGather over a sequence split
- * makes. Scores are scaled by 1 / sqrt(head_dim). */
+/* Multi-head attention: a token sees itself and those before it, or, bidirectional, the whole
+ * sequence. qkv (T, 3 * heads * head_dim), q before k before v, each heads x head_dim -> (T, heads *
+ * head_dim). T = batch * seq; the rows of `parts` ranks lie one after another, each (batch, seq /
+ * parts): what an AllGather over a sequence split makes. Scores are scaled by 1 / sqrt(head_dim). */
 struct fsmoe_attention_args
 {
 	size_t batch, seq, heads, head_dim, parts;
+	int bidirectional;
 };
 fsmoe_tensor_t fsmoe_attention(fsmoe_graph_t graph, fsmoe_tensor_t qkv,
 			       const struct fsmoe_attention_args *args);
@@ -105,6 +106,7 @@ struct fsmoe_gate_opts
 	/* What weights are made of: "chosen", "all", "sigmoid"; NULL: as the gate likes it; see
 	 * enum fsmoe_weights. */
 	const char *weights;
+	double spread; /* how far apart scores start, over the gate's own choice; 0: 1 */
 	int rank;      /* of xmoe's projection; 0: max(E / 2, 16), M at most */
 	int normalize; /* softmoe: 1: cosines of tokens and slots, with a learned scale */
 	/* Weights of auxiliary losses; 0: none. A loss is the mean over the tokens of the

@@ -25,6 +25,8 @@ struct fsmoe_stage
 	double alpha, beta, work;
 };
 
+#define FSMOE_LAYER_BUCKETS 8
+
 /* One layer: a dense part (attention, norms, gate) and a mixture of experts. */
 struct fsmoe_layer_cost
 {
@@ -37,6 +39,11 @@ struct fsmoe_layer_cost
 					       ReduceScatter around it, in either pass */
 	double gradient_bytes;              /* to be summed over ranks once its backward is done */
 	int slots;                          /* no more chunks than these; 0: no limit */
+	/* The buffers that gradient_bytes lie in, in the order in which they are sent. An AllReduce
+	 * ends with its buffer, and the next one starts anew. 0 buckets: in one buffer with those
+	 * of all layers, as the paper has them. */
+	int buckets;
+	double bucket_bytes[FSMOE_LAYER_BUCKETS];
 };
 
 struct fsmoe_plan_problem

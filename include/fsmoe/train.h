@@ -65,11 +65,27 @@ int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forwa
 		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile,
 		     int max_degree);
 
+/* What a plan takes by a profile: fills its `forward`, `backward` and `tail_seconds`, as
+ * fsmoe_train_plan does for the one it makes. -EINVAL: it does not fit. */
+int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
+			void *arg, const struct fsmoe_train_opts *opts,
+			const struct fsmoe_schedule *schedule, fsmoe_profile_t profile);
+
 /* Builds the step's graph, allocates its memory, fills the parameters from the seed. The
  * runtime must outlive it. -EINVAL, on every rank, where one has another plan. */
 int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts);
 void fsmoe_trainer_destroy(fsmoe_trainer_t trainer);
+/*
+ * Lays the steps from the next one on out by another plan (and row, NULL: the plan's), which every
+ * rank must have alike: the step's graph is built anew, parameters and the optimizer's state stay as
+ * they are, bit by bit, and so does what shares their memory. Graph, memory and program that the
+ * trainer gave are gone. `forward` and `arg` as it was created with. -EINVAL, on every rank, where
+ * one has another plan or it does not fit the model: nothing has changed then; after another failure
+ * the trainer can only be destroyed.
+ */
+int fsmoe_trainer_replan(fsmoe_trainer_t trainer, fsmoe_forward_fn forward, void *arg,
+			 const struct fsmoe_schedule *schedule, const struct fsmoe_plan *plan);
 
 struct fsmoe_train_result
 {

@@ -145,11 +145,8 @@ static int read_schedule(struct bench *b, const char *name)
 
 static int check(struct bench_opts *o)
 {
-	if (strcmp(o->runtime.dtype, "fp32") && strcmp(o->runtime.device, "cuda"))
-		return fsmoe_fail(EINVAL, "--dtype %s is of GPUs: take fp32, or --device cuda",
-				  o->runtime.dtype);
-	if (!fsmoe_gate_find(o->gate) || !fsmoe_dispatch_find(o->dispatch) ||
-	    !fsmoe_expert_find(o->ffn))
+	if (fsmoe_runtime_opts_check(&o->runtime) || !fsmoe_gate_find(o->gate) ||
+	    !fsmoe_dispatch_find(o->dispatch) || !fsmoe_expert_find(o->ffn))
 		return -EINVAL;
 	if (!o->order)
 		o->order = fsmoe_order_for(fsmoe_gate_find(o->gate)->routing)->module.name;

@@ -30,6 +30,7 @@ int cli_plan(int argc, char **argv);
 int cli_simulate(int argc, char **argv);
 int cli_bench_layer(int argc, char **argv);
 int cli_report(int argc, char **argv);
+int cli_explain(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 int cli_help(int argc, char **argv);
 
@@ -41,7 +42,7 @@ const void *cli_profile_defaults(void);
 const void *cli_train_defaults(void);
 const void *cli_generate_defaults(void);
 extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[], cli_report_options[],
-	cli_trace_options[];
+	cli_trace_options[], cli_explain_options[];
 const void *cli_plan_defaults(void);
 const void *cli_simulate_defaults(void);
 

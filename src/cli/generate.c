@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "runtime/inside.h"
 #include "topo/abort.h"
 #include "train/generate.h"
 
@@ -40,6 +41,7 @@ struct generate
 	 .help = (doc), .min = 0, .max = (hi)}
 
 static const char *const devices[] = {"cpu", "cuda", NULL};
+static const char *const dtypes[] = {"fp32", "tf32", "bf16", NULL};
 
 const struct fsmoe_option cli_generate_options[] = {
 	{.type = FSMOE_OPTION_STRING, .name = "checkpoint", .offset = AT(checkpoint),
@@ -62,6 +64,8 @@ const struct fsmoe_option cli_generate_options[] = {
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
 	 .metavar = "NAME", .choices = devices,
 	 .help = "cpu, or cuda: a GPU for every rank of a host"},
+	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
+	 .metavar = "NAME", .choices = dtypes, .help = "fp32, or on GPUs tf32 or bf16"},
 	{.type = FSMOE_OPTION_INT, .name = "blas-threads", .offset = AT(runtime.blas_threads),
 	 .metavar = "N", .help = "Threads of a rank's matrix products; 0: as many as it has cores",
 	 .max = 4096},
@@ -207,6 +211,8 @@ int cli_generate(int argc, char **argv)
 		err = fsmoe_fail(EINVAL,
 				 "there is no model to generate with: give --checkpoint=DIR, "
 				 "where train --checkpoint=DIR has left one");
+	if (!err)
+		err = fsmoe_runtime_opts_check(&g.runtime);
 	if (err)
 		return cli_fail(FSMOE_EXIT_USAGE, err);
 	err = fsmoe_checkpoint_read_info(g.checkpoint, &g.info);
@@ -214,6 +220,12 @@ int cli_generate(int argc, char **argv)
 		err = fsmoe_fail(EINVAL,
 				 "the checkpoint %s is of a program's own model: that program must "
 				 "generate with it",
+				 g.checkpoint);
+	if (!err && g.info.model.bidirectional)
+		err = fsmoe_fail(EINVAL,
+				 "the model of the checkpoint %s fills in masked tokens and cannot "
+				 "go on with a text: take one that was trained with "
+				 "--objective=next",
 				 g.checkpoint);
 	if (err)
 		return cli_fail(FSMOE_EXIT_DATA, err);

@@ -10,6 +10,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/breakdown.c \
 	src/cli/checksum.c \
 	src/cli/commands.c \
+	src/cli/explain.c \
 	src/cli/fail.c \
 	src/cli/generate.c \
 	src/cli/help.c \
@@ -24,8 +25,10 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/stop.c src/cli/stop.h \
 	src/cli/trace.c src/cli/trace.h \
 	src/cli/train.c src/cli/train.h \
+	src/cli/train_dispatch.c \
 	src/cli/train_observe.c \
 	src/cli/train_plan.c \
+	src/cli/train_replan.c \
 	src/cli/train_steps.c
 fsmoe_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS) -DFSMOE_PKGDATADIR='"$(pkgdatadir)"'
 fsmoe_LDADD = libfsmoe_core.la

@@ -21,6 +21,8 @@ const struct cli_command cli_commands[] = {
 	{"bench", "Measure a part alone", .commands = cli_bench_commands},
 	{"report", "Show a run: curves, experts, a recorded step beside the predicted one",
 	 cli_report, cli_report_options, NULL},
+	{"explain", "What bounds a recorded step, and what would change it", cli_explain,
+	 cli_explain_options, NULL},
 	{"trace", "Make what ViTE and other tools read of what train --trace left", cli_trace,
 	 cli_trace_options, NULL},
 	{"checksum", "Write the checksum of data files beside them, which train compares",

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <fsmoe/module.h>
 #include <limits.h>
 #include <string.h>
 
@@ -65,6 +66,9 @@ int cli_profile_load(const struct fsmoe_option *table, struct cli_profile *p,
 	if (!err)
 		err = fsmoe_options_parse(table, argc, argv, p);
 	p->train.train.seq = p->train.model.seq;
+	/* Stages of all dispatches are measured, whichever the model has. */
+	if (!err && !strcmp(p->train.model.dispatch, FSMOE_DISPATCH_AUTO))
+		p->train.model.dispatch = fsmoe_dispatch_find(NULL)->module.name;
 	return err ? err : fsmoe_train_config_check_model(&p->train);
 }
 

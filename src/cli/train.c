@@ -6,7 +6,10 @@
 #include "cli/cli.h"
 #include "cli/stop.h"
 #include "cli/trace.h"
+#include "runtime/version.h"
 #include "topo/abort.h"
+#include "topo/version.h"
+#include "train/describe.h"
 #include "train/need.h"
 
 #include <errno.h>
@@ -89,21 +92,33 @@ static int open_places(const struct fsmoe_train_config *config)
 	return err ? err : fsmoe_log_open(log, config->resume != NULL);
 }
 
+/* RUN/run.json, for reports. */
+static int describe(const struct run *run)
+{
+	char path[PATH_MAX];
+	json_t *versions = json_pack("{s:s, s:s, s:s}", "fsmoe", PACKAGE_VERSION, "starpu",
+				     fsmoe_starpu_version(), "mpi", fsmoe_mpi_version());
+	int err;
+
+	snprintf(path, sizeof(path), "%s/run.json", run->config.run);
+	err = fsmoe_describe_save(path, &run->config, run->groups, versions);
+	json_decref(versions);
+	return err;
+}
+
 /* Rank 0, once it is known where the run goes on. */
 static int open_outputs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	char plan[PATH_MAX];
-	int err = 0;
+	int err = run_plan_save(run);
 
 	if (!run->first)
 		return 0;
 	if (config->run)
 	{
 		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
-		snprintf(plan, sizeof(plan), "%s/plan.json", config->run);
-		if (run->plan.layer)
-			err = fsmoe_plan_save(&run->plan, plan);
+		if (!err)
+			err = describe(run);
 	}
 	if (config->metrics)
 		snprintf(run->metrics_path, PATH_MAX, "%s", config->metrics);
@@ -141,8 +156,9 @@ static int check_memory(struct run *run)
 	const struct fsmoe_train_config *config = &run->config;
 	char rank[32], host[32], available[32];
 	struct fsmoe_need need;
-	int err = fsmoe_need_estimate(run->groups, fsmoe_model_forward, &run->config.model,
-				      &run->eval_model, &config->train, &need);
+	int err = fsmoe_need_estimate(run->groups, !strcmp(config->runtime.device, "cuda"),
+				      fsmoe_model_forward, &run->config.model, &run->eval_model,
+				      &config->train, &need);
 
 	if (err)
 		return err;
@@ -188,6 +204,8 @@ static void release(struct run *run)
 	fsmoe_eval_destroy(run->eval);
 	fsmoe_trainer_destroy(run->trainer);
 	fsmoe_runtime_stop(run->runtime);
+	fsmoe_groups_destroy(run->plan_groups);
+	fsmoe_topo_destroy(run->plan_topo);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
 	fsmoe_plan_destroy(&run->plan);
@@ -218,8 +236,15 @@ static int fail_together(struct run *run, int code)
 
 static int lay_out(struct run *run)
 {
+	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo);
+	char machine[64];
 	int err = fsmoe_groups_create(&run->groups, run->topo, &run->config.layout);
 
+	snprintf(machine, sizeof(machine), "node:%d device:%d", nodes, ranks / nodes);
+	if (!err)
+		err = fsmoe_topo_create(&run->plan_topo, machine, 0);
+	if (!err)
+		err = fsmoe_groups_create(&run->plan_groups, run->plan_topo, &run->config.layout);
 	return err ? err : fsmoe_train_config_fits(&run->config, run->groups);
 }
 
@@ -255,6 +280,13 @@ static int start(struct run *run)
 	return err;
 }
 
+static int start_code(int err)
+{
+	return err == -ENODATA                    ? FSMOE_EXIT_DATA
+	       : err == -ENODEV || err == -ENOMEM ? FSMOE_EXIT_LAYOUT
+						  : FSMOE_EXIT_RUN;
+}
+
 static int train(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
@@ -274,6 +306,9 @@ static int train(struct run *run)
 	err = run->first ? open_places(config) : 0;
 	if (err)
 		return fail_alone(run, FSMOE_EXIT_RUN, err);
+	code = run_dispatch(run);
+	if (code)
+		return fail_alone(run, code, 0);
 	if (say_what_runs(run)) /* the model cannot be built, on any rank */
 		return fail_together(run, FSMOE_EXIT_USAGE);
 	code = run_plan(run);
@@ -283,9 +318,7 @@ static int train(struct run *run)
 	if (!err)
 		err = start(run);
 	if (err)
-		return fail_alone(
-			run, err == -ENODEV || err == -ENOMEM ? FSMOE_EXIT_LAYOUT : FSMOE_EXIT_RUN,
-			err);
+		return fail_alone(run, start_code(err), err);
 	if (run_resume(run, &code))
 		return fail_together(run, code);
 	err = open_outputs(run);

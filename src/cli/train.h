@@ -20,6 +20,10 @@ struct run
 	int32_t *tokens, *targets;          /* the global batch */
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
+	/* The job as its first rank sees it, for plans: what a leader alone does (dispatch 1dh) is
+	 * then in every rank's, and all have the same. */
+	fsmoe_topo_t plan_topo;
+	fsmoe_groups_t plan_groups;
 	struct fsmoe_schedule row; /* without a name: none */
 	struct fsmoe_plan plan;    /* without layers: none */
 	fsmoe_runtime_t runtime;
@@ -47,8 +51,28 @@ void run_say(const struct run *run, const char *format, ...) __attribute__((form
 /* Where there is held-out data, and where it lies. */
 const struct fsmoe_data *run_held_out(const struct run *run);
 
+/* --dispatch=auto becomes the one that is predicted to be fastest. Local; returns an exit code. */
+int run_dispatch(struct run *run);
+
 /* How the steps are laid out in time: --schedule, --profile, --plan. Local; returns an exit code. */
 int run_plan(struct run *run);
+
+/* The same when tasks have drifted from the profile, to which `why` is the sentence: plans anew by
+ * the fresh one and goes on by that plan where it is better. Between two steps; collective; all ranks
+ * do the same. Returns 0 or a failure. */
+int run_replan(struct run *run, const char *why, fsmoe_profile_t fresh);
+/* "2 chunks forward, 1 to 4 backward", and all that a plan does: for people. */
+enum
+{
+	RUN_PLAN_TEXT = 320
+};
+const char *run_plan_chunks(const struct fsmoe_plan *plan, char text[RUN_PLAN_TEXT]);
+const char *run_plan_text(const struct run *run, const struct fsmoe_plan *plan,
+			  char text[RUN_PLAN_TEXT]);
+/* What a plan's layers are predicted to take in a step, in seconds. */
+double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan);
+/* Rank 0 leaves it as plan.json in --run. */
+int run_plan_save(const struct run *run);
 
 /* Every step that is left, with all that happens between them. Returns an exit code, having said
  * why where it is not 0. *together: every rank returns the same, none needs to be ended. */

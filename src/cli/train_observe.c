@@ -13,7 +13,8 @@
 /* --profile, --events, --timeline: what steps take beside what the profile says. */
 enum
 {
-	MEET_EVERY = 10 /* steps between two looks at the profile, in which all ranks meet */
+	MEET_EVERY = 10,  /* steps between two looks at the profile, in which all ranks meet */
+	MEET_RARELY = 640 /* the most, where it drifts again and again */
 };
 
 /* A line of the profile that is off by more than this is told. */
@@ -23,8 +24,52 @@ struct observe
 {
 	fsmoe_profile_t profile;
 	fsmoe_drift_t drift;
-	int told; /* drift was told; once is enough until it is gone */
+	int told;  /* drift was told; once is enough until it is gone */
+	int every; /* steps from the last look to the next */
+	int next;
 };
+
+/* The run keeps it, for its report. */
+static int keep(const struct run *run, fsmoe_profile_t profile)
+{
+	char path[PATH_MAX];
+
+	if (!run->first || !run->config.run)
+		return 0;
+	if (snprintf(path, sizeof(path), "%s/profile.json", run->config.run) >= PATH_MAX)
+		return fsmoe_fail(ENAMETOOLONG, "the path %s is too long", run->config.run);
+	/* Where it is the very file that was given, that stays as it was given. */
+	return strcmp(path, run->config.profile) ? fsmoe_profile_save(profile, path) : 0;
+}
+
+/* From now on tasks are compared with this profile, and StarPU is told it. */
+static int watch(struct run *run, fsmoe_profile_t profile)
+{
+	struct observe *o = run->observe;
+	int err = fsmoe_runtime_set_profile(run->runtime, profile);
+
+	if (o->profile != profile)
+		fsmoe_profile_destroy(o->profile);
+	o->profile = profile;
+	if (!err)
+		err = keep(run, profile);
+	if (o->drift)
+		fsmoe_drift_follow(o->drift, profile);
+	return err || o->drift ? err : fsmoe_drift_create(&o->drift, profile, BOUND);
+}
+
+/* Every line that the prediction of a step needs is asked for now: at the end the run would have
+ * been for nothing. */
+static int check_profile(const struct run *run, fsmoe_profile_t profile)
+{
+	struct fsmoe_timeline predicted;
+	int err = fsmoe_profile_simulate(profile, fsmoe_trainer_graph(run->trainer), &predicted);
+
+	if (err)
+		return fsmoe_fail(-err, "%s: %s", run->config.profile, fsmoe_last_error());
+	fsmoe_timeline_destroy(&predicted);
+	return 0;
+}
 
 int run_observe_start(struct run *run)
 {
@@ -37,35 +82,70 @@ int run_observe_start(struct run *run)
 	o = run->observe = calloc(1, sizeof(*o));
 	if (!o)
 		return fsmoe_fail(ENOMEM, "no memory to observe the steps");
+	o->every = MEET_EVERY;
 	err = fsmoe_runtime_record(run->runtime, 1, config->events);
 	if (err || !config->profile)
 		return err;
 	err = fsmoe_profile_load(&o->profile, config->profile);
 	if (!err)
-		err = fsmoe_runtime_set_profile(run->runtime, o->profile);
-	return err ? err : fsmoe_drift_create(&o->drift, o->profile, BOUND);
+		err = check_profile(run, o->profile);
+	return err ? err : watch(run, o->profile);
+}
+
+/* Whoever gave a plan wants that one; and the last step needs no other. */
+static int may_replan(const struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+
+	return config->replan && !config->plan && run->plan.layer && run->step < config->steps;
+}
+
+/* All ranks know the same. */
+static int drifted(struct run *run, const struct fsmoe_drift_result *result, fsmoe_profile_t fresh)
+{
+	struct observe *o = run->observe;
+	int err;
+
+	if (may_replan(run))
+	{
+		err = run_replan(run, result->sentence, fresh);
+		if (!err)
+			return watch(run, fresh);
+		fsmoe_profile_destroy(fresh);
+		return err;
+	}
+	if (!o->told)
+		run_say(run, "step %d: %s: measure again with 'fsmoe profile'", run->step,
+			result->sentence);
+	fsmoe_profile_destroy(fresh);
+	o->told = 1;
+	return 0;
 }
 
 int run_observe_step(struct run *run)
 {
 	struct observe *o = run->observe;
 	struct fsmoe_drift_result result;
+	fsmoe_profile_t fresh;
 	int err;
 
 	if (!o || !o->drift)
 		return 0;
 	err = fsmoe_drift_observe(o->drift, fsmoe_trainer_program(run->trainer),
 				  fsmoe_trainer_graph(run->trainer));
-	if (err || run->step % MEET_EVERY)
+	if (err || run->step % MEET_EVERY || run->step < o->next)
 		return err;
-	err = fsmoe_drift_meet(o->drift, run->runtime, &result, NULL);
+	err = fsmoe_drift_meet(o->drift, run->runtime, &result, &fresh);
 	if (err)
 		return err;
-	if (result.drifted && !o->told)
-		run_say(run, "step %d: %s: measure again with 'fsmoe profile'", run->step,
-			result.sentence);
-	o->told = result.drifted;
-	return 0;
+	/* Where it drifts to and fro no plan is right for long: less and less often. */
+	o->every = !result.drifted || !may_replan(run) ? MEET_EVERY
+		   : 2 * o->every < MEET_RARELY        ? 2 * o->every
+						       : MEET_RARELY;
+	o->next = run->step + o->every;
+	if (!result.drifted)
+		o->told = 0;
+	return result.drifted ? drifted(run, &result, fresh) : 0;
 }
 
 /* Rank 0 writes what all ranks gathered. */

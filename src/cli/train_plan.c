@@ -41,8 +41,9 @@ static int make_plan(struct run *run)
 
 	if (err)
 		return FSMOE_EXIT_DATA;
-	err = fsmoe_train_plan(&run->plan, run->groups, fsmoe_model_forward, &run->config.model,
-			       &config->train, &run->row, profile, config->max_degree);
+	err = fsmoe_train_plan(&run->plan, run->plan_groups, fsmoe_model_forward,
+			       &run->config.model, &config->train, &run->row, profile,
+			       config->max_degree);
 	fsmoe_profile_destroy(profile);
 	return err == -ENODATA ? FSMOE_EXIT_DATA : err ? FSMOE_EXIT_RUN : FSMOE_EXIT_OK;
 }
@@ -64,29 +65,62 @@ static void widen(struct range *r, int degree)
 	r->high = degree > r->high ? degree : r->high;
 }
 
-static void say_plan(const struct run *run)
+double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan)
 {
-	const struct fsmoe_plan *plan = &run->plan;
+	return run->config.train.microbatches * (plan->forward + plan->backward) +
+	       plan->tail_seconds;
+}
+
+const char *run_plan_chunks(const struct fsmoe_plan *plan, char text[RUN_PLAN_TEXT])
+{
 	struct range forward = {0, 0}, backward = {0, 0};
-	char text[2][32];
-	double moe = 0, dense = 0;
+	char range[2][32];
 
 	for (int i = 0; i < plan->layers; i++)
 	{
 		widen(&forward, plan->layer[i].forward_degree);
 		widen(&backward, plan->layer[i].backward_degree);
+	}
+	snprintf(text, RUN_PLAN_TEXT, "%s chunks forward, %s backward",
+		 range_text(&forward, range[0], sizeof(range[0])),
+		 range_text(&backward, range[1], sizeof(range[1])));
+	return text;
+}
+
+const char *run_plan_text(const struct run *run, const struct fsmoe_plan *plan,
+			  char text[RUN_PLAN_TEXT])
+{
+	char chunks[RUN_PLAN_TEXT];
+	double moe = 0, dense = 0;
+
+	for (int i = 0; i < plan->layers; i++)
+	{
 		moe += (double)plan->layer[i].moe.bytes;
 		dense += (double)plan->layer[i].dense.bytes;
 	}
-	run_say(run,
-		"plan %s: %s chunks forward, %s backward; gradients %.3g MB beside experts, %.3g "
-		"MB "
-		"beside dense parts, %.3g MB at the end; layers predicted to take %.3g ms",
-		plan->schedule, range_text(&forward, text[0], sizeof(text[0])),
-		range_text(&backward, text[1], sizeof(text[1])), 1e-6 * moe, 1e-6 * dense,
-		1e-6 * (double)plan->tail.bytes,
-		1e3 * (run->config.train.microbatches * (plan->forward + plan->backward) +
-		       plan->tail_seconds));
+	snprintf(text, RUN_PLAN_TEXT,
+		 "%.96s; gradients %.3g MB beside experts, %.3g MB beside dense parts, %.3g MB at "
+		 "the end; layers predicted to take %.3g ms",
+		 run_plan_chunks(plan, chunks), 1e-6 * moe, 1e-6 * dense,
+		 1e-6 * (double)plan->tail.bytes, 1e3 * run_plan_seconds(run, plan));
+	return text;
+}
+
+static void say_plan(const struct run *run)
+{
+	char text[RUN_PLAN_TEXT];
+
+	run_say(run, "plan %s: %s", run->plan.schedule, run_plan_text(run, &run->plan, text));
+}
+
+int run_plan_save(const struct run *run)
+{
+	char path[PATH_MAX];
+
+	if (!run->first || !run->config.run || !run->plan.layer)
+		return 0;
+	snprintf(path, sizeof(path), "%s/plan.json", run->config.run);
+	return fsmoe_plan_save(&run->plan, path);
 }
 
 /* The plan that a resumed run had, where nobody asks for another one. It is for a layout. */

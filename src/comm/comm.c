@@ -165,6 +165,24 @@ int fsmoe_comm_exchange(struct fsmoe_comm *comm, struct fsmoe_pattern pattern, c
 	return ret;
 }
 
+int fsmoe_comm_exchange_rows(struct fsmoe_comm *comm, const struct fsmoe_runs *out,
+			     const void *send, const struct fsmoe_runs *in, void *recv,
+			     size_t bytes)
+{
+	const size_t given = fsmoe_runs_rows(out[comm->rank]);
+	const size_t got = fsmoe_runs_rows(in[comm->rank]);
+
+	if (given != got)
+		return fsmoe_fail(EINVAL,
+				  "exchange of rows over group %s: rank %d of it sends itself %zu "
+				  "rows but expects %zu",
+				  fsmoe_group_name(comm->kind), comm->rank, given, got);
+	fsmoe_watch_enter(comm->watch, comm->kind, "exchange_rows");
+	int ret = comm->backend->exchange_rows(comm, out, send, in, recv, bytes);
+	fsmoe_watch_leave(comm->watch, comm->kind);
+	return ret;
+}
+
 int fsmoe_comm_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes)
 {
 	fsmoe_watch_enter(comm->watch, comm->kind, "allgather");

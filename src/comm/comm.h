@@ -35,6 +35,9 @@ struct fsmoe_comm_backend
 			 const size_t *recv_at);
 	int (*exchange)(struct fsmoe_comm *comm, const struct fsmoe_pattern *pattern,
 			const void *send, void *recv);
+	int (*exchange_rows)(struct fsmoe_comm *comm, const struct fsmoe_runs *out,
+			     const void *send, const struct fsmoe_runs *in, void *recv,
+			     size_t bytes);
 	int (*allgather)(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes);
 	int (*broadcast)(struct fsmoe_comm *comm, void *data, size_t bytes, int root);
 	int (*barrier)(struct fsmoe_comm *comm);
@@ -75,10 +78,19 @@ int fsmoe_comm_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t
  * recv where it receives nothing. */
 int fsmoe_comm_exchange(struct fsmoe_comm *comm, struct fsmoe_pattern pattern, const void *send,
 			void *recv);
+/* Rows of `bytes` each; out and in: what goes to and comes from every rank. */
+int fsmoe_comm_exchange_rows(struct fsmoe_comm *comm, const struct fsmoe_runs *out,
+			     const void *send, const struct fsmoe_runs *in, void *recv,
+			     size_t bytes);
 int fsmoe_comm_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes);
 /* send: size * count elements; recv: count. */
 int fsmoe_comm_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,
 			      void *recv, size_t count);
+/* The same of rows of `columns` elements: out[p] goes to rank p; the sums of what all have for this
+ * rank to the rows `in`. */
+int fsmoe_comm_reduce_scatter_rows(struct fsmoe_comm *comm, enum fsmoe_real real,
+				   const struct fsmoe_runs *out, const void *send,
+				   struct fsmoe_runs in, void *recv, size_t columns);
 int fsmoe_comm_allreduce(struct fsmoe_comm *comm, enum fsmoe_real real, void *data, size_t count);
 int fsmoe_comm_broadcast(struct fsmoe_comm *comm, void *data, size_t bytes, int root);
 int fsmoe_comm_barrier(struct fsmoe_comm *comm);

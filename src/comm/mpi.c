@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "comm/comm.h"
-#include "topo/mpi.h"
+#include "comm/mpi_comm.h"
 
 #include <fsmoe/error.h>
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,21 +12,6 @@
  * an int, everything is under way after one call (a collective with several rounds would only go
  * on when somebody tests), and no arrays need conversion.
  */
-
-#define TAG 1
-
-/* The most bytes of one message; an MPI count is an int. A test makes it small. */
-#ifndef FSMOE_MPI_PIECE
-#define FSMOE_MPI_PIECE (1 << 30)
-#endif
-#define PIECE ((size_t)(FSMOE_MPI_PIECE))
-
-struct mpi_comm
-{
-	MPI_Comm comm;
-	MPI_Request *requests; /* 2 * size */
-	MPI_Status *status;
-};
 
 static void mpi_destroy(struct fsmoe_comm *comm)
 {
@@ -85,13 +68,6 @@ static int mpi_create(struct fsmoe_comm *comm, fsmoe_groups_t groups, enum fsmoe
 	return ret;
 }
 
-static size_t piece(size_t bytes, size_t done)
-{
-	size_t left = bytes > done ? bytes - done : 0;
-
-	return left < PIECE ? left : PIECE;
-}
-
 /* One exchange: what is sent and received, by rank of the group. */
 struct exchange
 {
@@ -113,7 +89,7 @@ static int post(struct fsmoe_comm *comm, const struct exchange *x, size_t done, 
 	for (int k = 1; k < comm->size && !ret; k++)
 	{
 		int from = (comm->rank + comm->size - k) % comm->size;
-		int bytes = (int)piece(x->recv_bytes[from], done);
+		int bytes = (int)fsmoe_mpi_piece(x->recv_bytes[from], done);
 		if (bytes)
 			ret = fsmoe_mpi_check(MPI_Irecv(x->recv + x->recv_at[from] + done, bytes,
 							MPI_BYTE, from, TAG, impl->comm,
@@ -123,7 +99,7 @@ static int post(struct fsmoe_comm *comm, const struct exchange *x, size_t done, 
 	for (int k = 1; k < comm->size && !ret; k++)
 	{
 		int to = (comm->rank + k) % comm->size;
-		int bytes = (int)piece(x->send_bytes[to], done);
+		int bytes = (int)fsmoe_mpi_piece(x->send_bytes[to], done);
 		if (bytes)
 			ret = fsmoe_mpi_check(MPI_Isend(x->send + x->send_at[to] + done, bytes,
 							MPI_BYTE, to, TAG, impl->comm,
@@ -141,7 +117,7 @@ static int check_received(struct fsmoe_comm *comm, const struct exchange *x, siz
 	for (int k = 1; k < comm->size; k++)
 	{
 		int from = (comm->rank + comm->size - k) % comm->size, got;
-		size_t bytes = piece(x->recv_bytes[from], done);
+		size_t bytes = fsmoe_mpi_piece(x->recv_bytes[from], done);
 		if (!bytes)
 			continue;
 		MPI_Get_count(status++, MPI_BYTE, &got);
@@ -187,102 +163,6 @@ static int mpi_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t
 	return 0;
 }
 
-/* --- patterns ------------------------------------------------------------------------------- */
-
-/* Starts the message of bytes `done` to `done` + PIECE of every piece; MPI walks over the pieces, so
- * nothing is packed here. A type that is freed lives until its messages are done. */
-static int start(struct mpi_comm *impl, void *buffer, struct fsmoe_pieces p, size_t done, int peer,
-		 int receive, MPI_Request *request)
-{
-	char *at = (char *)buffer + p.at + done;
-	MPI_Datatype type;
-	int ret = fsmoe_mpi_check(MPI_Type_create_hvector((int)p.n, (int)piece(p.bytes, done),
-							  (MPI_Aint)p.stride, MPI_BYTE, &type),
-				  "MPI_Type_create_hvector");
-
-	if (ret)
-		return ret;
-	ret = fsmoe_mpi_check(MPI_Type_commit(&type), "MPI_Type_commit");
-	if (!ret && receive)
-		ret = fsmoe_mpi_check(MPI_Irecv(at, 1, type, peer, TAG, impl->comm, request),
-				      "MPI_Irecv");
-	else if (!ret)
-		ret = fsmoe_mpi_check(MPI_Isend(at, 1, type, peer, TAG, impl->comm, request),
-				      "MPI_Isend");
-	MPI_Type_free(&type);
-	return ret;
-}
-
-static int post_pattern(struct fsmoe_comm *comm, const struct fsmoe_pattern *x, const void *send,
-			void *recv, size_t done, int *n)
-{
-	struct mpi_comm *impl = comm->impl;
-	int ret = 0;
-
-	*n = 0;
-	for (int k = 1; k < comm->size && !ret; k++)
-	{
-		int from = (comm->rank + comm->size - k) % comm->size;
-		struct fsmoe_pieces p = fsmoe_pattern_recv(x, from);
-		if (p.n)
-			ret = start(impl, recv, p, done, from, 1, &impl->requests[(*n)++]);
-	}
-	for (int k = 1; k < comm->size && !ret; k++)
-	{
-		int to = (comm->rank + k) % comm->size;
-		struct fsmoe_pieces p = fsmoe_pattern_send(x, to);
-		if (p.n)
-			ret = start(impl, (void *)send, p, done, to, 0, &impl->requests[(*n)++]);
-	}
-	return ret;
-}
-
-static int check_pattern(struct fsmoe_comm *comm, const struct fsmoe_pattern *x, size_t done)
-{
-	const MPI_Status *status = ((struct mpi_comm *)comm->impl)->status;
-
-	for (int k = 1; k < comm->size; k++)
-	{
-		int from = (comm->rank + comm->size - k) % comm->size;
-		struct fsmoe_pieces p = fsmoe_pattern_recv(x, from);
-		MPI_Count got;
-		if (!p.n)
-			continue;
-		MPI_Get_elements_x(status++, MPI_BYTE, &got);
-		if ((size_t)got != p.n * piece(p.bytes, done))
-			return fsmoe_fail(
-				EINVAL,
-				"%s over group %s: rank %d of it sent %lld bytes where %zu were "
-				"expected; the ranks do not agree on sizes",
-				fsmoe_pattern_name(x->kind), fsmoe_group_name(comm->kind), from,
-				(long long)got, p.n * piece(p.bytes, done));
-	}
-	return 0;
-}
-
-static int mpi_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *x, const void *send,
-			void *recv)
-{
-	struct mpi_comm *impl = comm->impl;
-
-	for (size_t done = 0; done < x->bytes; done += PIECE)
-	{
-		int n, ret = post_pattern(comm, x, send, recv, done, &n);
-
-		/* The own part is copied while the others' travel. */
-		if (!ret && done == 0 && fsmoe_pattern_recv(x, comm->rank).n)
-			fsmoe_pieces_copy(recv, fsmoe_pattern_recv(x, comm->rank), send,
-					  fsmoe_pattern_send(x, comm->rank));
-		if (!ret)
-			ret = fsmoe_mpi_wait(n, impl->requests, impl->status);
-		if (!ret)
-			ret = check_pattern(comm, x, done);
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
 static int mpi_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes)
 {
 	size_t n = (size_t)comm->size, *sizes = comm->parts;
@@ -305,8 +185,9 @@ static int mpi_broadcast(struct fsmoe_comm *comm, void *data, size_t bytes, int 
 	for (size_t done = 0; done < bytes && !ret; done += PIECE)
 	{
 		MPI_Request request;
-		ret = fsmoe_mpi_check(MPI_Ibcast((char *)data + done, (int)piece(bytes, done),
-						 MPI_BYTE, root, impl->comm, &request),
+		ret = fsmoe_mpi_check(MPI_Ibcast((char *)data + done,
+						 (int)fsmoe_mpi_piece(bytes, done), MPI_BYTE, root,
+						 impl->comm, &request),
 				      "MPI_Ibcast");
 		if (!ret)
 			ret = fsmoe_mpi_wait(1, &request, MPI_STATUSES_IGNORE);
@@ -324,7 +205,8 @@ const struct fsmoe_comm_backend fsmoe_comm_mpi = {
 	.create = mpi_create,
 	.destroy = mpi_destroy,
 	.alltoallv = mpi_alltoallv,
-	.exchange = mpi_exchange,
+	.exchange = fsmoe_mpi_exchange,
+	.exchange_rows = fsmoe_mpi_exchange_rows,
 	.allgather = mpi_allgather,
 	.broadcast = mpi_broadcast,
 	.barrier = mpi_barrier,

@@ -57,3 +57,32 @@ void fsmoe_pieces_copy(void *to, struct fsmoe_pieces recv, const void *from,
 		memcpy((char *)to + recv.at + i * recv.stride,
 		       (const char *)from + send.at + i * send.stride, send.bytes);
 }
+
+size_t fsmoe_runs_rows(struct fsmoe_runs runs)
+{
+	size_t rows = 0;
+
+	for (size_t i = 0; i < runs.n; i++)
+		rows += runs.run[i].n;
+	return rows;
+}
+
+void fsmoe_runs_copy(void *to, struct fsmoe_runs in, const void *from, struct fsmoe_runs out,
+		     size_t bytes)
+{
+	size_t i = 0, k = 0, got = 0, given = 0; /* of runs i and k */
+
+	while (i < in.n && k < out.n)
+	{
+		size_t left = in.run[i].n - got, more = out.run[k].n - given;
+		size_t n = left < more ? left : more;
+		memcpy((char *)to + (in.run[i].at + got) * bytes,
+		       (const char *)from + (out.run[k].at + given) * bytes, n * bytes);
+		got += n;
+		given += n;
+		if (got == in.run[i].n)
+			i++, got = 0;
+		if (given == out.run[k].n)
+			k++, given = 0;
+	}
+}

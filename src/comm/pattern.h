@@ -44,6 +44,24 @@ struct fsmoe_pieces fsmoe_pattern_send(const struct fsmoe_pattern *pattern, int 
 struct fsmoe_pieces fsmoe_pattern_recv(const struct fsmoe_pattern *pattern, int peer);
 const char *fsmoe_pattern_name(enum fsmoe_pattern_kind kind);
 
+/* A message of rows: runs of neighbours, each `n` rows from row `at` on. The two ends have as many
+ * rows, in the same order, but may lay them out otherwise. */
+struct fsmoe_span
+{
+	size_t at, n;
+};
+
+struct fsmoe_runs
+{
+	size_t n; /* runs */
+	const struct fsmoe_span *run;
+};
+
+size_t fsmoe_runs_rows(struct fsmoe_runs runs);
+/* Moves such a message within one memory, rows of `bytes` each. */
+void fsmoe_runs_copy(void *to, struct fsmoe_runs in, const void *from, struct fsmoe_runs out,
+		     size_t bytes);
+
 /* Moves a message within one memory; the buffers do not overlap. */
 void fsmoe_pieces_copy(void *to, struct fsmoe_pieces recv, const void *from,
 		       struct fsmoe_pieces send);

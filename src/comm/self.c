@@ -43,6 +43,16 @@ static int self_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *pa
 	return 0;
 }
 
+static int self_exchange_rows(struct fsmoe_comm *comm, const struct fsmoe_runs *out,
+			      const void *send, const struct fsmoe_runs *in, void *recv,
+			      size_t bytes)
+{
+	(void)comm;
+	if (send != recv)
+		fsmoe_runs_copy(recv, in[0], send, out[0], bytes);
+	return 0;
+}
+
 static int self_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes)
 {
 	(void)comm;
@@ -68,6 +78,7 @@ const struct fsmoe_comm_backend fsmoe_comm_self = {
 	.destroy = self_destroy,
 	.alltoallv = self_alltoallv,
 	.exchange = self_exchange,
+	.exchange_rows = self_exchange_rows,
 	.allgather = self_allgather,
 	.broadcast = self_broadcast,
 	.barrier = self_barrier,

@@ -128,6 +128,51 @@ int fsmoe_comm_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, con
 	return ret;
 }
 
+/* Rows arrive packed, rank after rank, and are added up run by run. */
+static int reduce_scatter_rows(struct fsmoe_comm *comm, enum fsmoe_real real,
+			       const struct fsmoe_runs *out, const void *send, struct fsmoe_runs in,
+			       void *recv, size_t columns)
+{
+	size_t rows = fsmoe_runs_rows(in), bytes = columns * real_size(real), done = 0;
+	struct fsmoe_span part[comm->size];
+	struct fsmoe_runs packed[comm->size];
+	int ret;
+
+	for (int p = 0; p < comm->size; p++)
+	{
+		part[p] = (struct fsmoe_span){(size_t)p * rows, rows};
+		packed[p] = (struct fsmoe_runs){rows > 0, &part[p]};
+	}
+	ret = comm->backend->exchange_rows(comm, out, send, packed, comm->scratch, bytes);
+	for (size_t i = 0; i < in.n && !ret; i++)
+	{
+		sum(real, (const char *)comm->scratch + done * bytes, comm->size, rows * columns,
+		    in.run[i].n * columns, (char *)recv + in.run[i].at * bytes);
+		done += in.run[i].n;
+	}
+	return ret;
+}
+
+int fsmoe_comm_reduce_scatter_rows(struct fsmoe_comm *comm, enum fsmoe_real real,
+				   const struct fsmoe_runs *out, const void *send,
+				   struct fsmoe_runs in, void *recv, size_t columns)
+{
+	const size_t count = fsmoe_runs_rows(in) * columns;
+	int ret = check(comm, real, count, "reduce_scatter_rows");
+
+	if (!ret)
+		ret = fsmoe_comm_reserve(comm, (size_t)comm->size * count * real_size(real));
+	if (ret)
+		return ret;
+	fsmoe_watch_enter(comm->watch, comm->kind, "reduce_scatter_rows");
+	if (comm->size > 1)
+		ret = reduce_scatter_rows(comm, real, out, send, in, recv, columns);
+	else if (send != recv)
+		fsmoe_runs_copy(recv, in, send, out[0], columns * real_size(real));
+	fsmoe_watch_leave(comm->watch, comm->kind);
+	return ret;
+}
+
 /* Everybody gets everything and adds. */
 static int allreduce_whole(struct fsmoe_comm *comm, enum fsmoe_real real, void *data, size_t count)
 {

@@ -13,7 +13,7 @@
 struct cell
 {
 	double n;
-	uint64_t added;
+	uint64_t added, before; /* before: of them under another profile */
 	float seconds[FSMOE_DRIFT_WINDOW];
 };
 
@@ -30,15 +30,8 @@ struct fsmoe_drift
 	struct line *line[FSMOE_NKINDS][FSMOE_NLANES]; /* NULL: nothing seen yet */
 };
 
-int fsmoe_drift_create(fsmoe_drift_t *drift, fsmoe_profile_t profile, double bound)
+static void use(fsmoe_drift_t d, fsmoe_profile_t profile)
 {
-	fsmoe_drift_t d;
-
-	if (!(bound > 0) || !isfinite(bound))
-		return fsmoe_fail(EINVAL, "a bound of %g for drift: it must be above 0", bound);
-	d = calloc(1, sizeof(*d));
-	if (!d)
-		return fsmoe_fail(ENOMEM, "no memory to watch the profile");
 	d->profile = *profile;
 	d->used = *profile;
 	/* Medians are compared with what medians said. */
@@ -50,6 +43,31 @@ int fsmoe_drift_create(fsmoe_drift_t *drift, fsmoe_profile_t profile, double bou
 					profile->fit[kind][lane].sharing;
 				d->profile.fit[kind][lane].beta /= profile->fit[kind][lane].sharing;
 			}
+}
+
+void fsmoe_drift_follow(fsmoe_drift_t d, fsmoe_profile_t profile)
+{
+	use(d, profile);
+	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
+		for (int lane = 0; lane < FSMOE_NLANES; lane++)
+		{
+			struct line *l = d->line[kind][lane];
+
+			for (int i = 0; l && i < l->sizes; i++)
+				l->cell[i].before = l->cell[i].added;
+		}
+}
+
+int fsmoe_drift_create(fsmoe_drift_t *drift, fsmoe_profile_t profile, double bound)
+{
+	fsmoe_drift_t d;
+
+	if (!(bound > 0) || !isfinite(bound))
+		return fsmoe_fail(EINVAL, "a bound of %g for drift: it must be above 0", bound);
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return fsmoe_fail(ENOMEM, "no memory to watch the profile");
+	use(d, profile);
 	d->bound = bound;
 	*drift = d;
 	return 0;
@@ -150,7 +168,8 @@ void fsmoe_drift_cells(fsmoe_drift_t d, struct fsmoe_drift_cell *cells, int *n)
 					continue;
 				if (cells && *n < room)
 					cells[*n] = (struct fsmoe_drift_cell){
-						kind, lane, c->n, median(c), (double)c->added};
+						kind, lane, c->n, median(c),
+						(double)(c->added - c->before)};
 				++*n;
 			}
 		}

@@ -15,7 +15,7 @@ static double seconds_of(const struct fsmoe_node *node, void *arg)
 	double seconds = 0;
 
 	if (work > 0 && !l->err)
-		l->err = fsmoe_profile_predict(l->profile, node->op->kind, node->span, work,
+		l->err = fsmoe_profile_predict(l->profile, fsmoe_node_line(node), node->span, work,
 					       &seconds);
 	return seconds;
 }

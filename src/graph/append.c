@@ -142,6 +142,7 @@ int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *a
 		.seq = -1,
 		.priority = g->labels.priority,
 		.id = g->nnodes,
+		.delays = FSMOE_NONE,
 	};
 	node->lane = lane_of(g, node->span);
 	/* Program order is the lane's order: then data edges and lane edges both point forward in
@@ -149,6 +150,24 @@ int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *a
 	if (node->lane != FSMOE_COMPUTE)
 		node->seq = g->next_seq[node->lane]++;
 	return g->nnodes++;
+}
+
+void fsmoe_graph_delay(fsmoe_graph_t g, int first, fsmoe_tensor_t tensor)
+{
+	for (int i = first; i < g->nnodes && tensor != FSMOE_NONE; i++)
+		g->nodes[i].delays = tensor;
+}
+
+static void add_base(fsmoe_tensor_t b, int m, fsmoe_tensor_t *base, int *mode, int *n)
+{
+	for (int k = 0; k < *n; k++)
+		if (base[k] == b)
+		{
+			mode[k] |= m;
+			return;
+		}
+	base[*n] = b;
+	mode[(*n)++] = m;
 }
 
 int fsmoe_node_bases(const struct fsmoe_graph *g, const struct fsmoe_node *node,
@@ -161,20 +180,14 @@ int fsmoe_node_bases(const struct fsmoe_graph *g, const struct fsmoe_node *node,
 		if (node->access[i].tensor == FSMOE_NONE || node->access[i].mode == FSMOE_UNUSED)
 			continue;
 		fsmoe_tensor_t b = g->tensors[node->access[i].tensor].base;
-		int m = node->access[i].mode, k;
+		int m = node->access[i].mode;
 		/* Writing a part of a base leaves the rest: for the base that is read and write. */
 		if (m == FSMOE_W && fsmoe_shape_count(&g->tensors[node->access[i].tensor].shape) !=
 					    fsmoe_shape_count(&g->tensors[b].shape))
 			m = FSMOE_RW;
-		for (k = 0; k < n && base[k] != b; k++)
-			;
-		if (k < n)
-			mode[k] |= m;
-		else
-		{
-			base[n] = b;
-			mode[n++] = m;
-		}
+		add_base(b, m, base, mode, &n);
 	}
+	if (node->delays != FSMOE_NONE)
+		add_base(g->tensors[node->delays].base, FSMOE_RW, base, mode, &n);
 	return n;
 }

@@ -102,8 +102,11 @@ fsmoe_tensor_t fsmoe_graph_add_tensor(fsmoe_graph_t graph, const struct fsmoe_te
 /* The gradient's tensor name and shape follow the tensor's; an activation of the same layer. */
 fsmoe_tensor_t fsmoe_graph_like(fsmoe_graph_t graph, fsmoe_tensor_t tensor, const char *prefix);
 
+/* What reads `tensor` later waits for the nodes from `first` on, as if they rewrote it. */
+void fsmoe_graph_delay(fsmoe_graph_t graph, int first, fsmoe_tensor_t tensor);
+
 /* Accesses of a node merged by base tensor: what sequential consistency and StarPU see. Fills
- * base[] and mode[] (room for node->naccess each); returns how many. */
+ * base[] and mode[] (room for node->naccess + 1 each); returns how many. */
 int fsmoe_node_bases(const struct fsmoe_graph *graph, const struct fsmoe_node *node,
 		     fsmoe_tensor_t *base, int *mode);
 

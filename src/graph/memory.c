@@ -20,55 +20,78 @@ static int persistent(enum fsmoe_role role)
 	return role == FSMOE_PARAM || role == FSMOE_GRAD || role == FSMOE_STATE;
 }
 
+static size_t room_of(size_t bytes)
+{
+	return (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+}
+
 static size_t bytes_of(const struct fsmoe_memory *m, const struct fsmoe_tensor_info *t)
 {
 	return fsmoe_shape_count(&t->shape) * fsmoe_element_bytes(m->real, t->dtype);
 }
 
-/* The same persistent tensor in another graph's memory, or NULL. */
-static void *shared(const struct fsmoe_memory *from, const struct fsmoe_tensor_info *t,
-		    size_t bytes)
+/* The same persistent tensor in another graph's memory: its number there, or FSMOE_NONE. */
+static fsmoe_tensor_t shared(const struct fsmoe_memory *from, const struct fsmoe_tensor_info *t,
+			     size_t bytes)
 {
 	if (!from || !persistent(t->role))
-		return NULL;
+		return FSMOE_NONE;
 	for (int i = 0; i < from->graph->ntensors; i++)
 	{
 		const struct fsmoe_tensor_info *other = &from->graph->tensors[i];
 		if (other->base == i && other->role == t->role && !strcmp(other->name, t->name) &&
 		    bytes_of(from, other) == bytes)
-			return from->data[i];
+			return i;
 	}
-	return NULL;
+	return FSMOE_NONE;
 }
 
-static int allocate(struct fsmoe_memory *m, fsmoe_memory_t share)
+/* What another memory holds; taken over where that one is to go. */
+static void take_shared(struct fsmoe_memory *m, fsmoe_memory_t share, int over)
+{
+	for (int i = 0; share && i < m->graph->ntensors; i++)
+	{
+		const struct fsmoe_tensor_info *t = &m->graph->tensors[i];
+		const size_t bytes = bytes_of(m, t);
+		const fsmoe_tensor_t there = t->base == i ? shared(share, t, bytes) : FSMOE_NONE;
+
+		if (there == FSMOE_NONE)
+			continue;
+		m->data[i] = share->data[there];
+		if (over && share->owned[there])
+		{
+			m->owned[i] = share->owned[there];
+			share->owned[there] = NULL;
+			m->bytes += room_of(bytes);
+		}
+	}
+}
+
+/* Zeros by calloc: what is large is then no memory yet but a promise of it, which a run on a GPU
+ * never asks to be kept for most activations. */
+static int allocate(struct fsmoe_memory *m)
 {
 	for (int i = 0; i < m->graph->ntensors; i++)
 	{
 		const struct fsmoe_tensor_info *t = &m->graph->tensors[i];
-		size_t bytes = bytes_of(m, t);
+		const size_t bytes = bytes_of(m, t), room = room_of(bytes);
 
-		if (t->base != i)
+		if (t->base != i || m->data[i])
 			continue;
-		m->data[i] = shared(share, t, bytes);
-		if (m->data[i])
-			continue;
-		size_t room = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-		m->data[i] = aligned_alloc(ALIGNMENT, room);
-		if (!m->data[i])
+		m->owned[i] = calloc(1, room + ALIGNMENT);
+		if (!m->owned[i])
 			return fsmoe_fail(
 				ENOMEM,
 				"no memory for tensor '%s' of %zu bytes, after %zu bytes of others",
 				t->name, bytes, m->bytes);
-		memset(m->data[i], 0, room);
-		m->owned[i] = 1;
+		m->data[i] = (char *)m->owned[i] + ALIGNMENT - (uintptr_t)m->owned[i] % ALIGNMENT;
 		m->bytes += room;
 	}
 	return 0;
 }
 
-int fsmoe_memory_create(fsmoe_memory_t *memory, fsmoe_graph_t graph, enum fsmoe_real real,
-			fsmoe_memory_t share)
+/* Without any tensor yet. */
+static int make(fsmoe_memory_t *memory, fsmoe_graph_t graph, enum fsmoe_real real)
 {
 	struct fsmoe_memory *m;
 	int err = fsmoe_graph_status(graph);
@@ -78,23 +101,54 @@ int fsmoe_memory_create(fsmoe_memory_t *memory, fsmoe_graph_t graph, enum fsmoe_
 	if (real != FSMOE_F32 && real != FSMOE_F64)
 		return fsmoe_fail(EINVAL, "a host computes in float or double; only GPUs run bf16");
 	m = calloc(1, sizeof(*m));
-	if (!m)
-		return fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
-	m->graph = graph;
-	m->real = real;
-	m->data = calloc((size_t)graph->ntensors + 1, sizeof(*m->data));
-	m->owned = calloc((size_t)graph->ntensors + 1, 1);
-	if (!m->data || !m->owned)
-		err = fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
-	else
-		err = allocate(m, share);
-	if (err)
+	if (m)
+	{
+		m->graph = graph;
+		m->real = real;
+		m->data = calloc((size_t)graph->ntensors + 1, sizeof(*m->data));
+		m->owned = calloc((size_t)graph->ntensors + 1, sizeof(*m->owned));
+	}
+	if (!m || !m->data || !m->owned)
 	{
 		fsmoe_memory_destroy(m);
-		return err;
+		return fsmoe_fail(ENOMEM, "no memory for a graph's tensors");
 	}
 	*memory = m;
 	return 0;
+}
+
+static int fill(fsmoe_memory_t *memory, struct fsmoe_memory *m)
+{
+	const int err = allocate(m);
+
+	if (err)
+		fsmoe_memory_destroy(m);
+	else
+		*memory = m;
+	return err;
+}
+
+int fsmoe_memory_create(fsmoe_memory_t *memory, fsmoe_graph_t graph, enum fsmoe_real real,
+			fsmoe_memory_t share)
+{
+	struct fsmoe_memory *m = NULL;
+	const int err = make(&m, graph, real);
+
+	if (err)
+		return err;
+	take_shared(m, share, 0);
+	return fill(memory, m);
+}
+
+int fsmoe_memory_replace(fsmoe_memory_t *memory, fsmoe_graph_t graph, fsmoe_memory_t old)
+{
+	struct fsmoe_memory *m = NULL;
+	const int err = make(&m, graph, old->real);
+
+	if (!err)
+		take_shared(m, old, 1);
+	fsmoe_memory_destroy(old);
+	return err ? err : fill(memory, m);
 }
 
 void fsmoe_memory_destroy(fsmoe_memory_t m)
@@ -102,8 +156,7 @@ void fsmoe_memory_destroy(fsmoe_memory_t m)
 	if (!m)
 		return;
 	for (int i = 0; m->owned && i < m->graph->ntensors; i++)
-		if (m->owned[i])
-			free(m->data[i]);
+		free(m->owned[i]);
 	free(m->data);
 	free(m->owned);
 	free(m);

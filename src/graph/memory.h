@@ -8,8 +8,8 @@ struct fsmoe_memory
 {
 	fsmoe_graph_t graph;
 	enum fsmoe_real real;
-	void **data; /* by tensor; bases only */
-	char *owned; /* by tensor: freed here, not another memory's */
+	void **data;  /* by tensor; bases only */
+	void **owned; /* by tensor: what is freed here; NULL: it is another memory's */
 	size_t bytes;
 };
 
@@ -46,6 +46,11 @@ static inline int fsmoe_has_copy(enum fsmoe_real real, const struct fsmoe_tensor
 {
 	return real == FSMOE_BF16 && t->role == FSMOE_PARAM;
 }
+
+/* A graph's memory in place of another's, which is destroyed, also where this fails: persistent
+ * tensors of the same name, role and size stay where they are, so whoever shares them need not
+ * know. Never more is allocated than either graph needs. Both graphs must be there. */
+int fsmoe_memory_replace(fsmoe_memory_t *memory, fsmoe_graph_t graph, fsmoe_memory_t old);
 
 /* Where an element of this rank's part lies in the parameter's global array. */
 size_t fsmoe_param_global_index(const struct fsmoe_param_spec *spec, size_t local);

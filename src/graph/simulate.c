@@ -182,6 +182,7 @@ void fsmoe_timeline_destroy(struct fsmoe_timeline *tl)
 	free(tl->ready);
 	free(tl->start);
 	free(tl->end);
+	free(tl->submitted);
 	*tl = (struct fsmoe_timeline){0};
 }
 

@@ -1,6 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fsmoe/op.h>
 
+enum fsmoe_kind fsmoe_node_line(const struct fsmoe_node *node)
+{
+	enum fsmoe_group group;
+
+	if (node->op->kind != FSMOE_KIND_ALLTOALL)
+		return node->op->kind;
+	group = node->op->group(node->args);
+	return group == FSMOE_GROUP_EP_NODE || group == FSMOE_GROUP_EP_RAIL ? FSMOE_KIND_STAGE
+									    : FSMOE_KIND_ALLTOALL;
+}
+
 double fsmoe_node_work(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors)
 {
 	const struct fsmoe_tensor_info *t[node->naccess + 1];

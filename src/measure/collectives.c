@@ -32,6 +32,7 @@ static const struct pattern
 	{FSMOE_KIND_ALLGATHER, FSMOE_GROUP_ESP},      {FSMOE_KIND_REDUCE_SCATTER, FSMOE_GROUP_MP},
 	{FSMOE_KIND_REDUCE_SCATTER, FSMOE_GROUP_ESP}, {FSMOE_KIND_ALLREDUCE, FSMOE_GROUP_DP},
 	{FSMOE_KIND_ALLREDUCE, FSMOE_GROUP_EDP},      {FSMOE_KIND_ALLREDUCE, FSMOE_GROUP_WORLD},
+	{FSMOE_KIND_STAGE, FSMOE_GROUP_EP_RAIL},      {FSMOE_KIND_STAGE, FSMOE_GROUP_EP_NODE},
 };
 #define NPATTERNS (int)(sizeof(patterns) / sizeof(patterns[0]))
 
@@ -46,6 +47,11 @@ static int counts(const struct fsmoe_node *node)
 	return FSMOE_KIND_IS_COMM(node->op->kind) && node->chunk > 0;
 }
 
+static int carries_tokens(const struct pattern *pattern)
+{
+	return pattern->kind == FSMOE_KIND_ALLTOALL || pattern->kind == FSMOE_KIND_STAGE;
+}
+
 static void read_ranges(fsmoe_graph_t graph, struct range *range)
 {
 	int nnodes, ntensors;
@@ -57,12 +63,30 @@ static void read_ranges(fsmoe_graph_t graph, struct range *range)
 		{
 			const double bytes = fsmoe_node_work(&node[i], tensors);
 
-			if (node[i].op->kind != patterns[p].kind ||
+			if (!FSMOE_KIND_IS_COMM(node[i].op->kind) || bytes <= 0 ||
+			    fsmoe_node_line(&node[i]) != patterns[p].kind ||
 			    node[i].op->group(node[i].args) != patterns[p].group)
 				continue;
 			range[p].least = range[p].most > 0 ? fmin(range[p].least, bytes) : bytes;
 			range[p].most = fmax(range[p].most, bytes);
 		}
+}
+
+/* A dispatch carries the same bytes in one exchange as in every stage: whichever the model has, all
+ * are measured with them, so that dispatches can be compared. */
+static void share_ranges(struct range *range)
+{
+	struct range all = {0};
+
+	for (int p = 0; p < NPATTERNS; p++)
+		if (carries_tokens(&patterns[p]) && range[p].most > 0)
+		{
+			all.least = all.most > 0 ? fmin(all.least, range[p].least) : range[p].least;
+			all.most = fmax(all.most, range[p].most);
+		}
+	for (int p = 0; p < NPATTERNS; p++)
+		if (carries_tokens(&patterns[p]))
+			range[p] = all;
 }
 
 static int find_ranges(struct fsmoe_bench *b, const struct fsmoe_model_spec *model,
@@ -76,6 +100,7 @@ static int find_ranges(struct fsmoe_bench *b, const struct fsmoe_model_spec *mod
 	if (err)
 		return err;
 	read_ranges(step.graph, range);
+	share_ranges(range);
 	fsmoe_step_destroy(&step);
 	for (int p = 0; p < NPATTERNS; p++)
 	{
@@ -104,6 +129,7 @@ static void append_chain(fsmoe_graph_t graph, const struct pattern *pattern, siz
 		switch (pattern->kind)
 		{
 		case FSMOE_KIND_ALLTOALL:
+		case FSMOE_KIND_STAGE:
 			fsmoe_alltoall(graph, x, pattern->group);
 			break;
 		case FSMOE_KIND_ALLGATHER:

@@ -80,7 +80,8 @@ static fsmoe_tensor_t attention(const struct model *m, fsmoe_tensor_t x, int lay
 					    .seq = (size_t)m->batch->seq,
 					    .heads = heads / (size_t)m->mp,
 					    .head_dim = head_dim,
-					    .parts = (size_t)m->mp};
+					    .parts = (size_t)m->mp,
+					    .bidirectional = m->spec->bidirectional};
 	fsmoe_tensor_t h, wqkv, bqkv, wout, bout;
 
 	wqkv = sharded(m, FSMOE_SHAPE4(3, heads, head_dim, dim), 1, FSMOE_INIT_NORMAL, init_scale,
@@ -127,7 +128,7 @@ static fsmoe_tensor_t mixture(const struct model *m, fsmoe_tensor_t x, int layer
 				    (size_t)m->mp_rank * m->span,
 			   .span = m->span,
 			   .stride = (size_t)m->batch->seq},
-		.causal = 1,
+		.causal = !s->bidirectional,
 		.allow_leak = s->allow_leak,
 		.hooks = s->hooks,
 		.nhooks = s->nhooks,

@@ -7,6 +7,7 @@ libfsmoe_core_la_SOURCES += \
 	src/moe/expert/gpt.c \
 	src/moe/expert/mixtral.c \
 	src/moe/expert/param.c \
+	src/moe/gate/cosine.c \
 	src/moe/gate/expert_choice.c \
 	src/moe/gate/gshard.c \
 	src/moe/gate/parts.c \
@@ -18,6 +19,8 @@ libfsmoe_core_la_SOURCES += \
 	src/moe/hooks.h \
 	src/moe/layer.c \
 	src/moe/layer.h \
+	src/moe/make.c \
+	src/moe/moe.h \
 	src/moe/modules.c \
 	src/moe/modules.h \
 	src/moe/order/einsum.c \

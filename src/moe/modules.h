@@ -14,7 +14,8 @@
 	X(sigmoid)                                                                                 \
 	X(xmoe)                                                                                    \
 	X(expert_choice)                                                                           \
-	X(softmoe)
+	X(softmoe)                                                                                 \
+	X(cosine)
 #define FSMOE_ORDER_MODULES(X)                                                                     \
 	X(sparse)                                                                                  \
 	X(einsum)

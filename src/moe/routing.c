@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/filled.h"
 #include "codelets/shape.h"
 #include "graph/graph.h"
 #include "moe/layer.h"
@@ -30,6 +31,20 @@ struct fsmoe_cuts fsmoe_moe_cuts(fsmoe_graph_t graph, size_t slots, int degree)
 	for (size_t i = 0; i <= n; i++)
 		at[i] = slots / n * i + slots % n * i / n;
 	return (struct fsmoe_cuts){n, at};
+}
+
+struct fsmoe_cuts fsmoe_moe_cuts_by_rows(const struct fsmoe_moe_layer *l, int degree)
+{
+	const size_t even = fsmoe_filled_even(l), rows = l->groups * even;
+	const struct fsmoe_cuts cut = fsmoe_moe_cuts(l->graph, rows, degree);
+	size_t *at = fsmoe_graph_alloc(l->graph, (cut.n + 1) * sizeof(*at));
+
+	if (!at)
+		return (struct fsmoe_cuts){0, NULL};
+	for (size_t i = 0; i < cut.n; i++)
+		at[i] = cut.at[i] / even * l->capacity + cut.at[i] % even;
+	at[cut.n] = l->slots;
+	return (struct fsmoe_cuts){cut.n, at};
 }
 
 static int check_numbers(const struct fsmoe_moe_spec *s, fsmoe_groups_t groups)
@@ -108,10 +123,13 @@ static int find_name(const struct fsmoe_moe_spec *s, const char *what, const cha
 			  all);
 }
 
-static int check_losses(const struct fsmoe_moe_spec *s)
+static int check_gate_numbers(const struct fsmoe_moe_spec *s)
 {
 	const struct fsmoe_gate_opts *o = &s->gate_opts;
 
+	if (!(o->spread >= 0))
+		return fsmoe_fail(EINVAL, "'%s': a gate's spread of %g: it is positive, or 0 for 1",
+				  s->name, o->spread);
 	if (o->balance_loss >= 0 && o->importance_loss >= 0 && o->z_loss >= 0)
 		return 0;
 	return fsmoe_fail(EINVAL, "'%s': weights of losses are %g, %g and %g: 0 or more", s->name,
@@ -172,11 +190,14 @@ static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *
 	int weigh = find_name(s, "weights", s->gate_opts.weights, NAMES(weights));
 	const struct fsmoe_gate *gate = fsmoe_gate_find(s->gate);
 
-	if (drop < 0 || weigh < 0 || check_losses(s) || !gate ||
-	    fsmoe_gate_check_options(gate, &s->gate_opts))
+	/* That there is no such gate is said where all modules are looked for. */
+	if (drop < 0 || weigh < 0 || check_gate_numbers(s) ||
+	    (gate && fsmoe_gate_check_options(gate, &s->gate_opts)))
 		return -EINVAL;
 	l->opts = s->gate_opts;
 	l->expert_opts = s->expert_opts;
+	l->gate_spread = s->gate_opts.spread > 0 ? s->gate_opts.spread : 1;
+	l->gate_scale = l->init_scale * l->gate_spread;
 	l->drop = (enum fsmoe_drop)drop;
 	l->weights = (enum fsmoe_weights)weigh;
 	l->loss_scale = s->loss_scale > 0 ? s->loss_scale : 1.0 / (double)(l->rows * ranks);

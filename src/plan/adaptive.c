@@ -18,46 +18,54 @@ struct cut
 	struct fsmoe_shares *shares;
 	const struct fsmoe_plan_problem *problem;
 	struct fsmoe_window *window;   /* 2 l */
+	double *seconds;               /* 2 l: that hide in each window */
+	uint64_t *from;                /* 2 l: bytes sent before it, once windows are filled */
 	struct fsmoe_choices *choices; /* l */
 	struct fsmoe_choice *choice;   /* of all layers */
 	int *option;                   /* of each choice: place in the layer's options */
 	int *chosen;                   /* l */
 };
 
-static double bytes_within(const struct fsmoe_plan_problem *p, double seconds)
-{
-	return fsmoe_allreduce_bytes(p->allreduce_alpha, p->allreduce_beta, seconds);
-}
-
 static int layer_of(const struct cut *c, int j)
 {
 	return c->problem->layers - 1 - j;
 }
 
-/* Equation 6.1: what hides at the best degree without gradients, and beside dense parts. */
+/* Equation 6.1: what hides at the best degree without gradients, and beside dense parts. How many
+ * bytes that are depends on which come next, so on what earlier windows took. */
 static void make_windows(struct cut *c)
 {
-	for (int j = 0; j < c->problem->layers; j++)
+	uint64_t there = 0, sent = 0;
+
+	for (int j = 0; j < 2 * c->problem->layers; j++)
 	{
-		const int i = layer_of(c, j);
+		const int i = layer_of(c, j / 2), moe = j % 2 == 0;
 		const struct fsmoe_shares_layer *l = &c->shares->layer[i];
 		const struct fsmoe_option_cost *o = &l->backward[l->best];
+		const uint64_t arrives =
+			moe && j ? fsmoe_gradient_of(&c->problem->layer[i + 1]) : 0;
+		double take;
 
-		c->window[2 * j] = (struct fsmoe_window){
-			.arrives = j ? (double)fsmoe_gradient_of(&c->problem->layer[i + 1]) : 0,
-			.capacity = bytes_within(c->problem, o->seconds - o->busy)};
-		c->window[2 * j + 1] = (struct fsmoe_window){
-			.capacity = bytes_within(
-				c->problem,
-				fsmoe_dense_window(c->shares->row, &c->problem->layer[i]))};
+		c->seconds[j] = moe ? o->seconds - o->busy
+				    : fsmoe_dense_window(c->shares->row, &c->problem->layer[i]);
+		c->from[j] = sent;
+		c->window[j] = (struct fsmoe_window){
+			.arrives = (double)arrives,
+			.capacity = fsmoe_flat_bytes(&c->shares->flat, sent, c->seconds[j])};
+		there += arrives;
+		take = fmin(c->window[j].capacity, (double)there);
+		there -= (uint64_t)take;
+		sent += (uint64_t)take;
 	}
 }
 
 /* The breakpoints of a layer: degrees that take longer and hide more, none beaten in both. Returns
  * how many; `choice` and `option` have room for all degrees. */
-static int breakpoints(const struct cut *c, const struct fsmoe_shares_layer *l, double filled,
-		       double most, struct fsmoe_choice *choice, int *option)
+static int breakpoints(const struct cut *c, int j, double most, struct fsmoe_choice *choice,
+		       int *option)
 {
+	const struct fsmoe_shares_layer *l = &c->shares->layer[layer_of(c, j)];
+	const double filled = c->window[2 * j].filled;
 	const double base = l->backward[l->best].seconds;
 	int n = 1;
 
@@ -72,8 +80,10 @@ static int breakpoints(const struct cut *c, const struct fsmoe_shares_layer *l, 
 		for (int k = 0; k < l->nbackward; k++)
 		{
 			const struct fsmoe_option_cost *o = &l->backward[k];
-			const double e =
-				fmin(bytes_within(c->problem, o->seconds - o->busy) - filled, most);
+			const double e = fmin(fsmoe_flat_bytes(&c->shares->flat, c->from[2 * j],
+							       o->seconds - o->busy) -
+						      filled,
+					      most);
 
 			if (e > extra && (next < 0 || o->seconds < l->backward[next].seconds ||
 					  (o->seconds == l->backward[next].seconds && e > more)))
@@ -99,14 +109,12 @@ static int spread(struct cut *c, double left)
 
 	for (int j = 0; j < p->layers; j++)
 	{
-		const struct fsmoe_shares_layer *l = &c->shares->layer[layer_of(c, j)];
 		struct fsmoe_choices *choices = &c->choices[j];
 
 		ready += c->window[2 * j].left;
 		choices->ready = ready;
 		choices->choice = c->choice + at;
-		choices->n = breakpoints(c, l, c->window[2 * j].filled, left, c->choice + at,
-					 c->option + at);
+		choices->n = breakpoints(c, j, left, c->choice + at, c->option + at);
 		at += choices->n;
 	}
 	err = fsmoe_spread(c->choices, p->layers, p->allreduce_beta, whole, c->chosen, NULL);
@@ -116,33 +124,38 @@ static int spread(struct cut *c, double left)
 		const ptrdiff_t k = c->choices[j].choice - c->choice + c->chosen[j];
 		const struct fsmoe_option_cost *o = &l->backward[c->option[k]];
 
-		c->window[2 * j].capacity = bytes_within(p, o->seconds - o->busy);
+		c->seconds[2 * j] = o->seconds - o->busy;
 	}
 	return err;
 }
 
-/* Whole floats into the windows as they are now (equation 6.6). */
-static void hand_out(struct cut *c)
+/* Whole floats into the windows as they are now (equation 6.6), down or up. Returns what is left of
+ * all but the first layer's. */
+static uint64_t hand_out(struct cut *c, int up)
 {
 	const struct fsmoe_plan_problem *p = c->problem;
-	uint64_t there = 0;
+	uint64_t there = 0, sent = 0;
 
 	for (int j = 0; j < 2 * p->layers; j++)
 	{
 		const int i = layer_of(c, j / 2);
 		struct fsmoe_plan_layer *l = &c->shares->plan->layer[i];
 		struct fsmoe_share *share = j % 2 ? &l->dense : &l->moe;
+		double capacity;
 		uint64_t bytes;
 
 		there += (uint64_t)c->window[j].arrives;
-		bytes = c->window[j].capacity >= (double)there
+		capacity = fsmoe_flat_bytes(&c->shares->flat, sent, c->seconds[j]);
+		bytes = capacity >= (double)there
 				? there
-				: (uint64_t)(c->window[j].capacity / 4) * 4;
+				: 4 * (uint64_t)(up ? ceil(capacity / 4) : floor(capacity / 4));
 		*share = (struct fsmoe_share){bytes, bytes > 0};
 		there -= bytes;
+		sent += bytes;
 	}
-	there += fsmoe_gradient_of(&p->layer[0]);
-	c->shares->plan->tail = (struct fsmoe_share){there, there > 0};
+	c->shares->plan->tail.bytes = there + fsmoe_gradient_of(&p->layer[0]);
+	c->shares->plan->tail.pieces = c->shares->plan->tail.bytes > 0;
+	return there;
 }
 
 int fsmoe_place_adaptive(struct fsmoe_shares *s)
@@ -156,11 +169,13 @@ int fsmoe_place_adaptive(struct fsmoe_shares *s)
 	for (size_t i = 0; i < l; i++)
 		options += (size_t)s->layer[i].nbackward + 1;
 	c.window = malloc(2 * l * sizeof(*c.window));
+	c.seconds = malloc(2 * l * sizeof(*c.seconds));
+	c.from = malloc(2 * l * sizeof(*c.from));
 	c.choices = malloc(l * sizeof(*c.choices));
 	c.choice = malloc(options * sizeof(*c.choice));
 	c.option = malloc(options * sizeof(*c.option));
 	c.chosen = malloc(l * sizeof(*c.chosen));
-	if (c.window && c.choices && c.choice && c.option && c.chosen)
+	if (c.window && c.seconds && c.from && c.choices && c.choice && c.option && c.chosen)
 	{
 		make_windows(&c);
 		fsmoe_fill_windows(c.window, 2 * (int)l);
@@ -169,11 +184,15 @@ int fsmoe_place_adaptive(struct fsmoe_shares *s)
 		/* Less than a float is a rounding error. */
 		if (left >= 4)
 			err = spread(&c, left);
-		hand_out(&c);
+		/* A float that overlaps in part is better than one that is exposed at the end. */
+		if (hand_out(&c, 0))
+			hand_out(&c, 1);
 	}
 	else
 		err = fsmoe_fail(ENOMEM, "no memory to plan %zu layers", l);
 	free(c.window);
+	free(c.seconds);
+	free(c.from);
 	free(c.choices);
 	free(c.choice);
 	free(c.option);
@@ -189,46 +208,74 @@ struct candidate
 	double seconds;
 };
 
-static void try_share(const struct fsmoe_shares *s, int i, uint64_t all, uint64_t moe,
-		      struct candidate *best)
+/* A layer and the bytes that it has to place: `all` from `from` on. */
+struct place
 {
-	const struct fsmoe_plan_problem *p = s->problem;
-	const struct fsmoe_shares_layer *l = &s->layer[i];
-	const double gradient = fsmoe_share_seconds(p, (struct fsmoe_share){moe, moe > 0}),
-		     beside = fsmoe_share_seconds(p, (struct fsmoe_share){all - moe, all > moe});
+	const struct fsmoe_shares *shares;
+	int i;
+	uint64_t from, all;
+};
+
+static void try_share(const struct place *at, uint64_t moe, struct candidate *best)
+{
+	const struct fsmoe_shares *s = at->shares;
+	const struct fsmoe_shares_layer *l = &s->layer[at->i];
+	const uint64_t rest = at->all - moe;
+	const double gradient = fsmoe_flat_seconds(&s->flat, at->from,
+						   (struct fsmoe_share){moe, moe > 0}),
+		     beside = fsmoe_flat_seconds(&s->flat, at->from + moe,
+						 (struct fsmoe_share){rest, rest > 0});
 	const struct fsmoe_option_cost *o =
 		&l->backward[fsmoe_best_option(l->backward, l->nbackward, gradient)];
-	const double seconds = fmax(o->seconds, o->busy + gradient) +
-			       fsmoe_dense_seconds(s->row, &p->layer[i], FSMOE_BACKWARD, beside);
+	const double seconds =
+		fmax(o->seconds, o->busy + gradient) +
+		fsmoe_dense_seconds(s->row, &s->problem->layer[at->i], FSMOE_BACKWARD, beside);
 
 	if (seconds < best->seconds * (1 - 1e-12))
 		*best = (struct candidate){moe, seconds};
 }
 
 /* A layer's time as a function of the bytes beside its mixture is piecewise linear: the least is at
- * a place where a window is just full, or at an end. */
+ * a place where a window is just full or a buffer ends, or at an end. */
+static uint64_t best_share(const struct place *at)
+{
+	const struct fsmoe_shares *s = at->shares;
+	const struct fsmoe_shares_layer *l = &s->layer[at->i];
+	const struct fsmoe_flat *flat = &s->flat;
+	struct candidate best = {0, INFINITY};
+
+	try_share(at, 0, &best);
+	try_share(at,
+		  at->all - fsmoe_flat_within(flat, at->from,
+					      fsmoe_dense_window(s->row, &s->problem->layer[at->i]),
+					      at->all),
+		  &best);
+	for (int k = 0; k < l->nbackward; k++)
+		try_share(at,
+			  fsmoe_flat_within(flat, at->from,
+					    l->backward[k].seconds - l->backward[k].busy, at->all),
+			  &best);
+	for (int k = 0; k < flat->n; k++)
+		if (flat->end[k] > at->from && flat->end[k] < at->from + at->all)
+			try_share(at, flat->end[k] - at->from, &best);
+	try_share(at, at->all, &best);
+	return best.moe;
+}
+
 void fsmoe_place_adaptive_steady(struct fsmoe_shares *s)
 {
 	const struct fsmoe_plan_problem *p = s->problem;
+	struct place at = {.shares = s};
 
-	for (int i = p->layers - 1; i >= 0; i--)
+	for (at.i = p->layers - 1; at.i >= 0; at.i--)
 	{
-		const uint64_t all = fsmoe_gradient_of(&p->layer[i + 1 < p->layers ? i + 1 : 0]);
-		const struct fsmoe_shares_layer *l = &s->layer[i];
-		struct candidate best = {0, INFINITY};
+		struct fsmoe_plan_layer *l = &s->plan->layer[at.i];
+		uint64_t moe;
 
-		try_share(s, i, all, 0, &best);
-		try_share(
-			s, i, all,
-			all - fsmoe_bytes_within(p, fsmoe_dense_window(s->row, &p->layer[i]), all),
-			&best);
-		for (int k = 0; k < l->nbackward; k++)
-			try_share(s, i, all,
-				  fsmoe_bytes_within(
-					  p, l->backward[k].seconds - l->backward[k].busy, all),
-				  &best);
-		try_share(s, i, all, all, &best);
-		s->plan->layer[i].moe = (struct fsmoe_share){best.moe, best.moe > 0};
-		s->plan->layer[i].dense = (struct fsmoe_share){all - best.moe, all > best.moe};
+		at.all = fsmoe_gradient_of(&p->layer[at.i + 1 < p->layers ? at.i + 1 : 0]);
+		moe = best_share(&at);
+		l->moe = (struct fsmoe_share){moe, moe > 0};
+		l->dense = (struct fsmoe_share){at.all - moe, at.all > moe};
+		at.from += at.all;
 	}
 }

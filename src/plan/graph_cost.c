@@ -12,11 +12,6 @@
  * work at its kind's line. The graph has one chunk a layer and weight gradients after it.
  */
 
-enum
-{
-	MOST_ACCESSES = 64
-};
-
 struct reading
 {
 	fsmoe_graph_t graph;
@@ -25,18 +20,6 @@ struct reading
 	struct fsmoe_layer_cost *cost;
 	int layers;
 };
-
-static int work_of(const struct reading *r, const struct fsmoe_node *node, double *work)
-{
-	*work = 0;
-	if (!node->op->work)
-		return 0;
-	if (node->naccess > MOST_ACCESSES)
-		return fsmoe_fail(ENOTSUP, "%s has %d accesses: more than are costed",
-				  node->op->name, node->naccess);
-	*work = fsmoe_node_work(node, r->tensor);
-	return 0;
-}
 
 /* Two nodes of one stage add up: one more start, more work, at the mean slope of both. */
 static void add_stage(struct fsmoe_stage *stage, const struct fsmoe_fit *fit, double work)
@@ -82,19 +65,19 @@ static int read_node(const struct reading *r, const struct fsmoe_node *node)
 	struct fsmoe_layer_cost *c = &r->cost[node->layer];
 	const int comm = FSMOE_KIND_IS_COMM(node->op->kind);
 	struct fsmoe_stage *stage = stage_of(c, node);
+	const double work = fsmoe_node_work(node, r->tensor);
 	struct fsmoe_fit fit;
-	double work, seconds;
-	int err = work_of(r, node, &work);
+	double seconds;
+	int err;
 
-	if (err || work <= 0 ||
-	    (comm && !stage && (node->chunk >= 0 || node->phase != FSMOE_FORWARD)))
-		return err;
+	if (work <= 0 || (comm && !stage && (node->chunk >= 0 || node->phase != FSMOE_FORWARD)))
+		return 0;
 	if (node->chunk > 0)
 		return fsmoe_fail(EINVAL,
 				  "costs are read off a graph with one chunk a layer: layer "
 				  "%d has more",
 				  node->layer);
-	err = fsmoe_profile_get(r->profile, node->op->kind, node->span, &fit);
+	err = fsmoe_profile_get(r->profile, fsmoe_node_line(node), node->span, &fit);
 	if (err)
 		return err;
 	if (stage)
@@ -114,19 +97,26 @@ static int read_node(const struct reading *r, const struct fsmoe_node *node)
 	return 0;
 }
 
-/* What is summed over ranks after a layer's backward: whole buckets, as they travel. */
+/* What is summed over ranks after a layer's backward: whole buckets, as they travel. Of those that
+ * are complete together the one made last goes first (src/step/gradients.c). */
 static void read_gradients(const struct reading *r)
 {
 	const struct fsmoe_graph *g = r->graph;
 
-	for (int i = 0; i < g->nbuckets; i++)
+	for (int i = g->nbuckets - 1; i >= 0; i--)
 	{
 		const struct fsmoe_bucket *b = &g->buckets[i];
+		const double bytes = 4 * (double)fsmoe_shape_count(&g->tensors[b->grad].shape);
+		struct fsmoe_layer_cost *c;
 
-		if (b->layer >= 0 && b->layer < r->layers &&
-		    fsmoe_group_size(g->groups, b->reduce) > 1)
-			r->cost[b->layer].gradient_bytes +=
-				4 * (double)fsmoe_shape_count(&g->tensors[b->grad].shape);
+		if (b->layer < 0 || b->layer >= r->layers || bytes == 0 ||
+		    fsmoe_group_size(g->groups, b->reduce) == 1)
+			continue;
+		c = &r->cost[b->layer];
+		c->gradient_bytes += bytes;
+		/* Of more than there is room for, the last ones count as one. */
+		c->buckets += c->buckets < FSMOE_LAYER_BUCKETS;
+		c->bucket_bytes[c->buckets - 1] += bytes;
 	}
 }
 

@@ -125,13 +125,6 @@ double fsmoe_dense_window(const struct fsmoe_schedule *row, const struct fsmoe_l
 	return cost->dense_gather + cost->dense_scatter + cost->dense_backward;
 }
 
-double fsmoe_share_seconds(const struct fsmoe_plan_problem *p, struct fsmoe_share share)
-{
-	return share.bytes
-		       ? share.pieces * p->allreduce_alpha + p->allreduce_beta * (double)share.bytes
-		       : 0;
-}
-
 /* --- degrees ------------------------------------------------------------------------------ */
 
 static double busy(const struct fsmoe_schedule *row, const struct fsmoe_chunk *c, int degree)

@@ -74,7 +74,4 @@ int fsmoe_best_option(const struct fsmoe_option_cost *options, int n, double gra
 /* Gradient seconds that hide beside the dense part. */
 double fsmoe_dense_window(const struct fsmoe_schedule *row, const struct fsmoe_layer_cost *cost);
 
-/* Seconds of the exchange of a share. */
-double fsmoe_share_seconds(const struct fsmoe_plan_problem *problem, struct fsmoe_share share);
-
 #endif

@@ -22,6 +22,22 @@ static int is_cost(double x)
 	return x >= 0 && isfinite(x);
 }
 
+/* Whole floats, and all of them. */
+static int are_buckets(const struct fsmoe_layer_cost *c)
+{
+	double sum = 0;
+
+	if (c->buckets < 0 || c->buckets > FSMOE_LAYER_BUCKETS)
+		return 0;
+	for (int k = 0; k < c->buckets; k++)
+	{
+		if (!is_cost(c->bucket_bytes[k]) || fmod(c->bucket_bytes[k], 4) != 0)
+			return 0;
+		sum += c->bucket_bytes[k];
+	}
+	return c->buckets == 0 || sum == c->gradient_bytes;
+}
+
 static int check_layer(const struct fsmoe_layer_cost *c, int i)
 {
 	const struct fsmoe_stage *const stages[] = {&c->alltoall,       &c->allgather,
@@ -34,6 +50,11 @@ static int check_layer(const struct fsmoe_layer_cost *c, int i)
 	for (size_t k = 0; k < sizeof(stages) / sizeof(stages[0]); k++)
 		good = good && is_cost(stages[k]->alpha) && is_cost(stages[k]->beta) &&
 		       is_cost(stages[k]->work);
+	if (good && !are_buckets(c))
+		return fsmoe_fail(
+			EINVAL,
+			"layer %d: the buffers of its gradients do not add up to %.17g bytes", i,
+			c->gradient_bytes);
 	return good ? 0
 		    : fsmoe_fail(
 			      EINVAL,
@@ -65,7 +86,10 @@ static int check(const struct fsmoe_plan_problem *p, const struct fsmoe_schedule
 
 static int equal_costs(const struct fsmoe_layer_cost *a, const struct fsmoe_layer_cost *b)
 {
-	return !memcmp(a, b, offsetof(struct fsmoe_layer_cost, slots)) && a->slots == b->slots;
+	return !memcmp(a, b, offsetof(struct fsmoe_layer_cost, slots)) && a->slots == b->slots &&
+	       a->buckets == b->buckets &&
+	       !memcmp(a->bucket_bytes, b->bucket_bytes,
+		       (size_t)a->buckets * sizeof(*a->bucket_bytes));
 }
 
 static void free_layers(struct fsmoe_shares *s)
@@ -152,51 +176,23 @@ static void choose_degrees(struct fsmoe_shares *s)
 	}
 }
 
-/* Beside its gradients another number of chunks may be best (equation 6.6). */
-static void settle_degrees(struct fsmoe_shares *s)
+/* Beside its gradients another number of chunks may be best (equation 6.6). `seconds`: room for
+ * those of fsmoe_flat_plan. */
+static void settle_degrees(struct fsmoe_shares *s, double *seconds)
 {
-	for (int i = 0; i < s->problem->layers; i++)
+	const int last = s->problem->layers - 1;
+
+	fsmoe_flat_plan(&s->flat, s->plan, seconds);
+	for (int i = 0; i <= last; i++)
 	{
 		const struct fsmoe_shares_layer *l = &s->layer[i];
 		struct fsmoe_plan_layer *pl = &s->plan->layer[i];
 		int k = l->best;
 
 		if (s->row->gradients == FSMOE_GRADIENTS_ADAPTIVE)
-			k = fsmoe_best_option(l->backward, l->nbackward,
-					      fsmoe_share_seconds(s->problem, pl->moe));
+			k = fsmoe_best_option(l->backward, l->nbackward, seconds[2 * (last - i)]);
 		pl->backward_degree = l->backward[k].degree;
 	}
-}
-
-int fsmoe_plan_create(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *problem,
-		      const struct fsmoe_schedule *row)
-{
-	struct fsmoe_plan fresh = {.layers = problem->layers};
-	struct fsmoe_shares s = {.problem = problem, .row = row, .plan = &fresh};
-	int err = check(problem, row);
-
-	if (err)
-		return err;
-	memcpy(fresh.schedule, row->name, sizeof(fresh.schedule));
-	fresh.layer = calloc((size_t)problem->layers, sizeof(*fresh.layer));
-	err = fresh.layer ? make_layers(&s)
-			  : fsmoe_fail(ENOMEM, "no memory to plan %d layers", problem->layers);
-	if (!err)
-	{
-		choose_degrees(&s);
-		err = fsmoe_place_gradients(&s);
-	}
-	if (!err)
-	{
-		settle_degrees(&s);
-		err = fsmoe_plan_predict(&fresh, problem, row);
-	}
-	free_layers(&s);
-	if (err)
-		fsmoe_plan_destroy(&fresh);
-	else
-		*plan = fresh;
-	return err;
 }
 
 void fsmoe_plan_destroy(struct fsmoe_plan *plan)
@@ -253,30 +249,91 @@ static int check_plan(const struct fsmoe_plan *plan, const struct fsmoe_plan_pro
 	return 0;
 }
 
-int fsmoe_plan_predict(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p,
-		       const struct fsmoe_schedule *row)
+/* `seconds`: room for those of fsmoe_flat_plan. */
+static void predict(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p,
+		    const struct fsmoe_schedule *row, const struct fsmoe_flat *flat,
+		    double *seconds)
 {
 	double forward = 0, backward = 0;
-	int err = check(p, row);
 
-	if (!err)
-		err = check_plan(plan, p);
-	if (err)
-		return err;
+	fsmoe_flat_plan(flat, plan, seconds);
+	plan->tail_seconds = seconds[2 * p->layers];
 	for (int i = 0; i < p->layers; i++)
 	{
 		const struct fsmoe_layer_cost *c = &p->layer[i];
 		const struct fsmoe_plan_layer *l = &plan->layer[i];
+		const double *gradient = seconds + 2 * (p->layers - 1 - i);
 
 		forward += fsmoe_dense_seconds(row, c, FSMOE_FORWARD, 0) +
 			   fsmoe_moe_seconds(row, c, FSMOE_FORWARD, l->forward_degree, 0);
-		backward += fsmoe_moe_seconds(row, c, FSMOE_BACKWARD, l->backward_degree,
-					      fsmoe_share_seconds(p, l->moe)) +
-			    fsmoe_dense_seconds(row, c, FSMOE_BACKWARD,
-						fsmoe_share_seconds(p, l->dense));
+		backward +=
+			fsmoe_moe_seconds(row, c, FSMOE_BACKWARD, l->backward_degree, gradient[0]) +
+			fsmoe_dense_seconds(row, c, FSMOE_BACKWARD, gradient[1]);
 	}
 	plan->forward = forward;
 	plan->backward = backward;
-	plan->tail_seconds = fsmoe_share_seconds(p, plan->tail);
-	return 0;
+}
+
+int fsmoe_plan_predict(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p,
+		       const struct fsmoe_schedule *row)
+{
+	struct fsmoe_flat flat;
+	double *seconds;
+	int err = check(p, row);
+
+	if (!err)
+		err = check_plan(plan, p);
+	if (!err)
+		err = fsmoe_flat_create(&flat, p);
+	if (err)
+		return err;
+	seconds = malloc((2 * (size_t)p->layers + 1) * sizeof(*seconds));
+	if (seconds)
+		predict(plan, p, row, &flat, seconds);
+	else
+		err = fsmoe_fail(ENOMEM, "no memory to predict %d layers", p->layers);
+	free(seconds);
+	fsmoe_flat_destroy(&flat);
+	return err;
+}
+
+/* --- making ------------------------------------------------------------------------------- */
+
+int fsmoe_plan_create(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *problem,
+		      const struct fsmoe_schedule *row)
+{
+	struct fsmoe_plan fresh = {.layers = problem->layers};
+	struct fsmoe_shares s = {.problem = problem, .row = row, .plan = &fresh};
+	double *seconds;
+	int err = check(problem, row);
+
+	if (err)
+		return err;
+	memcpy(fresh.schedule, row->name, sizeof(fresh.schedule));
+	fresh.layer = calloc((size_t)problem->layers, sizeof(*fresh.layer));
+	seconds = malloc((2 * (size_t)problem->layers + 1) * sizeof(*seconds));
+	err = fresh.layer && seconds
+		      ? fsmoe_flat_create(&s.flat, problem)
+		      : fsmoe_fail(ENOMEM, "no memory to plan %d layers", problem->layers);
+	if (!err)
+		err = make_layers(&s);
+	if (!err)
+	{
+		choose_degrees(&s);
+		err = fsmoe_place_gradients(&s);
+	}
+	if (!err)
+	{
+		settle_degrees(&s, seconds);
+		predict(&fresh, problem, row, &s.flat, seconds);
+		err = check_plan(&fresh, problem);
+	}
+	free_layers(&s);
+	fsmoe_flat_destroy(&s.flat);
+	free(seconds);
+	if (err)
+		fsmoe_plan_destroy(&fresh);
+	else
+		*plan = fresh;
+	return err;
 }

@@ -12,16 +12,6 @@ uint64_t fsmoe_gradient_of(const struct fsmoe_layer_cost *cost)
 	return 4 * (uint64_t)(cost->gradient_bytes / 4 + 0.5);
 }
 
-uint64_t fsmoe_bytes_within(const struct fsmoe_plan_problem *p, double seconds, uint64_t most)
-{
-	const double bytes = fsmoe_allreduce_bytes(p->allreduce_alpha, p->allreduce_beta, seconds);
-
-	/* A whole share that fits but for rounding fits. */
-	if (bytes >= (double)most * (1 - 1e-12))
-		return most;
-	return (uint64_t)(bytes / 4) * 4;
-}
-
 static struct fsmoe_share whole(uint64_t bytes)
 {
 	return (struct fsmoe_share){bytes, bytes > 0};
@@ -81,12 +71,15 @@ static void push(struct queue *q, const struct fsmoe_shares *s, uint64_t bytes)
 	}
 }
 
-/* Pieces start while the lane idles, and end when they end. */
+/* Pieces start while the lane idles, and end when they end; the row counts pieces, not buffers. */
 static struct fsmoe_share take(struct queue *q, const struct fsmoe_plan_problem *p, double seconds)
 {
 	struct fsmoe_share share = {0, 0};
 
-	while (q->next < q->n && fsmoe_share_seconds(p, share) < seconds)
+	while (q->next < q->n &&
+	       ((share.bytes == 0 && seconds > 0) ||
+		share.pieces * p->allreduce_alpha + p->allreduce_beta * (double)share.bytes <
+			seconds))
 	{
 		share.bytes += q->piece[q->next++];
 		share.pieces++;
@@ -123,10 +116,15 @@ static int place_fixed(struct fsmoe_shares *s)
 
 static int place_adaptive(struct fsmoe_shares *s)
 {
-	if (!s->problem->steady)
-		return fsmoe_place_adaptive(s);
-	fsmoe_place_adaptive_steady(s);
-	return 0;
+	int err;
+
+	if (s->problem->steady)
+	{
+		fsmoe_place_adaptive_steady(s);
+		return 0;
+	}
+	err = fsmoe_place_adaptive(s);
+	return err || s->flat.n == 0 ? err : fsmoe_place_whole_buffers(s);
 }
 
 int fsmoe_place_gradients(struct fsmoe_shares *s)

@@ -5,6 +5,7 @@
 #include <fsmoe/error.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Step 2 by dynamic programming. What matters of the choices up to a window is what they cost and
@@ -16,6 +17,7 @@
 struct way
 {
 	double penalty, hidden;
+	double hope;        /* what it may come to at best */
 	int parent, choice; /* place in all ways; in the window's choices */
 };
 
@@ -31,7 +33,7 @@ struct spread
 	const struct fsmoe_choices *choices;
 	int n;
 	double beta, whole, ready; /* ready: of the last window */
-	struct way *way;
+	struct way *way, *spare;   /* spare: as much room, for merging */
 	int nways, room;
 	struct step *step; /* of all windows, cheapest rate first, those worth their price */
 	int nsteps;
@@ -48,19 +50,22 @@ static int no_memory(void)
 	return fsmoe_fail(ENOMEM, "no memory to spread gradients over windows");
 }
 
-static int add(struct spread *s, struct way way)
+/* Room for n more ways, here and in the spare. */
+static int reserve(struct spread *s, int n)
 {
-	if (s->nways == s->room)
-	{
-		const int room = s->room ? 2 * s->room : 1024;
-		struct way *more = realloc(s->way, (size_t)room * sizeof(*more));
+	const int room = s->nways + n > 2 * s->room ? s->nways + n : 2 * s->room;
+	struct way *more;
 
-		if (!more)
-			return no_memory();
+	if (s->nways + n <= s->room)
+		return 0;
+	more = realloc(s->way, (size_t)room * sizeof(*more));
+	if (more)
 		s->way = more;
-		s->room = room;
-	}
-	s->way[s->nways++] = way;
+	free(s->spare);
+	s->spare = malloc((size_t)room * sizeof(*s->spare));
+	if (!more || !s->spare)
+		return no_memory();
+	s->room = room;
 	return 0;
 }
 
@@ -140,22 +145,17 @@ static void look_ahead(struct spread *s, int window)
 	}
 }
 
-/* What a way may come to at best. */
-static double hope(const struct spread *s, const struct way *way)
+/* What a way may come to at best. `at`: a place in the sums that is not below the right one; is
+ * left there. */
+static double hope(const struct spread *s, const struct way *way, int *at)
 {
 	const double room = s->ready - way->hidden;
-	int low = 0, high = s->nsums - 1;
+	int low = *at;
 	double more;
 
-	while (low < high)
-	{
-		const int middle = (low + high + 1) / 2;
-
-		if (s->bytes[middle] <= room)
-			low = middle;
-		else
-			high = middle - 1;
-	}
+	while (low > 0 && s->bytes[low] > room)
+		low--;
+	*at = low;
 	more = s->gain[low];
 	if (low + 1 < s->nsums)
 		more += (s->gain[low + 1] - s->gain[low]) * (room - s->bytes[low]) /
@@ -166,7 +166,7 @@ static double hope(const struct spread *s, const struct way *way)
 /* Whether it may gain more than a millionth of the exchange over what is known. */
 static int is_hope(const struct spread *s, const struct way *way)
 {
-	return hope(s, way) > s->value + 1e-6 * s->beta * s->ready;
+	return way->hope > s->value + 1e-6 * s->beta * s->ready;
 }
 
 /* The choice that is best at once; moves the way on. */
@@ -217,18 +217,48 @@ static void try_way(struct spread *s, const struct way *way, int window)
 
 /* --- the program -------------------------------------------------------------------------- */
 
-/* Cheapest first, then most hidden, then as they were made: a total order, the same everywhere. */
-static int by_penalty(const void *a, const void *b)
+/* Cheapest first, then most hidden. */
+static int goes_first(const struct way *x, const struct way *y)
 {
-	const struct way *x = a, *y = b;
+	return x->penalty < y->penalty || (x->penalty == y->penalty && x->hidden >= y->hidden);
+}
 
-	if (x->penalty != y->penalty)
-		return x->penalty < y->penalty ? -1 : 1;
-	if (x->hidden != y->hidden)
-		return x->hidden > y->hidden ? -1 : 1;
-	if (x->parent != y->parent)
-		return x->parent < y->parent ? -1 : 1;
-	return (x->choice > y->choice) - (x->choice < y->choice);
+/* Two lists that lie one after the other into one; of equals those of the first go first. */
+static void merge(const struct way *way, int first, int middle, int last, struct way *out)
+{
+	int a = first, b = middle, i = first;
+
+	while (a < middle && b < last)
+		out[i++] = goes_first(&way[a], &way[b]) ? way[a++] : way[b++];
+	memcpy(out + i, way + a, (size_t)(middle - a) * sizeof(*way));
+	i += middle - a;
+	memcpy(out + i, way + b, (size_t)(last - b) * sizeof(*way));
+}
+
+/* The lists of all choices, list k from start[k] to start[k + 1], into one: pairs of neighbours until
+ * one is left. Which pairs depends on nothing but their number: the same everywhere. */
+static void merge_all(struct spread *s, int *start, int n)
+{
+	const int first = start[0];
+	struct way *from = s->way, *to = s->spare;
+
+	for (; n > 1; n = (n + 1) / 2)
+	{
+		struct way *done = to;
+
+		for (int k = 0; k < n; k += 2)
+		{
+			const int middle = start[k + 1], last = k + 1 < n ? start[k + 2] : middle;
+
+			merge(from, start[k], middle, last, to);
+			start[k / 2] = start[k];
+		}
+		start[(n + 1) / 2] = s->nways;
+		to = from;
+		from = done;
+	}
+	if (from != s->way)
+		memcpy(s->way + first, from + first, (size_t)(s->nways - first) * sizeof(*s->way));
 }
 
 enum
@@ -248,7 +278,7 @@ static void thin(struct spread *s, int first)
 	for (int i = first; i < s->nways; i++)
 	{
 		const int at = (int)fmin((s->way[i].hidden - low) / apart, CELLS - 1);
-		const double h = hope(s, &s->way[i]);
+		const double h = s->way[i].hope;
 
 		if (at == cell && h <= most)
 			continue;
@@ -260,7 +290,7 @@ static void thin(struct spread *s, int first)
 	s->nways = kept;
 }
 
-/* Keeps, of the ways from `first` on, those that hide more than every cheaper one and are still
+/* Keeps, of the ways from `first` on, cheapest first, those that hide more than every cheaper one and are still
  * a hope once some have been tried to the end. */
 static void prune(struct spread *s, int first, int window)
 {
@@ -268,7 +298,6 @@ static void prune(struct spread *s, int first, int window)
 	double most = -1 - little;
 	int kept = first, apart;
 
-	qsort(s->way + first, (size_t)(s->nways - first), sizeof(*s->way), by_penalty);
 	for (int i = first; i < s->nways; i++)
 		if (s->way[i].hidden > most + little)
 		{
@@ -288,24 +317,36 @@ static void prune(struct spread *s, int first, int window)
 		thin(s, first);
 }
 
-/* Every choice at a window after every way so far, but for those that are no hope any more. */
-static int extend(struct spread *s, int first, int last, const struct fsmoe_choices *c)
+/* Every choice at a window after every way so far, which stand cheapest first, but for those that are
+ * no hope any more. `start`: room for a number more than there are choices. */
+static int extend(struct spread *s, int first, int last, const struct fsmoe_choices *c, int *start)
 {
-	int err = 0;
+	const int err = reserve(s, (last - first) * c->n);
 
-	for (int i = first; i < last && !err; i++)
-		for (int k = 0; k < c->n && !err; k++)
+	if (err)
+		return err;
+	for (int k = 0; k < c->n; k++)
+	{
+		const struct fsmoe_choice choice = c->choice[k];
+		int at = s->nsums - 1;
+
+		start[k] = s->nways;
+		for (int i = first; i < last; i++)
 		{
-			/* A copy: adding may move the array. */
-			const struct way from = s->way[i],
-					 way = {from.penalty + c->choice[k].penalty,
-						fmin(from.hidden + c->choice[k].extra, c->ready), i,
-						k};
+			const struct way *from = &s->way[i];
+			struct way *way = &s->way[s->nways];
 
-			if (is_hope(s, &way))
-				err = add(s, way);
+			*way = (struct way){.penalty = from->penalty + choice.penalty,
+					    .hidden = fmin(from->hidden + choice.extra, c->ready),
+					    .parent = i,
+					    .choice = k};
+			way->hope = hope(s, way, &at);
+			s->nways += is_hope(s, way);
 		}
-	return err;
+	}
+	start[c->n] = s->nways;
+	merge_all(s, start, c->n);
+	return 0;
 }
 
 static void choose(const struct spread *s, int *chosen)
@@ -331,18 +372,26 @@ int fsmoe_spread(const struct fsmoe_choices *choices, int n, double beta, double
 			   .whole = whole,
 			   .ready = n > 0 ? choices[n - 1].ready : 0,
 			   .value = -INFINITY};
-	int first = 0, err = add(&s, (struct way){0, 0, -1, -1});
+	int first = 0, most = 0, *start, err = reserve(&s, 1024);
 
+	for (int i = 0; i < n; i++)
+		most = choices[i].n > most ? choices[i].n : most;
+	start = malloc(((size_t)most + 2) * sizeof(*start));
+	if (!err && !start)
+		err = no_memory();
 	if (!err)
 		err = make_bound(&s);
 	if (!err)
+	{
+		s.way[s.nways++] = (struct way){.parent = -1, .choice = -1};
 		try_way(&s, &s.way[0], 0);
+	}
 	for (int i = 0; i < n && !err; i++)
 	{
 		const int last = s.nways;
 
 		look_ahead(&s, i);
-		err = extend(&s, first, last, &choices[i]);
+		err = extend(&s, first, last, &choices[i], start);
 		first = last;
 		if (!err)
 			prune(&s, first, i);
@@ -353,7 +402,9 @@ int fsmoe_spread(const struct fsmoe_choices *choices, int n, double beta, double
 		choose(&s, chosen);
 	if (!err && gain)
 		*gain = s.value;
+	free(start);
 	free(s.way);
+	free(s.spare);
 	free(s.step);
 	free(s.bytes);
 	free(s.gain);

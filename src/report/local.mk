@@ -1,10 +1,17 @@
 libfsmoe_core_la_SOURCES += \
+	src/report/experts.c \
 	src/report/html.c \
 	src/report/metrics.c \
+	src/report/path.c \
 	src/report/report.c \
 	src/report/report.h \
+	src/report/recorded.c \
+	src/report/recorded.h \
 	src/report/text.c \
-	src/report/timeline.c
+	src/report/timeline.c \
+	src/report/waits.c \
+	src/report/windows.c \
+	src/report/words.c
 nodist_libfsmoe_core_la_SOURCES = src/report/page.c
 
 # The page's files as C strings, a line each.

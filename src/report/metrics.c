@@ -181,6 +181,7 @@ int fsmoe_report_add_metrics(json_t *root, char *text, const char *path)
 		summarize(root, rows, held_out);
 		add_columns(root, rows);
 		add_rank_load(root, rows);
+		fsmoe_report_add_experts(root, rows);
 		json_object_set(root, "held_out", held_out);
 	}
 	json_decref(rows);

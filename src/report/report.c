@@ -103,8 +103,7 @@ static int add_timeline(struct fsmoe_report *report)
 	int err = load(report, "timeline.json", &json);
 
 	if (err > 0)
-		err = fsmoe_report_add_timeline(
-			report->root, json_object_get(json.root, "traceEvents"), json.path);
+		err = fsmoe_report_add_timeline(report->root, json.root, json.path);
 	fsmoe_json_free(&json);
 	return err;
 }
@@ -128,6 +127,8 @@ int fsmoe_report_open(struct fsmoe_report *report, const char *dir)
 		err = add_file(&fresh, "profile.json", "profile", "fsmoe profile");
 	if (!err)
 		err = add_file(&fresh, "plan.json", "plan", "fsmoe plan");
+	if (!err)
+		err = add_file(&fresh, "run.json", "made_by", "fsmoe run");
 	if (err)
 	{
 		fsmoe_report_close(&fresh);

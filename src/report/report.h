@@ -12,8 +12,11 @@
  *
  *	{"run": DIR, "log": [lines], "steps": N, "summary": {...}, "columns": {name: [...]},
  *	 "held_out": [[step, loss], ...], "rank_load": [[step, tokens of rank 0, ...], ...],
- *	 "timeline": {"tracks": [...], "span_us": X, "split": [...], "kinds": [...]},
- *	 "profile": {...}, "plan": {...}}
+ *	 "expert_load": {...}, (experts.c)
+ *	 "timeline": {"tracks": [...], "span_us": X, "kinds": [...], "by_kind": [...],
+ *		"causes": [...], "waits": [...], "lanes": [...], "split": [...], (waits.c)
+ *		"path": {...}, (path.c) "windows": [...]}, (windows.c)
+ *	 "profile": {...}, "plan": {...}, "made_by": {...}: run.json}
  */
 struct fsmoe_report
 {
@@ -31,9 +34,14 @@ int fsmoe_report_write_html(const struct fsmoe_report *report, const char *path)
 /* The same numbers for a terminal. */
 void fsmoe_report_write_text(const struct fsmoe_report *report, FILE *file);
 
+/* What bounds the recorded step, in sentences; there is one. */
+void fsmoe_report_write_words(const struct fsmoe_report *report, FILE *file);
+
 /* The parts; each adds its keys to root. `path` is for sentences. */
 int fsmoe_report_add_metrics(json_t *root, char *text, const char *path);
-int fsmoe_report_add_timeline(json_t *root, const json_t *events, const char *path);
+/* Of the metrics' rows, an array. */
+void fsmoe_report_add_experts(json_t *root, const json_t *rows);
+int fsmoe_report_add_timeline(json_t *root, const json_t *timeline, const char *path);
 
 /* The page's parts, made from src/report/page by the build. */
 extern const char fsmoe_report_page[], fsmoe_report_style[], fsmoe_report_script[];

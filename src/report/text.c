@@ -41,32 +41,107 @@ static void write_part(FILE *f, const char *what, double us, double span)
 		fprintf(f, "    %-30s %10.3f ms  %5.1f %%\n", what, 1e-3 * us, 100 * us / span);
 }
 
+static void write_parts(FILE *f, const json_t *parts, const char *suffix, double span)
+{
+	char what[64];
+	const char *key;
+	json_t *us;
+
+	json_object_foreach((json_t *)parts, key, us)
+	{
+		snprintf(what, sizeof(what), "%s%s", key, suffix);
+		write_part(f, what, json_number_value(us), span);
+	}
+}
+
 static void write_split(const json_t *timeline, FILE *f)
 {
 	const double span = number(timeline, "span_us");
-	const json_t *split = json_object_get(timeline, "split");
-	json_t *part, *us;
-	const char *kind;
+	json_t *part;
 	size_t i;
 
 	fprintf(f, "\nThe recorded step: %.3f ms", 1e-3 * span);
 	if (isfinite(number(timeline, "predicted_us")))
 		fprintf(f, ", predicted %.3f ms", 1e-3 * number(timeline, "predicted_us"));
+	fputs("; by what the compute lane did or waited for\n", f);
+	json_array_foreach(json_object_get(timeline, "split"), i, part)
+	{
+		fprintf(f, "  %s\n", json_string_value(json_object_get(part, "track")));
+		write_parts(f, json_object_get(part, "compute"), "", span);
+		write_parts(f, json_object_get(part, "exposed"), ", exposed", span);
+		write_parts(f, json_object_get(part, "waits"), "", span);
+	}
+}
+
+/* Of every lane: the part in which it ran, and of each cause the part in which it stood still. */
+static void write_lanes(const json_t *timeline, FILE *f)
+{
+	static const char *const lanes[] = {"compute", "intra", "inter"};
+	const double span = number(timeline, "span_us");
+	const json_t *causes = json_object_get(timeline, "causes");
+	json_t *lane, *cause;
+	size_t i, c;
+
+	fprintf(f, "\nWaiting by cause, %% of the step\n  %-15s %11s", "", "runs");
+	json_array_foreach(causes, c, cause)
+		fprintf(f, " %11s", json_string_value(json_object_get(cause, "name")));
 	fputc('\n', f);
-	json_array_foreach(split, i, part)
+	json_array_foreach(json_object_get(timeline, "lanes"), i, lane)
+	{
+		const json_t *waits = json_object_get(lane, "waits");
+
+		fprintf(f, "  rank %-2.0f %-7s %11.1f", number(lane, "rank"),
+			lanes[(int)number(lane, "lane")], 100 * number(lane, "run") / span);
+		json_array_foreach(causes, c, cause)
+		{
+			const double us =
+				number(waits, json_string_value(json_object_get(cause, "name")));
+			fprintf(f, " %11.1f", isfinite(us) ? 100 * us / span : 0);
+		}
+		fputc('\n', f);
+	}
+}
+
+static void write_path(const json_t *timeline, FILE *f)
+{
+	const json_t *path = json_object_get(timeline, "path");
+	const double span = number(timeline, "span_us");
+	json_t *delay;
+	size_t i;
+
+	fprintf(f, "\nThe critical path: %.3f ms, %.1f %% of the step\n", 1e-3 * number(path, "us"),
+		100 * number(path, "us") / span);
+	write_parts(f, json_object_get(path, "tasks"), "", span);
+	write_parts(f, json_object_get(path, "edges"), "", span);
+	if (json_array_size(json_object_get(path, "delays")))
+		fputs("  What held it up most:\n", f);
+	json_array_foreach(json_object_get(path, "delays"), i, delay)
+		fprintf(f, "    %s\n", json_string_value(json_object_get(delay, "text")));
+}
+
+/* Gradients beside what, and how much of each window they filled. */
+static void write_windows(const json_t *timeline, FILE *f)
+{
+	const json_t *windows = json_object_get(timeline, "windows");
+	json_t *row;
+	size_t i;
+
+	if (!json_array_size(windows))
+		return;
+	fprintf(f, "\n  %-20s %10s %14s %14s %14s\n", "gradients beside", "window ms",
+		"gradients ms", "KB", "other ms");
+	json_array_foreach(windows, i, row)
 	{
 		char what[64];
 
-		fprintf(f, "  %s\n", json_string_value(json_object_get(part, "track")));
-		json_object_foreach(json_object_get(part, "compute"), kind, us)
-			write_part(f, kind, json_number_value(us), span);
-		json_object_foreach(json_object_get(part, "exposed"), kind, us)
-		{
-			snprintf(what, sizeof(what), "%s, exposed", kind);
-			write_part(f, what, json_number_value(us), span);
-		}
-		write_part(f, "ready, not yet started", number(part, "started"), span);
-		write_part(f, "nothing ready", number(part, "waiting"), span);
+		if (number(row, "layer") < 0)
+			snprintf(what, sizeof(what), "nothing, at the end");
+		else
+			snprintf(what, sizeof(what), "layer %.0f, %s", number(row, "layer"),
+				 json_string_value(json_object_get(row, "part")));
+		fprintf(f, "  %-20s %10.3f %14.3f %14.1f %14.3f\n", what, 1e-3 * number(row, "us"),
+			1e-3 * number(row, "gradient_us"), 1e-3 * number(row, "gradient_bytes"),
+			1e-3 * number(row, "other_us"));
 	}
 }
 
@@ -102,7 +177,10 @@ void fsmoe_report_write_text(const struct fsmoe_report *report, FILE *f)
 	if (timeline)
 	{
 		write_split(timeline, f);
+		write_lanes(timeline, f);
+		write_path(timeline, f);
 		write_kinds(timeline, f);
+		write_windows(timeline, f);
 	}
 	if (json_array_size(json_object_get(report->root, "log")))
 		fputs("\nThe run said\n", f);

@@ -12,6 +12,7 @@
 
 struct fsmoe_device_memory;
 struct fsmoe_stream;
+struct fsmoe_lanes; /* runtime/lanes.h */
 
 /* How many GPUs there are; 0 also where there is no driver. */
 int fsmoe_device_count(void);
@@ -40,8 +41,10 @@ int fsmoe_device_memory_write(struct fsmoe_device_memory *memory, fsmoe_tensor_t
 
 struct fsmoe_stream_opts
 {
-	int timing; /* 1: record when every node starts and ends */
-	int tf32;   /* 1: matrix products may round their factors to TF32 */
+	int timing;                /* 1: record when every node starts and ends */
+	int tf32;                  /* 1: matrix products may round their factors to TF32 */
+	struct fsmoe_lanes *lanes; /* streams and scratch that others use too, one program at a
+				    * time; tf32 is theirs. NULL: of its own */
 };
 
 /* Streams, events, scratch for a graph whose tensors lie in `memory`; comms (may be NULL: one
@@ -50,7 +53,7 @@ int fsmoe_stream_create(struct fsmoe_stream **stream, fsmoe_graph_t graph,
 			struct fsmoe_device_memory *memory, fsmoe_comms_t comms,
 			const struct fsmoe_stream_opts *opts);
 void fsmoe_stream_destroy(struct fsmoe_stream *stream);
-size_t fsmoe_stream_bytes(struct fsmoe_stream *stream); /* device memory of its own */
+size_t fsmoe_stream_bytes(struct fsmoe_stream *stream); /* device memory of its lanes */
 /* Enqueues a step and returns; steps follow one another. A node whose operation has no CUDA kernel
  * runs on this thread, between a copy out and a copy in. */
 int fsmoe_stream_submit(struct fsmoe_stream *stream, const struct fsmoe_step *step);

@@ -26,8 +26,8 @@ struct fsmoe_stream
 	struct fsmoe_device_memory *memory;
 	fsmoe_comms_t comms;
 	const struct fsmoe_node *nodes;
-	int nnodes, *order; /* in which they are enqueued */
-	struct fsmoe_lanes lanes;
+	int nnodes, *order;             /* in which they are enqueued */
+	struct fsmoe_lanes *lanes, own; /* the runtime's, or its own */
 	struct fsmoe_waits waits;
 	struct fsmoe_fresh fresh;
 	cudaEvent_t *done;  /* by node; NULL where nobody waits and nothing is timed */
@@ -48,7 +48,7 @@ int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t 
 			     enum fsmoe_real real, char **at, char **copy);
 
 struct fsmoe_gpu; /* runtime/gpu.h: the runtime's options, for its stream executor */
-struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu);
+struct fsmoe_stream_opts fsmoe_gpu_stream_opts(struct fsmoe_gpu *gpu);
 
 /* Fills in what a kernel is told; `data`, `copy` and `tensor` have room for every access. */
 void fsmoe_stream_describe(struct fsmoe_stream *stream, const struct fsmoe_node *node,

@@ -123,7 +123,7 @@ static int make_slot(struct fsmoe_program *p, struct fsmoe_slot *slot)
 	int n = fsmoe_node_label(first, label, sizeof(label) - 32);
 
 	for (int k = 0; k < slot->nnodes; k++)
-		room += (size_t)p->nodes[slot->node[k]].naccess;
+		room += (size_t)p->nodes[slot->node[k]].naccess + 1;
 	if (slot->nnodes > 1)
 		snprintf(label + n, sizeof(label) - (size_t)n, " and %d more", slot->nnodes - 1);
 	fsmoe_trace_label(p->runtime->trace, label);

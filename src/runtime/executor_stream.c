@@ -17,7 +17,7 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	int err = fsmoe_gpu_fits(rt->gpu, bytes);
 
 	if (!err)
-		err = fsmoe_cuda_check(cudaMalloc((void **)&h->fixed, bytes + 1),
+		err = fsmoe_cuda_check(cudaMalloc((void **)&h->fixed, bytes ? bytes : 1),
 				       "allocating a tensor");
 	if (!err && h->role == FSMOE_ACTIVATION)
 		err = fsmoe_cuda_check(cudaMemset(h->fixed, 0, bytes), "clearing memory");

@@ -121,9 +121,10 @@ double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu)
 	return gpu->peak;
 }
 
-struct fsmoe_stream_opts fsmoe_gpu_stream_opts(const struct fsmoe_gpu *gpu)
+struct fsmoe_stream_opts fsmoe_gpu_stream_opts(struct fsmoe_gpu *gpu)
 {
-	return (struct fsmoe_stream_opts){.timing = gpu->timing, .tf32 = gpu->tf32};
+	return (struct fsmoe_stream_opts){
+		.timing = gpu->timing, .tf32 = gpu->tf32, .lanes = &gpu->lanes};
 }
 
 /* Three workers of the device, one host thread for them: a thread for each hangs on StarPU 1.3.
@@ -163,18 +164,27 @@ static void take_stream(void *arg)
 			s->stream[l] = starpu_cuda_get_local_stream();
 }
 
-int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
+static int take_streams(int worker[FSMOE_NLANES], struct streams *s)
 {
-	struct streams s = {.worker = worker};
-	int err, n = (int)starpu_worker_get_ids_by_type(STARPU_CUDA_WORKER, worker, FSMOE_NLANES);
+	int n = (int)starpu_worker_get_ids_by_type(STARPU_CUDA_WORKER, worker, FSMOE_NLANES);
 
 	if (n != FSMOE_NLANES)
 		return fsmoe_fail(ENODEV,
 				  "StarPU gave %d workers of the GPU, fsmoe needs %d: unset "
 				  "STARPU_NCUDA and STARPU_WORKERS_CUDAID",
 				  n < 0 ? 0 : n, FSMOE_NLANES);
-	starpu_execute_on_each_worker(take_stream, &s, STARPU_CUDA);
-	err = fsmoe_lanes_make(&gpu->lanes, s.stream, gpu->tf32);
+	s->worker = worker;
+	starpu_execute_on_each_worker(take_stream, s, STARPU_CUDA);
+	return 0;
+}
+
+int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
+{
+	struct streams s;
+	int err = worker ? take_streams(worker, &s) : 0;
+
+	if (!err)
+		err = fsmoe_lanes_make(&gpu->lanes, worker ? s.stream : NULL, gpu->tf32);
 	gpu->lanes.real = gpu->real;
 	return err;
 }
@@ -182,11 +192,6 @@ int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
 int fsmoe_gpu_memory(size_t *left, size_t *all)
 {
 	return fsmoe_cuda_check(cudaMemGetInfo(left, all), "asking for free memory");
-}
-
-size_t fsmoe_gpu_lanes_bytes(void)
-{
-	return fsmoe_lanes_own_bytes;
 }
 
 int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)

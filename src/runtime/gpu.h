@@ -27,14 +27,13 @@ int fsmoe_gpu_device(const struct fsmoe_gpu *gpu);
 double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu);
 /* StarPU's settings that are only read from the environment; before it starts. */
 void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu);
-/* StarPU's workers are the lanes: takes over their streams. worker: by lane, out. */
+/* Makes the lanes of all programs. Where StarPU runs its workers are the lanes, and their streams are
+ * taken over; worker: by lane, out. NULL: streams of their own. */
 int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES]);
 const struct fsmoe_executor *fsmoe_gpu_stream_executor(void);
 
 /* Of this thread's device, in bytes. */
 int fsmoe_gpu_memory(size_t *left, size_t *all);
-/* What the lanes of the stream executor's program take, scratch aside. */
-size_t fsmoe_gpu_lanes_bytes(void);
 /* -ENOMEM with a sentence unless `bytes` more fit, of what StarPU may take too. */
 int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes);
 /* 1: the host's memory there is pinned now, which copies to and from it need to be asynchronous; 0:

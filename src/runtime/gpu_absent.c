@@ -61,11 +61,6 @@ int fsmoe_gpu_memory(size_t *left, size_t *all)
 	return -ENODEV;
 }
 
-size_t fsmoe_gpu_lanes_bytes(void)
-{
-	return 0;
-}
-
 int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)
 {
 	(void)gpu, (void)bytes;

@@ -48,7 +48,7 @@ int fsmoe_gpu_write_copy(const float *param, size_t n, void *copy)
 int fsmoe_gpu_make_copy(const float *param, size_t n, void **copy)
 {
 	void *made = NULL;
-	int err = fsmoe_cuda_check(cudaMalloc(&made, n * sizeof(uint16_t) + 1),
+	int err = fsmoe_cuda_check(cudaMalloc(&made, n ? n * sizeof(uint16_t) : 1),
 				   "allocating the bf16 copy of a parameter");
 
 	if (!err)

@@ -7,6 +7,7 @@
 #include <fsmoe/error.h>
 #include <search.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int by_data(const void *a, const void *b)
 {
@@ -46,17 +47,20 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 		*h = (struct fsmoe_handle){.data = data,
 					   .bytes = bytes,
 					   .role = tensor->role,
-					   .name = tensor->name,
+					   .name = strdup(tensor->name ? tensor->name : ""),
 					   .narrow = fsmoe_tensor_real(rt->real, tensor) ==
 						     FSMOE_BF16,
 					   .users = 1};
-	*err = h && tsearch(h, &rt->handles, by_data)
+	*err = h && h->name && tsearch(h, &rt->handles, by_data)
 		       ? place(rt, h, tensor)
 		       : fsmoe_fail(ENOMEM, "no memory to register tensor '%s'", tensor->name);
 	if (!*err)
 		return h;
 	if (h)
+	{
 		tdelete(h, &rt->handles, by_data);
+		free(h->name);
+	}
 	free(h);
 	return NULL;
 }
@@ -69,5 +73,6 @@ void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (h->copy)
 		fsmoe_gpu_free_copy(h->copy);
 	rt->executor->remove(rt, h);
+	free(h->name);
 	free(h);
 }

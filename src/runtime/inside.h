@@ -10,6 +10,10 @@ struct fsmoe_watch; /* comm/watch.h */
  * long as the runtime. */
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t runtime);
 
+/* 0, or -EINVAL: names of a device, an executor or a dtype that there are not, or that do not go
+ * together. The same of the start, before there are ranks. */
+int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts);
+
 /* Threads that this rank's matrix products take. */
 int fsmoe_runtime_blas_threads(fsmoe_runtime_t runtime);
 

@@ -9,11 +9,8 @@
 
 enum
 {
-	WORKSPACE = 32 << 20, /* what cuBLAS asks for on this generation of GPUs */
-	CUBLAS = 0            /* what its handle takes by itself */
+	WORKSPACE = 32 << 20 /* what cuBLAS asks for on this generation of GPUs */
 };
-
-const size_t fsmoe_lanes_own_bytes = WORKSPACE + CUBLAS;
 
 int fsmoe_cuda_check(cudaError_t result, const char *what)
 {

@@ -20,9 +20,6 @@ struct fsmoe_lanes
 	enum fsmoe_real real; /* of the run, FSMOE_F32 unless set */
 };
 
-/* What making lanes takes of the device, scratch aside: the workspace, cuBLAS's own. */
-extern const size_t fsmoe_lanes_own_bytes;
-
 /* 0, or the failure with a sentence that says what failed. */
 int fsmoe_cuda_check(cudaError_t result, const char *what);
 

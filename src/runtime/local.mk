@@ -51,3 +51,14 @@ libfsmoe_core_la_SOURCES += \
 else
 libfsmoe_core_la_SOURCES += src/runtime/gpu_absent.c
 endif
+
+# The policy alone, for STARPU_SCHED_LIB; StarPU 1.3 does not know that.
+if HAVE_SCHED_LIB
+pkglib_LTLIBRARIES = libfsmoe-sched.la
+libfsmoe_sched_la_SOURCES = src/runtime/sched_lib.c src/runtime/policy.c src/runtime/policy.h \
+	src/base/clock.c src/base/clock.h
+libfsmoe_sched_la_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
+libfsmoe_sched_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
+	-export-symbols-regex '^starpu_get_sched_lib_'
+libfsmoe_sched_la_LIBADD = $(STARPU_LIBS) -lpthread
+endif

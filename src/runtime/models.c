@@ -29,10 +29,9 @@ static double expected_us(struct starpu_task *task, struct starpu_perfmodel_arch
 
 		if (p->work[node->id] <= 0)
 			continue;
-		if (!profile || !profile->fitted[node->op->kind][node->span])
+		if (!profile || fsmoe_profile_predict(profile, fsmoe_node_line(node), node->span,
+						      p->work[node->id], &seconds))
 			return NAN;
-		fsmoe_profile_predict(profile, node->op->kind, node->span, p->work[node->id],
-				      &seconds);
 		all += seconds;
 	}
 	return fsmoe_starpu_us(all);

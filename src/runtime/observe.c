@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,24 +17,36 @@ static int timeline_create(struct fsmoe_timeline *tl, int n)
 	*tl = (struct fsmoe_timeline){.n = n,
 				      .ready = calloc(room, sizeof(double)),
 				      .start = calloc(room, sizeof(double)),
-				      .end = calloc(room, sizeof(double))};
-	if (tl->ready && tl->start && tl->end)
+				      .end = calloc(room, sizeof(double)),
+				      .submitted = calloc(room, sizeof(double))};
+	if (tl->ready && tl->start && tl->end && tl->submitted)
 		return 0;
 	fsmoe_timeline_destroy(tl);
 	return fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", n);
 }
 
+/* What is noted of every node of a step: arrays one behind the other where they travel. */
+enum
+{
+	SUBMITTED,
+	READY,
+	START,
+	END,
+	NTIMES
+};
+
 /* Times as the clock had them, minus `zero`. Whose readiness nobody noted was ready at its start:
  * the policy is another, or recording was off. */
-static void fill(struct fsmoe_timeline *tl, const struct fsmoe_program *p, const double *ready,
-		 const double *start, const double *end, double zero)
+static void fill(struct fsmoe_timeline *tl, const struct fsmoe_program *p,
+		 const double *const time[NTIMES], double zero)
 {
 	for (int i = 0; i < tl->n; i++)
 	{
-		tl->start[i] = start[i] - zero;
-		tl->end[i] = end[i] - zero;
-		tl->ready[i] = ready[i] > 0 ? ready[i] - zero : tl->start[i];
-		tl->busy[p->nodes[i].lane] += end[i] - start[i];
+		tl->start[i] = time[START][i] - zero;
+		tl->end[i] = time[END][i] - zero;
+		tl->ready[i] = time[READY][i] > 0 ? time[READY][i] - zero : tl->start[i];
+		tl->submitted[i] = time[SUBMITTED][i] > 0 ? time[SUBMITTED][i] - zero : NAN;
+		tl->busy[p->nodes[i].lane] += tl->end[i] - tl->start[i];
 		tl->makespan = tl->end[i] > tl->makespan ? tl->end[i] : tl->makespan;
 	}
 }
@@ -54,28 +67,28 @@ int fsmoe_program_observe(fsmoe_program_t p, struct fsmoe_timeline *timeline)
 	if (!err)
 		err = timeline_create(timeline, p->nnodes);
 	if (!err)
-		fill(timeline, p, p->ready, p->start, p->end, earliest(p->start, p->nnodes));
+		fill(timeline, p,
+		     (const double *[NTIMES]){p->submitted, p->ready, p->start, p->end},
+		     earliest(p->start, p->nnodes));
 	return err;
 }
 
-/* Every rank's ready, start and end, n of each, in `all`; on rank 0's clock. */
+/* Every rank's NTIMES arrays, n numbers each, in `all`; on rank 0's clock. */
 static int gather(fsmoe_program_t p, struct fsmoe_comm *world, double *all)
 {
 	const size_t n = (size_t)p->nnodes;
-	double *mine = malloc((3 * n + 1) * sizeof(*mine)), offset = 0;
+	const double *const time[NTIMES] = {p->submitted, p->ready, p->start, p->end};
+	double *mine = malloc((NTIMES * n + 1) * sizeof(*mine)), offset = 0;
 	int err = mine ? p->runtime->executor->observe(p)
 		       : fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", p->nnodes);
 
 	if (!err)
 		err = fsmoe_runtime_clock(p->runtime, &offset, NULL);
-	for (size_t i = 0; i < n && !err; i++)
-	{
-		mine[i] = p->ready[i] > 0 ? p->ready[i] - offset : 0;
-		mine[n + i] = p->start[i] - offset;
-		mine[2 * n + i] = p->end[i] - offset;
-	}
+	for (size_t k = 0; k < NTIMES && !err; k++)
+		for (size_t i = 0; i < n; i++)
+			mine[k * n + i] = k >= START || time[k][i] > 0 ? time[k][i] - offset : 0;
 	if (!err)
-		err = fsmoe_comm_allgather(world, mine, all, 3 * n * sizeof(*mine));
+		err = fsmoe_comm_allgather(world, mine, all, NTIMES * n * sizeof(*mine));
 	free(mine);
 	return err;
 }
@@ -85,24 +98,26 @@ int fsmoe_program_observe_all(fsmoe_program_t p, struct fsmoe_timeline **timelin
 	struct fsmoe_comm *world = fsmoe_comms_get(p->runtime->comms, FSMOE_GROUP_WORLD);
 	const size_t n = (size_t)p->nnodes;
 	struct fsmoe_timeline *tl = calloc((size_t)world->size, sizeof(*tl));
-	double *all = malloc((3 * n * (size_t)world->size + 1) * sizeof(*all)), zero = 0;
+	double *all = malloc((NTIMES * n * (size_t)world->size + 1) * sizeof(*all)), zero = 0;
 	int err = tl && all ? gather(p, world, all)
 			    : fsmoe_fail(ENOMEM, "no memory for the timelines of %d ranks",
 					 world->size);
 
 	for (int r = 0; r < world->size && !err; r++)
 	{
-		const double first = earliest(all + 3 * n * (size_t)r + n, p->nnodes);
+		const double first = earliest(all + (NTIMES * (size_t)r + START) * n, p->nnodes);
 
 		zero = r == 0 || first < zero ? first : zero;
 	}
 	for (int r = 0; r < world->size && !err; r++)
 	{
-		const double *of_rank = all + 3 * n * (size_t)r;
+		const double *of_rank = all + NTIMES * n * (size_t)r;
+		const double *const time[NTIMES] = {of_rank, of_rank + n, of_rank + 2 * n,
+						    of_rank + 3 * n};
 
 		err = timeline_create(&tl[r], p->nnodes);
 		if (!err)
-			fill(&tl[r], p, of_rank, of_rank + n, of_rank + 2 * n, zero);
+			fill(&tl[r], p, time, zero);
 	}
 	free(all);
 	if (err)

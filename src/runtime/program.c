@@ -34,8 +34,10 @@ static int allocate(struct fsmoe_program *p)
 	p->work = calloc((size_t)p->nnodes + 1, sizeof(double));
 	p->ready = calloc((size_t)p->nnodes + 1, sizeof(double));
 	p->start = calloc((size_t)p->nnodes + 1, sizeof(double));
+	p->submitted = calloc((size_t)p->nnodes + 1, sizeof(double));
 	p->end = calloc((size_t)p->nnodes + 1, sizeof(double));
-	if (!p->slots || !p->order || !p->handles || !p->work || !p->ready || !p->start || !p->end)
+	if (!p->slots || !p->order || !p->handles || !p->work || !p->ready || !p->start ||
+	    !p->end || !p->submitted)
 		return fsmoe_fail(ENOMEM, "no memory for a program of %d nodes", p->nnodes);
 	for (int i = 0; i < p->nnodes; i++)
 		p->work[i] = fsmoe_node_work(&p->nodes[i], p->tensors);
@@ -94,6 +96,7 @@ void fsmoe_program_destroy(fsmoe_program_t p)
 	free(p->work);
 	free(p->ready);
 	free(p->start);
+	free(p->submitted);
 	free(p->end);
 	free(p);
 }

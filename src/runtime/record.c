@@ -14,7 +14,7 @@
 
 /*
  * The record of a run: what every task's times were, step after step, a file a rank. Between steps
- * a step's arrays are copied into the file's buffer, 24 bytes a task; while tasks run nothing is
+ * a step's arrays are copied into the file's buffer, 32 bytes a task; while tasks run nothing is
  * written. doc/formats.md has the file.
  */
 struct fsmoe_record
@@ -58,7 +58,7 @@ static int write_run(struct fsmoe_record *r, const struct fsmoe_comm *world, dou
 {
 	char text[256];
 	const int n = snprintf(text, sizeof(text),
-			       "{\"format\": \"fsmoe events\", \"version\": 1, \"rank\": %d, "
+			       "{\"format\": \"fsmoe events\", \"version\": 2, \"rank\": %d, "
 			       "\"ranks\": %d, \"clock_error\": %.9f}\n",
 			       world->rank, world->size, error);
 
@@ -71,10 +71,17 @@ static int write_program(struct fsmoe_record *r, const struct fsmoe_program *p)
 	char *text = NULL;
 	size_t size = 0;
 	FILE *f = open_memstream(&text, &size);
-	int err;
+	int *first = NULL, *pred = NULL, err = fsmoe_graph_edges(p->graph, &first, &pred);
 
-	if (!f)
-		return fsmoe_fail(ENOMEM, "no memory to record a program");
+	if (err || !f)
+	{
+		free(first);
+		free(pred);
+		if (f)
+			fclose(f);
+		free(text);
+		return err ? err : fsmoe_fail(ENOMEM, "no memory to record a program");
+	}
 	fputs("{\"nodes\": [", f);
 	for (int i = 0; i < p->nnodes; i++)
 	{
@@ -84,13 +91,18 @@ static int write_program(struct fsmoe_record *r, const struct fsmoe_program *p)
 			"%s\n{\"op\": \"%s\", \"kind\": \"%s\", \"lane\": \"%s\", \"span\": "
 			"\"%s\", \"phase\": \"%s\", \"layer\": %d, \"microbatch\": %d, \"chunk\": "
 			"%d, \"seq\": %d, "
-			"\"work\": %.17g}",
+			"\"work\": %.17g, \"after\": [",
 			i ? "," : "", n->op->name, fsmoe_kind_name(n->op->kind),
 			fsmoe_lane_name(n->lane), fsmoe_lane_name(n->span),
 			fsmoe_phase_name(n->phase), n->layer, n->microbatch, n->chunk, n->seq,
 			p->work[i]);
+		for (int k = first[i]; k < first[i + 1]; k++)
+			fprintf(f, "%s%d", k > first[i] ? ", " : "", pred[k]);
+		fputs("]}", f);
 	}
 	fputs("\n]}\n", f);
+	free(first);
+	free(pred);
 	err = fclose(f) ? fsmoe_fail(ENOMEM, "no memory to record a program")
 			: write_block(r, BLOCK_PROGRAM, p->recorded, text, size);
 	free(text);
@@ -118,7 +130,7 @@ static size_t write_times(FILE *file, const double *time, int n, double offset)
 int fsmoe_record_step(struct fsmoe_program *p)
 {
 	struct fsmoe_record *r = p->runtime->record;
-	const size_t bytes = sizeof(p->step) + 3 * (size_t)p->nnodes * sizeof(double);
+	const size_t bytes = sizeof(p->step) + 4 * (size_t)p->nnodes * sizeof(double);
 	struct block block = {.type = BLOCK_STEP, .bytes = bytes};
 	size_t n;
 	int err = p->runtime->executor->observe(p);
@@ -135,6 +147,7 @@ int fsmoe_record_step(struct fsmoe_program *p)
 	block.program = (uint32_t)p->recorded;
 	n = fwrite(&block, 1, sizeof(block), r->file);
 	n += fwrite(&p->step, 1, sizeof(p->step), r->file);
+	n += write_times(r->file, p->submitted, p->nnodes, r->offset);
 	n += write_times(r->file, p->ready, p->nnodes, r->offset);
 	n += write_times(r->file, p->start, p->nnodes, r->offset);
 	n += write_times(r->file, p->end, p->nnodes, r->offset);

@@ -59,7 +59,7 @@ static size_t tensor_bytes(fsmoe_runtime_t rt, fsmoe_graph_t graph, int persiste
 	return bytes;
 }
 
-/* By lane the most that a node asks for, or what another graph's asked for. */
+/* By lane the most that a node asks for. */
 static void add_scratch(fsmoe_runtime_t rt, fsmoe_graph_t graph, size_t scratch[FSMOE_NLANES])
 {
 	int nnodes, ntensors;
@@ -90,15 +90,8 @@ int fsmoe_runtime_room(fsmoe_runtime_t rt, const fsmoe_graph_t *graphs, int n,
 	{
 		room->need += tensor_bytes(rt, graphs[i], i == 0);
 		add_scratch(rt, graphs[i], scratch);
-		/* Streams without StarPU are a program's own, and so is what belongs to them. */
-		if (rt->starpu && i < n - 1)
-			continue;
-		room->need += rt->starpu ? 0 : fsmoe_gpu_lanes_bytes();
-		for (int l = 0; l < FSMOE_NLANES; l++)
-		{
-			room->need += rounded(scratch[l]);
-			scratch[l] = 0;
-		}
 	}
+	for (int l = 0; l < FSMOE_NLANES; l++)
+		room->need += rounded(scratch[l]);
 	return err;
 }

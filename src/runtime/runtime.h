@@ -26,7 +26,7 @@ struct fsmoe_handle
 	void *data; /* the key: where it lies on the host */
 	size_t bytes;
 	enum fsmoe_role role;
-	const char *name;
+	char *name; /* its own: the graph that named it may go first */
 	int users;
 	starpu_data_handle_t handle; /* of the StarPU executor */
 	char *fixed;                 /* where it lies for the workers that compute */
@@ -132,11 +132,12 @@ struct fsmoe_program
 	struct fsmoe_fresh fresh;           /* on a GPU */
 	struct fsmoe_device_memory *device; /* of the stream executor */
 	struct fsmoe_stream *stream;
-	int nseq[FSMOE_NLANES];      /* numbers one step takes */
-	double *work;                /* by node: n of the cost model */
-	double *ready, *start, *end; /* seconds, of the last step; ready 0: not noted */
-	uint64_t step;               /* the last one submitted */
-	int recorded;                /* its number in the record's file, from 1; 0: not yet */
+	int nseq[FSMOE_NLANES]; /* numbers one step takes */
+	double *work;           /* by node: n of the cost model */
+	/* Seconds, of the last step; ready and submitted 0: not noted. */
+	double *ready, *start, *end, *submitted;
+	uint64_t step; /* the last one submitted */
+	int recorded;  /* its number in the record's file, from 1; 0: not yet */
 
 	starpu_pthread_mutex_t lock; /* over the two below */
 	int error;

@@ -153,29 +153,39 @@ static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *op
 	return err ? err : met;
 }
 
-static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts)
+int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 {
-	const int cuda = !strcmp(opts->device, "cuda"), stream = !strcmp(opts->executor, "stream");
+	const int cuda = !strcmp(opts->device, "cuda");
 
 	if (!cuda && strcmp(opts->device, "cpu") != 0)
 		return fsmoe_fail(EINVAL, "no device '%s': there are cpu and cuda", opts->device);
-	if (!stream && strcmp(opts->executor, "starpu") != 0)
+	if (strcmp(opts->executor, "stream") != 0 && strcmp(opts->executor, "starpu") != 0)
 		return fsmoe_fail(EINVAL, "no executor '%s': there are starpu and stream",
 				  opts->executor);
-	if (stream && !cuda)
-		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
-					  "device 'cuda'");
-	rt->executor = stream ? fsmoe_gpu_stream_executor() : &fsmoe_executor_starpu;
-	if (strcmp(opts->dtype, "fp32") && strcmp(opts->dtype, "tf32") &&
-	    strcmp(opts->dtype, "bf16"))
+	if (strcmp(opts->dtype, "fp32") != 0 && strcmp(opts->dtype, "tf32") != 0 &&
+	    strcmp(opts->dtype, "bf16") != 0)
 		return fsmoe_fail(EINVAL, "no dtype '%s': there are fp32, tf32 and bf16",
 				  opts->dtype);
+	if (!cuda && strcmp(opts->executor, "stream") == 0)
+		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
+					  "device 'cuda'");
 	if (!cuda && strcmp(opts->dtype, "fp32") != 0)
 		return fsmoe_fail(EINVAL,
-				  "the dtype %s is of GPUs: take fp32, or the device 'cuda'",
+				  "the dtype '%s' is of GPUs: use 'fp32', or the device 'cuda'",
 				  opts->dtype);
+	return 0;
+}
+
+static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts)
+{
+	const int err = fsmoe_runtime_opts_check(opts);
+
+	if (err)
+		return err;
+	rt->executor = strcmp(opts->executor, "stream") ? &fsmoe_executor_starpu
+							: fsmoe_gpu_stream_executor();
 	rt->real = strcmp(opts->dtype, "bf16") ? FSMOE_F32 : FSMOE_BF16;
-	rt->chain = opts->chain < 0 ? cuda : opts->chain;
+	rt->chain = opts->chain < 0 ? !strcmp(opts->device, "cuda") : opts->chain;
 	return 0;
 }
 
@@ -225,8 +235,8 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 		err = start_in_turn(rt, opts, &binding, host_rank);
 	if (!err && rt->gpu)
 		err = fsmoe_gpu_connect(rt->gpu);
-	if (!err && rt->gpu && rt->starpu)
-		err = fsmoe_gpu_lanes(rt->gpu, rt->lane_worker[FSMOE_ON_GPU]);
+	if (!err && rt->gpu)
+		err = fsmoe_gpu_lanes(rt->gpu, rt->starpu ? rt->lane_worker[FSMOE_ON_GPU] : NULL);
 	if (!err)
 	{
 		rt->blas_threads = opts->blas_threads > 0 ? opts->blas_threads : binding.cores;

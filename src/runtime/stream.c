@@ -36,7 +36,7 @@ void fsmoe_stream_describe(struct fsmoe_stream *s, const struct fsmoe_node *node
 static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
 		   const struct fsmoe_step *step)
 {
-	const struct fsmoe_cuda *cuda = &s->lanes.cuda[node->lane];
+	const struct fsmoe_cuda *cuda = &s->lanes->cuda[node->lane];
 	const fsmoe_cuda_fn kernel =
 		s->memory->real == FSMOE_BF16 ? node->op->cuda_bf16 : node->op->cuda;
 	void *data[node->naccess + 1], *copy[node->naccess + 1];
@@ -63,7 +63,7 @@ static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
 static int run_node(struct fsmoe_stream *s, int i, const struct fsmoe_step *step)
 {
 	const struct fsmoe_node *node = &s->nodes[i];
-	cudaStream_t stream = s->lanes.cuda[node->lane].stream;
+	cudaStream_t stream = s->lanes->cuda[node->lane].stream;
 	int err = 0;
 
 	for (int l = 0; l < FSMOE_NLANES && !err; l++)
@@ -92,13 +92,13 @@ static int join_lanes(struct fsmoe_stream *s)
 	int err = 0;
 
 	for (int l = 0; l < FSMOE_NLANES && !err; l++)
-		err = fsmoe_cuda_check(cudaEventRecord(s->end[l], s->lanes.cuda[l].stream),
+		err = fsmoe_cuda_check(cudaEventRecord(s->end[l], s->lanes->cuda[l].stream),
 				       "recording an event");
 	for (int l = 0; l < FSMOE_NLANES && !err; l++)
 		for (int k = 0; k < FSMOE_NLANES && !err; k++)
 			if (k != l)
 				err = fsmoe_cuda_check(
-					cudaStreamWaitEvent(s->lanes.cuda[l].stream, s->end[k], 0),
+					cudaStreamWaitEvent(s->lanes->cuda[l].stream, s->end[k], 0),
 					"waiting for an event");
 	return err;
 }
@@ -110,7 +110,7 @@ int fsmoe_stream_submit(struct fsmoe_stream *s, const struct fsmoe_step *step)
 
 	if (!err)
 		err = fsmoe_cuda_check(
-			cudaEventRecord(s->start, s->lanes.cuda[FSMOE_COMPUTE].stream),
+			cudaEventRecord(s->start, s->lanes->cuda[FSMOE_COMPUTE].stream),
 			"recording an event");
 	for (int k = 0; k < s->nnodes && !err; k++)
 		err = run_node(s, s->order[k], step ? step : &first);
@@ -122,8 +122,8 @@ int fsmoe_stream_wait(struct fsmoe_stream *s)
 	int err = 0;
 
 	for (int l = 0; l < FSMOE_NLANES && !err; l++)
-		err = fsmoe_cuda_check(cudaStreamSynchronize(s->lanes.cuda[l].stream), "a step");
-	return err ? err : fsmoe_lanes_fault(&s->lanes, s->graph);
+		err = fsmoe_cuda_check(cudaStreamSynchronize(s->lanes->cuda[l].stream), "a step");
+	return err ? err : fsmoe_lanes_fault(s->lanes, s->graph);
 }
 
 static int seconds_between(cudaEvent_t from, cudaEvent_t to, double *seconds)

@@ -54,14 +54,15 @@ int fsmoe_stream_create(struct fsmoe_stream **stream, fsmoe_graph_t graph,
 	s->comms = comms;
 	s->timing = opts && opts->timing;
 	s->nodes = fsmoe_graph_nodes(graph, &s->nnodes);
-	err = fsmoe_lanes_make(&s->lanes, NULL, opts && opts->tf32);
-	s->lanes.real = memory->real;
+	s->lanes = opts && opts->lanes ? opts->lanes : &s->own;
+	err = s->lanes == &s->own ? fsmoe_lanes_make(&s->own, NULL, opts && opts->tf32) : 0;
+	s->lanes->real = memory->real;
 	if (!err)
 		err = make_events(s);
 	if (!err)
 		err = fsmoe_fresh_find(&s->fresh, graph);
 	for (int i = 0; i < s->nnodes && !err; i++)
-		err = fsmoe_lanes_reserve(&s->lanes, &s->nodes[i], memory->tensors);
+		err = fsmoe_lanes_reserve(s->lanes, &s->nodes[i], memory->tensors);
 	if (err)
 	{
 		fsmoe_stream_destroy(s);
@@ -88,7 +89,8 @@ void fsmoe_stream_destroy(struct fsmoe_stream *s)
 	for (int l = 0; l < FSMOE_NLANES; l++)
 		if (s->end[l])
 			cudaEventDestroy(s->end[l]);
-	fsmoe_lanes_free(&s->lanes);
+	if (s->lanes == &s->own)
+		fsmoe_lanes_free(&s->own);
 	fsmoe_waits_free(&s->waits);
 	fsmoe_fresh_free(&s->fresh);
 	free(s->order);
@@ -99,5 +101,5 @@ void fsmoe_stream_destroy(struct fsmoe_stream *s)
 
 size_t fsmoe_stream_bytes(struct fsmoe_stream *s)
 {
-	return s->lanes.bytes;
+	return s->lanes->bytes;
 }

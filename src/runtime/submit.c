@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "runtime/gpu.h"
 #include "runtime/runtime.h"
 
@@ -78,6 +79,8 @@ int fsmoe_submit_slot(struct fsmoe_program *p, const struct fsmoe_slot *slot,
 	err = set_buffers(task, slot);
 	if (!err && !p->runtime->own_policy)
 		place(p->runtime, task, n->lane);
+	if (p->runtime->recording) /* before: afterwards it may have ended */
+		p->submitted[slot->node[0]] = fsmoe_clock();
 	if (!err && starpu_task_submit(task))
 		err = fsmoe_fail(ENODEV, "StarPU has no worker for '%s'", slot->label);
 	if (err)

@@ -44,12 +44,12 @@ static int read_allreduce(struct fsmoe_plan_problem *problem, fsmoe_groups_t gro
 	return err;
 }
 
-int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
-		     void *arg, const struct fsmoe_train_opts *opts,
-		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile, int max_degree)
+/* Reads a step's costs off its graph; free problem->layer. */
+static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
+			fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts,
+			fsmoe_profile_t profile)
 {
 	struct fsmoe_train_opts plain = *opts;
-	struct fsmoe_plan_problem problem = {.max_degree = max_degree};
 	struct fsmoe_layer_cost *cost;
 	struct fsmoe_step_graph step;
 	int err;
@@ -59,16 +59,39 @@ int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forwa
 	err = fsmoe_step_create(&step, groups, forward, arg, &plain);
 	if (err)
 		return err;
-	problem.layers = count_layers(step.graph);
-	cost = calloc((size_t)problem.layers + 1, sizeof(*cost));
-	problem.layer = cost;
-	err = cost ? read_allreduce(&problem, groups, profile)
-		   : fsmoe_fail(ENOMEM, "no memory to plan %d layers", problem.layers);
+	problem->layers = count_layers(step.graph);
+	cost = calloc((size_t)problem->layers + 1, sizeof(*cost));
+	problem->layer = cost;
+	err = cost ? read_allreduce(problem, groups, profile)
+		   : fsmoe_fail(ENOMEM, "no memory to plan %d layers", problem->layers);
 	if (!err)
-		err = fsmoe_layer_cost_read(cost, problem.layers, step.graph, profile);
+		err = fsmoe_layer_cost_read(cost, problem->layers, step.graph, profile);
+	fsmoe_step_destroy(&step);
+	return err;
+}
+
+int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
+		     void *arg, const struct fsmoe_train_opts *opts,
+		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile, int max_degree)
+{
+	struct fsmoe_plan_problem problem = {.max_degree = max_degree};
+	int err = read_problem(&problem, groups, forward, arg, opts, profile);
+
 	if (!err)
 		err = fsmoe_plan_create(plan, &problem, schedule);
-	fsmoe_step_destroy(&step);
-	free(cost);
+	free((void *)problem.layer);
+	return err;
+}
+
+int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
+			void *arg, const struct fsmoe_train_opts *opts,
+			const struct fsmoe_schedule *schedule, fsmoe_profile_t profile)
+{
+	struct fsmoe_plan_problem problem = {.max_degree = 1};
+	int err = read_problem(&problem, groups, forward, arg, opts, profile);
+
+	if (!err)
+		err = fsmoe_plan_predict(plan, &problem, schedule);
+	free((void *)problem.layer);
 	return err;
 }

@@ -183,6 +183,12 @@ static void read_layers(struct fsmoe_boundary *b, struct fsmoe_boundary_result *
 	}
 	r->rank_load = b->rank_load;
 	r->ranks = b->nlayers ? b->ranks : 0;
+	r->expert_load = b->sum + LOADS;
+	r->layers = b->nlayers;
+	r->experts = b->nlayers ? (int)b->gate[0].experts : 0;
+	for (int i = 0; i < b->nlayers; i++)
+		if (b->gate[i].experts != b->gate[0].experts)
+			r->experts = 0;
 }
 
 int fsmoe_boundary_meet(struct fsmoe_boundary *b, int stop, struct fsmoe_boundary_result *result)

@@ -27,6 +27,9 @@ struct fsmoe_boundary_result
 	 * these; the boundary's, until the next meeting. */
 	const double *rank_load;
 	int ranks;
+	/* The same by layer and expert, layer after layer; experts 0: layers differ in them. */
+	const double *expert_load;
+	int layers, experts;
 };
 
 /* The entropy of one layer; 1 for a single expert, 0 without any token. */

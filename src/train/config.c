@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/config.h"
 
+#include "runtime/inside.h"
+
 #include "moe/layer.h"
 
 #include <errno.h>
@@ -47,6 +49,7 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 					   .val_fraction = 0.1,
 					   .keep = 2,
 					   .max_degree = 8,
+					   .replan = 1,
 					   .data_format = "auto",
 					   .on_nan = "stop",
 					   .objective = "next",
@@ -131,13 +134,13 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 	return err ? err : fsmoe_train_config_check(config);
 }
 
-/* Who guesses what was hidden may look at what comes later. */
+/* Who guesses what was hidden looks at what comes before and after. */
 static void follow_objective(struct fsmoe_train_config *config)
 {
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
 
 	config->train.targets = fsmoe_objective_targets(&objective);
-	config->model.allow_leak |= objective.masked;
+	config->model.bidirectional |= objective.masked;
 }
 
 int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv)
@@ -167,7 +170,9 @@ static int check_model(const struct fsmoe_model_spec *model)
 {
 	const struct fsmoe_gate *gate = fsmoe_gate_find(model->gate);
 
-	if (!gate || !fsmoe_order_find(model->order) || !fsmoe_dispatch_find(model->dispatch) ||
+	if (!gate || !fsmoe_order_find(model->order) ||
+	    (strcmp(model->dispatch, FSMOE_DISPATCH_AUTO) &&
+	     !fsmoe_dispatch_find(model->dispatch)) ||
 	    !fsmoe_expert_find(model->expert) || fsmoe_gate_check_options(gate, &model->gate_opts))
 		return -EINVAL;
 	return fsmoe_model_spec_check(model, NULL);
@@ -195,17 +200,25 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 	if (!config->data)
 		return fsmoe_fail(EINVAL, "there is nothing to train on: give --data=PATH, a text "
 					  "file, a directory or a pattern");
+	if (!strcmp(config->model.dispatch, FSMOE_DISPATCH_AUTO) && !config->profile)
+		return fsmoe_fail(
+			EINVAL, "--dispatch=auto chooses by what tasks cost: give --profile=FILE, "
+				"which 'fsmoe profile' measures, or the name of a dispatch");
 	if (config->checkpoint_every > 0 && !config->checkpoint)
 		return fsmoe_fail(EINVAL,
 				  "--checkpoint-every=%d without a place: give "
 				  "--checkpoint=DIR",
 				  config->checkpoint_every);
+	if (config->model.bidirectional && !config->model.allow_leak &&
+	    strcmp(config->objective, "masked"))
+		return fsmoe_fail(EINVAL,
+				  "a model whose attention sees whole sequences knows the next "
+				  "token: --bidirectional is for --objective=masked");
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");
-	if (strcmp(config->runtime.dtype, "fp32") && strcmp(config->runtime.device, "cuda"))
-		return fsmoe_fail(EINVAL, "--dtype %s is of GPUs: take fp32, or --device cuda",
-				  config->runtime.dtype);
+	if (fsmoe_runtime_opts_check(&config->runtime))
+		return -EINVAL;
 	return fsmoe_train_config_check_model(config);
 }
 

@@ -35,7 +35,7 @@ struct fsmoe_train_config
 	int checkpoint_every, keep;
 	/* How steps are laid out in time: a row's name or file, what tasks cost, a plan's file. */
 	const char *schedule, *profile, *plan;
-	int max_degree;
+	int max_degree, replan; /* replan: with a profile, when tasks drift from it */
 	const char *config, *metrics, *run;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
 	const char *events, *timeline;
@@ -43,6 +43,9 @@ struct fsmoe_train_config
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
 };
+
+/* A dispatch that is to be chosen by the profile: `fsmoe train` does. */
+#define FSMOE_DISPATCH_AUTO "auto"
 
 /* The option table: one row for every field above. */
 extern const struct fsmoe_option fsmoe_train_options[];

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/flops.h"
 
+#include "codelets/expert_ffn.h"
+
 #include <fsmoe/op.h>
 #include <fsmoe/topo.h>
 
-/* Rows that a forward node of an expert reads: its first input's. */
+/* Rows that a forward node of an expert computes, as its work counts them: its first input's. */
 static double rows_of(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors)
 {
 	for (int i = 0; i < node->naccess; i++)
@@ -14,6 +16,8 @@ static double rows_of(const struct fsmoe_node *node, const struct fsmoe_tensor_i
 
 		if (tensor == FSMOE_NONE || node->access[i].mode != FSMOE_R)
 			continue;
+		if (node->op->work == fsmoe_ffn_work)
+			return fsmoe_ffn_rows(node->args, &tensors[tensor]);
 		shape = &tensors[tensor].shape;
 		return (double)fsmoe_shape_count(shape) / (double)shape->dim[shape->ndim - 1];
 	}

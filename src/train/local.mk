@@ -14,6 +14,7 @@ libfsmoe_core_la_SOURCES += \
 	src/train/config_follow.c \
 	src/train/crc32c.c src/train/crc32c.h \
 	src/train/data.c src/train/data.h \
+	src/train/describe.c src/train/describe.h \
 	src/train/data_file.c src/train/data_file.h \
 	src/train/eval.c src/train/eval.h \
 	src/train/finite.c src/train/finite.h \

@@ -68,6 +68,28 @@ static int flush(struct fsmoe_metrics *metrics)
 	return 0;
 }
 
+/* "expert_load": [[tokens of an expert, ...] of a layer, ...], in so few steps that this is not what
+ * makes the file large. */
+static void write_expert_load(FILE *file, int step, const struct fsmoe_boundary_result *load)
+{
+	enum
+	{
+		NUMBERS = 64 /* a step, on average */
+	};
+	const int n = load->layers * load->experts;
+
+	if (n == 0 || step % ((n + NUMBERS - 1) / NUMBERS))
+		return;
+	fputs(", \"expert_load\": [", file);
+	for (int i = 0; i < n; i++)
+		fprintf(file, "%s%.0f%s",
+			i == 0              ? "["
+			: i % load->experts ? ", "
+					    : ", [",
+			load->expert_load[i], (i + 1) % load->experts ? "" : "]");
+	fputc(']', file);
+}
+
 int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metrics_row *row)
 {
 	const struct fsmoe_train_result *result = &row->result;
@@ -89,6 +111,7 @@ int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metric
 	for (int i = 0; i < load->ranks; i++)
 		fprintf(metrics->file, "%s%.0f", i ? ", " : "", load->rank_load[i]);
 	fputc(']', metrics->file);
+	write_expert_load(metrics->file, row->step, load);
 	if (row->mfu > 0)
 		fprintf(metrics->file, ", \"mfu\": %.4f", row->mfu);
 	fputs("}\n", metrics->file);

@@ -12,15 +12,16 @@
 /* What a rank takes before its first tensor: code, MPI's buffers, StarPU, BLAS' work space. */
 static const size_t base_bytes = (size_t)64 << 20;
 
-static size_t graph_bytes(fsmoe_graph_t graph, int persistent_too)
+static size_t graph_bytes(fsmoe_graph_t graph, int persistent_too, int activations_too)
 {
 	int n;
 	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(graph, &n);
 	size_t bytes = 0;
 
 	for (int i = 0; i < n; i++)
-		if (t[i].base == i &&
-		    (persistent_too || t[i].role == FSMOE_ACTIVATION || t[i].role == FSMOE_INPUT))
+		if (t[i].base == i && (t[i].role == FSMOE_ACTIVATION ? activations_too
+				       : t[i].role == FSMOE_INPUT    ? 1
+								     : persistent_too))
 			bytes += fsmoe_shape_count(&t[i].shape) *
 				 fsmoe_element_bytes(FSMOE_F32, t[i].dtype);
 	return bytes;
@@ -114,8 +115,9 @@ static size_t available(void)
 	return left;
 }
 
-int fsmoe_need_estimate(fsmoe_groups_t groups, fsmoe_forward_fn forward, void *arg, void *eval_arg,
-			const struct fsmoe_train_opts *opts, struct fsmoe_need *need)
+int fsmoe_need_estimate(fsmoe_groups_t groups, int gpu, fsmoe_forward_fn forward, void *arg,
+			void *eval_arg, const struct fsmoe_train_opts *opts,
+			struct fsmoe_need *need)
 {
 	const fsmoe_topo_t topo = groups ? fsmoe_groups_topo(groups) : NULL;
 	const size_t ranks = topo ? (size_t)fsmoe_topo_host_size(topo) : 1;
@@ -125,7 +127,7 @@ int fsmoe_need_estimate(fsmoe_groups_t groups, fsmoe_forward_fn forward, void *a
 
 	if (err)
 		return err;
-	rank = graph_bytes(graphs.step.graph, 1) + graph_bytes(graphs.eval, 0);
+	rank = graph_bytes(graphs.step.graph, 1, !gpu) + graph_bytes(graphs.eval, 0, !gpu);
 	*need = (struct fsmoe_need){
 		.rank = rank, .host = ranks * (rank + base_bytes), .available = available()};
 	free_graphs(&graphs);

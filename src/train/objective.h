@@ -8,8 +8,8 @@
  * What a model is asked: of every token the next one; or, masked, of some places what stood there.
  * Masked, a fixed share of a sequence's places is drawn, so that every batch has as many targets;
  * the token there becomes the last of the vocabulary (in bytes of text, 255, which UTF-8 never
- * has), and only there is a target. The attention stays causal: what gates may look at is the
- * difference.
+ * has), and only there is a target. The model's attention then sees whole sequences
+ * (fsmoe_model_spec, bidirectional).
  */
 struct fsmoe_objective
 {

@@ -94,12 +94,14 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("gate", model.gate, "NAME", "Which experts a token goes to"),
 	TEXT("order", model.order, "NAME",
 	     "How tokens are laid out by expert; else the first that reads the gate's routing"),
-	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks"),
+	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks; auto: as --profile says is fastest"),
 	TEXT("expert", model.expert, "NAME", "What an expert computes"),
 	{.type = FSMOE_OPTION_STRING, .name = "expert-activation",
 	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,
 	 .help = "Of expert gpt, between its matrices: gelu (that if not given) or relu"},
 	FLAG("expert-bias", model.expert_bias, "Expert gpt has biases (--expert-bias=no: none)"),
+	REAL("gate-spread", model.gate_opts.spread, 0, 1e6,
+	     "How far apart the gate's scores start, over its own choice; 0: 1"),
 	INT("gate-rank", model.gate_opts.rank, 0, 1 << 20,
 	    "Of gate xmoe: width of the space of its cosines; 0: half the experts, 16 at least"),
 	FLAG("soft-normalize", model.gate_opts.normalize,
@@ -118,6 +120,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 		 "the gate's own else"},
 	FLAG("allow-leak", model.allow_leak,
 	     "Take a gate that looks at later tokens: losses then mean little"),
+	FLAG("bidirectional", model.bidirectional,
+	     "Attention sees whole sequences: what --objective=masked sets, and nothing else takes"),
 	FLAG("attention", model.attention, "Blocks have attention (--attention=no: to compare)"),
 	FLAG("mixture", model.mixture, "Blocks have experts (--mixture=no: to compare)"),
 
@@ -160,6 +164,9 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("profile", profile, "FILE",
 	     "What tasks cost here (of 'fsmoe profile'): degrees and the exchange of gradients are "
 	     "planned with it, and tasks that drift from it are told"),
+	FLAG("replan", replan,
+	     "Plan anew when tasks drift from the profile; losses then change by rounding "
+	     "(--replan=no: only tell)"),
 	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer in such a plan"),
 	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "comm/comm.h"
+#include "graph/memory.h"
 #include "runtime/inside.h"
 #include "step/step.h"
 #include "train/agree.h"
@@ -79,6 +80,30 @@ int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 	}
 	*trainer = t;
 	return 0;
+}
+
+int fsmoe_trainer_replan(fsmoe_trainer_t t, fsmoe_forward_fn forward, void *arg,
+			 const struct fsmoe_schedule *schedule, const struct fsmoe_plan *plan)
+{
+	struct fsmoe_train_opts opts = t->opts;
+	struct fsmoe_step_graph step;
+	fsmoe_memory_t old = t->memory;
+	int err = fsmoe_plan_agree(plan, fsmoe_runtime_comms(t->runtime));
+
+	opts.schedule = schedule;
+	opts.plan = plan;
+	if (!err)
+		err = fsmoe_step_create(&step, fsmoe_runtime_groups(t->runtime), forward, arg,
+					&opts);
+	if (err)
+		return err;
+	fsmoe_program_destroy(t->program);
+	t->program = NULL;
+	t->memory = NULL;
+	err = fsmoe_memory_replace(&t->memory, step.graph, old);
+	fsmoe_step_destroy(&t->step);
+	t->step = step;
+	return err ? err : fsmoe_program_create(&t->program, t->runtime, t->step.graph, t->memory);
 }
 
 void fsmoe_trainer_destroy(fsmoe_trainer_t t)

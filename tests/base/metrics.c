@@ -22,7 +22,10 @@ static const struct fsmoe_metrics_row rows[] = {
 	  .load_max = 50,
 	  .entropy = 0.75,
 	  .rank_load = (const double[]){195, 200},
-	  .ranks = 2}},
+	  .ranks = 2,
+	  .expert_load = (const double[]){95, 100, 150, 50},
+	  .layers = 2,
+	  .experts = 2}},
 };
 
 static void a_json_object_a_step(void **state)
@@ -59,7 +62,8 @@ static void a_json_object_a_step(void **state)
 	assert_true(json_is_null(json_object_get(object, "loss")));
 	assert_true(json_is_null(json_object_get(object, "grad_norm")));
 	json_decref(object);
-	assert_non_null(strstr(third, "\"entropy\": 0.7500, \"rank_load\": [195, 200]}\n"));
+	assert_non_null(strstr(third, "\"entropy\": 0.7500, \"rank_load\": [195, 200], "
+				      "\"expert_load\": [[95, 100], [150, 50]]}\n"));
 	free(text);
 	assert_int_equal(fsmoe_metrics_close(metrics), 0);
 	assert_int_equal(fsmoe_metrics_close(NULL), 0);

@@ -49,8 +49,8 @@ echo "$layers layers"
 
 expect 2 "there is no expert 'gtp'" "$fsmoe" bench layer --ffn gtp
 expect 2 "--cuts is '2/x': give chunks of the forward pass, or of both: 2, or 2/4" "$fsmoe" bench layer --cuts 2/x
-expect 2 "--dtype tf32 is of GPUs: take fp32, or --device cuda" "$fsmoe" bench layer --dtype tf32
-expect 2 "--dtype bf16 is of GPUs: take fp32, or --device cuda" "$fsmoe" bench layer --dtype bf16
+expect 2 "the dtype 'tf32' is of GPUs: use 'fp32', or the device 'cuda'" "$fsmoe" bench layer --dtype tf32
+expect 2 "the dtype 'bf16' is of GPUs: use 'fp32', or the device 'cuda'" "$fsmoe" bench layer --dtype bf16
 expect 2 "unknown command 'bench laier': there are layer and schedule; did you mean 'layer'?" "$fsmoe" bench laier
 expect 2 "no command given: 'fsmoe bench help' lists them" "$fsmoe" bench
 expect 4 "cannot be cut into groups of 1 x 2: --ep times --esp must divide them" "$fsmoe" bench layer --esp 2

@@ -27,6 +27,11 @@ expect 3 "$work/absent" "$fsmoe" generate --checkpoint "$work/absent"
 expect 2 "--prompt is empty" "$fsmoe" generate --checkpoint "$work/ck" --prompt ""
 expect 4 "is not a multiple of" $ranks 3 "$fsmoe" generate --checkpoint "$work/ck"
 
+# What fills in masked tokens has seen the whole sequence: there is nothing to go on with.
+expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 2 --batch 8 --objective masked \
+	--checkpoint "$work/ck3"
+expect 3 "fills in masked tokens and cannot go on with a text" "$fsmoe" generate --checkpoint "$work/ck3"
+
 # Token numbers, of a vocabulary larger than bytes.
 for _ in $(seq 300); do printf '\001\002\002\002\003\002'; done >"$work/tokens.bin"
 expect 0 "" "$fsmoe" train --preset tiny --vocab 1000 --data "$work/tokens.bin" --steps 300 --warmup 50 \

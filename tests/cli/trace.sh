@@ -43,6 +43,10 @@ if command -v pj_dump >/dev/null; then
 fi
 head -c 1000 "$work/two/prof_file_1" >"$work/part" && mv "$work/part" "$work/two/prof_file_1"
 expect 3 "prof_file_1 has 1000 bytes and not" "$fsmoe" trace "$work/two"
+# As long as it was, but not what it was.
+bytes=$(sed -n 's/.*has 1000 bytes and not \([0-9]*\).*/\1/p' "$work/err")
+head -c "$bytes" /dev/zero >"$work/two/prof_file_1"
+expect 3 "StarPU cannot read the traces in $work/two" "$fsmoe" trace "$work/two"
 
 expect 1 "cannot make the directory" $ranks 2 "$fsmoe" train "${small[@]}" --trace /dev/null/trace
 finish

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/cli.bash"
 
 small=(--log-every 1 --preset tiny --data "$text" --steps 3 --batch 4 --seed 2)
-keys='"step": [123], "loss": [0-9.]*, "lr": [0-9.e-]*, "grad_norm": [0-9.e-]*, "tokens_per_s": [0-9.]*, "ms": [0-9.]*, "tokens": 64, "routed": 256, "dropped": [0-9]*, "load_min": [0-9]*, "load_mean": [0-9.]*, "load_max": [0-9]*, "entropy": [01][.][0-9]*, "rank_load": \[[0-9, ]*\]'
+keys='"step": [123], "loss": [0-9.]*, "lr": [0-9.e-]*, "grad_norm": [0-9.e-]*, "tokens_per_s": [0-9.]*, "ms": [0-9.]*, "tokens": 64, "routed": 256, "dropped": [0-9]*, "load_min": [0-9]*, "load_mean": [0-9.]*, "load_max": [0-9]*, "entropy": [01][.][0-9]*, "rank_load": \[[0-9, ]*\], "expert_load": \[[][0-9, ]*\]'
 
 check_run()
 {
@@ -57,6 +57,7 @@ check_run "$work/runs/four" four ranks
 # Masked tokens: what gates may look at is then free; the places do not depend on the layout.
 expect 2 "looks at later tokens" "$fsmoe" train "${small[@]}" --gate softmoe
 expect 0 "" "$fsmoe" train "${small[@]}" --gate softmoe --objective masked
+expect 2 "sees whole sequences knows the next token" "$fsmoe" train "${small[@]}" --bidirectional
 expect 0 "" "$fsmoe" train "${small[@]}" --objective masked --run "$work/runs/mask1"
 expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --objective masked --nodes 2 --run "$work/runs/mask4"
 difference=$(paste <(val "$work/runs/mask4/metrics.jsonl") <(val "$work/runs/mask1/metrics.jsonl") |

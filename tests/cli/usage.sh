@@ -3,7 +3,7 @@
 . "$(dirname "$0")/cli.bash"
 
 expect 2 "no command given: 'fsmoe help' lists them" "$fsmoe"
-expect 2 "unknown command 'tran': there are train, generate, profile, plan, simulate, bench, report, trace, checksum, info and help; did you mean 'train'?" "$fsmoe" tran
+expect 2 "unknown command 'tran': there are train, generate, profile, plan, simulate, bench, report, explain, trace, checksum, info and help; did you mean 'train'?" "$fsmoe" tran
 expect 2 "unknown command 'nonsense'" "$fsmoe" help nonsense
 expect 2 "unknown option --jsno; did you mean --json?" "$fsmoe" info --jsno
 
@@ -23,6 +23,8 @@ train "there is no gate 'tpok'" --gate tpok
 train "gate 'topk' does not read the option gate-rank: leave it away, or take a gate that does: xmoe" --gate-rank 8
 train "gate 'xmoe' does not read the option soft-normalize" --gate xmoe --soft-normalize
 expect 2 "give --data=PATH" "$fsmoe" train
+train "the dtype 'bf16' is of GPUs: use 'fp32', or the device 'cuda'" --dtype bf16
+train "--dtype is 'fp16': it must be one of fp32, tf32 and bf16" --dtype fp16
 train "--checkpoint-every=5 without a place: give --checkpoint=DIR" --checkpoint-every 5
 train "--resume=latest looks in --checkpoint=DIR, which is not given" --resume latest
 train "--on-nan is 'skipp': it must be one of stop and skip; did you mean 'skip'?" --on-nan skipp

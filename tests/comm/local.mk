@@ -5,7 +5,8 @@ tests_comm_comm_mpi_SOURCES = tests/comm/comm-mpi.c tests/comm/comm-measure.c \
 	tests/comm/comm-measure.h tests/comm/check.h
 tests_comm_comm_mpi_LDADD = libfsmoe_core.la -lpthread
 # The same with messages of at most 1000 bytes, as if 2 GiB were exceeded.
-tests_comm_comm_pieces_SOURCES = $(tests_comm_comm_mpi_SOURCES) src/comm/mpi.c
+tests_comm_comm_pieces_SOURCES = $(tests_comm_comm_mpi_SOURCES) src/comm/mpi.c \
+	src/comm/mpi_messages.c
 tests_comm_comm_pieces_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS) -DFSMOE_MPI_PIECE=1000
 tests_comm_comm_pieces_LDADD = libfsmoe_core.la -lpthread
 tests_comm_foreign_mpi_SOURCES = tests/comm/foreign-mpi.c tests/comm/check.h

@@ -76,10 +76,28 @@ static void see_writes(struct bench *b)
 			b->seen[i] |= FSMOE_W;
 }
 
-/* Whether the last call ended otherwise than the first, apart from what tensor `but` holds if it
- * is none of the outputs. */
-static int outcome_differs(const struct bench *b, int but)
+/* Whether the elements that the first call wrote came out otherwise; `before` is what was there. */
+static int rows_differ(const struct bench *b, int i, const double *before)
 {
+	const double *now = b->now[i], *first = b->first[i];
+
+	for (size_t k = 0; k < b->bytes[i] / sizeof(*now); k++)
+		if (memcmp(&first[k], &before[k], sizeof(*now)) &&
+		    memcmp(&now[k], &first[k], sizeof(*now)))
+			return 1;
+	return 0;
+}
+
+/* Whether the last call ended otherwise than the first, apart from what tensor `but` holds if it
+ * is none of the outputs. `before`: what that held. */
+static int outcome_differs(const struct bench *b, int but, const void *before)
+{
+	if (b->node->op->ports[b->node->access[but].port].flags & FSMOE_ROWS)
+	{
+		if (rows_differ(b, but, before))
+			return 1;
+		memcpy(b->now[but], b->first[but], b->bytes[but]);
+	}
 	for (int i = 0; i < b->node->naccess; i++)
 		if (b->now[i] && !is_scratch(b, i) && (i != but || (b->seen[i] & FSMOE_W)) &&
 		    memcmp(b->now[i], b->first[i], b->bytes[i]))
@@ -122,7 +140,7 @@ static void try_change(struct bench *b, int i, enum change change)
 	err = run(b);
 	if (!err)
 		see_writes(b);
-	if (err || outcome_differs(b, i))
+	if (err || outcome_differs(b, i, kept))
 		b->seen[i] |= FSMOE_R;
 	memcpy(b->base[i], kept, b->bytes[i]);
 	free(kept);

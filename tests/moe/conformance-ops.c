@@ -34,9 +34,10 @@ static fsmoe_tensor_t build_layer(struct opcase_graph *og, const size_t *pair)
 	const struct pair_shape *s = &pair_shapes[pair[PAIR_SHAPE]];
 	/* Cosines ask for vectors so long that a difference quotient does not turn them around, and
 	 * a temperature at which they are neither lost nor a step function. */
-	int cosine = !strcmp(spec.gate, "xmoe") || spec.gate_opts.normalize;
-	fsmoe_tensor_t x =
-		opcase_activation(og, FSMOE_SHAPE2(s->T, s->M), cosine ? -3 : -1, cosine ? 3 : 1);
+	int cosine = reference_gate_is_cosine(spec.gate) || spec.gate_opts.normalize;
+	/* A projection makes them longer. */
+	double most = !cosine ? 1 : !strcmp(spec.gate, "cosine") ? 6 : 3;
+	fsmoe_tensor_t x = opcase_activation(og, FSMOE_SHAPE2(s->T, s->M), -most, most);
 	fsmoe_tensor_t y = fsmoe_moe(opcase_graph(og), x, &spec);
 	const struct fsmoe_param *param;
 	int n;

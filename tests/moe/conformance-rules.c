@@ -203,7 +203,7 @@ static void losses_reach_the_gradients(void **state)
 			spec.gate_opts.importance_loss = losses & FSMOE_LOSS_IMPORTANCE ? 2 : 0;
 			spec.gate_opts.z_loss = losses & FSMOE_LOSS_Z ? 1.5 : 0;
 			bench_setup(&b, &spec, FSMOE_F64, NULL, 0, 16);
-			if (!strcmp(spec.gate, "xmoe"))
+			if (reference_gate_is_cosine(spec.gate))
 				*(double *)bench_data(
 					&b, bench_param(&b, "moe.gate.temperature")->tensor) = 7;
 			v = (double *)bench_data(&b, bench_param(&b, params[p])->tensor) + 4;

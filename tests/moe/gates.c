@@ -24,14 +24,26 @@ static double product(const double *a, const double *b, size_t n)
 	return sum;
 }
 
-/* cos(P x, w) / tau, tau = 0.07 theta but 0.01 at least. */
+int reference_gate_is_cosine(const char *name)
+{
+	return !strcmp(name, "xmoe") || !strcmp(name, "cosine");
+}
+
+/* Width of the space that cosines are taken in. */
+static size_t cosine_rank(const struct reference_gate *g)
+{
+	return g->projection ? g->rank : g->r.M;
+}
+
+/* cos(P x, w) / tau, tau = 0.07 theta but 0.01 at least; without a projection P x is x. */
 static double cosine(const struct reference_gate *g, const double *x, const double *w)
 {
-	double *u = malloc(g->rank * sizeof(*u)), tau = 0.07 * g->temperature[0], c;
+	size_t n = cosine_rank(g);
+	double *u = malloc(n * sizeof(*u)), tau = 0.07 * g->temperature[0], c;
 
-	for (size_t i = 0; i < g->rank; i++)
-		u[i] = product(&g->projection[i * g->r.M], x, g->r.M);
-	c = product(u, w, g->rank) / sqrt(product(u, u, g->rank) * product(w, w, g->rank)) /
+	for (size_t i = 0; i < n; i++)
+		u[i] = g->projection ? product(&g->projection[i * g->r.M], x, g->r.M) : x[i];
+	c = product(u, w, n) / sqrt(product(u, u, n) * product(w, w, n)) /
 	    (tau > 0.01 ? tau : 0.01);
 	free(u);
 	return c;
@@ -47,8 +59,8 @@ static void score(const struct reference_gate *g, struct scores *s)
 		const double *x = &g->r.x[i / g->r.E * g->r.M];
 		size_t e = i % g->r.E;
 		s->deviation[i] = 1.0 / (double)g->r.E;
-		if (!strcmp(g->name, "xmoe"))
-			s->clean[i] = cosine(g, x, &g->weight[e * g->rank]);
+		if (reference_gate_is_cosine(g->name))
+			s->clean[i] = cosine(g, x, &g->weight[e * cosine_rank(g)]);
 		else
 			s->clean[i] = product(x, &g->weight[e * g->r.M], g->r.M);
 		s->noisy[i] = s->clean[i];
@@ -202,8 +214,8 @@ static void route_soft(const struct reference_gate *g, double *dispatch, double 
 
 int reference_gate_route(const struct reference_gate *g, double *dispatch, double *combine)
 {
-	static const char *const known[] = {"topk", "gshard",        "sigmoid",
-					    "xmoe", "expert-choice", "softmoe"};
+	static const char *const known[] = {"topk",          "gshard",  "sigmoid", "xmoe",
+					    "expert-choice", "softmoe", "cosine"};
 	size_t n = g->r.T * g->r.E * reference_capacity(&g->r);
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

@@ -17,10 +17,13 @@ struct reference_gate
 	struct reference r;
 	/* Parameters "weight", "noise", "projection", "temperature", "phi"; NULL: no such. */
 	const double *weight, *noise, *projection, *temperature, *phi;
-	size_t rank;         /* of the projection */
+	size_t rank;         /* of the projection, where there is one */
 	uint64_t seed, step; /* of the noise */
 	uint64_t stream;     /* of the layer */
 };
+
+/* Whether a gate scores by cosines over a temperature. */
+int reference_gate_is_cosine(const char *name);
 
 /* dispatch, combine (T, E, C): what of token t goes to position p of expert e in t's group, and
  * what comes back of it; positions that nobody has are 0. Of lists dispatch is 0 and 1. Returns 0

@@ -4,8 +4,11 @@ moe_tests = tests/moe/moe-ops tests/moe/moe-layer tests/moe/moe-degrees tests/mo
 	tests/moe/hooks tests/moe/moe-ranks_np4 tests/moe/conformance tests/moe/conformance-ops \
 	tests/moe/conformance-rules \
 	tests/moe/dispatch-machines tests/moe/oracle
-check_PROGRAMS += tests/moe/dispatch-ranks
-TESTS += tests/moe/test-dispatch.sh tests/moe/test-oracle.sh
+check_PROGRAMS += tests/moe/dispatch-ranks tests/moe/dropless
+TESTS += tests/moe/test-dispatch.sh tests/moe/test-dropless.sh tests/moe/test-oracle.sh
+tests_moe_dropless_SOURCES = tests/moe/dropless.c $(moe_bench_sources)
+tests_moe_dropless_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_moe_dropless_LDADD = libfsmoe_core.la $(CMOCKA_LIBS) -lm
 tests_moe_oracle_SOURCES = tests/moe/oracle.c $(moe_bench_sources)
 tests_moe_oracle_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_moe_oracle_LDADD = libfsmoe_core.la $(CMOCKA_LIBS) -lm
@@ -56,7 +59,7 @@ check_PROGRAMS += tests/moe/decisions
 TESTS += tests/moe/test-decisions.sh
 tests_moe_decisions_LDADD = libfsmoe_core.la
 dist_check_SCRIPTS += tests/moe/test-decisions.sh tests/moe/test-dispatch.sh \
-	tests/moe/test-oracle.sh
+	tests/moe/test-dropless.sh tests/moe/test-oracle.sh
 EXTRA_DIST += tests/moe/oracle.py tests/moe/oracle/expert-choice-all.txt \
 	tests/moe/oracle/expert-choice.txt tests/moe/oracle/gshard.txt tests/moe/oracle/mixtral.txt \
 	tests/moe/oracle/sigmoid.txt tests/moe/oracle/softmoe-normalized.txt \

@@ -73,7 +73,7 @@ static fsmoe_tensor_t build_order(struct opcase_graph *og, const size_t *s)
 {
 	fsmoe_tensor_t x;
 	struct fsmoe_gate_topk gate = append_gate(og, s, &x);
-	const struct fsmoe_lists lists = {s[2], gate.expert, gate.slot, gate.weight};
+	const struct fsmoe_lists lists = {s[2], gate.expert, gate.slot, gate.weight, 0};
 
 	return fsmoe_order_chunk(opcase_graph(og), &lists, x, s[6], s[7]);
 }
@@ -111,7 +111,7 @@ static fsmoe_tensor_t build_inverse(struct opcase_graph *og, const size_t *s)
 	size_t slots = r.T / r.group * reference_capacity(&r), at[MAX_CHUNKS + 1];
 	fsmoe_tensor_t x, chunk[MAX_CHUNKS];
 	struct fsmoe_gate_topk gate = append_gate(og, s, &x);
-	const struct fsmoe_lists lists = {s[2], gate.expert, gate.slot, gate.weight};
+	const struct fsmoe_lists lists = {s[2], gate.expert, gate.slot, gate.weight, 0};
 
 	for (size_t i = 0; i <= s[6]; i++)
 		at[i] = i * slots / s[6];
@@ -156,10 +156,10 @@ static fsmoe_tensor_t build_expert(struct opcase_graph *og, const size_t *s)
 	weight[FSMOE_GPT_W2] = opcase_param(og, FSMOE_SHAPE3(E, M, H), -1, 1);
 	weight[FSMOE_GPT_B1] = s[5] & 2 ? opcase_param(og, FSMOE_SHAPE2(E, H), -1, 1) : FSMOE_NONE;
 	weight[FSMOE_GPT_B2] = s[5] & 1 ? opcase_param(og, FSMOE_SHAPE2(E, M), -1, 1) : FSMOE_NONE;
-	y = fsmoe_ffn_forward(
-		opcase_graph(og),
-		(struct fsmoe_expert_args){&fsmoe_ffn_gpt, s[6] ? FSMOE_FFN_RELU : FSMOE_FFN_GELU},
-		weight, &chunk);
+	y = fsmoe_ffn_forward(opcase_graph(og),
+			      (struct fsmoe_expert_args){
+				      &fsmoe_ffn_gpt, s[6] ? FSMOE_FFN_RELU : FSMOE_FFN_GELU, {0}},
+			      FSMOE_NONE, weight, &chunk);
 	opcase_also(og, chunk.saved[0]);
 	return y;
 }
@@ -203,8 +203,8 @@ static fsmoe_tensor_t build_mixtral(struct opcase_graph *og, const size_t *s)
 	weight[FSMOE_MIXTRAL_W3] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
 	weight[FSMOE_MIXTRAL_W2] = opcase_param(og, FSMOE_SHAPE3(E, M, H), -1, 1);
 	y = fsmoe_ffn_forward(opcase_graph(og),
-			      (struct fsmoe_expert_args){&fsmoe_ffn_mixtral, FSMOE_FFN_SWIGLU},
-			      weight, &chunk);
+			      (struct fsmoe_expert_args){&fsmoe_ffn_mixtral, FSMOE_FFN_SWIGLU, {0}},
+			      FSMOE_NONE, weight, &chunk);
 	opcase_also(og, chunk.saved[0]);
 	return y;
 }
@@ -290,7 +290,8 @@ static const size_t layer_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 3, 4, 2, 1, 0, 0, 0},    {5, 3, 2, 1, 1, 0, 0, 23},    {4, 2, 3, 3, 3, 0, 0, 31},
 	{3, 3, 4, 7, 2, 0, 0, 12},   {8, 3, 4, 4, 2, 0, 10, 43},   {8, 3, 4, 2, 2, 0, 5, 13},
 	{12, 2, 3, 3, 2, 4, 10, 35}, {8, 3, 4, 4, 2, 2, 10, 14},   {5, 3, 2, 2, 1, 0, 0, 123},
-	{8, 3, 4, 4, 2, 0, 10, 143}, {12, 2, 3, 3, 2, 4, 10, 135},
+	{8, 3, 4, 4, 2, 0, 10, 143}, {12, 2, 3, 3, 2, 4, 10, 135}, {12, 2, 3, 3, 2, 4, 0, 12},
+	{12, 2, 3, 5, 2, 3, 0, 121},
 };
 
 static const struct opcase cases[] = {

@@ -4,23 +4,30 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* batch, seq, heads, head_dim, parts. */
+/* batch, seq, heads, head_dim, parts, bidirectional. */
 static const size_t sizes[][OPCASE_MAX_SIZES] = {
 	{1, 1, 1, 1, 1}, {1, 5, 1, 3, 1}, {2, 3, 2, 1, 1}, {3, 4, 1, 2, 2},
 	{2, 6, 3, 2, 3}, {1, 6, 2, 5, 3}, {2, 5, 1, 3, 5},
 };
 
+static const size_t whole_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 1, 1, 1, 1, 1},
+	{1, 5, 2, 3, 1, 1},
+	{3, 4, 1, 2, 2, 1},
+	{2, 6, 3, 2, 3, 1},
+};
+
 /* More rows than a block of the kernel, and not a multiple: forward and float only, finite
  * differences over thousands of elements would say nothing that the small sizes do not. */
 static const size_t long_sizes[][OPCASE_MAX_SIZES] = {
-	{1, 131, 2, 7, 1},
-	{2, 65, 1, 4, 5},
-	{1, 64, 1, 3, 1},
+	{1, 131, 2, 7, 1},    {2, 65, 1, 4, 5},    {1, 64, 1, 3, 1},
+	{1, 131, 2, 7, 1, 1}, {2, 70, 1, 4, 5, 1},
 };
 
 static const size_t blocks_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 67, 1, 1, 1},
 	{2, 66, 1, 1, 3},
+	{1, 67, 1, 1, 1, 1},
 };
 
 static fsmoe_tensor_t build(struct opcase_graph *og, const size_t *size)
@@ -29,7 +36,8 @@ static fsmoe_tensor_t build(struct opcase_graph *og, const size_t *size)
 						  .seq = size[1],
 						  .heads = size[2],
 						  .head_dim = size[3],
-						  .parts = size[4]};
+						  .parts = size[4],
+						  .bidirectional = (int)size[5]};
 	size_t rows = args.batch * args.seq, columns = 3 * args.heads * args.head_dim;
 
 	return fsmoe_attention(opcase_graph(og),
@@ -49,9 +57,10 @@ static void expect_row(const struct opcase_values *v, size_t sequence, size_t he
 	size_t heads = v->size[2], D = v->size[3], HD = heads * D, row = 3 * HD;
 	const double *q = v->real[0] + row_of(v->size, sequence, i) * row + head * D;
 	double *y = v->out[0] + row_of(v->size, sequence, i) * HD + head * D;
-	double *weight = calloc(i + 1, sizeof(*weight)), sum = 0;
+	size_t seen = v->size[5] ? v->size[1] : i + 1;
+	double *weight = calloc(seen, sizeof(*weight)), sum = 0;
 
-	for (size_t j = 0; j <= i; j++)
+	for (size_t j = 0; j < seen; j++)
 	{
 		const double *k = v->real[0] + row_of(v->size, sequence, j) * row + HD + head * D;
 		double dot = 0;
@@ -62,7 +71,7 @@ static void expect_row(const struct opcase_values *v, size_t sequence, size_t he
 	}
 	for (size_t d = 0; d < D; d++)
 		y[d] = 0;
-	for (size_t j = 0; j <= i; j++)
+	for (size_t j = 0; j < seen; j++)
 		for (size_t d = 0; d < D; d++)
 			y[d] += weight[j] / sum *
 				v->real[0]
@@ -80,6 +89,7 @@ static void expect(const struct opcase_values *v)
 
 const struct opcase attention_cases[] = {
 	{"attention", build, expect, OPCASE_SIZES(sizes), .seed = 41},
+	{"bidirectional attention", build, expect, OPCASE_SIZES(whole_sizes), .seed = 44},
 	{"attention over blocks", build, expect, OPCASE_SIZES(blocks_sizes), .seed = 42},
 	{"attention of long sequences", build, expect, OPCASE_SIZES(long_sizes),
 	 .flags = OPCASE_NO_GRADIENT, .seed = 43},

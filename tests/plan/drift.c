@@ -207,6 +207,54 @@ static void old_durations_are_forgotten_and_sizes_bounded(void **state)
 	fsmoe_profile_destroy(p);
 }
 
+/* Transfers that take 100 us to start, of which the profile knows nothing. As long as there is one
+ * size, the line is the old one times the ratio; a plan with more chunks brings other sizes, and what
+ * was measured before is a part of the line through both. */
+static void sizes_of_earlier_plans_count(void **state)
+{
+	static const double sizes[] = {1e5, 1.2e5, 1e4};
+	fsmoe_profile_t p = a_profile(), fresh, better;
+	struct fsmoe_drift_cell cell[ROOM];
+	struct fsmoe_drift_result result;
+	fsmoe_drift_t drift;
+	struct fsmoe_fit fit;
+	int n;
+
+	(void)state;
+	assert_int_equal(fsmoe_drift_create(&drift, p, 0.25), 0);
+	for (int plan = 0; plan < 2; plan++)
+	{
+		for (int i = plan ? 2 : 0; i < (plan ? 3 : 2); i++)
+			for (int k = 0; k < 20; k++)
+				assert_int_equal(
+					fsmoe_drift_add(drift, FSMOE_KIND_ALLTOALL, FSMOE_INTER,
+							sizes[i],
+							fsmoe_line_seconds(1e-4, 1e-9, sizes[i])),
+					0);
+		n = ROOM;
+		fsmoe_drift_cells(drift, cell, &n);
+		assert_int_equal(n, plan ? 3 : 2);
+		assert_int_equal(
+			fsmoe_drift_decide(drift, cell, n, &result, plan ? &better : &fresh), 0);
+		assert_int_equal(result.drifted, 1);
+		fsmoe_drift_follow(drift, plan ? better : fresh);
+	}
+	assert_int_equal(fsmoe_profile_get(fresh, FSMOE_KIND_ALLTOALL, FSMOE_INTER, &fit), 0);
+	assert_true(fit.alpha < 5e-5);
+	assert_int_equal(fsmoe_profile_get(better, FSMOE_KIND_ALLTOALL, FSMOE_INTER, &fit), 0);
+	assert_float_equal(fit.alpha, 1e-4, 1e-6);
+	assert_float_equal(fit.beta, 1e-9, 1e-11);
+	/* The line holds: nothing that was measured before it says otherwise. */
+	n = ROOM;
+	fsmoe_drift_cells(drift, cell, &n);
+	assert_int_equal(fsmoe_drift_decide(drift, cell, n, &result, NULL), 0);
+	assert_int_equal(result.drifted, 0);
+	fsmoe_drift_destroy(drift);
+	fsmoe_profile_destroy(p);
+	fsmoe_profile_destroy(fresh);
+	fsmoe_profile_destroy(better);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +262,7 @@ int main(void)
 		cmocka_unit_test(the_slowest_rank_counts_for_computation),
 		cmocka_unit_test(who_waits_does_not_slow_communication),
 		cmocka_unit_test(few_measurements_say_nothing),
+		cmocka_unit_test(sizes_of_earlier_plans_count),
 		cmocka_unit_test(old_durations_are_forgotten_and_sizes_bounded),
 	};
 

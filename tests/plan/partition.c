@@ -220,8 +220,22 @@ static void two_layers_are_as_good_as_a_fine_grid(void **state)
 		"400 pairs of layers: above the best of 45,000 cuts by at most %.1e, below by "
 		"at most %.1e\n",
 		worst, gained);
-	/* Whole floats instead of any amount: nothing more. */
-	assert_true(worst < 1e-6);
+	assert_true(worst < 1e-9);
+}
+
+/* A layer's gradients in one to four buffers, one of them perhaps small. */
+static void cut_into_buckets(struct draw *d, struct fsmoe_layer_cost *c)
+{
+	double left = c->gradient_bytes;
+
+	for (c->buckets = 0; c->buckets < below(d, 4); c->buckets++)
+	{
+		const double one = 4 * floor(left * uniform(d) / (below(d, 2) ? 4 : 400));
+
+		c->bucket_bytes[c->buckets] = one;
+		left -= one;
+	}
+	c->bucket_bytes[c->buckets++] = left;
 }
 
 /* --- properties of plans ------------------------------------------------------------------ */
@@ -240,6 +254,8 @@ static void every_row_plans_every_model(void **state)
 
 		p.steady = below(&d, 3) == 0;
 		p.powers = below(&d, 2);
+		for (int k = 0; k < p.layers && i % 3 == 0; k++)
+			cut_into_buckets(&d, &layer[k]);
 		for (int k = 0; k < 6; k++)
 		{
 			struct fsmoe_plan plan, again;
@@ -301,19 +317,23 @@ static void time_plans(int equal, double limit)
 		struct fsmoe_layer_cost layer[48];
 		struct fsmoe_plan_problem p = random_problem(&d, layer, 48, equal);
 		struct fsmoe_plan plan;
+		double took = DBL_MAX;
 
 		/* Few enough bytes hidden that step 2 has work. */
 		for (int k = 0; k < 48; k++)
 			layer[k].gradient_bytes =
 				4 * floor(layer[equal ? 0 : k].gradient_bytes / 2);
-		const double start = seconds_now();
+		for (int k = 0; k < 3; k++) /* others may use the core */
+		{
+			const double start = seconds_now();
 
-		assert_int_equal(fsmoe_plan_create(&plan, &p, fsmoe_schedule_find("fsmoe")), 0);
-		const double took = seconds_now() - start;
-
+			assert_int_equal(fsmoe_plan_create(&plan, &p, fsmoe_schedule_find("fsmoe")),
+					 0);
+			took = fmin(took, seconds_now() - start);
+			fsmoe_plan_destroy(&plan);
+		}
 		sum += took;
 		worst = fmax(worst, took);
-		fsmoe_plan_destroy(&plan);
 	}
 	print_message("48 %s layers: a plan in %.3f ms on average, %.3f ms at most\n",
 		      equal ? "equal" : "unequal", 1e3 * sum / 200, 1e3 * worst);

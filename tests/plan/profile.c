@@ -76,7 +76,8 @@ static void what_is_saved_is_what_is_read(void **state)
 				      .high = 1e8 / 3,
 				      .r2 = 0.99912345678901234,
 				      .residual = 0.012,
-				      .source = "a \"quoted\" source, \xc3\xa9"};
+				      .source = "a \"quoted\" source, \xc3\xa9"},
+			       stage = {.alpha = 3};
 	const char *path = test_path("profile");
 	fsmoe_profile_t p, q;
 	struct fsmoe_fit read;
@@ -98,6 +99,12 @@ static void what_is_saved_is_what_is_read(void **state)
 	assert_true(seconds == fsmoe_line_seconds(fit.alpha, fit.beta, 12345));
 	assert_fails(fsmoe_profile_get(q, FSMOE_KIND_ALLTOALL, FSMOE_INTRA, &read), ENODATA,
 		     "no line for alltoall on the lane intra");
+	/* A stage of an AlltoAll is as one of them until it has a line of its own. */
+	assert_int_equal(fsmoe_profile_get(q, FSMOE_KIND_STAGE, FSMOE_INTER, &read), 0);
+	assert_memory_equal(&read, &fit, sizeof(fit));
+	assert_int_equal(fsmoe_profile_set(q, FSMOE_KIND_STAGE, FSMOE_INTER, &stage), 0);
+	assert_int_equal(fsmoe_profile_get(q, FSMOE_KIND_STAGE, FSMOE_INTER, &read), 0);
+	assert_memory_equal(&read, &stage, sizeof(stage));
 	assert_fails(fsmoe_profile_set(q, FSMOE_KIND_ALLTOALL, FSMOE_COMPUTE, &fit), EINVAL,
 		     "does not run on the lane compute");
 	assert_fails(fsmoe_profile_set(q, FSMOE_KIND_GEMM, FSMOE_COMPUTE,

@@ -52,28 +52,48 @@ static const char metrics[] =
 	"\"routed\": 200, \"dropped\": 30, \"rank_load\": [50, 50]}\n"
 	"{\"step\": 2, \"val_loss\": 3.5, \"val_tokens\": 7}\n"
 	"{\"step\": 3, \"loss\": 2.0, \"lr\": 0.3, \"ms\": 20.0, \"tokens\": 100, "
-	"\"routed\": 200, \"dropped\": 10, \"rank_load\": [50, 50]}\n"
+	"\"routed\": 200, \"dropped\": 10, \"rank_load\": [50, 50], "
+	"\"expert_load\": [[30, 10], [20, 20]]}\n"
 	"{\"step\": 4, \"lo"; /* killed here */
 
-#define SLICE(name, kind, pid, lane, from, length, ready)                                          \
+#define SLICE(name, kind, pid, lane, from, length, node, submitted, ready)                         \
 	"{\"ph\":\"X\",\"name\":\"" name "\",\"cat\":\"" kind "\",\"pid\":" #pid ",\"tid\":" #lane \
-	",\"ts\":" #from ",\"dur\":" #length ",\"args\":{\"node\":0,\"ready\":" #ready "}},\n"
+	",\"ts\":" #from ",\"dur\":" #length ",\"args\":{\"node\":" #node ",\"ready\":" #ready     \
+	",\"submitted\":" #submitted "}},\n"
 #define TRACK(pid, name)                                                                           \
 	"{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":" #pid ",\"args\":{\"name\":\"" name      \
 	"\"}},\n"
+/* clang-format off */
+#define GRAPH \
+	"\"fsmoe\":{\"version\":1,\"groups\":{\"world\":[[0,1]]},\"nodes\":[\n" \
+	"{\"op\":\"linear\",\"work\":1,\"after\":[]},\n" \
+	"{\"op\":\"alltoall\",\"work\":2,\"group\":\"world\",\"after\":[0]},\n" \
+	"{\"op\":\"expert\",\"work\":3,\"after\":[0,1]},\n" \
+	"{\"op\":\"allgather\",\"work\":4,\"group\":\"world\",\"after\":[2]}]},\n"
 /*
- * rank 0 computes 10..30, is idle while the AlltoAll of 25..50 goes on, has its next task ready at
- * 50 but starts it at 55, ends at 75; then nothing is ready until the job's last end, 90. rank 1
- * starts at 40, and its AllGather (intra) hides behind its AlltoAll (inter).
+ * From 10 to 90. rank 1 is given its first task at 25, 15 after the step began, so rank 0 waits
+ * inside of its AlltoAll from 32 until rank 1 comes at 50; from then on it takes 12, of which 5 is
+ * what was predicted, since there is no other AlltoAll to compare with. Then a task is said to be
+ * ready 2 after its AlltoAll has ended, and starts 1 later.
  */
-static const char timeline[] = "{\"traceEvents\":[\n" TRACK(0, "rank 0") SLICE(
-	"linear </script>", "gemm", 0, 0, 10, 20,
-	10) SLICE("alltoall", "alltoall", 0, 2, 25, 25, 25) SLICE("expert", "expert", 0, 0, 55, 20,
-								  50) TRACK(1, "rank 1")
-	SLICE("linear", "gemm", 1, 0, 40, 10, 40) SLICE("alltoall", "alltoall", 1, 2, 50, 30, 50)
-		SLICE("allgather", "allgather", 1, 1, 60, 30, 60) TRACK(2, "predicted")
-			SLICE("linear", "gemm", 2, 0, 0, 12,
-			      0) "{\"ph\":\"M\",\"name\":\"fsmoe\",\"pid\":0,\"args\":{}}]}\n";
+static const char timeline[] = "{" GRAPH "\"traceEvents\":[\n"
+	TRACK(0, "rank 0")
+	SLICE("linear </script>", "gemm", 0, 0, 10, 20, 0, 5, 8)
+	SLICE("alltoall", "alltoall", 0, 2, 32, 30, 1, 6, 31)
+	SLICE("expert", "expert", 0, 0, 65, 15, 2, 7, 64)
+	SLICE("allgather", "allgather", 0, 1, 81, 9, 3, 8, 80.5)
+	TRACK(1, "rank 1")
+	SLICE("linear", "gemm", 1, 0, 28, 20, 0, 25, 26)
+	SLICE("alltoall", "alltoall", 1, 2, 50, 10, 1, 26, 49)
+	SLICE("expert", "expert", 1, 0, 62, 20, 2, 27, 61)
+	SLICE("allgather", "allgather", 1, 1, 84, 5, 3, 28, 83)
+	TRACK(2, "predicted")
+	SLICE("linear", "gemm", 2, 0, 0, 12, 0, 0, 0)
+	SLICE("alltoall", "alltoall", 2, 2, 12, 5, 1, 0, 12)
+	SLICE("expert", "expert", 2, 0, 17, 18, 2, 0, 17)
+	SLICE("allgather", "allgather", 2, 1, 35, 5, 3, 0, 35)
+	"{\"ph\":\"M\",\"name\":\"fsmoe\",\"pid\":0,\"args\":{}}]}\n";
+/* clang-format on */
 
 static void check_by_hand(const char *dir)
 {
@@ -92,19 +112,45 @@ static void check_by_hand(const char *dir)
 		{"columns/lr/1", 0.2},
 		{"held_out/0/0", 2},
 		{"rank_load/0/1", 60},
+		{"expert_load/from", 3},
+		{"expert_load/layers/0/0", 30},
+		{"expert_load/peak/0/0", 3},
+		{"expert_load/peak/0/1", 1.5},
+		{"expert_load/peak/0/2", 1},
 		{"timeline/span_us", 80},
-		{"timeline/predicted_us", 12},
+		{"timeline/predicted_us", 40},
+		{"timeline/unexplained_us", 0},
 		{"timeline/split/0/compute/gemm", 20},
-		{"timeline/split/0/compute/expert", 20},
-		{"timeline/split/0/exposed/alltoall", 20},
-		{"timeline/split/0/started", 5},
-		{"timeline/split/0/waiting", 15},
-		{"timeline/split/1/compute/gemm", 10},
-		{"timeline/split/1/exposed/alltoall", 30},
-		{"timeline/split/1/exposed/allgather", 10},
-		{"timeline/split/1/started", 0},
-		{"timeline/split/1/waiting", 30},
-		{"timeline/by_kind/0/measured_us", 15},
+		{"timeline/split/0/compute/expert", 15},
+		{"timeline/split/0/exposed/alltoall", 5},
+		{"timeline/split/0/waits/late peer", 18},
+		{"timeline/split/0/waits/slow link", 7},
+		{"timeline/split/0/waits/scheduler", 2},
+		{"timeline/split/0/waits/overhead", 3},
+		{"timeline/split/0/waits/done", 10},
+		{"timeline/split/1/exposed/alltoall", 10},
+		{"timeline/split/1/waits/submission", 15},
+		{"timeline/split/1/waits/scheduler", 4},
+		{"timeline/split/1/waits/overhead", 3},
+		{"timeline/split/1/waits/done", 8},
+		{"timeline/lanes/2/run", 5},
+		{"timeline/lanes/2/waits/dependency", 20},
+		{"timeline/lanes/2/waits/late peer", 18},
+		{"timeline/lanes/2/waits/slow link", 7},
+		{"timeline/lanes/2/waits/done", 28},
+		{"timeline/path/us", 80},
+		{"timeline/path/tasks/gemm", 20},
+		{"timeline/path/tasks/alltoall", 10},
+		{"timeline/path/tasks/expert", 20},
+		{"timeline/path/tasks/allgather", 6},
+		{"timeline/path/edges/scheduler", 5},
+		{"timeline/path/edges/overhead", 4},
+		{"timeline/path/edges/late peer", 15},
+		{"timeline/path/segments/0/0", 1},
+		{"timeline/path/delays/0/rank", 1},
+		{"timeline/path/delays/0/us", 15},
+		{"timeline/path/delays/1/us", 8},
+		{"timeline/by_kind/0/measured_us", 20},
 		{"timeline/by_kind/0/predicted_us", 12},
 		{"timeline/by_kind/0/tasks", 1},
 	};
@@ -171,10 +217,32 @@ static void refused(const char *dir, const char *name, const char *text, const c
 	}
 }
 
+/* However much of a timeline is there, it is a sentence or a report. */
+static void check_cut(const char *dir)
+{
+	char *part = strdup(timeline);
+
+	for (size_t n = 0; n + 3 < sizeof(timeline); n += 7)
+	{
+		memcpy(part, timeline, sizeof(timeline));
+		part[n] = '\0';
+		refused(dir, "timeline.json", part, "timeline.json");
+	}
+	free(part);
+}
+
 static void check_refusals(const char *dir)
 {
-	refused(dir, "timeline.json", "{\"traceEvents\":[{\"ph\":\"X\"}]}\n", "is no timeline");
-	refused(dir, "timeline.json", "{\"traceEvents\":[]}\n", "is no timeline");
+	refused(dir, "timeline.json", "{\"traceEvents\":[]}\n", "does not say what tasks wait for");
+	refused(dir, "timeline.json", "{" GRAPH "\"traceEvents\":[{\"ph\":\"X\"}]}\n",
+		"is no timeline");
+	refused(dir, "timeline.json", "{" GRAPH "\"traceEvents\":[]}\n", "is no timeline");
+	refused(dir, "timeline.json", "[]\n", "is no timeline");
+	refused(dir, "timeline.json",
+		"{\"fsmoe\":{\"groups\":{},\"nodes\":[{\"op\":\"x\",\"after\":[0]}]},"
+		"\"traceEvents\":[" SLICE("x", "gemm", 0, 0, 0, 1, 0, 0, 0) "{}]}\n",
+		"is no timeline");
+	check_cut(dir);
 	refused(dir, "timeline.json", "{\"traceEvents\":[", "timeline.json:");
 	write_file(dir, "timeline.json", timeline);
 	refused(dir, "plan.json", "{\"format\": \"fsmoe profile\"}\n", "is no fsmoe plan");
@@ -184,40 +252,128 @@ static void check_refusals(const char *dir)
 	refused(dir, "metrics.jsonl", "", "has no step");
 }
 
-/* Of any run: each rank's parts add up to the step, and the totals to the tasks. */
-static void check_run(const char *dir)
+static double sum_of(const json_t *object)
 {
-	struct fsmoe_report report;
-	const json_t *tl;
-	json_t *part, *us, *track, *slice;
-	const char *kind;
-	size_t i, k;
+	double sum = 0;
+	const char *key;
+	json_t *us;
 
-	TRY(fsmoe_report_open(&report, dir));
-	tl = json_object_get(report.root, "timeline");
-	json_array_foreach(json_object_get(tl, "split"), i, part)
+	json_object_foreach((json_t *)object, key, us) sum += json_number_value(us);
+	return sum;
+}
+
+/* A kind's time is its slices' in the mean over ranks, a lane's what it ran and what it waited for
+ * outside and inside of its tasks. */
+static void check_sums(const json_t *tl)
+{
+	const double span = at(tl, "span_us");
+	const size_t ranks = json_array_size(json_object_get(tl, "split"));
+	json_t *part, *track, *slice;
+	size_t k, t, s;
+
+	json_array_foreach(json_object_get(tl, "split"), k, part)
+		equal("a rank's parts",
+		      sum_of(json_object_get(part, "compute")) +
+			      sum_of(json_object_get(part, "exposed")) +
+			      sum_of(json_object_get(part, "waits")),
+		      span);
+	json_array_foreach(json_object_get(tl, "lanes"), k, part)
 	{
-		double sum = at(part, "started") + at(part, "waiting");
+		double busy = 0;
 
-		json_object_foreach(json_object_get(part, "compute"), kind, us) sum +=
-			json_number_value(us);
-		json_object_foreach(json_object_get(part, "exposed"), kind, us) sum +=
-			json_number_value(us);
-		equal("a rank's parts", sum, at(tl, "span_us"));
+		equal("a lane's parts", at(part, "run") + sum_of(json_object_get(part, "waits")),
+		      span);
+		track = json_array_get(json_object_get(tl, "tracks"), (size_t)at(part, "rank"));
+		json_array_foreach(json_object_get(track, "slices"), s, slice) busy +=
+			at(slice, "3") == at(part, "lane") ? at(slice, "1") - at(slice, "0") : 0;
+		json_array_foreach(json_object_get(tl, "waits"), s,
+				   slice) if (at(slice, "0") == at(part, "rank") &&
+					      at(slice, "1") == at(part, "lane")) busy +=
+			at(slice, "3") - at(slice, "2");
+		/* What is waited for inside of a task is in both. */
+		if (busy < span - 1e-3 || (at(part, "lane") == 0 && busy > span + 1e-3))
+			equal("a lane's tasks and gaps", busy, span);
 	}
-	equal("tracks", i > 0, 1);
 	json_array_foreach(json_object_get(tl, "by_kind"), k, part)
 	{
 		double sum = 0;
-		size_t t, s;
 
 		json_array_foreach(json_object_get(tl, "tracks"), t, track) json_array_foreach(
 			json_object_get(track, "slices"), s,
 			slice) if (!json_is_true(json_object_get(track, "predicted")) &&
 				   at(slice, "4") == (double)k) sum +=
 			at(slice, "1") - at(slice, "0");
-		equal("a kind's time", at(part, "measured_us"), sum / (double)i);
+		equal("a kind's time", at(part, "measured_us"), sum / (double)ranks);
 	}
+}
+
+/* The path's segments follow each other from the step's start to its end. */
+static void check_path(const json_t *tl)
+{
+	const double span = at(tl, "span_us");
+	const json_t *path = json_object_get(tl, "path");
+	double until = 0;
+	json_t *segment;
+	size_t i;
+
+	json_array_foreach(json_object_get(path, "segments"), i, segment)
+	{
+		if (at(segment, "1") < until - 1e-6)
+			equal("a segment of the critical path begins", at(segment, "1"), until);
+		until = at(segment, "2");
+	}
+	equal("the critical path ends", until, span);
+	equal("its parts",
+	      sum_of(json_object_get(path, "tasks")) + sum_of(json_object_get(path, "edges")),
+	      at(path, "us"));
+	if (!(at(path, "us") >= 0.95 * span))
+		equal("the critical path is 95 % of the step", at(path, "us"), span);
+	if (!(at(tl, "unexplained_us") <= 0.02 * span))
+		equal("what nobody can explain", at(tl, "unexplained_us"), 0);
+}
+
+/* All the time in which gradients were exchanged, in the mean over ranks, is in a window or at the
+ * end: what the file says itself, since the page only has kinds. */
+static void check_windows(const char *dir, const json_t *tl)
+{
+	char path[4096];
+	double in_windows = 0, exchanged = 0;
+	json_t *file, *nodes, *row, *event;
+	size_t i;
+
+	snprintf(path, sizeof(path), "%s/timeline.json", dir);
+	file = json_load_file(path, 0, NULL);
+	nodes = json_object_get(json_object_get(file, "fsmoe"), "nodes");
+	json_array_foreach(json_object_get(file, "traceEvents"), i, event)
+	{
+		const double node = at(event, "args/node");
+
+		if (isfinite(node) &&
+		    at(event, "pid") < (double)json_array_size(json_object_get(tl, "split")) &&
+		    json_is_true(json_object_get(json_array_get(nodes, (size_t)node), "gradients")))
+			exchanged += at(event, "dur");
+	}
+	json_array_foreach(json_object_get(tl, "windows"), i, row) in_windows +=
+		at(row, "gradient_us");
+	equal("gradients were exchanged", exchanged > 0, 1);
+	equal("gradients in windows", in_windows,
+	      exchanged / (double)json_array_size(json_object_get(tl, "split")));
+	json_decref(file);
+}
+
+/* Of any run. */
+static void check_run(const char *dir, int windows)
+{
+	struct fsmoe_report report;
+	const json_t *tl;
+
+	TRY(fsmoe_report_open(&report, dir));
+	tl = json_object_get(report.root, "timeline");
+	equal("a timeline with ranks", json_array_size(json_object_get(tl, "split")) > 0, 1);
+	check_sums(tl);
+	check_path(tl);
+	if (windows)
+		check_windows(dir, tl);
 	fsmoe_report_close(&report);
 }
 
@@ -227,14 +383,14 @@ int main(int argc, char **argv)
 		return 2;
 	if (argc > 2)
 	{
-		check_run(argv[2]);
+		check_run(argv[2], 1);
 		check_page(argv[2]);
 		return failures != 0;
 	}
 	mkdir(argv[1], 0777);
 	check_by_hand(argv[1]);
 	check_page(argv[1]);
-	check_run(argv[1]);
+	check_run(argv[1], 0);
 	check_refusals(argv[1]);
 	return failures != 0;
 }

@@ -25,3 +25,11 @@ status=0
 "$fsmoe" report 2>"$TMPDIR/err" || status=$?
 [ $status -eq 2 ]
 grep -q 'which run?' "$TMPDIR/err"
+
+# The page against the files, by a program that reads them itself; and as a browser draws it.
+command -v python3 >/dev/null || exit 0
+python3 "$top_srcdir/tests/report/page.py" "$run"
+command -v chromium >/dev/null || exit 0
+timeout -k 5 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$TMPDIR/chromium" \
+	--virtual-time-budget=3000 --dump-dom "file://$run/report.html" >"$TMPDIR/dom" 2>/dev/null || exit 0
+python3 "$top_srcdir/tests/report/page.py" "$run" "$TMPDIR/dom"

@@ -15,6 +15,7 @@ tests_runtime_walkers_SOURCES = tests/runtime/walkers.c tests/lib/random_graph.c
 	tests/lib/random_graph.h
 tests_runtime_walkers_LDADD = libfsmoe_core.la
 runtime_tests = tests/runtime/test-models.sh tests/runtime/test-record.sh \
-	tests/runtime/test-restart.sh tests/runtime/test-trace.sh tests/runtime/test-walkers.sh
+	tests/runtime/test-restart.sh tests/runtime/test-sched-lib.sh tests/runtime/test-trace.sh \
+	tests/runtime/test-walkers.sh
 TESTS += $(runtime_tests)
 dist_check_SCRIPTS += $(runtime_tests)

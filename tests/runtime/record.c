@@ -56,9 +56,10 @@ static void check_ready(const struct setup *s, const struct fsmoe_timeline *tl, 
 
 	for (int i = 0; i < s->nnodes; i++)
 	{
-		EXPECT(tl->ready[i] <= tl->start[i] && tl->start[i] <= tl->end[i],
-		       "rank %d, node %d: ready %g, start %g, end %g\n", rank, i, tl->ready[i],
-		       tl->start[i], tl->end[i]);
+		EXPECT(tl->submitted[i] <= tl->ready[i] && tl->ready[i] <= tl->start[i] &&
+			       tl->start[i] <= tl->end[i],
+		       "rank %d, node %d: submitted %g, ready %g, start %g, end %g\n", rank, i,
+		       tl->submitted[i], tl->ready[i], tl->start[i], tl->end[i]);
 		noted += tl->ready[i] < tl->start[i];
 	}
 	EXPECT(noted == s->nnodes, "rank %d: %d of %d nodes noted when they were ready\n", rank,
@@ -123,7 +124,7 @@ static void check_file(const struct setup *s, const struct fsmoe_timeline *tl)
 	uint32_t head[2];
 	uint64_t bytes, step = 0;
 	size_t n = (size_t)s->nnodes, read = 0;
-	double *times = calloc(3 * n + 1, sizeof(*times));
+	double *all = calloc(4 * n + 1, sizeof(*all)), *times = all + n;
 	json_t *nodes = NULL;
 	FILE *f;
 
@@ -143,9 +144,9 @@ static void check_file(const struct setup *s, const struct fsmoe_timeline *tl)
 		}
 		if (head[0] == 3)
 		{
-			EXPECT(bytes == 8 + 24 * n, "a step has %zu bytes\n", (size_t)bytes);
+			EXPECT(bytes == 8 + 32 * n, "a step has %zu bytes\n", (size_t)bytes);
 			memcpy(&step, text, 8);
-			memcpy(times, text + 8, 24 * n);
+			memcpy(all, text + 8, 32 * n);
 			read++;
 		}
 		free(text);
@@ -153,15 +154,17 @@ static void check_file(const struct setup *s, const struct fsmoe_timeline *tl)
 	EXPECT(json_array_size(nodes) == n && read == STEPS && step == STEPS,
 	       "%s has %zu nodes, %zu steps, the last %d\n", path, json_array_size(nodes), read,
 	       (int)step);
-	/* Ready, start, end: the last step's, shifted by one number. */
+	/* Submitted, ready, start, end: the last step's, shifted by one number. */
 	for (size_t i = 0; i < n; i++)
-		EXPECT(fabs(times[n + i] - times[n] - (tl->start[i] - tl->start[0])) < 1e-6 &&
+		EXPECT(fabs(all[i] - times[n] - (tl->submitted[i] - tl->start[0])) < 1e-6 &&
+			       fabs(times[n + i] - times[n] - (tl->start[i] - tl->start[0])) <
+				       1e-6 &&
 			       fabs(times[2 * n + i] - times[n] - (tl->end[i] - tl->start[0])) <
 				       1e-6 &&
 			       fabs(times[i] - times[n] - (tl->ready[i] - tl->start[0])) < 1e-6,
 		       "node %zu has other times in %s\n", i, path);
 	json_decref(nodes);
-	free(times);
+	free(all);
 	if (f)
 		fclose(f);
 }
@@ -204,6 +207,51 @@ static void check_slices(const struct setup *s, json_t *root, int tracks)
 	free(seen);
 }
 
+/* What a slice waits for is what the graph says, and had ended when the slice was ready. Groups have
+ * every rank once. */
+static void check_edges(const struct setup *s, json_t *root, const struct fsmoe_timeline *tl)
+{
+	json_t *graph = json_object_get(root, "fsmoe"), *nodes = json_object_get(graph, "nodes"),
+	       *groups, *group;
+	int *first, *pred;
+	const char *kind;
+	size_t i;
+
+	TRY(fsmoe_graph_edges(s->step.graph, &first, &pred));
+	EXPECT((int)json_array_size(nodes) == s->nnodes, "%zu nodes\n", json_array_size(nodes));
+	for (int n = 0; n < s->nnodes; n++)
+	{
+		const json_t *node = json_array_get(nodes, (size_t)n),
+			     *after = json_object_get(node, "after"),
+			     *of = json_object_get(node, "group");
+
+		EXPECT((int)json_array_size(after) == first[n + 1] - first[n],
+		       "node %d has %zu edges\n", n, json_array_size(after));
+		for (int k = first[n]; k < first[n + 1]; k++)
+		{
+			EXPECT(json_integer_value(json_array_get(after, (size_t)(k - first[n]))) ==
+				       pred[k],
+			       "node %d waits for another than %d\n", n, pred[k]);
+			for (int r = 0; r < s->ranks; r++)
+				EXPECT(tl[r].end[pred[k]] <= tl[r].ready[n] + 1e-9,
+				       "rank %d, node %d was ready before node %d had ended\n", r,
+				       n, pred[k]);
+		}
+		EXPECT(!of || json_object_get(json_object_get(graph, "groups"),
+					      json_string_value(of)),
+		       "node %d has an unknown group\n", n);
+	}
+	json_object_foreach(json_object_get(graph, "groups"), kind, groups)
+	{
+		size_t ranks = 0;
+
+		json_array_foreach(groups, i, group) ranks += json_array_size(group);
+		EXPECT((int)ranks == s->ranks, "groups of kind %s have %zu ranks\n", kind, ranks);
+	}
+	free(first);
+	free(pred);
+}
+
 static void check_perfetto(const struct setup *s, const struct fsmoe_timeline *tl)
 {
 	struct fsmoe_track track[s->ranks + 1];
@@ -230,7 +278,13 @@ static void check_perfetto(const struct setup *s, const struct fsmoe_timeline *t
 	root = json_loads(text, 0, NULL);
 	EXPECT(root, "what was written is no JSON\n");
 	if (root)
+	{
 		check_slices(s, root, s->ranks + 1);
+		check_edges(s, root, tl);
+		/* Ten steps of the default run have some thirty thousand slices, and 20 MB. */
+		EXPECT(size < 600 * (size_t)s->nnodes + 250 * (size_t)(s->nnodes * (s->ranks + 1)),
+		       "%zu bytes for %d tracks of %d nodes\n", size, s->ranks + 1, s->nnodes);
+	}
 	json_decref(root);
 	track[0].timeline = &wrong;
 	EXPECT(fsmoe_timeline_write_perfetto(stderr, s->step.graph, track, 1) < 0,

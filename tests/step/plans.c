@@ -221,11 +221,14 @@ int main(int argc, char **argv)
 		       fsmoe_topo_nodes(j.topo));
 	for (int i = 0; i < count; i++)
 	{
-		if (j.rank == 0 && i % 100 == 0)
-			printf("seed %llu\n", (unsigned long long)first + (unsigned)i);
+		if (j.rank == 0 && i % 20 == 0)
+			printf("seed %llu: %d of %d done, %d failed\n",
+			       (unsigned long long)first + (unsigned)i, i, count, bad);
 		fflush(stdout);
 		bad += try_plan(&j, first + (uint64_t)i) != 0;
 	}
+	if (j.rank == 0)
+		printf("%d plans, %d failed\n", count, bad);
 	fsmoe_runtime_stop(j.rt);
 	fsmoe_groups_destroy(j.groups);
 	fsmoe_topo_destroy(j.topo);

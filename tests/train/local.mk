@@ -6,8 +6,20 @@ tests_train_layouts_LDADD = libfsmoe_core.la
 tests_train_step_SOURCES = tests/train/step.c tests/lib/random_graph.c tests/lib/random_graph.h
 tests_train_step_LDADD = libfsmoe_core.la
 tests_train_stumble_LDADD = libfsmoe_core.la
+check_PROGRAMS += tests/train/replan_np4
+TESTS += tests/train/replan_np4
+tests_train_replan_np4_SOURCES = tests/train/replan_np4.c tests/step/random_plan.c \
+	tests/step/random_plan.h
+tests_train_replan_np4_LDADD = libfsmoe_core.la -lm
 train_tests = tests/train/test-finite.sh tests/train/test-layouts.sh tests/train/test-on-nan.sh \
 	tests/train/test-step.sh tests/train/test-stumble.sh
 TESTS += $(train_tests)
 long_tests += tests/train/test-first-start.sh
-dist_check_SCRIPTS += $(train_tests) tests/train/test-first-start.sh
+dist_check_SCRIPTS += $(train_tests) tests/train/test-first-start.sh tests/train/long-trigram.sh
+
+## check-train: the default run against a table of trigrams (seven minutes on two quiet cores)
+.PHONY: check-train
+check-train:
+	@FSMOE_TEST_TIMEOUT=$${FSMOE_TEST_TIMEOUT:-7200} $(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS=tests/train/long-trigram.sh TEST_SUITE_LOG=check-train.log
+CLEANFILES += check-train.log

@@ -14,13 +14,14 @@
  * there are N - 1 messages, of G^2 blocks each; they wait for the two stages around them, which
  * share a lane, so chunks overlap less than with 2dh.
  */
-static fsmoe_tensor_t exchange(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x, size_t n)
+static fsmoe_tensor_t exchange(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x, size_t n,
+			       int back)
 {
 	fsmoe_graph_t graph = layer->graph;
 	size_t G = fsmoe_exchange_places(layer), N = fsmoe_exchange_nodes(layer);
 
 	if (G == 1)
-		return fsmoe_exchange_flat(layer, x, n);
+		return fsmoe_exchange_flat(layer, x, n, back);
 	x = fsmoe_graph_view(graph, x, 0, FSMOE_SHAPE2(N, G * n));
 	x = fsmoe_gather(graph, x, 1, FSMOE_GROUP_EP_NODE);
 	/* The others' rails have nothing to say, but all ranks list the same collectives. */

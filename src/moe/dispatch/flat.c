@@ -12,6 +12,11 @@ static fsmoe_tensor_t combine(const struct fsmoe_moe_layer *layer, fsmoe_tensor_
 	return fsmoe_dispatch_combine(layer, reduced, fsmoe_exchange_flat);
 }
 
+static void count(const struct fsmoe_moe_layer *layer, struct fsmoe_taken *taken)
+{
+	taken->arrived = fsmoe_count_arrived(layer, fsmoe_count_flat(layer, taken->sent));
+}
+
 const struct fsmoe_dispatch fsmoe_dispatch_module_flat = {
 	.module =
 		{
@@ -23,4 +28,5 @@ const struct fsmoe_dispatch fsmoe_dispatch_module_flat = {
 	.send = send,
 	.reduce = fsmoe_dispatch_reduce,
 	.combine = combine,
+	.count = count,
 };

@@ -27,7 +27,7 @@ static int find(const struct fsmoe_moe_layer *layer)
 
 static struct fsmoe_expert_args network(const struct fsmoe_moe_layer *layer)
 {
-	return (struct fsmoe_expert_args){&fsmoe_ffn_gpt, activations[find(layer)].activation};
+	return fsmoe_ffn_args(layer, &fsmoe_ffn_gpt, activations[find(layer)].activation);
 }
 
 static int check(const struct fsmoe_moe_layer *layer)
@@ -60,14 +60,16 @@ static fsmoe_tensor_t forward(const struct fsmoe_moe_layer *layer, const fsmoe_t
 		/* The shards' outputs are summed: one of them brings the bias. */
 		layer->esp_rank == 0 ? weight[FSMOE_GPT_B2] : FSMOE_NONE};
 
-	return fsmoe_ffn_forward(layer->graph, network(layer), used, chunk);
+	return fsmoe_ffn_forward(layer->graph, network(layer), fsmoe_filled_counts(layer), used,
+				 chunk);
 }
 
 static fsmoe_tensor_t backward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
 			       const struct fsmoe_expert_pass *fwd, struct fsmoe_expert_pass *bwd,
 			       size_t i)
 {
-	return fsmoe_ffn_backward_input(layer->graph, network(layer), weight, fwd, bwd, i);
+	return fsmoe_ffn_backward_input(layer->graph, network(layer), fsmoe_filled_counts(layer),
+					weight, fwd, bwd, i);
 }
 
 /* Every shard sees the whole gradient of the output, so all of them get the same gradient of b2,
@@ -77,7 +79,8 @@ static void weight_gradients(const struct fsmoe_moe_layer *layer, const fsmoe_te
 			     const struct fsmoe_expert_pass *bwd, size_t first, size_t last)
 {
 	(void)weight;
-	fsmoe_ffn_backward_weight(layer->graph, network(layer), gradient, fwd, bwd, first, last);
+	fsmoe_ffn_backward_weight(layer->graph, network(layer), fsmoe_filled_counts(layer),
+				  gradient, fwd, bwd, first, last);
 }
 
 const struct fsmoe_expert fsmoe_expert_module_gpt = {
@@ -89,6 +92,7 @@ const struct fsmoe_expert fsmoe_expert_module_gpt = {
 			       "biases by option",
 			.check = check,
 		},
+	.by_rows = 1,
 	.weights = weights,
 	.forward = forward,
 	.backward = backward,

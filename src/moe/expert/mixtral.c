@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <fsmoe/error.h>
 
-static const struct fsmoe_expert_args network = {&fsmoe_ffn_mixtral, FSMOE_FFN_SWIGLU};
+static struct fsmoe_expert_args network(const struct fsmoe_moe_layer *layer)
+{
+	return fsmoe_ffn_args(layer, &fsmoe_ffn_mixtral, FSMOE_FFN_SWIGLU);
+}
 
 static int check(const struct fsmoe_moe_layer *layer)
 {
@@ -32,14 +35,16 @@ static void weights(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t *weight)
 static fsmoe_tensor_t forward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
 			      struct fsmoe_expert_chunk *chunk)
 {
-	return fsmoe_ffn_forward(layer->graph, network, weight, chunk);
+	return fsmoe_ffn_forward(layer->graph, network(layer), fsmoe_filled_counts(layer), weight,
+				 chunk);
 }
 
 static fsmoe_tensor_t backward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
 			       const struct fsmoe_expert_pass *fwd, struct fsmoe_expert_pass *bwd,
 			       size_t i)
 {
-	return fsmoe_ffn_backward_input(layer->graph, network, weight, fwd, bwd, i);
+	return fsmoe_ffn_backward_input(layer->graph, network(layer), fsmoe_filled_counts(layer),
+					weight, fwd, bwd, i);
 }
 
 static void weight_gradients(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
@@ -47,7 +52,8 @@ static void weight_gradients(const struct fsmoe_moe_layer *layer, const fsmoe_te
 			     const struct fsmoe_expert_pass *bwd, size_t first, size_t last)
 {
 	(void)weight;
-	fsmoe_ffn_backward_weight(layer->graph, network, gradient, fwd, bwd, first, last);
+	fsmoe_ffn_backward_weight(layer->graph, network(layer), fsmoe_filled_counts(layer),
+				  gradient, fwd, bwd, first, last);
 }
 
 const struct fsmoe_expert fsmoe_expert_module_mixtral = {
@@ -58,6 +64,7 @@ const struct fsmoe_expert fsmoe_expert_module_mixtral = {
 			.doc = "SwiGLU: three matrices without biases, as in Mixtral",
 			.check = check,
 		},
+	.by_rows = 1,
 	.weights = weights,
 	.forward = forward,
 	.backward = backward,

@@ -9,7 +9,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 {
 	fsmoe_tensor_t wg =
 		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
-				 FSMOE_INIT_NORMAL, layer->init_scale);
+				 FSMOE_INIT_NORMAL, layer->gate_scale);
 
 	routing->logits = fsmoe_gate_logits(layer->graph, x, wg);
 	fsmoe_gate_choose_tokens(layer, routing->logits, FSMOE_WEIGHTS_DEFAULT, routing);

@@ -16,7 +16,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 	struct fsmoe_gate_noise noise;
 	fsmoe_tensor_t wg, wnoise;
 
-	wg = fsmoe_gate_param(layer, "weight", shape, FSMOE_INIT_NORMAL, layer->init_scale);
+	wg = fsmoe_gate_param(layer, "weight", shape, FSMOE_INIT_NORMAL, layer->gate_scale);
 	wnoise = fsmoe_gate_param(layer, "noise", shape, FSMOE_INIT_ZERO, 0);
 	routing->logits = fsmoe_gate_logits(layer->graph, x, wg);
 	noise = fsmoe_gate_noise(layer->graph, routing->logits,

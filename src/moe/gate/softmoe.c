@@ -15,7 +15,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 	fsmoe_tensor_t phi, theta, logits;
 	struct fsmoe_gate_soft soft;
 
-	phi = fsmoe_gate_param(layer, "phi", shape, FSMOE_INIT_NORMAL, layer->init_scale);
+	phi = fsmoe_gate_param(layer, "phi", shape, FSMOE_INIT_NORMAL, layer->gate_scale);
 	if (layer->opts.normalize)
 	{
 		theta = fsmoe_gate_param(layer, "temperature", FSMOE_SHAPE1(1), FSMOE_INIT_ONE, 0);

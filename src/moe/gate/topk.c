@@ -17,7 +17,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 	const struct fsmoe_gate_topk_args args = {layer->topk, layer->group, layer->capacity};
 	fsmoe_tensor_t wg =
 		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
-				 FSMOE_INIT_NORMAL, layer->init_scale);
+				 FSMOE_INIT_NORMAL, layer->gate_scale);
 	struct fsmoe_gate_topk out;
 
 	if (!is_plain(layer))

@@ -45,7 +45,8 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 				      FSMOE_INIT_NORMAL, 1 / sqrt((double)d));
 	theta = fsmoe_gate_param(layer, "temperature", FSMOE_SHAPE1(1), FSMOE_INIT_ONE, 0);
 	u = fsmoe_gate_logits(layer->graph, x, projection);
-	routing->logits = fsmoe_gate_cosine(layer->graph, u, directions, theta, TAU);
+	routing->logits =
+		fsmoe_gate_cosine(layer->graph, u, directions, theta, TAU / layer->gate_spread);
 	fsmoe_gate_choose(layer, routing->logits, FSMOE_WEIGHTS_DEFAULT, routing);
 }
 

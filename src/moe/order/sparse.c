@@ -5,8 +5,8 @@
 static struct fsmoe_lists lists_of(const struct fsmoe_moe_layer *layer,
 				   const struct fsmoe_routing *routing)
 {
-	return (struct fsmoe_lists){layer->experts, routing->expert, routing->slot,
-				    routing->weight};
+	return (struct fsmoe_lists){layer->experts, routing->expert, routing->slot, routing->weight,
+				    layer->taken.by_rows};
 }
 
 static fsmoe_tensor_t order(const struct fsmoe_moe_layer *layer,
@@ -65,6 +65,7 @@ const struct fsmoe_order fsmoe_order_module_sparse = {
 			.doc = "copies rows by lists of experts and slots, as Tutel does",
 		},
 	.routings = 1 << FSMOE_ROUTING_LISTS,
+	.by_rows = 1,
 	.order = order,
 	.inverse = inverse,
 	.inverse_backward = inverse_backward,

@@ -5,7 +5,8 @@ const $ = (q) => document.querySelector(q);
 // By kind, as in StarPU's traces.
 const colours = { gemm: '#4caf50', expert: '#1b8e3a', attention: '#8bc34a', memory: '#90a4ae', gate: '#00bcd4',
 	alltoall: '#ec407a', allgather: '#fb8c00', 'reduce-scatter': '#fdd835', allreduce: '#8e24aa', broadcast: '#8d6e63',
-	started: '#b71c1c', waiting: '#78909c55' };
+	dependency: '#b0bec5', order: '#5c6bc0', 'late peer': '#d32f2f', 'slow link': '#ff7043', scheduler: '#6d4c41', overhead: '#a1887f',
+	submission: '#00897b', done: '#78909c', unexplained: '#212121' };
 const colour = (kind) => colours[kind] || '#607d8b';
 
 function add(parent, tag, attributes = {}, text) {
@@ -44,7 +45,7 @@ function ticks(low, high, n) {
 }
 
 // A chart: lines over x, a band between two of them, dots. log: both axes by powers of ten.
-function chart(parent, title, { x, lines = [], band, dots = [], log, unit = '', zero }) {
+function chart(parent, title, { x, lines = [], band, dots = [], dotName = 'held out', log, unit = '', zero }) {
 	const figure = add(parent, 'figure'), W = 360, H = 190, L = 46, R = 8, T = 8, B = 22;
 	add(figure, 'h3', {}, title);
 	const svg = add(figure, 'svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': title });
@@ -71,12 +72,15 @@ function chart(parent, title, { x, lines = [], band, dots = [], log, unit = '', 
 		const p = add(svg, 'path', { class: 'curve ' + (l.class || 'one'), d: path(l.y) });
 		if (l.colour) p.style.stroke = l.colour;
 	}
-	for (const d of dots) add(svg, 'circle', { class: 'dot', cx: px(d[0]), cy: py(d[1]), r: 2.6 });
+	for (const d of dots) {
+		const e = add(svg, 'circle', { class: 'dot', cx: px(d[0]), cy: py(d[1]), r: 2.6 });
+		if (d[2]) { e.style.fill = d[2]; e.style.stroke = 'var(--ink)'; e.addEventListener('pointermove', (ev) => show(ev, d[3])); e.addEventListener('pointerleave', () => show(null, '')); }
+	}
 	const named = lines.filter((l) => l.name);
 	if (named.length > 1 || dots.length) {
 		const keys = add(figure, 'div', { class: 'keys' });
 		for (const l of named) add(add(keys, 'span'), 'i', { style: `background:${l.colour || (l.class && l.class.includes('two') ? 'var(--two)' : 'var(--one)')}` }).after(l.name);
-		if (dots.length) add(add(keys, 'span'), 'i', { style: 'background:var(--two);border-radius:50%' }).after('held out');
+		if (dots.length) add(add(keys, 'span'), 'i', { style: `background:var(--${log ? 'soft' : 'two'});border-radius:50%` }).after(dotName);
 	}
 	if (log) return;
 	const cursor = add(svg, 'line', { class: 'cursor', y1: T, y2: H - B, visibility: 'hidden' });
@@ -134,29 +138,59 @@ function experts() {
 	const share = c.dropped.map((d, i) => c.routed[i] ? 100 * d / c.routed[i] : null);
 	chart(grid, 'choices dropped, %', { x, zero: true, lines: [{ y: share, class: 'one faint', name: 'dropped' }, { y: smooth(share), name: 'running mean' }], unit: '%' });
 	if (c.entropy) chart(grid, 'evenness of experts, 0 to 1', { x, lines: [{ y: c.entropy, name: 'evenness' }] });
-	if (data.rank_load.length) heat(grid);
+	if (data.rank_load.length) heat(grid, 'load of expert-parallel ranks over the even share', 'rank', data.rank_load);
+	if (data.expert_load) {
+		heat(grid, 'fullest expert of each layer over the even share', 'layer', data.expert_load.peak, true);
+		shares(grid);
+	}
 }
 
-// Tokens of each expert-parallel rank over the even share: blue is less, red is more.
-function heat(grid) {
-	const rows = data.rank_load, ranks = rows[0].length - 1, figure = add(grid, 'figure'), W = 360, L = 46, h = Math.max(6, Math.min(26, 150 / ranks)), H = ranks * h + 22;
-	add(figure, 'h3', {}, 'load of expert-parallel ranks over the even share');
-	const svg = add(figure, 'svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': 'heat map of the load of ranks' }), w = (W - L - 8) / rows.length;
+// Over steps, tokens of each rank over the even share, or such a ratio itself: blue is less, red is more.
+function heat(grid, title, what, rows, ratio) {
+	const full = ratio ? 1.5 : 0.5, ranks = rows[0].length - 1, figure = add(grid, 'figure'), W = 360, L = 46, h = Math.max(6, Math.min(26, 150 / ranks)), H = ranks * h + 22;
+	add(figure, 'h3', {}, title);
+	const svg = add(figure, 'svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': 'heat map: ' + title }), w = (W - L - 8) / rows.length;
 	rows.forEach((row, i) => {
-		const mean = row.slice(1).reduce((a, b) => a + b, 0) / ranks || 1;
+		const mean = ratio ? 1 : row.slice(1).reduce((a, b) => a + b, 0) / ranks || 1;
 		for (let r = 0; r < ranks; r++) {
-			const over = row[r + 1] / mean, off = Math.min(1, Math.abs(over - 1) / 0.5);
-			const cell = add(svg, 'rect', { x: L + i * w, y: r * h, width: w + 0.3, height: h - 1, fill: over > 1 ? `rgba(229,57,53,${off})` : `rgba(30,136,229,${off})` });
-			cell.addEventListener('pointermove', (e) => show(e, `step ${row[0]}, rank ${r}\n${short(row[r + 1])} tokens, ${short(over)} of the even share`));
+			const over = row[r + 1] / mean;
+			const cell = add(svg, 'rect', { x: L + i * w, y: r * h, width: w + 0.3, height: h - 1, fill: warmth(over, full) });
+			cell.addEventListener('pointermove', (e) => show(e, `step ${row[0]}, ${what} ${r}\n` + (ratio ? '' : `${short(row[r + 1])} tokens, `) + `${short(over)} of the even share`));
 			cell.addEventListener('pointerleave', () => show(null, ''));
 		}
 	});
-	for (let r = 0; r < ranks; r += Math.ceil(ranks / 16)) add(svg, 'text', { x: L - 4, y: r * h + h / 2 + 3, 'text-anchor': 'end' }, 'rank ' + r);
+	for (let r = 0; r < ranks; r += Math.ceil(ranks / 16)) add(svg, 'text', { x: L - 4, y: r * h + h / 2 + 3, 'text-anchor': 'end' }, what + ' ' + r);
 	add(svg, 'text', { x: L, y: H - 8 }, rows[0][0]);
 	add(svg, 'text', { x: W - 8, y: H - 8, 'text-anchor': 'end' }, rows[rows.length - 1][0]);
+	warmthKeys(figure, full);
+}
+
+// Full colour where it is so much over or below 1.
+const warmth = (over, full) => `rgba(${over > 1 ? '229,57,53' : '30,136,229'},${Math.min(1, Math.abs(over - 1) / full).toFixed(3)})`;
+function warmthKeys(figure, full) {
 	const keys = add(figure, 'div', { class: 'keys' });
-	add(add(keys, 'span'), 'i', { style: 'background:rgb(30,136,229)' }).after('half or less');
-	add(add(keys, 'span'), 'i', { style: 'background:rgb(229,57,53)' }).after('half more or over');
+	if (full < 1) add(add(keys, 'span'), 'i', { style: 'background:rgb(30,136,229)' }).after(`${1 - full} of it or less`);
+	add(add(keys, 'span'), 'i', { style: 'background:rgb(229,57,53)' }).after(`${1 + full} of it or more`);
+}
+
+// Every expert of every layer, in the mean over the run's last steps.
+function shares(grid) {
+	const load = data.expert_load, layers = load.layers.length, experts = Math.max(...load.layers.map((l) => l.length));
+	const figure = add(grid, 'figure'), W = 360, L = 46, h = Math.max(6, Math.min(26, 150 / layers)), H = layers * h + 22, w = (W - L - 8) / experts;
+	add(figure, 'h3', {}, `load of experts over the even share, steps ${load.from} to ${load.to}`);
+	const svg = add(figure, 'svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': 'heat map of the load of experts by layer' });
+	load.layers.forEach((row, l) => {
+		const mean = row.reduce((a, b) => a + b, 0) / row.length || 1;
+		row.forEach((tokens, e) => {
+			const cell = add(svg, 'rect', { x: L + e * w, y: l * h, width: Math.max(1, w - 1), height: h - 1, fill: warmth(tokens / mean, 0.5) });
+			cell.addEventListener('pointermove', (ev) => show(ev, `layer ${l}, expert ${e}\n${short(tokens)} tokens a step, ${short(tokens / mean)} of the even share`));
+			cell.addEventListener('pointerleave', () => show(null, ''));
+		});
+		if (l % Math.ceil(layers / 16) === 0) add(svg, 'text', { x: L - 4, y: l * h + h / 2 + 3, 'text-anchor': 'end' }, 'layer ' + l);
+	});
+	add(svg, 'text', { x: L, y: H - 8 }, 'expert 0');
+	add(svg, 'text', { x: W - 8, y: H - 8, 'text-anchor': 'end' }, String(experts - 1));
+	warmthKeys(figure, 0.5);
 }
 
 const lanes = ['compute', 'intra', 'inter'];
@@ -167,16 +201,20 @@ const dark = (hex) => 0.3 * parseInt(hex.slice(1, 3), 16) + 0.59 * parseInt(hex.
 // Measured ranks above, the prediction below, on one axis; wheel or buttons zoom, dragging moves.
 function gantt() {
 	const t = data.timeline, box = $('#gantt');
-	const rows = t.tracks.flatMap((track) => lanes.map((name, lane) => ({ track, name, lane, slices: track.slices.filter((s) => s[3] === lane) })).filter((r) => r.slices.length));
+	const rows = t.tracks.flatMap((track, rank) => lanes.map((name, lane) => ({ track, name, lane, slices: track.slices.filter((s) => s[3] === lane),
+		waits: track.predicted ? [] : t.waits.filter((w) => w[0] === rank && w[1] === lane), path: [] })).filter((r) => r.slices.length));
 	const canvas = document.createElement('canvas'), tools = add(box, 'div', { class: 'tools' });
 	const L = 122, h = 18, top = 6, gap = 8, end = Math.max(t.span_us, t.predicted_us || 0);
-	let from = 0, to = end, hit = [];
+	let from = 0, to = end, hit = [], gaps = [];
+	const taskOf = new Map(rows.flatMap((r) => r.track.predicted ? [] : r.slices.map((s) => [t.tracks.indexOf(r.track) + ' ' + s[5], r])));
+	for (const p of t.path.segments) if (p[3] < 0) { const r = taskOf.get(p[0] + ' ' + p[4]); if (r) r.path.push(p); }
 	rows.forEach((r, i) => { r.y = i ? rows[i - 1].y + h + (r.track !== rows[i - 1].track ? gap : 2) : top; });
 	const height = rows[rows.length - 1].y + h + 24;
 	const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-	function draw() {
-		const W = canvas.clientWidth, scale = devicePixelRatio || 1, c = canvas.getContext('2d');
-		canvas.width = W * scale; canvas.height = height * scale; canvas.style.height = height + 'px';
+	// On paper it is as wide as a page, so that its letters are as large as the others.
+	function draw(paper) {
+		const W = paper === true ? 720 : canvas.clientWidth, scale = paper === true ? 3 : devicePixelRatio || 1, c = canvas.getContext('2d');
+		canvas.width = W * scale; canvas.height = height * scale; canvas.style.height = paper === true ? 'auto' : height + 'px';
 		c.setTransform(scale, 0, 0, scale, 0, 0);
 		c.font = '11px system-ui, sans-serif';
 		const px = (v) => L + (v - from) / (to - from) * (W - L - 6);
@@ -186,10 +224,19 @@ function gantt() {
 			if (px(v) < W - 30) c.fillText(us(v), px(v) + 2, height - 5);
 		}
 		hit = [];
+		gaps = [];
 		for (const r of rows) {
 			c.fillStyle = css('--soft');
 			c.fillText(r.track.name.slice(0, 9) + ' ' + r.name, 4, r.y + 13);
 			c.save(); c.beginPath(); c.rect(L, r.y, W - L - 6, h); c.clip();
+			// Waiting is a thin line in the cause's colour, so that gaps can be told from tasks.
+			for (const w of r.waits) {
+				const a = px(w[2]), b = px(w[3]);
+				if (b < L || a > W || b - a < 0.3) continue;
+				c.fillStyle = colour(t.causes[w[4]].name);
+				c.fillRect(a, r.y + h / 2 - 2, b - a, 4);
+				gaps.push([a, b, r, null, w]);
+			}
 			for (const s of r.slices) {
 				const a = px(s[0]), b = px(s[1]);
 				if (b < L || a > W) continue;
@@ -198,6 +245,9 @@ function gantt() {
 				hit.push([Math.max(a, L) - 1, Math.max(b, a + 2) + 1, r, s]);
 				if (b - a > 60) { c.fillStyle = dark(c.fillStyle) ? '#fff' : '#000'; c.fillText(s[5], Math.max(a, L) + 3, r.y + 13, b - Math.max(a, L) - 5); }
 			}
+			// The critical path: a line under what is on it.
+			c.fillStyle = css('--ink');
+			for (const p of r.path) if (px(p[2]) >= L && px(p[1]) <= W) c.fillRect(px(p[1]), r.y + h - 2.5, Math.max(px(p[2]) - px(p[1]), 0.6), 2.5);
 			c.restore();
 		}
 	}
@@ -222,42 +272,73 @@ function gantt() {
 			from = Math.max(0, Math.min(end - width, drag[1] - (e.clientX - drag[0]) / (b.width - L) * width)); to = from + width;
 			return draw();
 		}
-		const found = hit.find(([a, z, r]) => x >= a && x <= z && y >= r.y && y <= r.y + h);
+		const under = ([a, z, r]) => x >= a && x <= z && y >= r.y && y <= r.y + h, found = hit.find(under) || gaps.find(under);
 		if (!found) return show(e, '');
-		const [, , r, s] = found;
+		const [, , r, s, w] = found;
+		if (w) return show(e, `${r.track.name}, ${r.name}: ${t.causes[w[4]].name}\n${us(w[2])} to ${us(w[3])}: ${us(w[3] - w[2])}\n${t.causes[w[4]].doc}` + (w[6] ? `: ${w[6]}` + (w[5] !== w[0] ? `, rank ${w[5]}` : '') : ''));
 		show(e, `${s[5]}\n${t.kinds[s[4]]}, ${r.track.name}, ${r.name}${s[6] ? ', ' + s[6] : ''}\n${us(s[0])} to ${us(s[1])}: ${us(s[1] - s[0])}` + (r.track.predicted ? '' : `\nready at ${us(s[2])}, waited ${us(Math.max(0, s[0] - s[2]))}`));
 	});
 	canvas.addEventListener('pointerleave', () => show(null, ''));
 	const keys = add(box, 'div', { class: 'keys' });
 	for (const k of t.kinds) add(add(keys, 'span'), 'i', { style: 'background:' + colour(k) }).after(k);
 	addEventListener('resize', draw);
-	addEventListener('beforeprint', draw);
+	addEventListener('beforeprint', () => draw(true));
+	addEventListener('afterprint', draw);
+	matchMedia('print').addEventListener('change', (e) => draw(e.matches));
 	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
 	draw();
 }
 
-function split() {
-	const t = data.timeline, box = $('#split');
-	add(box, 'h3', { style: 'margin-top:14px' }, 'Where the step went');
-	for (const part of t.split) {
+// Bars whose pieces add up to the step.
+function bars(box, rows, span) {
+	for (const [label, pieces] of rows) {
 		const row = add(box, 'div', { class: 'row' });
-		add(row, 'span', {}, part.track);
+		add(row, 'span', {}, label);
 		const bar = add(row, 'div', { class: 'bar' });
-		const piece = (name, value, kind, striped) => {
-			if (!(value > 0)) return;
-			const e = add(bar, 'span', { class: striped ? 'exposed' : '', style: `width:${100 * value / t.span_us}%;background-color:${colour(kind)}` });
-			e.addEventListener('pointermove', (ev) => show(ev, `${name}\n${us(value)}, ${short(100 * value / t.span_us)} % of the step`));
+		for (const [name, value, kind, striped] of pieces) {
+			if (!(value > 0)) continue;
+			const e = add(bar, 'span', { class: striped ? 'exposed' : '', style: `width:${100 * value / span}%;background-color:${colour(kind)}` });
+			e.addEventListener('pointermove', (ev) => show(ev, `${name}\n${us(value)}, ${short(100 * value / span)} % of the step`));
 			e.addEventListener('pointerleave', () => show(null, ''));
-		};
-		for (const [k, v] of Object.entries(part.compute)) piece(k, v, k);
-		for (const [k, v] of Object.entries(part.exposed)) piece(k + ', exposed: nothing computes', v, k, true);
-		piece('ready, not yet started', part.started, 'started');
-		piece('nothing ready: submission, or others still work', part.waiting, 'waiting');
+		}
 	}
+}
+
+function split() {
+	const t = data.timeline, box = $('#split'), percent = (v) => v ? (100 * v / t.span_us).toFixed(1) : '';
+	add(box, 'h3', { style: 'margin-top:14px' }, 'Where the step went: what compute lanes did, and waited for');
+	bars(box, t.split.map((p) => [p.track, [...Object.entries(p.compute).map(([k, v]) => [k, v, k]),
+		...Object.entries(p.exposed).map(([k, v]) => [k + ', exposed: nothing computes', v, k, true]),
+		...Object.entries(p.waits).map(([k, v]) => [k, v, k])]]), t.span_us);
 	const keys = add(box, 'div', { class: 'keys' });
 	add(add(keys, 'span'), 'i', { class: 'exposed', style: 'background-color:' + colour('alltoall') }).after('striped: communication that nothing hides');
-	add(add(keys, 'span'), 'i', { style: 'background:' + colour('started') }).after('ready, not yet started');
-	add(add(keys, 'span'), 'i', { style: 'background:' + colour('waiting') }).after('nothing ready');
+	for (const c of t.causes) if (t.lanes.some((l) => l.waits[c.name])) add(add(keys, 'span'), 'i', { style: 'background:' + colour(c.name) }).after(`${c.name}: ${c.doc}`);
+	add(box, 'h3', { style: 'margin-top:14px' }, 'Waiting by cause, % of the step');
+	table(box, ['rank, lane', 'runs', ...t.causes.map((c) => c.name)], t.lanes.map((l) => [`${l.rank} ${lanes[l.lane]}`, percent(l.run), ...t.causes.map((c) => percent(l.waits[c.name]))]));
+}
+
+function path() {
+	const t = data.timeline, p = t.path, box = $('#path');
+	add(box, 'h3', { style: 'margin-top:14px' }, `Critical path: ${us(p.us)}, ${short(100 * p.us / t.span_us)} % of the step`);
+	bars(box, [['through all ranks', [...Object.entries(p.tasks).sort((a, b) => b[1] - a[1]).map(([k, v]) => [k, v, k]), ...Object.entries(p.edges).map(([k, v]) => [k, v, k])]]], t.span_us);
+	const keys = add(box, 'div', { class: 'keys' });
+	for (const [k, v] of [...Object.entries(p.tasks), ...Object.entries(p.edges)].sort((a, b) => b[1] - a[1])) add(add(keys, 'span'), 'i', { style: 'background:' + colour(k) }).after(`${k} ${us(v)}`);
+	if (!p.delays.length) return;
+	add(box, 'h3', { style: 'margin-top:14px' }, 'What held the step up most');
+	const list = add(box, 'ul');
+	for (const d of p.delays) add(list, 'li', {}, d.text);
+}
+
+function windows() {
+	const w = data.timeline.windows, box = $('#windows'), kb = (v) => (v / 1000).toFixed(1);
+	if (!w.length) return;
+	const planned = (r) => { const l = data.plan && (r.layer < 0 ? { tail: data.plan.tail_bytes } : data.plan.layers[r.layer]); return !l ? '-' : kb((r.layer < 0 ? l.tail : r.part === 'experts' ? l.moe_bytes : l.dense_bytes) || 0); };
+	add(box, 'h3', { style: 'margin-top:14px' }, 'Gradient windows of the backward, and what filled them');
+	const longest = Math.max(...w.map((r) => Math.max(r.us, r.gradient_us)));
+	bars(box, w.map((r) => [r.layer < 0 ? 'at end' : `layer ${r.layer}, ${r.part}`, [['gradients', r.gradient_us, 'allreduce'], ['other communication on their lane', r.other_us, 'alltoall'],
+		['nothing', Math.max(0, r.us - r.gradient_us - r.other_us), 'done']]]), longest);
+	table(box, ['beside', 'window', 'gradients', 'KB', 'KB planned', 'other communication', 'lane idle'], w.map((r) => [r.layer < 0 ? 'nothing, at the end' : `layer ${r.layer}, ${r.part}`, r.us ? us(r.us) : '-', us(r.gradient_us), kb(r.gradient_bytes), planned(r),
+		us(r.other_us), r.us ? us(Math.max(0, r.us - r.gradient_us - r.other_us)) : '-']));
 }
 
 function table(box, head, rows) {
@@ -270,9 +351,11 @@ function step() {
 	const t = data.timeline;
 	if (!t) return $('#step').remove();
 	$('#step .about').textContent = `Measured ${us(t.span_us)}` + (t.predicted_us ? `, predicted ${us(t.predicted_us)} (${short(100 * (t.predicted_us / t.span_us - 1))} %).` : '.') +
-		' A bar is a task; each rank has a lane that computes and lanes that communicate inside a node and between nodes.';
+		' A bar is a task, a thin line in a gap says what was waited for, a line below marks the critical path. Each rank has a lane that computes and lanes that communicate inside a node and between nodes.';
 	gantt();
 	split();
+	path();
+	windows();
 	add($('#kinds'), 'h3', { style: 'margin-top:14px' }, 'By kind of task');
 	table($('#kinds'), ['kind', 'tasks', 'measured', 'predicted', 'error'], t.by_kind.slice().sort((a, b) => b.measured_us - a.measured_us)
 		.map((k) => [k.kind, k.tasks, us(k.measured_us), k.predicted_us === null ? '-' : us(k.predicted_us), k.predicted_us === null ? '-' : Math.round(100 * (k.predicted_us / k.measured_us - 1)) + ' %']));
@@ -289,7 +372,9 @@ function profile() {
 		if (!fits.length) continue;
 		const low = Math.min(...fits.map((f) => f.low || 1e3)), high = Math.max(...fits.map((f) => f.high || 1e7)), x = [];
 		for (let i = 0; i <= 60; i++) x.push(Math.max(1, low) * (high / Math.max(1, low)) ** (i / 60));
-		chart(grid, title, { x, log: true, lines: fits.map((f) => {
+		const sizes = (data.timeline ? data.timeline.by_size : []).filter((p) => p.work > 0 && p.us > 0 && fits.some((f) => f.kind === p.kind && (f.lane || 'compute') === p.lane));
+		const dots = sizes.map((p) => [p.work, p.us * 1e-6, colour(p.kind), `${p.kind}, ${p.lane}: ${p.tasks} tasks of ${short(p.work)}\nmedian ${us(p.us)}`]);
+		chart(grid, title, { x, log: true, dots, dotName: 'tasks of the recorded step, medians', lines: fits.map((f) => {
 			const s = scale[f.time || 's'];
 			return { name: f.kind + (f.lane === 'inter' || f.lane === 'intra' ? ' ' + f.lane : ''), colour: f.lane === 'inter' ? colour(f.kind) : colour(f.kind) + (f.lane === 'intra' ? '99' : ''),
 				y: x.map((n) => n < (f.low || 0) * 0.999 || n > (f.high || Infinity) * 1.001 ? null : s * (f.alpha + f.beta * n)) };
@@ -310,11 +395,31 @@ function plan() {
 		p.layers.map((l, i) => [i, l.forward_degree || 1, l.backward_degree || 1, short(l.moe_bytes || 0), short(l.dense_bytes || 0)]));
 }
 
+// Versions, layout and options, as run.json has them.
+function made() {
+	const m = data.made_by;
+	if (!m) return $('#made').remove();
+	const box = $('#made .options'), value = (v) => v !== null && typeof v === 'object' ? JSON.stringify(v) : String(v);
+	const list = (title, object) => {
+		if (!object) return;
+		const part = add(box, 'div');
+		add(part, 'h3', {}, title);
+		const dl = add(part, 'dl', { class: 'plain' });
+		for (const [k, v] of Object.entries(object)) { add(dl, 'dt', {}, k.replaceAll('_', '-')); add(dl, 'dd', {}, value(v)); }
+	};
+	list('versions', m.versions);
+	list('layout', { ranks: m.ranks, nodes: m.nodes, ...m.layout, ...(m.schedule ? { schedule: m.schedule } : {}), 'max-degree': m.max_degree });
+	list('model', m.model);
+	list('training', m.training);
+	list('course', m.course);
+}
+
 summary();
 curves();
 experts();
 step();
 profile();
 plan();
+made();
 if (data.log.length) $('#log pre').textContent = data.log.join('\n');
 else $('#log').remove();

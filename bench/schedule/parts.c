@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * parts [NODES] [BATCH] [ROUNDS] [PRESET]: whether ds-moe, in which nothing overlaps, takes what its
+ * parts take alone. Its training step runs ROUNDS times; then every one of the step's tasks, by
+ * itself, on the same ranks and buffers: a program of that task alone, all ranks at once, ROUNDS
+ * times. A step far above the sum would be a baseline that is slow by accident; one far below would
+ * overlap what it says it does not.
+ *
+ * Of a task's medians the slowest rank's counts for computation, and for communication that of the
+ * rank that waits least, as in `fsmoe bench schedule`.
+ */
+#include "tests/lib/try.h"
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "comm/comm.h"
+#include "graph/graph.h"
+#include "measure/samples.h"
+#include "runtime/inside.h"
+#include "step/step.h"
+
+#include <fsmoe.h>
+#include <math.h>
+#include <string.h>
+
+struct job
+{
+	fsmoe_topo_t topo;
+	fsmoe_groups_t groups;
+	fsmoe_runtime_t rt;
+	struct fsmoe_comm *world;
+	struct fsmoe_model_spec spec;
+	struct fsmoe_train_opts opts;
+	struct fsmoe_step_graph step;
+	fsmoe_memory_t memory;
+	int rounds;
+};
+
+enum
+{
+	WARMUP = 2
+};
+
+static double over_ranks(const struct job *j, double mine, int greatest)
+{
+	double all[j->world->size], value = mine;
+
+	TRY(fsmoe_comm_allgather(j->world, &mine, all, sizeof(mine)));
+	for (int r = 0; r < j->world->size; r++)
+		value = greatest ? fmax(value, all[r]) : fmin(value, all[r]);
+	return value;
+}
+
+static void fill_inputs(const struct job *j)
+{
+	int n;
+	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(j->step.graph, &n);
+
+	for (int i = 0; i < j->step.microbatches; i++)
+	{
+		const struct fsmoe_batch_spec *b = &j->step.batch[i];
+		int32_t *tokens = fsmoe_memory_data(j->memory, b->tokens),
+			*targets = fsmoe_memory_data(j->memory, b->targets);
+		const uint64_t key = fsmoe_rng_subkey(fsmoe_rng_key(1, "parts"),
+						      (uint64_t)(j->world->rank * 64 + i));
+
+		for (size_t k = 0; k < fsmoe_shape_count(&t[b->tokens].shape); k++)
+		{
+			tokens[k] = (int32_t)(fsmoe_rng_bits(key, k) % (uint64_t)j->spec.vocab);
+			targets[k] = (tokens[k] + 1) % j->spec.vocab;
+		}
+	}
+}
+
+/* Runs a program so often; seconds[i]: of round i, by the clock or, of its first node, from when it
+ * was ready to its end. */
+static void run(const struct job *j, fsmoe_graph_t graph, int node, double *seconds)
+{
+	fsmoe_program_t program;
+
+	TRY(fsmoe_program_create(&program, j->rt, graph, j->memory));
+	for (int i = -WARMUP; i < j->rounds; i++)
+	{
+		struct fsmoe_timeline tl;
+		double start, took;
+
+		TRY(fsmoe_comm_barrier(j->world));
+		start = fsmoe_clock();
+		/* lr 0: the same weights in every round. */
+		TRY(fsmoe_program_submit(program, &(struct fsmoe_step){.step = 1}));
+		TRY(fsmoe_program_wait(program));
+		took = fsmoe_clock() - start;
+		if (node)
+		{
+			TRY(fsmoe_program_observe(program, &tl));
+			took = tl.end[0] - fmin(tl.ready[0], tl.start[0]);
+			fsmoe_timeline_destroy(&tl);
+		}
+		if (i >= 0)
+			seconds[i] = took;
+	}
+	fsmoe_program_destroy(program);
+}
+
+/* The median of the slowest rank's rounds. */
+static double whole_step(const struct job *j)
+{
+	double seconds[j->rounds];
+
+	run(j, j->step.graph, 0, seconds);
+	for (int i = 0; i < j->rounds; i++)
+		seconds[i] = over_ranks(j, seconds[i], 1);
+	return fsmoe_median(seconds, j->rounds);
+}
+
+/* A graph of that node alone, on the tensors of the step. */
+static double alone(const struct job *j, int i)
+{
+	struct fsmoe_graph part = *j->step.graph;
+	struct fsmoe_node node = part.nodes[i];
+	double seconds[j->rounds];
+
+	node.id = 0;
+	node.seq = node.seq >= 0 ? 0 : -1;
+	part.nodes = &node;
+	part.nnodes = 1;
+	run(j, &part, 1, seconds);
+	return over_ranks(j, fsmoe_median(seconds, j->rounds), !FSMOE_KIND_IS_COMM(node.op->kind));
+}
+
+static void compare(const struct job *j)
+{
+	double kind[FSMOE_NKINDS] = {0}, sum = 0, step = whole_step(j);
+	int n;
+	const struct fsmoe_node *node = fsmoe_graph_nodes(j->step.graph, &n);
+
+	for (int i = 0; i < n; i++)
+	{
+		const double seconds = alone(j, i);
+
+		kind[node[i].op->kind] += seconds;
+		sum += seconds;
+	}
+	if (j->world->rank)
+		return;
+	for (int k = 0; k < FSMOE_NKINDS; k++)
+		if (kind[k] > 0)
+			printf("%-15s %9.3f ms\n", fsmoe_kind_name((enum fsmoe_kind)k),
+			       1e3 * kind[k]);
+	printf("ds-moe: a step takes %.3f ms, its %d tasks alone %.3f ms: ratio %.3f (medians of "
+	       "%d)\n",
+	       1e3 * step, n, 1e3 * sum, step / sum, j->rounds);
+}
+
+int main(int argc, char **argv)
+{
+	struct job j = {.rounds = argc > 3 ? atoi(argv[3]) : 15};
+
+	TRY(fsmoe_topo_create(&j.topo, NULL, argc > 1 ? atoi(argv[1]) : 2));
+	TRY(fsmoe_groups_create(&j.groups, j.topo, &(struct fsmoe_layout){0}));
+	TRY(fsmoe_runtime_start(&j.rt, j.groups, NULL));
+	j.world = fsmoe_comms_get(fsmoe_runtime_comms(j.rt), FSMOE_GROUP_WORLD);
+	fsmoe_runtime_set_recording(j.rt, 1);
+	TRY(fsmoe_model_spec_init(&j.spec, argc > 4 ? argv[4] : "quickstart"));
+	fsmoe_train_opts_init(&j.opts);
+	j.opts.batch = argc > 2 ? atoi(argv[2]) : 32;
+	j.opts.seq = j.spec.seq;
+	j.opts.schedule = fsmoe_schedule_find("ds-moe");
+	TRY(fsmoe_step_create(&j.step, j.groups, fsmoe_model_forward, &j.spec, &j.opts));
+	TRY(fsmoe_memory_create(&j.memory, j.step.graph, FSMOE_F32, NULL));
+	TRY(fsmoe_memory_init_params(j.memory, 1));
+	fill_inputs(&j);
+	compare(&j);
+	fsmoe_memory_destroy(j.memory);
+	fsmoe_step_destroy(&j.step);
+	fsmoe_runtime_stop(j.rt);
+	fsmoe_groups_destroy(j.groups);
+	fsmoe_topo_destroy(j.topo);
+	return 0;
+}

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# --dispatch=auto: by what a profile says of one AlltoAll and of its stages.
+. "$(dirname "$0")/cli.bash"
+
+# Experts over all four ranks, two nodes of two: what hierarchical dispatches are for.
+small=(--preset tiny --data "$text" --steps 2 --batch 4 --nodes 2 --mp 1 --esp 1 --ep 4
+	--val-fraction 0)
+
+# profile FILE LINE...: KIND LANE ALPHA of communication, of which a byte takes 1e-10 seconds.
+profile()
+{
+	local file=$1 kind line
+	shift
+	{
+		echo '{"format": "fsmoe profile", "version": 1, "fits": ['
+		for kind in gemm expert attention memory gate; do
+			echo "{\"kind\": \"$kind\", \"alpha\": 1e-6, \"beta\": 1e-9},"
+		done
+		for line in "$@"; do
+			# shellcheck disable=SC2086
+			printf '{"kind": "%s", "lane": "%s", "alpha": %s, "beta": 1e-10},\n' $line
+		done
+		echo '{"kind": "allreduce", "lane": "inter", "alpha": 2e-6, "beta": 2e-9}]}'
+	} >"$file"
+}
+profile "$work/plain.json" "alltoall inter 1e-4" "alltoall intra 1e-5"
+profile "$work/inter.json" "alltoall inter 1e-4"
+profile "$work/stages.json" "alltoall inter 1e-3" "alltoall-stage inter 1e-6" \
+	"alltoall-stage intra 1e-6"
+
+losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
+auto() # NAME DISPATCH SENTENCE: that profile chooses that dispatch, with the losses of flat
+{
+	expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --dispatch auto --profile "$work/$1.json" \
+		--run "$work/runs/$1"
+	grep -q "^dispatch $2: .*$3" "$work/out" || complain "it should choose $2: $3" "$1"
+	[ "$(losses "$work/runs/$1/metrics.jsonl")" = "$(losses "$work/runs/flat/metrics.jsonl")" ] ||
+		complain "another loss than flat's" "$1"
+}
+expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --dispatch flat --run "$work/runs/flat"
+# Without lines of their own, stages cost what an AlltoAll costs: one is better than two.
+auto plain flat "flat .* ms, 1dh .* ms, 2dh .* ms"
+auto inter flat "1dh not in the profile, 2dh not in the profile"
+auto stages 2dh "flat .* ms, 1dh .* ms, 2dh .* ms"
+
+# What a leader alone does is in the plan of every rank.
+expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --dispatch 1dh --profile "$work/stages.json"
+
+# A resumed run has the dispatch that was chosen, and needs no profile.
+expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --dispatch auto --profile "$work/stages.json" \
+	--checkpoint "$work/checkpoint"
+grep -q '"dispatch": "2dh"' "$work"/checkpoint/step-000002/manifest.json ||
+	complain "the checkpoint does not have it" checkpoint
+expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --checkpoint "$work/checkpoint" --resume latest \
+	--steps 3
+
+# On one rank there is nothing to choose.
+expect 0 "" "$fsmoe" train "${small[@]:0:8}" --dispatch auto --profile "$work/plain.json"
+grep -q '^dispatch flat: ' "$work/out" || complain "it should choose flat" one rank
+
+expect 2 "--dispatch=auto chooses by what tasks cost: give --profile=FILE" \
+	"$fsmoe" train --data "$text" --dispatch auto
+expect 2 "there is no dispatch 'atuo'" "$fsmoe" train --data "$text" --dispatch atuo
+expect 3 "$work/absent.json" "$fsmoe" train --data "$text" --dispatch auto --profile "$work/absent.json"
+
+# A rank with another profile: all stop, before the first step.
+cat >"$work/uneven" <<-'END'
+	#!/bin/sh
+	[ "$OMPI_COMM_WORLD_RANK" != 3 ] || set -- "$@" --profile "${0%/*}/plain.json"
+	exec "$0.fsmoe" "$@"
+END
+ln -s "$(realpath "$fsmoe")" "$work/uneven.fsmoe"
+chmod +x "$work/uneven"
+status=0
+timeout 60 $ranks 4 "$work/uneven" train "${small[@]}" --dispatch auto --profile "$work/stages.json" \
+	>"$work/out" 2>"$work/err" || status=$?
+[ $status -eq 1 ] && grep -q 'give every rank the same profile' "$work/err" ||
+	complain "status $status" a rank with another profile
+! grep -q '^step' "$work/out" || complain "a step was made" a rank with another profile
+
+# What is measured has stages, whichever dispatch the model has.
+echo '{"preset": "tiny", "batch": 4, "dispatch": "auto"}' >"$work/config.json"
+timeout 100 $ranks 4 "$fsmoe" profile --config "$work/config.json" "${small[@]:8:8}" --seconds 0.5 --out "$work/measured.json" >"$work/out" 2>"$work/err" || complain "exit code $?" profile
+[ "$(grep -c '"alltoall-stage"' "$work/measured.json")" -eq 2 ] || complain "no stages" profile
+finish

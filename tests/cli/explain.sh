@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# fsmoe explain: of a run with a profile ten lines, whose neighbours follow the profile; of a run
+# without one, and of none, what to do. And a profile that lacks a line ends a run before its first
+# step, not after its last.
+. "$(dirname "$0")/cli.bash"
+
+# profile FILE BETA [KIND]: lines of equal alpha, with that beta for communication; without one kind.
+profile()
+{
+	{
+		printf '{"format": "fsmoe profile", "version": 1, "machine": "node:2 gpu:2", "fits": [\n'
+		for kind in gemm expert attention memory gate; do
+			[ $kind = "${3:-}" ] || printf '{"kind": "%s", "alpha": 1e-5, "beta": 0},\n' $kind
+		done
+		for kind in alltoall allgather reduce-scatter allreduce; do
+			for lane in inter intra; do
+				printf '{"kind": "%s", "lane": "%s", "alpha": 1e-5, "beta": %s},\n' $kind $lane "$2"
+			done
+		done
+	} | sed '$s/,$/]}/' >"$1"
+}
+profile "$work/bytes.json" 1e-6
+profile "$work/starts.json" 0
+profile "$work/lacks.json" 1e-6 gate
+
+for p in bytes starts; do
+	expect 0 "" $ranks 4 "$fsmoe" train --preset tiny --nodes 2 --data "$text" --steps 3 --val-every 0 --quiet \
+		--batch 4 --profile "$work/$p.json" --run "$work/$p" --timeline "$work/$p/timeline.json"
+	[ -s "$work/$p/run.json" ] || complain "there is no run.json" train
+	expect 0 "" "$fsmoe" explain "$work/$p"
+	[ "$(wc -l <"$work/out")" -eq 10 ] || complain "it says $(wc -l <"$work/out") lines" explain "$p"
+	for said in "The recorded step took" "bound by" "Compute lanes run" "held it up" "fullest" "tutel" \
+		"half backward" "capacity factors than" "leave the values as they are" "These are predictions"; do
+		grep -q "$said" "$work/out" || complain "it does not say '$said'" explain "$p"
+	done
+	grep -q -e '-100.0 %' "$work/out" && complain "a neighbour takes no time" explain "$p"
+	# Where bytes cost, fewer slots cost less; where they do not, they change nothing.
+	change=$(sed -n 's/^Other capacity factors.*: 1 \([-+0-9.]*\) %,.*/\1/p' "$work/out")
+	awk -v change="$change" -v p=$p 'BEGIN { exit !(p == "bytes" ? change < -5 : change * change < 0.01) }' ||
+		complain "half the capacity changes it by '$change' %" explain "$p"
+done
+
+expect 0 "" "$fsmoe" report "$work/bytes" --text
+expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 2 --val-every 0 --quiet --run "$work/plain" \
+	--timeline "$work/plain/timeline.json"
+expect 0 "" "$fsmoe" explain "$work/plain"
+grep -q "needs a profile: measure one with 'fsmoe profile'" "$work/out" || complain "no advice" explain plain
+rm "$work/plain/timeline.json"
+expect 3 "has no timeline.json: train with --timeline=" "$fsmoe" explain "$work/plain"
+expect 3 "there is no $work/none/metrics.jsonl" "$fsmoe" explain "$work/none"
+expect 2 "which run?" "$fsmoe" explain
+echo '{"format": "fsmoe run"}' >"$work/starts/run.json"
+expect 3 "run.json is no description of a run" "$fsmoe" explain "$work/starts"
+
+# The plan is there, so nothing asks for the line until the step is simulated.
+expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 1 --val-every 0 --quiet \
+	--profile "$work/bytes.json" --run "$work/planned"
+expect 3 "lacks.json: " "$fsmoe" train --preset tiny --data "$text" --steps 1 --plan "$work/planned/plan.json" \
+	--profile "$work/lacks.json" --timeline "$work/never.json"
+grep -q '^step' "$work/out" && complain "steps were made before the profile was refused" train
+[ ! -e "$work/never.json" ] || complain "a timeline was written" train
+finish

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# A profile that is far from this machine: training plans anew at a step boundary, says why, and goes
+# on to the same losses; the plan in force is what is saved and gone on by.
+. "$(dirname "$0")/cli.bash"
+
+# Experts that take a million times what they do, transfers that are nothing: one chunk. Once experts
+# are what they are, transfers are as long, and more chunks are better.
+profile=$work/profile.json
+{
+	echo '{"format": "fsmoe profile", "version": 1, "fits": ['
+	for kind in gemm attention memory gate; do
+		echo "{\"kind\": \"$kind\", \"alpha\": 1e-8, \"beta\": 1e-9},"
+	done
+	for kind in alltoall allgather reduce-scatter allreduce; do
+		for lane in intra inter; do
+			echo "{\"kind\": \"$kind\", \"lane\": \"$lane\", \"alpha\": 1e-8, \"beta\": 1e-9},"
+		done
+	done
+	echo '{"kind": "broadcast", "lane": "inter", "alpha": 1e-8, "beta": 1e-9},'
+	echo '{"kind": "expert", "alpha": 0.1, "beta": 1e-4}]}'
+} >"$profile"
+
+# A run of 22 steps on a loaded machine may take longer than cli.bash's 30 seconds.
+train()
+{
+	local name=$1
+	shift
+	timeout -k 5 100 $ranks 4 "$fsmoe" train --preset tiny --data "$text" --steps 22 --batch 4 --nodes 2 \
+		--run "$work/$name" "$@" >"$work/out" 2>"$work/err" </dev/null || complain "it failed" "$@"
+	cp "$work/out" "$work/$name.out"
+}
+rows() { sed -n 's/.*"step": \([0-9]*\), "loss": \([^,]*\),.*/\1 \2/p' "$work/$1/metrics.jsonl"; }
+close() # A B: as many losses, each within what rounding makes of it
+{
+	paste -d ' ' <(rows "$1") <(rows "$2") | awk '
+		{ d = $2 - $4; if (d < 0) d = -d; if ($1 != $3 || d > 1e-4 * $4) bad = 1 }
+		END { exit bad || NR != 22 }'
+}
+
+train anew --profile "$profile" --checkpoint "$work/ck" --val-every 15
+grep -q '^plan fsmoe: 1 chunks forward, 1 backward' "$work/out" || complain "not one chunk at first" anew
+grep -qE '^step [12]0: .* takes [0-9.e+-]+ times what the profile says, .*; planned anew: [0-9 to]+ chunks forward, .* predicted to take [0-9.e+-]+ ms; before: 1 chunks forward, 1 backward, [0-9.e+-]+ ms \([0-9.e+-]+ ms by the old profile\)$' \
+	"$work/out" || complain "it did not plan anew" anew
+train told --profile "$profile" --replan=no --val-every 15
+grep -q "planned anew" "$work/out" && complain "it planned anew" --replan=no
+grep -q "^step 10: .*: measure again with 'fsmoe profile'" "$work/out" || complain "it does not tell" --replan=no
+close anew told || complain "other losses after planning anew" anew
+diff <(rows anew | head -n 10) <(rows told | head -n 10) || complain "other losses before" anew
+
+# The plan in force is in the run's folder and in the checkpoint; it is gone on by.
+cmp -s "$work/anew/plan.json" "$work/told/plan.json" && complain "plan.json is the first plan" anew
+train on --resume "$work/ck" --steps 24
+cmp "$work/anew/plan.json" "$work/on/plan.json" || complain "another plan than the last in force" --resume
+# Whoever gives a plan has it.
+train given --profile "$profile" --plan "$work/told/plan.json"
+grep -q "planned anew" "$work/out" && complain "it planned anew" --plan
+diff <(rows told) <(rows given) || complain "other losses" --plan
+finish
