@@ -51,7 +51,7 @@ struct fsmoe_port
 #define FSMOE_EITHER 16 /* either: the kernel looks */
 #define FSMOE_WEIGHT 32 /* bf16, of a parameter its copy */
 /* Of a sum: the CUDA kernels can write where they would add to zeros (struct fsmoe_call, fresh). */
-#define FSMOE_FRESH 64
+#define FSMOE_FRESH 128
 
 /* One line of the cost model per kind; also what traces are coloured by. */
 enum fsmoe_kind
@@ -84,7 +84,7 @@ struct fsmoe_call
 	enum fsmoe_real real;
 	const struct fsmoe_tensor_info *const *tensor; /* shapes, per access; NULL where absent */
 	int n;
-	struct fsmoe_comm *comm; /* of a communication: its group's communicator */
+	struct fsmoe_comm *comm;              /* of a communication: its group's communicator */
 	const struct fsmoe_fresh_node *fresh; /* on GPUs; NULL: nothing is to be written */
 	const struct fsmoe_step *step;
 };

@@ -11,7 +11,7 @@ struct search
 {
 	const struct fsmoe_graph *g;
 	struct fsmoe_fresh *fresh;
-	struct fsmoe_span *touched; /* of the tensor at hand, since it was set to zero */
+	struct fsmoe_fresh_part *touched; /* of the tensor at hand, since it was set to zero */
 	int ntouched, room;
 };
 
@@ -21,17 +21,17 @@ static int sets_zero(const struct fsmoe_node *node)
 	       ((const struct fsmoe_fill_args *)node->args)->value == 0;
 }
 
-static struct fsmoe_span span_of(const struct fsmoe_tensor_info *t)
+static struct fsmoe_fresh_part span_of(const struct fsmoe_tensor_info *t)
 {
-	return (struct fsmoe_span){t->offset, fsmoe_shape_count(&t->shape)};
+	return (struct fsmoe_fresh_part){t->offset, fsmoe_shape_count(&t->shape)};
 }
 
-static int overlap(struct fsmoe_span a, struct fsmoe_span b)
+static int overlap(struct fsmoe_fresh_part a, struct fsmoe_fresh_part b)
 {
 	return a.at < b.at + b.n && b.at < a.at + a.n;
 }
 
-static int push(struct fsmoe_span **list, int *n, int *room, struct fsmoe_span span)
+static int push(struct fsmoe_fresh_part **list, int *n, int *room, struct fsmoe_fresh_part span)
 {
 	if (*n == *room)
 	{
@@ -48,7 +48,7 @@ static int push(struct fsmoe_span **list, int *n, int *room, struct fsmoe_span s
 
 /* Nobody has touched it since, it lies in what is set to zero, and the kernel can write. */
 static int is_fresh(const struct search *s, const struct fsmoe_node *node, int access,
-		    struct fsmoe_span whole, struct fsmoe_span span)
+		    struct fsmoe_fresh_part whole, struct fsmoe_fresh_part span)
 {
 	const struct fsmoe_access *a = &node->access[access];
 
@@ -61,7 +61,7 @@ static int is_fresh(const struct search *s, const struct fsmoe_node *node, int a
 	return 1;
 }
 
-static int mark(struct search *s, int zero, int writer, int access, struct fsmoe_span span)
+static int mark(struct search *s, int zero, int writer, int access, struct fsmoe_fresh_part span)
 {
 	struct fsmoe_fresh_node *z = &s->fresh->node[zero], *w = &s->fresh->node[writer];
 	int room = z->nskip, i = 0;
@@ -84,7 +84,7 @@ static int follow(struct search *s, int zero)
 {
 	const struct fsmoe_graph *g = s->g;
 	const struct fsmoe_tensor_info *t = &g->tensors[g->nodes[zero].access[0].tensor];
-	const struct fsmoe_span whole = span_of(t);
+	const struct fsmoe_fresh_part whole = span_of(t);
 	int err = 0;
 
 	s->ntouched = 0;
@@ -94,7 +94,7 @@ static int follow(struct search *s, int zero)
 			fsmoe_tensor_t other = g->nodes[i].access[k].tensor;
 			if (other == FSMOE_NONE || g->tensors[other].base != t->base)
 				continue;
-			struct fsmoe_span span = span_of(&g->tensors[other]);
+			struct fsmoe_fresh_part span = span_of(&g->tensors[other]);
 			if (is_fresh(s, &g->nodes[i], k, whole, span))
 				err = mark(s, zero, i, k, span);
 			if (!err)

@@ -15,15 +15,15 @@
 extern "C" {
 #endif
 
-struct fsmoe_span
+struct fsmoe_fresh_part
 {
 	size_t at, n; /* elements */
 };
 
 struct fsmoe_fresh_node
 {
-	char *access;            /* by access: it is to be written; NULL: none */
-	struct fsmoe_span *skip; /* of a node that sets zeros, by ascending place */
+	char *access;                  /* by access: it is to be written; NULL: none */
+	struct fsmoe_fresh_part *skip; /* of a node that sets zeros, by ascending place */
 	int nskip;
 };
 
