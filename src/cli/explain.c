@@ -125,25 +125,29 @@ static int scaled(int degree, int times)
 	return times > 0 ? degree * times : (degree + 1) / -times;
 }
 
-/* times: 2, or -2 for half as many. */
+/* times: 2, or -2 for half as many. -EINVAL where that changes nothing. */
 static int with_degrees(struct study *s, int forward, int backward, double *seconds)
 {
 	struct fsmoe_model_spec model = s->run.model;
 	struct fsmoe_plan plan = s->plan;
-	int err;
+	int err, changed;
 
 	model.forward_degree = scaled(model.forward_degree, forward);
 	model.backward_degree = scaled(model.backward_degree, backward);
 	plan.layer = calloc((size_t)plan.layers + 1, sizeof(*plan.layer));
 	if (!plan.layer)
 		return fsmoe_fail(ENOMEM, "no memory for a plan");
+	changed = !plan.layers && (model.forward_degree != s->run.model.forward_degree ||
+				   model.backward_degree != s->run.model.backward_degree);
 	for (int i = 0; i < plan.layers; i++)
 	{
 		plan.layer[i] = s->plan.layer[i];
 		plan.layer[i].forward_degree = scaled(plan.layer[i].forward_degree, forward);
 		plan.layer[i].backward_degree = scaled(plan.layer[i].backward_degree, backward);
+		changed |= plan.layer[i].forward_degree != s->plan.layer[i].forward_degree ||
+			   plan.layer[i].backward_degree != s->plan.layer[i].backward_degree;
 	}
-	err = simulate(s, &model, &s->row, plan.layers ? &plan : NULL, seconds);
+	err = changed ? simulate(s, &model, &s->row, plan.layers ? &plan : NULL, seconds) : -EINVAL;
 	free(plan.layer);
 	return err;
 }

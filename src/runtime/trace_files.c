@@ -229,7 +229,7 @@ int fsmoe_trace_convert(const char *dir, struct fsmoe_trace_info *info)
 	if (!err)
 		err = run_tool(dir, info->ranks);
 	if (!err)
-		err = fsmoe_trace_fix_colours(paje);
+		err = fsmoe_trace_mend_paje(paje);
 	if (!err)
 		err = count_tasks(dir, info, tasks);
 	for (int r = 0; r < info->ranks && !err; r++)

@@ -28,17 +28,19 @@ int fsmoe_describe_save(const char *path, const struct fsmoe_train_config *confi
 			fsmoe_groups_t groups, json_t *versions)
 {
 	fsmoe_topo_t topo = fsmoe_groups_topo(groups);
-	json_t *root = json_pack(
-		"{s:s, s:i, s:O*, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s:s*, s:i, s:o, s:o, s:o}",
-		"format", FORMAT, "version", 1, "versions", versions, "ranks",
-		fsmoe_topo_ranks(topo), "nodes", fsmoe_topo_nodes(topo), "layout", "dp",
-		fsmoe_group_size(groups, FSMOE_GROUP_DP), "mp",
-		fsmoe_group_size(groups, FSMOE_GROUP_MP), "ep",
-		fsmoe_group_size(groups, FSMOE_GROUP_EP), "esp",
-		fsmoe_group_size(groups, FSMOE_GROUP_ESP), "schedule", config->schedule,
-		"max_degree", config->max_degree, "model",
-		fsmoe_manifest_from_model(&config->model), "training",
-		fsmoe_manifest_from_training(&config->train), "course", course_of(config));
+	json_t *root = json_pack("{s:s, s:i, s:O*, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s:s*, s:i, "
+				 "s:s*, s:s*, s:o, s:o, s:o}",
+				 "format", FORMAT, "version", 1, "versions", versions, "ranks",
+				 fsmoe_topo_ranks(topo), "nodes", fsmoe_topo_nodes(topo), "layout",
+				 "dp", fsmoe_group_size(groups, FSMOE_GROUP_DP), "mp",
+				 fsmoe_group_size(groups, FSMOE_GROUP_MP), "ep",
+				 fsmoe_group_size(groups, FSMOE_GROUP_EP), "esp",
+				 fsmoe_group_size(groups, FSMOE_GROUP_ESP), "schedule",
+				 config->schedule, "max_degree", config->max_degree, "device",
+				 config->runtime.device, "dtype", config->runtime.dtype, "model",
+				 fsmoe_manifest_from_model(&config->model), "training",
+				 fsmoe_manifest_from_training(&config->train), "course",
+				 course_of(config));
 	int err = root ? 0 : fsmoe_fail(ENOMEM, "no memory to describe the run");
 
 	if (!err && json_dump_file(root, path, JSON_INDENT(2) | JSON_REAL_PRECISION(17)))

@@ -31,7 +31,7 @@ for p in bytes starts; do
 	expect 0 "" "$fsmoe" explain "$work/$p"
 	[ "$(wc -l <"$work/out")" -eq 10 ] || complain "it says $(wc -l <"$work/out") lines" explain "$p"
 	for said in "The recorded step took" "bound by" "Compute lanes run" "held it up" "fullest" "tutel" \
-		"half backward" "capacity factors than" "leave the values as they are" "These are predictions"; do
+		"twice as many backward" "capacity factors than" "leave the values as they are" "These are predictions"; do
 		grep -q "$said" "$work/out" || complain "it does not say '$said'" explain "$p"
 	done
 	grep -q -e '-100.0 %' "$work/out" && complain "a neighbour takes no time" explain "$p"

@@ -88,6 +88,16 @@ def xmoe(w, x, case):
     return u @ v.T / (0.07 * w["temperature"])
 
 
+def cosine_shapes(_):
+    return {"weight": (E, M), "temperature": (1,)}
+
+
+def cosine(w, x, _):
+    u = torch.nn.functional.normalize(x, dim=1)
+    v = torch.nn.functional.normalize(w["weight"], dim=1)
+    return u @ v.T / (0.07 * w["temperature"])
+
+
 def soft_shapes(case):
     shapes = {"phi": (E, capacity(case), M)}
     if case["normalize"]:
@@ -108,6 +118,7 @@ GATES = {  # shapes of the weights, scores of the tokens of a group
     "gshard": (noisy_shapes, linear),  # an evaluation: without the noise
     "sigmoid": (linear_shapes, linear),
     "xmoe": (xmoe_shapes, xmoe),
+    "cosine": (cosine_shapes, cosine),
     "expert-choice": (linear_shapes, linear),
     "softmoe": (soft_shapes, soft),
 }
@@ -198,6 +209,7 @@ CASES = {
     "gshard": {"gate": "gshard"},
     "sigmoid": {"gate": "sigmoid", "balance": 0.75, "z": 0.125},
     "xmoe": {"gate": "xmoe", "rank": 3, "z": 0.0625},
+    "cosine": {"gate": "cosine", "balance": 0.25},
     "expert-choice": {"gate": "expert-choice", "group": 4, "k": 1, "factor": 1.5},
     "expert-choice-all": {"gate": "expert-choice", "group": 4, "k": 1, "factor": 1.5,
                           "weights": "all"},

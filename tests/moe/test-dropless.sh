@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Without drops: rows that there are, and the bits of slots filled up, on 1, 2 and 4 ranks.
+# Without drops: rows that there are, and what slots filled up leave, on 1, 2 and 4 ranks.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 program=${FSMOE_MOE_TESTS:-./tests/moe}/dropless
 [ -x "$program" ] || { echo "there is no $program"; exit 77; }

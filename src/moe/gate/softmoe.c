@@ -19,7 +19,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 	if (layer->opts.normalize)
 	{
 		theta = fsmoe_gate_param(layer, "temperature", FSMOE_SHAPE1(1), FSMOE_INIT_ONE, 0);
-		logits = fsmoe_gate_cosine(layer->graph, x, phi, theta, 1);
+		logits = fsmoe_gate_cosine(layer->graph, x, phi, theta, 1 / layer->gate_spread);
 	}
 	else /* nothing is decided by these numbers, so any order of additions will do */
 		logits = fsmoe_linear_as(layer->graph, FSMOE_WIDE, x, phi, FSMOE_NONE);

@@ -62,7 +62,7 @@ function chart(parent, title, { x, lines = [], band, dots = [], dotName = 'held 
 		add(svg, 'line', { class: 'axis', x1: L, x2: W - R, y1: py(back(t)), y2: py(back(t)) });
 		add(svg, 'text', { x: L - 4, y: py(back(t)) + 3, 'text-anchor': 'end' }, text(t));
 	}
-	for (const t of ticks(x0, x1, 5)) add(svg, 'text', { x: px(back(t)), y: H - 8, 'text-anchor': 'middle' }, text(t));
+	for (const t of ticks(x0, x1, 5)) add(svg, 'text', { x: Math.min(px(back(t)), W - 2), y: H - 8, 'text-anchor': px(back(t)) > W - 26 ? 'end' : 'middle' }, text(t));
 	const path = (y) => y.map((v, i) => v === null || !isFinite(v) ? '' : (i && y[i - 1] !== null ? 'L' : 'M') + px(x[i]).toFixed(1) + ' ' + py(v).toFixed(1)).join('');
 	if (band) {
 		const edge = (y) => y.map((v, i) => px(x[i]).toFixed(1) + ' ' + py(v).toFixed(1));
@@ -408,7 +408,7 @@ function made() {
 		for (const [k, v] of Object.entries(object)) { add(dl, 'dt', {}, k.replaceAll('_', '-')); add(dl, 'dd', {}, value(v)); }
 	};
 	list('versions', m.versions);
-	list('layout', { ranks: m.ranks, nodes: m.nodes, ...m.layout, ...(m.schedule ? { schedule: m.schedule } : {}), 'max-degree': m.max_degree });
+	list('layout', { ranks: m.ranks, nodes: m.nodes, ...m.layout, ...(m.schedule ? { schedule: m.schedule } : {}), 'max-degree': m.max_degree, ...(m.device ? { device: m.device } : {}), ...(m.dtype ? { dtype: m.dtype } : {}) });
 	list('model', m.model);
 	list('training', m.training);
 	list('course', m.course);
