@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Preloaded: the GPU of rank LOST_RANK (1) is gone after LOST_AFTER (2000) recorded events, that is,
- * what a step calls returns cudaErrorDevicesUnavailable from then on. */
+/* Preloaded: the GPU of rank LOST_RANK (1) is gone after LOST_AFTER (2000) recorded events: what a
+ * step calls returns cudaErrorDevicesUnavailable from then on. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>
