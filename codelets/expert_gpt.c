@@ -37,9 +37,9 @@ static const struct fsmoe_port backward_input_ports[] = {
 };
 
 static const struct fsmoe_port backward_weight_ports[] = {
-	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
 	{"db1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
 	{"db2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
 	{"rows", FSMOE_W, FSMOE_SCRATCH},
 	{"x", FSMOE_R, FSMOE_MANY},

@@ -36,9 +36,9 @@ static const struct fsmoe_port backward_input_ports[] = {
 };
 
 static const struct fsmoe_port backward_weight_ports[] = {
-	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	{"dw3", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
+	{"dw3", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
+	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
 	{"rows", FSMOE_W, FSMOE_SCRATCH},
 	{"x", FSMOE_R, FSMOE_MANY},
 	{"z", FSMOE_R, FSMOE_MANY},

@@ -102,7 +102,7 @@ enum
 static const struct fsmoe_port backward_weight_ports[] = {
 	[BW_X] = {"x", FSMOE_R, 0},
 	[BW_DY] = {"dy", FSMOE_R, FSMOE_EITHER},
-	[BW_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[BW_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
 	[BW_DB] = {"db", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
 };
 

@@ -74,9 +74,10 @@ cuda_sources += codelets/cuda/route.cu
 cuda_sources += codelets/cuda/order.cu
 cuda_sources += codelets/cuda/order_einsum.cu
 cuda_sources += codelets/cuda/expert_ffn.cu
+cuda_sources += codelets/cuda/expert_ffn_weight.cu
 cuda_headers = codelets/cuda/launch.cuh codelets/cuda/reduce.cuh
 cuda_headers += codelets/cuda/pieces.cuh codelets/cuda/gelu.cuh codelets/cuda/choose.cuh
-cuda_headers += codelets/cuda/rng.cuh codelets/cuda/epilogue.cuh
+cuda_headers += codelets/cuda/rng.cuh codelets/cuda/epilogue.cuh codelets/cuda/expert_ffn.cuh
 EXTRA_DIST += $(cuda_sources) $(cuda_headers)
 
 if HAVE_CUDA

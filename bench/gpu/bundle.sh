@@ -3,7 +3,8 @@
 # stripped, and the shared libraries that such a machine has not. Run by `make gpu-bundle`; the
 # folder is build-gpu in the source tree unless named. Prints its size; over 40 MiB fails.
 #
-#	bin/          programs; run.sh
+#	bin/          programs; run.sh, pair.sh, faults.sh
+#	peer/         the PyTorch layer to measure against
 #	text          something to train on
 #	lib/          libraries; always used
 #	lib-if-none/  MPI and hwloc; used where the machine has none
@@ -24,7 +25,10 @@ for program in fsmoe tests/cuda/check-cuda bench/gpu/layer bench/gpu/ratio; do
 	cp "$real" "$out/bin/"
 	strip "$out/bin/$(basename $program)"
 done
-cp "$top_srcdir/bench/gpu/run.sh" "$out/bin/"
+cp "$top_srcdir"/bench/gpu/run.sh "$top_srcdir"/bench/gpu/env.sh \
+	"$top_srcdir"/bench/gpu/pair.sh "$top_srcdir"/bench/gpu/faults.sh "$out/bin/"
+mkdir -p "$out/peer"
+cp "$top_srcdir"/bench/peer/*.py "$out/peer/"
 cat "$top_srcdir"/*.md "$top_srcdir"/doc/*.md >"$out/text"
 
 # Of the libraries that the loader finds here, those that are not the C library's or CUDA's.
@@ -50,6 +54,10 @@ for program in fsmoe check-cuda layer ratio; do ldd "$out/bin/$program"; done |
 for name in libopenblas.so.0 libblas.so.3; do
 	${CC:-cc} -O3 -march=x86-64-v3 -shared -fPIC -Wl,-soname,$name \
 		-o "$out/lib/$name" "$top_srcdir/bench/gpu/blas.c"
+done
+
+for name in late lost; do
+	${CC:-cc} -O2 -shared -fPIC -o "$out/lib/$name.so" "$top_srcdir/bench/gpu/$name.c" -ldl
 done
 
 {

@@ -4,7 +4,8 @@
  *
  *	layer WORK [tf32|bf16] [nodes=N] [timeline]
  *
- * the work as in work.h; under mpirun every rank has a GPU, and what is printed is rank 0's.
+ * the work as in work.h; under mpirun every rank has a GPU and its part of the experts, and what is
+ * printed is rank 0's.
  *
  * Prints per operation: how many nodes, milliseconds a step (median of the steps), share, and what
  * its row calls work per second. The line "step" is from the first node's start to the last one's
@@ -267,8 +268,12 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	TRY(fsmoe_topo_create(&topo, NULL, nodes));
-	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
 	at.rank = fsmoe_topo_rank(topo);
+	TRY(fsmoe_groups_create(&groups, topo,
+				&(struct fsmoe_layout){.dp = fsmoe_topo_ranks(topo),
+						       .mp = 1,
+						       .ep = fsmoe_topo_ranks(topo),
+						       .esp = 1}));
 	measure(groups, argc - 1, argv + 1, &at, bf16 ? FSMOE_BF16 : FSMOE_F32);
 	fsmoe_groups_destroy(groups);
 	fsmoe_topo_destroy(topo);

@@ -41,6 +41,27 @@ template <class T> struct sum
 	}
 };
 
+/* But for the elements that whoever comes first writes. */
+template <class T>
+static int zero(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, T *out, size_t n)
+{
+	const struct fsmoe_fresh_node *fresh = call->fresh;
+	const size_t offset = call->tensor[0]->offset;
+	size_t at = 0;
+	int err = 0;
+
+	for (int i = 0; i <= (fresh ? fresh->nskip : 0) && !err; i++)
+	{
+		bool last = !fresh || i == fresh->nskip;
+		size_t end = last ? n : fresh->skip[i].at - offset;
+		if (end > at)
+			err = enqueued(call, cudaMemsetAsync(out + at, 0, (end - at) * sizeof(T),
+							     cuda->stream));
+		at = last ? n : end + fresh->skip[i].n;
+	}
+	return err;
+}
+
 template <class T>
 static int fill_with(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
@@ -50,7 +71,7 @@ static int fill_with(const struct fsmoe_call *call, const struct fsmoe_cuda *cud
 	size_t n = fsmoe_count(call->tensor[0]);
 
 	if (args->value == 0)
-		return enqueued(call, cudaMemsetAsync(f.out, 0, n * sizeof(T), cuda->stream));
+		return zero<T>(call, cuda, f.out, n);
 	return map(call, cuda, f, n, aligned(f.out));
 }
 

@@ -11,6 +11,7 @@
 #include "codelets/cuda/fault.h"
 #include "codelets/kernels.h"
 #include "codelets/shape.h"
+#include "graph/fresh.h"
 #include "graph/memory.h"
 
 #include <cublas_v2.h>
@@ -77,6 +78,12 @@ static inline int enqueued(const struct fsmoe_call *call, cudaError_t err)
 template <class T> static inline T *data_of(const struct fsmoe_call *call, size_t i)
 {
 	return static_cast<T *>(call->data[i]);
+}
+
+/* The factor of what a sum holds before a product is added: 0 where it is known to be zero. */
+static inline float kept(const struct fsmoe_call *call, size_t i)
+{
+	return call->fresh && call->fresh->access && call->fresh->access[i] ? 0 : 1;
 }
 
 /* Of a port that takes either. */

@@ -101,7 +101,7 @@ static int backward_weight(const struct fsmoe_call *call, const struct fsmoe_cud
 	if (dw && !err)
 		err = multiply(call, cuda,
 			       product<X, float>{true, false, O, K, T, dy, O, 0, x, K, 0, dw, K, 0,
-						 1, 1, 1});
+						 1, 1, kept(call, 2)});
 	if (!call->data[3] || err)
 		return err;
 	float *partial = s.take<float>(column_partials(T, O, 1));

@@ -53,6 +53,18 @@ static inline int pieces_of(const struct fsmoe_call *call, size_t n, const size_
 	return 0;
 }
 
+/* Of slots [lo, hi) at one address. */
+template <class T> static inline pieces<T> one_piece(size_t lo, size_t hi, T *data)
+{
+	pieces<T> p = {};
+
+	p.n = 1;
+	p.at[0] = lo;
+	p.at[1] = hi;
+	p.data[0] = data;
+	return p;
+}
+
 template <class T> static inline bool aligned(const pieces<T> &p)
 {
 	bool all = true;

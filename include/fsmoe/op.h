@@ -50,6 +50,8 @@ struct fsmoe_port
 #define FSMOE_FLOAT  8  /* float: FSMOE_WIDE, a parameter or what belongs to one */
 #define FSMOE_EITHER 16 /* either: the kernel looks */
 #define FSMOE_WEIGHT 32 /* bf16, of a parameter its copy */
+/* Of a sum: the CUDA kernels can write where they would add to zeros (struct fsmoe_call, fresh). */
+#define FSMOE_FRESH 128
 
 /* One line of the cost model per kind; also what traces are coloured by. */
 enum fsmoe_kind
@@ -69,7 +71,8 @@ enum fsmoe_kind
 };
 #define FSMOE_KIND_IS_COMM(kind) ((kind) >= FSMOE_KIND_ALLTOALL)
 
-struct fsmoe_comm; /* a communicator; src/comm/comm.h */
+struct fsmoe_comm;       /* a communicator; src/comm/comm.h */
+struct fsmoe_fresh_node; /* what was zero and is now written; src/graph/fresh.h */
 
 /* What a kernel gets. */
 struct fsmoe_call
@@ -81,7 +84,8 @@ struct fsmoe_call
 	enum fsmoe_real real;
 	const struct fsmoe_tensor_info *const *tensor; /* shapes, per access; NULL where absent */
 	int n;
-	struct fsmoe_comm *comm; /* of a communication: its group's communicator */
+	struct fsmoe_comm *comm;              /* of a communication: its group's communicator */
+	const struct fsmoe_fresh_node *fresh; /* on GPUs; NULL: nothing is to be written */
 	const struct fsmoe_step *step;
 };
 

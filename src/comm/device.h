@@ -18,7 +18,8 @@ extern "C" {
 struct CUstream_st;
 
 /* Makes the device's side of every communicator of more than one rank, with this thread's current
- * device, and warms each with every operation. Collective over the job. */
+ * device, and warms each with every operation. Groups in which two ranks have the same GPU stay
+ * without: NCCL serves none, and a step that needs it fails. Collective over the job. */
 int fsmoe_device_comms_create(fsmoe_comms_t comms);
 /* Collective over the job; whatever was enqueued must be done. */
 void fsmoe_device_comms_destroy(fsmoe_comms_t comms);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <nccl.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int nccl_check(ncclResult_t result, const char *call)
@@ -119,12 +120,37 @@ static int warm(struct fsmoe_comm *comm)
 	return err;
 }
 
+/* Whether two ranks of a group have one GPU, which NCCL has no way to serve. */
+static int share_gpus(struct fsmoe_comm *comm, int *shared)
+{
+	struct cudaDeviceProp properties;
+	const size_t id = sizeof(properties.uuid);
+	int device, err = cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+	char *all = malloc((size_t)comm->size * id);
+
+	*shared = 0;
+	if (!err)
+		err = cuda_check(cudaGetDeviceProperties(&properties, device),
+				 "cudaGetDeviceProperties");
+	if (!err && !all)
+		err = fsmoe_fail(ENOMEM, "no memory for a group of %d ranks", comm->size);
+	if (!err)
+		err = fsmoe_comm_allgather(comm, &properties.uuid, all, id);
+	for (size_t i = 0; i < (size_t)comm->size && !err; i++)
+		for (size_t k = 0; k < i; k++)
+			*shared |= !memcmp(all + i * id, all + k * id, id);
+	free(all);
+	return err;
+}
+
 static int create_one(struct fsmoe_comm *comm)
 {
 	ncclUniqueId id;
 	ncclComm_t device = NULL;
-	int err = 0;
+	int shared, err = share_gpus(comm, &shared);
 
+	if (err || shared)
+		return err;
 	memset(&id, 0, sizeof(id));
 	if (comm->rank == 0)
 		err = nccl_check(ncclGetUniqueId(&id), "ncclGetUniqueId");

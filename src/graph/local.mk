@@ -7,6 +7,8 @@ libfsmoe_core_la_SOURCES += \
 	src/graph/execute.c \
 	src/graph/export.c \
 	src/graph/exposed.c \
+	src/graph/fresh.c \
+	src/graph/fresh.h \
 	src/graph/graph.c \
 	src/graph/graph.h \
 	src/graph/held.c \

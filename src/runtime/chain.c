@@ -58,7 +58,7 @@ int fsmoe_chain_nodes(struct fsmoe_program *p)
 	if (!open)
 		return fsmoe_fail(ENOMEM, "no memory for the tasks of a program");
 	if (p->runtime->chain)
-		err = fsmoe_waits_plan(&waits, p->graph);
+		err = fsmoe_waits_plan(&waits, p->graph, NULL);
 	for (int i = 0; i < p->nnodes && !err; i++)
 	{
 		if (!p->runtime->chain || p->nodes[i].lane != FSMOE_COMPUTE)

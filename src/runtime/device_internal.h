@@ -2,6 +2,7 @@
 #ifndef FSMOE_RUNTIME_DEVICE_INTERNAL_H
 #define FSMOE_RUNTIME_DEVICE_INTERNAL_H
 
+#include "graph/fresh.h"
 #include "runtime/device.h"
 #include "runtime/lanes.h"
 #include "runtime/waits.h"
@@ -25,9 +26,10 @@ struct fsmoe_stream
 	struct fsmoe_device_memory *memory;
 	fsmoe_comms_t comms;
 	const struct fsmoe_node *nodes;
-	int nnodes;
+	int nnodes, *order;             /* in which they are enqueued */
 	struct fsmoe_lanes *lanes, own; /* the runtime's, or its own */
 	struct fsmoe_waits waits;
+	struct fsmoe_fresh fresh;
 	cudaEvent_t *done;  /* by node; NULL where nobody waits and nothing is timed */
 	cudaEvent_t *begin; /* by node, with timing; else NULL */
 	cudaEvent_t start, end[FSMOE_NLANES];

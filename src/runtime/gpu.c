@@ -310,6 +310,8 @@ int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
 {
 	int err = gpu->timing ? make_marks(p) : 0;
 
+	if (!err)
+		err = fsmoe_fresh_find(&p->fresh, p->graph);
 	starpu_task_wait_for_all(); /* another program may use the scratch memory */
 	for (int i = 0; i < p->nnodes && !err; i++)
 		err = fsmoe_lanes_reserve(&gpu->lanes, &p->nodes[i], p->tensors);
@@ -319,6 +321,7 @@ int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
 void fsmoe_gpu_release(struct fsmoe_program *p)
 {
 	free_marks(p);
+	fsmoe_fresh_free(&p->fresh);
 }
 
 /* --- tasks -------------------------------------------------------------------------------- */
@@ -328,15 +331,21 @@ static int enqueue(const struct fsmoe_job *job, const struct fsmoe_call *call)
 	const struct fsmoe_node *node = call->node;
 	const struct fsmoe_marks *m = job->program->marks;
 	const struct fsmoe_cuda *cuda = &job->program->runtime->gpu->lanes.cuda[node->lane];
+	struct fsmoe_call here = *call;
 	int err = 0;
 
+	here.fresh = &job->program->fresh.node[node->id];
+
 	if (call->comm && call->comm->size > 1 && !call->comm->device)
-		return fsmoe_fail(EINVAL, "there is no communicator between GPUs for it");
+		return fsmoe_fail(EINVAL,
+				  "group %s has no communicator between GPUs: two of its ranks "
+				  "have one GPU; give every rank its own",
+				  fsmoe_group_name(call->comm->kind));
 	if (m)
 		err = fsmoe_cuda_check(cudaEventRecord(m->begin[node->id], cuda->stream),
 				       "recording an event");
 	if (!err)
-		err = fsmoe_runtime_kernel(job->program->runtime, node->op)(call, cuda);
+		err = fsmoe_runtime_kernel(job->program->runtime, node->op)(&here, cuda);
 	if (m && !err)
 		err = fsmoe_cuda_check(cudaEventRecord(m->end[node->id], cuda->stream),
 				       "recording an event");

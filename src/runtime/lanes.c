@@ -50,6 +50,21 @@ static int make_blas(struct fsmoe_lanes *lanes, int tf32)
 	return err;
 }
 
+/* Communication goes before computation where both want the GPU's processors: it needs few of them,
+ * and others wait for it. */
+static int make_stream(cudaStream_t *stream, int lane)
+{
+	int least = 0, greatest = 0;
+	int err = fsmoe_cuda_check(cudaDeviceGetStreamPriorityRange(&least, &greatest),
+				   "asking for priorities");
+
+	return err ? err
+		   : fsmoe_cuda_check(
+			     cudaStreamCreateWithPriority(stream, cudaStreamNonBlocking,
+							  lane == FSMOE_COMPUTE ? least : greatest),
+			     "making a stream");
+}
+
 int fsmoe_lanes_make(struct fsmoe_lanes *lanes, cudaStream_t *streams, int tf32)
 {
 	struct fsmoe_cuda_fault *fault = NULL;
@@ -65,9 +80,7 @@ int fsmoe_lanes_make(struct fsmoe_lanes *lanes, cudaStream_t *streams, int tf32)
 		if (streams)
 			lanes->cuda[l].stream = streams[l];
 		else
-			err = fsmoe_cuda_check(cudaStreamCreateWithFlags(&lanes->cuda[l].stream,
-									 cudaStreamNonBlocking),
-					       "making a stream");
+			err = make_stream(&lanes->cuda[l].stream, l);
 	}
 	if (!err)
 		err = make_blas(lanes, tf32);

@@ -2,6 +2,7 @@
 #ifndef FSMOE_RUNTIME_INTERNAL_H
 #define FSMOE_RUNTIME_INTERNAL_H
 
+#include "graph/fresh.h"
 #include "comm/comm.h"
 #include "comm/watch.h"
 #include "runtime/trace.h"
@@ -128,6 +129,7 @@ struct fsmoe_program
 	struct fsmoe_handle **handles; /* by tensor; bases only */
 	char **rides; /* by tensor; bases only: its place; NULL: tasks name its handle */
 	struct fsmoe_marks *marks;          /* on a GPU that is timed: runtime/gpu.h */
+	struct fsmoe_fresh fresh;           /* on a GPU */
 	struct fsmoe_device_memory *device; /* of the stream executor */
 	struct fsmoe_stream *stream;
 	int nseq[FSMOE_NLANES]; /* numbers one step takes */

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 /*
- * Every lane is a stream, in program order. An edge inside a lane is the stream's own order; of the
- * edges from another lane only the latest needs an event, and none that the lane has waited for
- * already.
+ * Every lane is a stream, in the order of fsmoe_gaps_fill. An edge inside a lane is the stream's own
+ * order; of the edges from another lane only the latest needs an event, and none that the lane has
+ * waited for already.
  */
 
 void fsmoe_stream_describe(struct fsmoe_stream *s, const struct fsmoe_node *node,
@@ -22,7 +22,8 @@ void fsmoe_stream_describe(struct fsmoe_stream *s, const struct fsmoe_node *node
 				    .copy = copy,
 				    .real = s->memory->real,
 				    .tensor = tensor,
-				    .n = node->naccess};
+				    .n = node->naccess,
+				    .fresh = &s->fresh.node[node->id]};
 	for (int i = 0; i < node->naccess; i++)
 	{
 		fsmoe_tensor_t t = node->access[i].tensor;
@@ -50,7 +51,11 @@ static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
 	{
 		call.comm = fsmoe_comms_get(s->comms, node->op->group(node->args));
 		if (!call.comm || (call.comm->size > 1 && !call.comm->device))
-			return fsmoe_fail(EINVAL, "there is no communicator between GPUs for it");
+			return fsmoe_fail(
+				EINVAL,
+				"group %s has no communicator between GPUs: two of its ranks "
+				"have one GPU; give every rank its own",
+				fsmoe_group_name(node->op->group(node->args)));
 	}
 	return kernel(&call, cuda);
 }
@@ -107,8 +112,8 @@ int fsmoe_stream_submit(struct fsmoe_stream *s, const struct fsmoe_step *step)
 		err = fsmoe_cuda_check(
 			cudaEventRecord(s->start, s->lanes->cuda[FSMOE_COMPUTE].stream),
 			"recording an event");
-	for (int i = 0; i < s->nnodes && !err; i++)
-		err = run_node(s, i, step ? step : &first);
+	for (int k = 0; k < s->nnodes && !err; k++)
+		err = run_node(s, s->order[k], step ? step : &first);
 	return err;
 }
 

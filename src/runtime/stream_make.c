@@ -17,7 +17,9 @@ static int make_events(struct fsmoe_stream *s)
 	if (!s->done || (s->timing && !s->begin))
 		err = fsmoe_fail(ENOMEM, "no memory for a graph's events");
 	else
-		err = fsmoe_waits_plan(&s->waits, s->graph);
+		err = fsmoe_gaps_fill(&s->order, s->graph);
+	if (!err)
+		err = fsmoe_waits_plan(&s->waits, s->graph, s->order);
 	for (int i = 0; i < s->nnodes && !err; i++)
 	{
 		if (s->waits.awaited[i] || s->timing)
@@ -57,6 +59,8 @@ int fsmoe_stream_create(struct fsmoe_stream **stream, fsmoe_graph_t graph,
 	s->lanes->real = memory->real;
 	if (!err)
 		err = make_events(s);
+	if (!err)
+		err = fsmoe_fresh_find(&s->fresh, graph);
 	for (int i = 0; i < s->nnodes && !err; i++)
 		err = fsmoe_lanes_reserve(s->lanes, &s->nodes[i], memory->tensors);
 	if (err)
@@ -88,6 +92,8 @@ void fsmoe_stream_destroy(struct fsmoe_stream *s)
 	if (s->lanes == &s->own)
 		fsmoe_lanes_free(&s->own);
 	fsmoe_waits_free(&s->waits);
+	fsmoe_fresh_free(&s->fresh);
+	free(s->order);
 	free(s->done);
 	free(s->begin);
 	free(s);

@@ -86,7 +86,7 @@ static void append_node(fsmoe_graph_t g, fsmoe_groups_t groups, uint64_t key,
 			if (fsmoe_rng_bits(key, (uint64_t)t) % 10 == (uint64_t)port)
 				access[n++] =
 					(struct fsmoe_access){.tensor = tensor[t], .port = port};
-	fsmoe_graph_set_priority(g, (int)(fsmoe_rng_bits(key, 103) % 5));
+	fsmoe_graph_set_priority(g, (int)(fsmoe_rng_bits(key, 103) % 5) - 1);
 	fsmoe_graph_append(g, op, &args, sizeof(args), access, n);
 }
 

@@ -2,9 +2,11 @@
 /*
  * The walkers agree: random graphs give the same bits executed one node after another and
  * submitted to StarPU, three times over, a node a task and by chains of nodes; no measured or
- * simulated order breaks an access. Under mpirun (an argument: the number of nodes to pretend) the
- * graphs communicate.
+ * simulated order breaks an access, nor do lanes as the stream walker runs them. Under mpirun (an
+ * argument: the number of nodes to pretend) the graphs communicate.
  */
+#include "graph/graph.h"
+#include "runtime/waits.h"
 #include "tests/lib/random_graph.h"
 #include "tests/lib/try.h"
 
@@ -31,6 +33,49 @@ static int same_memory(fsmoe_graph_t g, fsmoe_memory_t a, fsmoe_memory_t b)
 	return 1;
 }
 
+/* Lanes that run in the order that fills gaps, and wait where they are told to: whether an edge, or
+ * the order of a communication lane, is broken. */
+static int streams_break_order(fsmoe_graph_t g)
+{
+	int n, *order, *first, *pred, bad = 0, seen[FSMOE_NLANES][FSMOE_NLANES];
+	int seq[FSMOE_NLANES] = {-1, -1, -1};
+	const struct fsmoe_node *nodes = fsmoe_graph_nodes(g, &n);
+	int *at = calloc((size_t)n + 1, sizeof(*at));
+	struct fsmoe_waits waits;
+
+	TRY(fsmoe_gaps_fill(&order, g));
+	TRY(fsmoe_waits_plan(&waits, g, order));
+	TRY(fsmoe_graph_edges(g, &first, &pred));
+	memset(seen, -1, sizeof(seen));
+	for (int k = 0; k < n; k++)
+		at[order[k]] += k + 1; /* twice in the order: too large */
+	for (int k = 0; k < n; k++)
+	{
+		const struct fsmoe_node *node = &nodes[order[k]];
+		int *lanes = seen[node->lane];
+
+		bad += at[node->id] != k + 1;
+		if (node->seq >= 0)
+			bad += node->seq <= seq[node->lane];
+		seq[node->lane] = node->seq >= 0 ? node->seq : seq[node->lane];
+		lanes[node->lane] = k;
+		for (int l = 0; l < FSMOE_NLANES; l++)
+			if (waits.on[node->id][l] >= 0)
+			{
+				lanes[l] = at[waits.on[node->id][l]];
+				bad += lanes[l] > k; /* not enqueued yet */
+			}
+		for (int e = first[node->id]; e < first[node->id + 1]; e++)
+			bad += at[pred[e]] > k || at[pred[e]] > lanes[nodes[pred[e]].lane];
+	}
+	fsmoe_waits_free(&waits);
+	free(order);
+	free(first);
+	free(pred);
+	free(at);
+	return bad;
+}
+
 static int check(uint64_t seed, fsmoe_runtime_t rt)
 {
 	enum
@@ -53,7 +98,8 @@ static int check(uint64_t seed, fsmoe_runtime_t rt)
 	TRY(fsmoe_program_wait(program));
 	TRY(fsmoe_program_observe(program, &measured));
 	TRY(fsmoe_graph_simulate(g, one, NULL, NULL, &simulated));
-	bad = timeline_breaks_order(g, &measured) || timeline_breaks_order(g, &simulated);
+	bad = timeline_breaks_order(g, &measured) || timeline_breaks_order(g, &simulated) ||
+	      streams_break_order(g);
 	fsmoe_program_destroy(program);
 	if (!same_memory(g, executed, submitted))
 	{

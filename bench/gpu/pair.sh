@@ -1,0 +1,129 @@
+#!/bin/bash
+# pair.sh [PART...]: one MoE layer in bf16 on two GPUs of a host beside the PyTorch layer of
+# bench/peer, from a bundle as run.sh. Parts: gpt, mixtral (over NVLink), host (gpt through host
+# memory, NCCL_P2P_DISABLE=1); none: all. Without PyTorch, or with PEER=0, only ours are run.
+#
+# layers.jsonl in $OUT has a line a run, layers.csv the same as a table; printed last are medians
+# with p10 and p90 in milliseconds, and the ratio to the peer's median in the same part. Exit status
+# 1 when a run failed or its check values are not the peer's.
+set -u
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+[ $# -gt 0 ] || set -- gpt host mixtral
+mpirun=$(command -v mpirun) || { echo "pair.sh: no mpirun here" >&2; exit 2; }
+failures=0
+lines=$OUT/layers.jsonl
+: >"$lines"
+ITERS=${ITERS:-40}
+# Executor, schedule (plain: weight gradients once a layer, after all chunks), chunks of the passes.
+ROWS=${ROWS:-"stream:plain:1 starpu:plain:1 stream:plain:2 starpu:plain:2 stream:fsmoe:2 stream:tutel:2"}
+
+# keep TAG COMMAND...: the line of JSON that a command prints last.
+keep()
+{
+	local tag=$1 start=$SECONDS line
+	shift
+	line=$(timeout -k 5 "${LIMIT:-110}" "$@" --tag "$tag" 2>>"$OUT/log.txt" | tee -a "$OUT/log.txt" |
+		grep '^{' | tail -n 1)
+	if [ -n "$line" ]; then
+		echo "$line" >>"$lines"
+	else
+		echo "$tag: FAILED"
+		tail -n 5 "$OUT/log.txt" | cut -c1-300
+		failures=$((failures + 1))
+	fi
+	echo "   $tag $((SECONDS - start)) s"
+}
+
+ours() # FABRIC P2P EXECUTOR SCHEDULE CUTS OPTION...
+{
+	local fabric=$1 p2p=$2 executor=$3 schedule=$4 cuts=$5 row=()
+	shift 5
+	[ "$schedule" = plain ] || row=(--schedule "$schedule")
+	NCCL_P2P_DISABLE=$p2p keep "$fabric fsmoe $executor $schedule $cuts" "$mpirun" \
+		--allow-run-as-root --oversubscribe --bind-to none -np 2 -x LD_LIBRARY_PATH \
+		-x NCCL_NVLS_ENABLE -x NCCL_P2P_DISABLE -x CUDA_MODULE_LOADING \
+		-x CUDA_DEVICE_MAX_CONNECTIONS "$bundle/bin/fsmoe" bench layer --device cuda --bind \
+		--executor "$executor" --cuts "$cuts" --iters "$ITERS" --warmup 10 "${row[@]}" "$@"
+}
+
+peer() # FABRIC P2P OPTION...
+{
+	local fabric=$1 p2p=$2
+	shift 2
+	[ "${PEER:-1}" = 1 ] || return
+	python3 -c 'import torch' 2>/dev/null || { echo "pair.sh: no PyTorch here"; return; }
+	NCCL_P2P_DISABLE=$p2p TORCH_SYMM_MEM_DISABLE_MULTICAST=1 keep "$fabric peer" \
+		env -u LD_LIBRARY_PATH python3 -m torch.distributed.run --standalone \
+		--nproc_per_node=2 "$bundle/peer/bench_ideal.py" --compile 1 --iters "$ITERS" \
+		--warmup 15 "$@"
+}
+
+part() # FABRIC P2P OPTION...
+{
+	local fabric=$1 p2p=$2 row executor schedule cuts parts=yes
+	local layer=(--batch 4 --seq 1024 --experts 8 --topk 2 --capacity-factor 1.2 --dtype bf16)
+	shift 2
+	peer "$fabric" "$p2p" "${layer[@]}" "$@"
+	for row in $ROWS; do
+		IFS=: read -r executor schedule cuts <<<"$row"
+		ours "$fabric" "$p2p" "$executor" "$schedule" "$cuts" --parts=$parts "${layer[@]}" "$@"
+		parts=no
+	done
+}
+
+# Numbers that are off by more than bf16's roundings of one path through the layer allow: see agree
+# in run.sh.
+table()
+{
+	python3 - "$lines" "$OUT/layers.csv" <<'END'
+import csv, json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+peers, bad = {}, 0
+keys = ("y_rms", "y_dy", "dx_rms", "dwg_rms", "dwe_rms")
+for r in rows:
+    r["fabric"], _, r["row"] = r["tag"].partition(" ")
+    if r["row"] == "peer":
+        peers[r["fabric"], r["ffn"]] = r
+out = csv.writer(open(sys.argv[2], "w"))
+out.writerow(["fabric", "ffn", "row", "step", "p10", "p90", "forward", "backward", "gemm", "a2a4",
+              "ratio", *keys])
+print("%-7s %-8s %-24s %8s %15s %7s %7s %6s %s" % ("fabric", "ffn", "row", "ms", "p10..p90",
+                                             "forward", "gemm", "ratio", "check"))
+for r in rows:
+    s, p = r["step_ms"], peers.get((r["fabric"], r["ffn"]))
+    ratio = s["median"] / p["step_ms"]["median"] if p else float("nan")
+    check = r["check"]
+    off = ""
+    if p and r is not p:
+        n = r["batch"] * r["seq"] * r["model_dim"]
+        for k in keys:
+            most = 6 * check["y_rms"] / n ** 0.5 if k == "y_dy" else p["check"][k]
+            most /= 2 ** 6
+            if not abs(check[k] - p["check"][k]) <= most:
+                off += " %s %.5g not %.5g" % (k, check[k], p["check"][k])
+                bad = 1
+    gemm = r.get("gemm_ms", {}).get("median", float("nan"))
+    a2a = r.get("a2a4_ms", {}).get("median", float("nan"))
+    out.writerow([r["fabric"], r["ffn"], r["row"], s["median"], s["p10"], s["p90"],
+                  r["fwd_ms"]["median"], r["bwd_ms"]["median"], gemm, a2a, round(ratio, 3),
+                  *(check[k] for k in keys)])
+    print("%-7s %-8s %-24s %8.3f %6.2f .. %6.2f %7.3f %7.2f %6.3f %s" % (
+        r["fabric"], r["ffn"], r["row"], s["median"], s["p10"], s["p90"], r["fwd_ms"]["median"],
+        gemm, ratio, off or ("as the peer's" if p and r is not p else "")))
+sys.exit(bad)
+END
+}
+
+for name in "$@"; do
+	case $name in
+	gpt) part nvlink 0 --ffn gpt --model-dim 2048 --hidden 8192 ;;
+	host) part host 1 --ffn gpt --model-dim 2048 --hidden 8192 ;;
+	mixtral) part nvlink 0 --ffn mixtral --model-dim 4096 --hidden 14336 ;;
+	*)
+		echo "pair.sh: no part '$name': gpt, host or mixtral" >&2
+		exit 2 ;;
+	esac
+done
+table || failures=$((failures + 1))
+echo "$failures failures; layers.csv, layers.jsonl and log.txt in $OUT"
+[ $failures -eq 0 ]
