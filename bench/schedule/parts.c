@@ -2,9 +2,9 @@
 /*
  * parts [NODES] [BATCH] [ROUNDS] [PRESET]: whether ds-moe, in which nothing overlaps, takes what its
  * parts take alone. Its training step runs ROUNDS times; then every one of the step's tasks, by
- * itself, on the same ranks and buffers: a program of that task alone, all ranks at once, ROUNDS
- * times. A step far above the sum would be a baseline that is slow by accident; one far below would
- * overlap what it says it does not.
+ * itself, in the order of the step, on the same ranks and buffers: a program of that task alone, all
+ * ranks at once, ROUNDS times. A step far above the sum would be a baseline that is slow by accident;
+ * one far below would overlap what it says it does not.
  *
  * Of a task's medians the slowest rank's counts for computation, and for communication that of the
  * rank that waits least, as in `fsmoe bench schedule`. The least of the rounds beside the medians says
@@ -73,82 +73,7 @@ static void fill_inputs(const struct job *j)
 	}
 }
 
-/* --- what a round leaves ------------------------------------------------------------------ */
-
-/* What a task adds to, it adds to once: sums that grow with every round would be infinite soon. */
-struct kept
-{
-	void *data, *copy;
-	size_t bytes;
-};
-
-static int keep(const struct job *j, const struct fsmoe_node *node, struct kept *kept)
-{
-	int ntensors, n = 0;
-	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(j->step.graph, &ntensors);
-
-	for (int i = 0; i < node->naccess; i++)
-	{
-		const fsmoe_tensor_t tensor = node->access[i].tensor;
-		struct kept *k = &kept[n];
-
-		if (tensor == FSMOE_NONE || node->access[i].mode != FSMOE_RW)
-			continue;
-		k->data = fsmoe_memory_data(j->memory, tensor);
-		k->bytes = fsmoe_shape_count(&t[tensor].shape) * sizeof(float);
-		k->copy = malloc(k->bytes + 1);
-		if (!k->copy)
-			exit(1);
-		memcpy(k->copy, k->data, k->bytes);
-		n++;
-	}
-	return n;
-}
-
-static void restore(const struct kept *kept, int n)
-{
-	for (int i = 0; i < n; i++)
-		memcpy(kept[i].data, kept[i].copy, kept[i].bytes);
-}
-
-/* --- rounds ------------------------------------------------------------------------------- */
-
-/* Runs a program so often; seconds[i]: of round i, by the clock or, of its first node, from when it
- * was ready to its end. */
-static void run(const struct job *j, fsmoe_graph_t graph, const struct fsmoe_node *node,
-		double *seconds)
-{
-	struct kept kept[node ? node->naccess + 1 : 1];
-	const int nkept = node ? keep(j, node, kept) : 0;
-	fsmoe_program_t program;
-
-	TRY(fsmoe_program_create(&program, j->rt, graph, j->memory));
-	for (int i = -WARMUP; i < j->rounds; i++)
-	{
-		struct fsmoe_timeline tl;
-		double start, took;
-
-		restore(kept, nkept);
-		TRY(fsmoe_comm_barrier(j->world));
-		start = fsmoe_clock();
-		/* lr 0: the same weights in every round. */
-		TRY(fsmoe_program_submit(program, &(struct fsmoe_step){.step = 1}));
-		TRY(fsmoe_program_wait(program));
-		took = fsmoe_clock() - start;
-		if (node)
-		{
-			TRY(fsmoe_program_observe(program, &tl));
-			took = tl.end[0] - fmin(tl.ready[0], tl.start[0]);
-			fsmoe_timeline_destroy(&tl);
-		}
-		if (i >= 0)
-			seconds[i] = took;
-	}
-	fsmoe_program_destroy(program);
-	for (int i = 0; i < nkept; i++)
-		free(kept[i].copy);
-}
-
+/* A step's rounds, all of it or task by task. */
 struct took
 {
 	double median, least;
@@ -162,34 +87,73 @@ static struct took summary(double *seconds, int rounds)
 	return (struct took){median, seconds[0]};
 }
 
+static double run(const struct job *j, fsmoe_program_t program)
+{
+	double start;
+
+	TRY(fsmoe_comm_barrier(j->world));
+	start = fsmoe_clock();
+	/* lr 0: the same weights in every round. */
+	TRY(fsmoe_program_submit(program, &(struct fsmoe_step){.step = 1}));
+	TRY(fsmoe_program_wait(program));
+	return fsmoe_clock() - start;
+}
+
 /* Of the slowest rank's rounds. */
 static struct took whole_step(const struct job *j)
 {
 	double seconds[j->rounds];
+	fsmoe_program_t program;
 
-	run(j, j->step.graph, NULL, seconds);
-	for (int i = 0; i < j->rounds; i++)
-		seconds[i] = over_ranks(j, seconds[i], 1);
+	TRY(fsmoe_program_create(&program, j->rt, j->step.graph, j->memory));
+	for (int i = -WARMUP; i < j->rounds; i++)
+	{
+		const double took = over_ranks(j, run(j, program), 1);
+
+		if (i >= 0)
+			seconds[i] = took;
+	}
+	fsmoe_program_destroy(program);
 	return summary(seconds, j->rounds);
 }
 
-/* A graph of that node alone, on the tensors of the step. */
-static struct took alone(const struct job *j, int i)
+/* A task as a graph of its own, on the tensors of the step. */
+struct part
 {
-	struct fsmoe_graph part = *j->step.graph;
-	struct fsmoe_node node = part.nodes[i];
-	const int slowest = !FSMOE_KIND_IS_COMM(node.op->kind);
-	double seconds[j->rounds];
-	struct took took;
+	struct fsmoe_graph graph;
+	struct fsmoe_node node;
+	fsmoe_program_t program;
+	double *seconds; /* of each round, from when it was ready to its end */
+};
 
-	node.id = 0;
-	node.seq = node.seq >= 0 ? 0 : -1;
-	part.nodes = &node;
-	part.nnodes = 1;
-	run(j, &part, &node, seconds);
-	took = summary(seconds, j->rounds);
-	return (struct took){over_ranks(j, took.median, slowest),
-			     over_ranks(j, took.least, slowest)};
+static void make_part(const struct job *j, int i, struct part *p)
+{
+	p->graph = *j->step.graph;
+	p->node = p->graph.nodes[i];
+	p->node.id = 0;
+	p->node.seq = p->node.seq >= 0 ? 0 : -1;
+	p->graph.nodes = &p->node;
+	p->graph.nnodes = 1;
+	p->seconds = calloc((size_t)j->rounds, sizeof(*p->seconds));
+	if (!p->seconds)
+		exit(1);
+	TRY(fsmoe_program_create(&p->program, j->rt, &p->graph, j->memory));
+}
+
+/* In the order of the step, so that caches and sums are as they are there. */
+static void run_parts(const struct job *j, struct part *part, int n)
+{
+	for (int round = -WARMUP; round < j->rounds; round++)
+		for (int i = 0; i < n; i++)
+		{
+			struct fsmoe_timeline tl;
+
+			run(j, part[i].program);
+			TRY(fsmoe_program_observe(part[i].program, &tl));
+			if (round >= 0)
+				part[i].seconds[round] = tl.end[0] - fmin(tl.ready[0], tl.start[0]);
+			fsmoe_timeline_destroy(&tl);
+		}
 }
 
 static void compare(const struct job *j)
@@ -197,17 +161,27 @@ static void compare(const struct job *j)
 	const struct took step = whole_step(j);
 	double kind[FSMOE_NKINDS] = {0};
 	struct took sum = {0, 0};
-	int n;
-	const struct fsmoe_node *node = fsmoe_graph_nodes(j->step.graph, &n);
+	const int n = j->step.graph->nnodes;
+	struct part *part = calloc((size_t)n, sizeof(*part));
 
+	if (!part)
+		exit(1);
+	for (int i = 0; i < n; i++)
+		make_part(j, i, &part[i]);
+	run_parts(j, part, n);
 	for (int i = 0; i < n; i++)
 	{
-		const struct took part = alone(j, i);
+		const struct took t = summary(part[i].seconds, j->rounds);
+		const int slowest = !FSMOE_KIND_IS_COMM(part[i].node.op->kind);
+		const double median = over_ranks(j, t.median, slowest);
 
-		kind[node[i].op->kind] += part.median;
-		sum.median += part.median;
-		sum.least += part.least;
+		kind[part[i].node.op->kind] += median;
+		sum.median += median;
+		sum.least += over_ranks(j, t.least, slowest);
+		fsmoe_program_destroy(part[i].program);
+		free(part[i].seconds);
 	}
+	free(part);
 	if (j->world->rank)
 		return;
 	for (int k = 0; k < FSMOE_NKINDS; k++)
@@ -215,8 +189,7 @@ static void compare(const struct job *j)
 			printf("%-15s %9.3f ms\n", fsmoe_kind_name((enum fsmoe_kind)k),
 			       1e3 * kind[k]);
 	printf("ds-moe: a step takes %.3f ms, its %d tasks alone %.3f ms: ratio %.3f; the least of "
-	       "%d: "
-	       "%.3f, %.3f: %.3f\n",
+	       "%d: %.3f, %.3f: %.3f\n",
 	       1e3 * step.median, n, 1e3 * sum.median, step.median / sum.median, j->rounds,
 	       1e3 * step.least, 1e3 * sum.least, step.least / sum.least);
 }
