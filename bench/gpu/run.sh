@@ -225,7 +225,7 @@ bands()
 refused()
 {
 	"$@"
-	[ $? -eq 4 ] && "$@" 2>&1 | grep -q 'this training takes .* of GPU'
+	[ $? -eq 4 ] && "$@" 2>&1 | grep -q 'this takes .* of GPU'
 }
 
 # Two ranks, a GPU each, over NCCL: as one node, and as two.

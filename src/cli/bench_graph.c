@@ -3,6 +3,8 @@
 
 #include "graph/graph.h"
 #include "moe/layer.h"
+#include "runtime/inside.h"
+#include "train/need.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -29,10 +31,21 @@ static int begin(const struct bench *b, struct bench_program *p)
 	return err;
 }
 
+/* What a GPU has no room for is said before anything large is filled. */
+static int check_room(const struct bench *b, fsmoe_graph_t graph)
+{
+	struct fsmoe_room room;
+	const int err = fsmoe_runtime_room(b->runtime, &graph, 1, &room);
+
+	return err || room.gpu < 0 ? err : fsmoe_need_check_gpu(&room);
+}
+
 static int finish(const struct bench *b, struct bench_program *p)
 {
 	int err = fsmoe_graph_status(p->graph);
 
+	if (!err)
+		err = check_room(b, p->graph);
 	if (!err)
 		err = fsmoe_memory_create(&p->memory, p->graph, FSMOE_F32, NULL);
 	if (!err)

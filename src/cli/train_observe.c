@@ -122,15 +122,14 @@ static int drifted(struct run *run, const struct fsmoe_drift_result *result, fsm
 	return 0;
 }
 
-int run_observe_step(struct run *run)
+/* All ranks look at the profile together. */
+static int meet(struct run *run)
 {
 	struct observe *o = run->observe;
 	struct fsmoe_drift_result result;
 	fsmoe_profile_t fresh;
 	int err;
 
-	if (!o || !o->drift)
-		return 0;
 	err = fsmoe_drift_observe(o->drift, fsmoe_trainer_program(run->trainer),
 				  fsmoe_trainer_graph(run->trainer));
 	if (err || run->step % MEET_EVERY || run->step < o->next)
@@ -149,9 +148,9 @@ int run_observe_step(struct run *run)
 }
 
 /* Rank 0 writes what all ranks gathered. */
-static int write_timelines(struct run *run, const struct fsmoe_timeline *measured, int ranks)
+static int write_timelines(struct run *run, const char *path, const struct fsmoe_timeline *measured,
+			   int ranks)
 {
-	const char *path = run->config.timeline;
 	fsmoe_graph_t graph = fsmoe_trainer_graph(run->trainer);
 	struct fsmoe_track *track = calloc((size_t)ranks + 1, sizeof(*track));
 	struct fsmoe_timeline predicted = {0};
@@ -178,32 +177,65 @@ static int write_timelines(struct run *run, const struct fsmoe_timeline *measure
 	if (file && fclose(file) && !err)
 		err = fsmoe_fail(errno, "cannot write %s: %s", path, strerror(errno));
 	if (!err && run->observe->profile)
-		run_say(run, "the last step: %.2f ms, predicted %.2f ms; see %s",
+		run_say(run, "step %d: %.2f ms, predicted %.2f ms; see %s", run->step,
 			1e3 * measured[0].makespan, 1e3 * predicted.makespan, path);
 	else if (!err)
-		run_say(run, "the last step: %.2f ms; see %s", 1e3 * measured[0].makespan, path);
+		run_say(run, "step %d: %.2f ms; see %s", run->step, 1e3 * measured[0].makespan,
+			path);
 	fsmoe_timeline_destroy(&predicted);
 	free(track);
 	free(name);
 	return err;
 }
 
-int run_observe_end(struct run *run)
+/* Collective. */
+static int write_step(struct run *run, const char *path)
 {
 	struct fsmoe_timeline *measured;
-	int ranks, err;
+	int ranks, err = fsmoe_program_observe_all(fsmoe_trainer_program(run->trainer), &measured,
+						   &ranks);
 
-	if (!run->config.timeline || !run->observe || !run->tokens_done)
-		return 0;
-	err = fsmoe_program_observe_all(fsmoe_trainer_program(run->trainer), &measured, &ranks);
 	if (err)
 		return err;
 	if (run->first)
-		err = write_timelines(run, measured, ranks);
+		err = write_timelines(run, path, measured, ranks);
 	for (int r = 0; r < ranks; r++)
 		fsmoe_timeline_destroy(&measured[r]);
 	free(measured);
 	return err;
+}
+
+/* A step before the last one: its number stands before the ending of the file's name. */
+static int write_earlier_step(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	const char *file = config->timeline, *slash = strrchr(file, '/'), *dot = strrchr(file, '.');
+	char path[PATH_MAX];
+
+	if (run->step >= config->steps || config->steps - run->step >= config->timeline_steps)
+		return 0;
+	if (!dot || dot == file || (slash && dot <= slash + 1))
+		dot = file + strlen(file);
+	if (snprintf(path, sizeof(path), "%.*s-%d%s", (int)(dot - file), file, run->step, dot) >=
+	    PATH_MAX)
+		return fsmoe_fail(ENAMETOOLONG, "the path %s is too long", file);
+	return write_step(run, path);
+}
+
+int run_observe_step(struct run *run)
+{
+	int err = 0;
+
+	if (run->observe && run->config.timeline)
+		err = write_earlier_step(run);
+	return err || !run->observe || !run->observe->drift ? err : meet(run);
+}
+
+int run_observe_end(struct run *run)
+{
+	return run->config.timeline && run->observe && run->tokens_done
+		       ? write_step(run, run->config.timeline)
+		       : 0;
 }
 
 void run_observe_release(struct run *run)

@@ -46,6 +46,7 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 					   .lr = 1e-3,
 					   .lr_end = 0.1,
 					   .log_every = 1,
+					   .timeline_steps = 1,
 					   .val_fraction = 0.1,
 					   .keep = 2,
 					   .max_degree = 8,

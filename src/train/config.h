@@ -39,6 +39,7 @@ struct fsmoe_train_config
 	const char *config, *metrics, *run;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
 	const char *events, *timeline;
+	int timeline_steps; /* the last ones, a file each */
 	int progress, quiet, breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */

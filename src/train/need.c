@@ -158,13 +158,12 @@ int fsmoe_need_check_gpu(const struct fsmoe_room *need)
 
 	if (need->need <= need->left)
 		return 0;
-	return fsmoe_fail(
-		ENOMEM,
-		"this training takes %s of GPU %d, which has %s left of %s: make --batch, "
-		"--seq or the model smaller, or use --dtype bf16 or more GPUs",
-		fsmoe_need_text(need->need, wanted, sizeof(wanted)), need->gpu,
-		fsmoe_need_text(need->left, left, sizeof(left)),
-		fsmoe_need_text(need->all, all, sizeof(all)));
+	return fsmoe_fail(ENOMEM,
+			  "this takes %s of GPU %d, which has %s left of %s: make --batch, "
+			  "--seq or the model smaller, or use --dtype bf16 or more GPUs",
+			  fsmoe_need_text(need->need, wanted, sizeof(wanted)), need->gpu,
+			  fsmoe_need_text(need->left, left, sizeof(left)),
+			  fsmoe_need_text(need->all, all, sizeof(all)));
 }
 
 const char *fsmoe_need_text(size_t bytes, char *buffer, size_t size)

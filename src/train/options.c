@@ -47,6 +47,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("timeline", timeline, "FILE",
 	     "Write the last step's timeline of every rank, and with --profile the predicted one, "
 	     "for ui.perfetto.dev"),
+	INT("timeline-steps", timeline_steps, 1, INT_MAX,
+	    "Of so many last steps; those before the last in FILEs with the step's number"),
 	FLAG("progress", progress, "Show a bar with the time left; by itself on a terminal"),
 	FLAG("quiet", quiet, "Print nothing but failures"),
 	TEXT("trace", runtime.trace, "DIR",

@@ -20,9 +20,12 @@ grep -q predicted "$work/out" || complain "the plan predicts nothing" plan
 
 # What is read is what was written; a step beside its prediction.
 expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 11 --profile "$file" \
-	--events "$work/events" --timeline "$work/timeline.json"
-grep -q 'the last step: .* ms, predicted .* ms' "$work/out" || complain "nothing predicted" train
-grep -q '"predicted"' "$work/timeline.json" || complain "the timeline has no prediction" train
+	--events "$work/events" --timeline "$work/timeline.json" --timeline-steps 3
+grep -q 'step 11: .* ms, predicted .* ms' "$work/out" || complain "nothing predicted" train
+for file in timeline-9 timeline-10 timeline; do
+	grep -q '"predicted"' "$work/$file.json" || complain "$file has no prediction" train
+done
+[ "$(ls "$work"/timeline*.json | wc -l)" -eq 3 ] || complain "not three timelines" train
 [ -s "$work/events/rank-0.events" ] || complain "no events were recorded" train
 expect 3 "cannot read $work/none" "$fsmoe" train --preset tiny --data "$text" --profile "$work/none"
 
