@@ -167,19 +167,19 @@ static int do_step(struct run *run, int *stop)
 	err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), &row.load);
 	*stop = row.load.stop;
 	row.mfu = mfu_of(run, &row);
-	if (!err)
-		err = run_observe_step(run);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write(run->metrics, &row);
-	if (err || skipped)
-		return err;
-	if (isnan(run->first_loss))
-		run->first_loss = result->loss;
-	run->last_loss = result->loss;
-	run->seconds += result->seconds;
-	run->tokens_done += result->tokens;
-	tell_step(run, &row);
-	return 0;
+	if (!err && !skipped)
+	{
+		if (isnan(run->first_loss))
+			run->first_loss = result->loss;
+		run->last_loss = result->loss;
+		run->seconds += result->seconds;
+		run->tokens_done += result->tokens;
+		tell_step(run, &row);
+	}
+	/* Last: where it plans anew, what the boundary lent to `row` is gone. */
+	return err ? err : run_observe_step(run);
 }
 
 /* Between two steps. A checkpoint that cannot be written is no reason to lose the run: it is said,
