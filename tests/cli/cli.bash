@@ -45,6 +45,20 @@ finish()
 nobody=
 [ "$(id -u)" -ne 0 ] || nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
 
+# write_profile FILE LINE...: a profile of these lines, each KIND LANE ALPHA BETA.
+write_profile()
+{
+	local file=$1 kind lane alpha beta
+	shift
+	{
+		echo '{"format": "fsmoe profile", "version": 1, "fits": ['
+		printf '%s\n' "$@" | while read -r kind lane alpha beta; do
+			echo "{\"kind\": \"$kind\", \"lane\": \"$lane\", \"alpha\": $alpha, \"beta\": $beta},"
+		done | sed '$s/,$//'
+		echo ']}'
+	} >"$file"
+}
+
 # A text long enough for a few steps of the smallest model.
 text=$work/text
 for i in $(seq 400); do

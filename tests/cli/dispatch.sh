@@ -6,27 +6,11 @@
 small=(--preset tiny --data "$text" --steps 2 --batch 4 --nodes 2 --mp 1 --esp 1 --ep 4
 	--val-fraction 0)
 
-# profile FILE LINE...: KIND LANE ALPHA of communication, of which a byte takes 1e-10 seconds.
-profile()
-{
-	local file=$1 kind line
-	shift
-	{
-		echo '{"format": "fsmoe profile", "version": 1, "fits": ['
-		for kind in gemm expert attention memory gate; do
-			echo "{\"kind\": \"$kind\", \"alpha\": 1e-6, \"beta\": 1e-9},"
-		done
-		for line in "$@"; do
-			# shellcheck disable=SC2086
-			printf '{"kind": "%s", "lane": "%s", "alpha": %s, "beta": 1e-10},\n' $line
-		done
-		echo '{"kind": "allreduce", "lane": "inter", "alpha": 2e-6, "beta": 2e-9}]}'
-	} >"$file"
-}
-profile "$work/plain.json" "alltoall inter 1e-4" "alltoall intra 1e-5"
-profile "$work/inter.json" "alltoall inter 1e-4"
-profile "$work/stages.json" "alltoall inter 1e-3" "alltoall-stage inter 1e-6" \
-	"alltoall-stage intra 1e-6"
+others=({gemm,expert,attention,memory,gate}" compute 1e-6 1e-9" "allreduce inter 2e-6 2e-9")
+write_profile "$work/plain.json" "alltoall inter 1e-4 1e-10" "alltoall intra 1e-5 1e-10" "${others[@]}"
+write_profile "$work/inter.json" "alltoall inter 1e-4 1e-10" "${others[@]}"
+write_profile "$work/stages.json" "alltoall inter 1e-3 1e-10" "alltoall-stage inter 1e-6 1e-10" \
+	"alltoall-stage intra 1e-6 1e-10" "${others[@]}"
 
 losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
 auto() # NAME DISPATCH SENTENCE: that profile chooses that dispatch, with the losses of flat

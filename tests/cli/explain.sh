@@ -5,24 +5,12 @@
 # step, not after its last.
 . "$(dirname "$0")/cli.bash"
 
-# profile FILE BETA [KIND]: lines of equal alpha, with that beta for communication; without one kind.
-profile()
-{
-	{
-		printf '{"format": "fsmoe profile", "version": 1, "machine": "node:2 gpu:2", "fits": [\n'
-		for kind in gemm expert attention memory gate; do
-			[ $kind = "${3:-}" ] || printf '{"kind": "%s", "alpha": 1e-5, "beta": 0},\n' $kind
-		done
-		for kind in alltoall allgather reduce-scatter allreduce; do
-			for lane in inter intra; do
-				printf '{"kind": "%s", "lane": "%s", "alpha": 1e-5, "beta": %s},\n' $kind $lane "$2"
-			done
-		done
-	} | sed '$s/,$/]}/' >"$1"
-}
-profile "$work/bytes.json" 1e-6
-profile "$work/starts.json" 0
-profile "$work/lacks.json" 1e-6 gate
+computing=({gemm,expert,attention,memory}" compute 1e-5 0")
+# A line of every communication with that beta.
+communication() { printf '%s\n' {alltoall,allgather,reduce-scatter,allreduce}" "{inter,intra}" 1e-5 $1"; }
+write_profile "$work/bytes.json" "${computing[@]}" "gate compute 1e-5 0" "$(communication 1e-6)"
+write_profile "$work/starts.json" "${computing[@]}" "gate compute 1e-5 0" "$(communication 0)"
+write_profile "$work/lacks.json" "${computing[@]}" "$(communication 1e-6)"
 
 for p in bytes starts; do
 	expect 0 "" $ranks 4 "$fsmoe" train --preset tiny --nodes 2 --data "$text" --steps 3 --val-every 0 --quiet \

@@ -6,19 +6,9 @@
 # Experts that take a million times what they do, transfers that are nothing: one chunk. Once experts
 # are what they are, transfers are as long, and more chunks are better.
 profile=$work/profile.json
-{
-	echo '{"format": "fsmoe profile", "version": 1, "fits": ['
-	for kind in gemm attention memory gate; do
-		echo "{\"kind\": \"$kind\", \"alpha\": 1e-8, \"beta\": 1e-9},"
-	done
-	for kind in alltoall allgather reduce-scatter allreduce; do
-		for lane in intra inter; do
-			echo "{\"kind\": \"$kind\", \"lane\": \"$lane\", \"alpha\": 1e-8, \"beta\": 1e-9},"
-		done
-	done
-	echo '{"kind": "broadcast", "lane": "inter", "alpha": 1e-8, "beta": 1e-9},'
-	echo '{"kind": "expert", "alpha": 0.1, "beta": 1e-4}]}'
-} >"$profile"
+write_profile "$profile" {gemm,attention,memory,gate}" compute 1e-8 1e-9" \
+	{alltoall,allgather,reduce-scatter,allreduce}" "{intra,inter}" 1e-8 1e-9" \
+	"broadcast inter 1e-8 1e-9" "expert compute 0.1 1e-4"
 
 # A run on a loaded machine may take longer than cli.bash's 30 seconds.
 train()

@@ -16,18 +16,8 @@ run() # NAME OPTION...: trains on four ranks and compares
 }
 
 profile=$work/profile.json
-{
-	echo '{"format": "fsmoe profile", "version": 1, "fits": ['
-	for kind in gemm expert attention memory gate; do
-		echo "{\"kind\": \"$kind\", \"alpha\": 1e-6, \"beta\": 1e-9},"
-	done
-	for kind in alltoall allgather reduce-scatter allreduce; do
-		for lane in intra inter; do
-			echo "{\"kind\": \"$kind\", \"lane\": \"$lane\", \"alpha\": 2e-6, \"beta\": 2e-9},"
-		done
-	done
-	echo '{"kind": "broadcast", "lane": "inter", "alpha": 1e-6, "beta": 1e-9}]}'
-} >"$profile"
+write_profile "$profile" {gemm,expert,attention,memory,gate}" compute 1e-6 1e-9" \
+	{alltoall,allgather,reduce-scatter,allreduce}" "{intra,inter}" 2e-6 2e-9" "broadcast inter 1e-6 1e-9"
 
 run ds-moe --schedule ds-moe
 grep -q '^schedule ds-moe, without a plan' "$work/out" || complain "no line about the schedule" ds-moe
