@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Reads until the end, whatever stat would say: pipes and /proc have no size. */
 static int read_all(FILE *file, char **text, size_t *size)
@@ -89,4 +90,51 @@ int fsmoe_file_mkdir(const char *path)
 	if (err)
 		return fsmoe_fail(-err, "cannot make the directory %s: %s", path, strerror(-err));
 	return 0;
+}
+
+int fsmoe_path_join(char *path, size_t size, const char *folder, const char *name)
+{
+	const int n = snprintf(path, size, "%s/%s", folder, name);
+
+	if (n < 0 || (size_t)n >= size)
+		return fsmoe_fail(ENAMETOOLONG, "the path %.100s.../%s is too long", folder, name);
+	return 0;
+}
+
+/* Returns what errno said; no sentence, since only the caller knows what file it is about. */
+static int write_all(const char *path, const void *data, size_t bytes)
+{
+	FILE *file = fopen(path, "we");
+	int err = file ? 0 : errno;
+
+	if (!err && (fwrite(data, 1, bytes, file) != bytes || fflush(file) || fsync(fileno(file))))
+		err = errno ? errno : EIO;
+	if (file && fclose(file) && !err)
+		err = errno ? errno : EIO;
+	return err;
+}
+
+int fsmoe_file_write_synced(const char *path, const void *data, size_t bytes)
+{
+	const int err = write_all(path, data, bytes);
+
+	return err ? fsmoe_fail(err, "cannot write %s: %s", path, strerror(err)) : 0;
+}
+
+int fsmoe_file_replace(const char *path, const void *data, size_t bytes)
+{
+	const size_t room = strlen(path) + 32;
+	char *part = malloc(room);
+	int err;
+
+	if (!part)
+		return fsmoe_fail(ENOMEM, "no memory to write %s", path);
+	snprintf(part, room, "%s.%d.part", path, (int)getpid());
+	err = write_all(part, data, bytes);
+	if (!err && rename(part, path))
+		err = errno;
+	if (err)
+		unlink(part);
+	free(part);
+	return err ? fsmoe_fail(err, "cannot write %s: %s", path, strerror(err)) : 0;
 }

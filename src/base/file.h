@@ -11,4 +11,13 @@ int fsmoe_file_read(const char *path, char **text, size_t *size);
 /* Makes a directory and those above it that are missing. */
 int fsmoe_file_mkdir(const char *path);
 
+/* FOLDER/NAME; -ENAMETOOLONG. */
+int fsmoe_path_join(char *path, size_t size, const char *folder, const char *name);
+
+/* Returns when the bytes are on the disk. */
+int fsmoe_file_write_synced(const char *path, const void *data, size_t bytes);
+
+/* Replaces a file at once or not at all: written beside it, then renamed. */
+int fsmoe_file_replace(const char *path, const void *data, size_t bytes);
+
 #endif

@@ -81,3 +81,12 @@ const char *fsmoe_json_real(double value, char *buffer, size_t size)
 	}
 	return buffer;
 }
+
+char *fsmoe_json_quoted(const char *text)
+{
+	json_t *string = json_string(text);
+	char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+
+	json_decref(string);
+	return quoted;
+}

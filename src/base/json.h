@@ -22,5 +22,7 @@ int fsmoe_json_line(const struct fsmoe_json *json, const char *key);
 /* A number as JSON writes it: the shortest text that reads back equal; "null" for NaN and
  * infinities, which JSON does not have. Returns buffer (32 bytes do). */
 const char *fsmoe_json_real(double value, char *buffer, size_t size);
+/* A string as JSON writes it, in quotes; the caller frees it. NULL: no memory. */
+char *fsmoe_json_quoted(const char *text);
 
 #endif

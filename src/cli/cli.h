@@ -55,6 +55,12 @@ const struct cli_command *cli_find(const char *name);
 int cli_run(const struct cli_command *commands, int argc, char **argv);
 /* For `fsmoe trace DIR`: takes argv[1] out where it is no option; else NULL. */
 const char *cli_take_argument(int *argc, char **argv);
+/* For `fsmoe report DIR` and `fsmoe explain DIR`: parses the options and opens the report of the
+ * folder that the argument, or *run among them, names; fsmoe_report_close when done. Not 0: the
+ * command ends, with *code. */
+struct fsmoe_report;
+int cli_open_report(const struct fsmoe_option *table, int argc, char **argv, void *options,
+		    const char **run, struct fsmoe_report *report, int *code);
 /* --help of a command, on stdout. */
 int cli_show_help(const char *name);
 

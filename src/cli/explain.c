@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
 #include "cli/planning.h"
 #include "report/report.h"
 #include "step/step.h"
@@ -216,13 +217,6 @@ static void say_advice(const struct study *s)
 
 /* --- opening a run ------------------------------------------------------------------------ */
 
-static int path_of(char path[PATH_MAX], const char *dir, const char *name)
-{
-	return snprintf(path, PATH_MAX, "%s/%s", dir, name) < PATH_MAX
-		       ? 0
-		       : fsmoe_fail(ENAMETOOLONG, "the path %s is too long", dir);
-}
-
 /* The machine as the run had it, without its ranks. */
 static int rebuild(struct study *s)
 {
@@ -238,18 +232,18 @@ static int rebuild(struct study *s)
 static int open_study(struct study *s, const char *dir)
 {
 	char path[PATH_MAX];
-	int err = path_of(path, dir, "run.json");
+	int err = fsmoe_path_join(path, sizeof(path), dir, "run.json");
 
 	if (!err)
 		err = fsmoe_describe_load(&s->run, path);
 	if (!err)
 		err = rebuild(s);
 	if (!err)
-		err = path_of(path, dir, "profile.json");
+		err = fsmoe_path_join(path, sizeof(path), dir, "profile.json");
 	if (!err)
 		err = fsmoe_profile_load(&s->profile, path);
 	if (!err)
-		err = path_of(path, dir, "plan.json");
+		err = fsmoe_path_join(path, sizeof(path), dir, "plan.json");
 	if (!err && !access(path, F_OK))
 		err = fsmoe_plan_load(&s->plan, path);
 	if (!err && s->run.schedule)
@@ -280,7 +274,7 @@ static int explain(const char *dir, const struct fsmoe_report *report)
 	int err;
 
 	fsmoe_report_write_words(report, stdout);
-	if (path_of(path, dir, "profile.json") || access(path, F_OK))
+	if (fsmoe_path_join(path, sizeof(path), dir, "profile.json") || access(path, F_OK))
 	{
 		puts("What neighbours would take needs a profile: measure one with 'fsmoe profile' "
 		     "and train with --profile.");
@@ -303,20 +297,13 @@ static int explain(const char *dir, const struct fsmoe_report *report)
 
 int cli_explain(int argc, char **argv)
 {
-	struct options options = {.run = cli_take_argument(&argc, argv)};
+	struct options options = {0};
 	struct fsmoe_report report;
-	int err = fsmoe_options_parse(cli_explain_options, argc, argv, &options);
+	int code, err;
 
-	if (err == FSMOE_OPTIONS_HELP)
-		return cli_show_help(argv[0]);
-	if (!err && !options.run)
-		err = fsmoe_fail(EINVAL, "which run? fsmoe explain DIR, the folder that fsmoe "
-					 "train --run=DIR left");
-	if (err)
-		return cli_fail(FSMOE_EXIT_USAGE, err);
-	err = fsmoe_report_open(&report, options.run);
-	if (err)
-		return cli_fail(FSMOE_EXIT_DATA, err);
+	if (cli_open_report(cli_explain_options, argc, argv, &options, &options.run, &report,
+			    &code))
+		return code;
 	if (json_object_get(report.root, "timeline"))
 		err = explain(options.run, &report);
 	else

@@ -47,22 +47,42 @@ static int write_page(const struct options *options, const struct fsmoe_report *
 	return err;
 }
 
+int cli_open_report(const struct fsmoe_option *table, int argc, char **argv, void *options,
+		    const char **run, struct fsmoe_report *report, int *code)
+{
+	int err;
+
+	*run = cli_take_argument(&argc, argv);
+	err = fsmoe_options_parse(table, argc, argv, options);
+	if (err == FSMOE_OPTIONS_HELP)
+	{
+		*code = cli_show_help(argv[0]);
+		return err;
+	}
+	if (!err && !*run)
+		err = fsmoe_fail(EINVAL,
+				 "which run? fsmoe %s DIR, the folder that fsmoe train --run=DIR "
+				 "left",
+				 argv[0]);
+	if (err)
+	{
+		*code = cli_fail(FSMOE_EXIT_USAGE, err);
+		return err;
+	}
+	err = fsmoe_report_open(report, *run);
+	if (err)
+		*code = cli_fail(FSMOE_EXIT_DATA, err);
+	return err;
+}
+
 int cli_report(int argc, char **argv)
 {
-	struct options options = {.run = cli_take_argument(&argc, argv)};
+	struct options options = {0};
 	struct fsmoe_report report;
-	int err = fsmoe_options_parse(cli_report_options, argc, argv, &options);
+	int code, err = 0;
 
-	if (err == FSMOE_OPTIONS_HELP)
-		return cli_show_help(argv[0]);
-	if (!err && !options.run)
-		err = fsmoe_fail(EINVAL, "which run? fsmoe report DIR, the folder that fsmoe "
-					 "train --run=DIR left");
-	if (err)
-		return cli_fail(FSMOE_EXIT_USAGE, err);
-	err = fsmoe_report_open(&report, options.run);
-	if (err)
-		return cli_fail(FSMOE_EXIT_DATA, err);
+	if (cli_open_report(cli_report_options, argc, argv, &options, &options.run, &report, &code))
+		return code;
 	if (options.text)
 		fsmoe_report_write_text(&report, stdout);
 	else

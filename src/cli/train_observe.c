@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/train.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "runtime/inside.h"
 
@@ -33,11 +34,13 @@ struct observe
 static int keep(const struct run *run, fsmoe_profile_t profile)
 {
 	char path[PATH_MAX];
+	int err;
 
 	if (!run->first || !run->config.run)
 		return 0;
-	if (snprintf(path, sizeof(path), "%s/profile.json", run->config.run) >= PATH_MAX)
-		return fsmoe_fail(ENAMETOOLONG, "the path %s is too long", run->config.run);
+	err = fsmoe_path_join(path, sizeof(path), run->config.run, "profile.json");
+	if (err)
+		return err;
 	/* Where it is the very file that was given, that stays as it was given. */
 	return strcmp(path, run->config.profile) ? fsmoe_profile_save(profile, path) : 0;
 }

@@ -3,5 +3,4 @@ libfsmoe_core_la_SOURCES += \
 	src/cost/fit.c \
 	src/cost/profile.c src/cost/profile.h \
 	src/cost/predict.c \
-	src/cost/profile_file.c \
-	src/cost/save.c src/cost/save.h
+	src/cost/profile_file.c

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
 #include "base/json.h"
 #include "base/json_reader.h"
 #include "base/nearest.h"
 #include "cost/profile.h"
-#include "cost/save.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -205,7 +205,7 @@ int fsmoe_profile_load(fsmoe_profile_t *profile, const char *path)
 
 static void write_text(FILE *f, const char *before, const char *value)
 {
-	char *quoted = fsmoe_quoted(value);
+	char *quoted = fsmoe_json_quoted(value);
 
 	fprintf(f, "%s%s", before, quoted ? quoted : "\"\"");
 	free(quoted);
@@ -275,7 +275,7 @@ int fsmoe_profile_save(fsmoe_profile_t p, const char *path)
 			}
 	fputs("\n  ]\n}\n", f);
 	err = fclose(f) ? fsmoe_fail(ENOMEM, "no memory to write %s", path)
-			: fsmoe_save_text(path, buffer, size);
+			: fsmoe_file_replace(path, buffer, size);
 	free(buffer);
 	return err;
 }

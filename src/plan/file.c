@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
 #include "base/json.h"
 #include "base/json_reader.h"
-#include "cost/save.h"
 #include "plan/from_json.h"
 
 #include <errno.h>
@@ -35,7 +35,7 @@ static void write_seconds(FILE *f, const char *name, double value)
 
 static int write_plan(FILE *f, const struct fsmoe_plan *plan)
 {
-	char *name = fsmoe_quoted(plan->schedule);
+	char *name = fsmoe_json_quoted(plan->schedule);
 
 	if (!name)
 		return -ENOMEM;
@@ -112,7 +112,7 @@ int fsmoe_plan_save(const struct fsmoe_plan *plan, const char *path)
 
 	if (err)
 		return err;
-	err = fsmoe_save_text(path, text, size);
+	err = fsmoe_file_replace(path, text, size);
 	free(text);
 	return err;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
 #include "codelets/shape.h"
 #include "train/checkpoint.h"
 #include "train/trainer.h"

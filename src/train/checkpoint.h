@@ -124,10 +124,6 @@ void fsmoe_checkpoint_folder_prune(const struct fsmoe_checkpoint_folder *folder,
 /* The step's folder that `path` means: itself, or what its `latest` names. */
 int fsmoe_checkpoint_folder_find(const char *path, char *found, size_t size);
 
-int fsmoe_path_join(char *path, size_t size, const char *folder, const char *name);
-/* A new file with this content, on the disk when it returns. */
-int fsmoe_file_write_synced(const char *path, const void *data, size_t bytes);
-
 /* --- saving and loading (checkpoint_save.c, checkpoint_load.c) ---------------------------- */
 
 int fsmoe_checkpoint_write(const char *dir, const struct fsmoe_checkpoint_target *target,

@@ -21,15 +21,6 @@
 
 #define LATEST_PART ".latest.part"
 
-int fsmoe_path_join(char *path, size_t size, const char *folder, const char *name)
-{
-	const int n = snprintf(path, size, "%s/%s", folder, name);
-
-	if (n < 0 || (size_t)n >= size)
-		return fsmoe_fail(ENAMETOOLONG, "the path %.100s.../%s is too long", folder, name);
-	return 0;
-}
-
 int fsmoe_checkpoint_folder_name(struct fsmoe_checkpoint_folder *f, const char *dir, uint64_t step)
 {
 	char part[48];
@@ -52,18 +43,6 @@ static int sync_folder(const char *path)
 
 	if (fd >= 0)
 		close(fd);
-	return err ? fsmoe_fail(err, "cannot write %s: %s", path, strerror(err)) : 0;
-}
-
-int fsmoe_file_write_synced(const char *path, const void *data, size_t bytes)
-{
-	FILE *file = fopen(path, "we");
-	int err = file ? 0 : errno;
-
-	if (!err && (fwrite(data, 1, bytes, file) != bytes || fflush(file) || fsync(fileno(file))))
-		err = errno;
-	if (file && fclose(file) && !err)
-		err = errno;
 	return err ? fsmoe_fail(err, "cannot write %s: %s", path, strerror(err)) : 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/checkpoint_match.h"
 
+#include "base/file.h"
 #include "codelets/shape.h"
 #include "train/crc32c.h"
 

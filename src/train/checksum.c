@@ -34,9 +34,9 @@ int fsmoe_checksum_is(const char *path)
 	return n > m && !strcmp(path + n - m, FSMOE_CHECKSUM_SUFFIX);
 }
 
-static int beside(const char *path, const char *suffix, char *out, size_t size)
+static int beside(const char *path, char *out, size_t size)
 {
-	if ((size_t)snprintf(out, size, "%s%s%s", path, FSMOE_CHECKSUM_SUFFIX, suffix) >= size)
+	if ((size_t)snprintf(out, size, "%s%s", path, FSMOE_CHECKSUM_SUFFIX) >= size)
 		return fsmoe_fail(ENAMETOOLONG, "the path %s is too long", path);
 	return 0;
 }
@@ -76,7 +76,7 @@ int fsmoe_checksum_read(const char *path, struct fsmoe_checksum *sum)
 {
 	char file[PATH_MAX], *text;
 	size_t size;
-	int err = beside(path, "", file, sizeof(file));
+	int err = beside(path, file, sizeof(file));
 
 	memset(sum, 0, sizeof(*sum));
 	if (err || (access(file, F_OK) && errno == ENOENT))
@@ -136,33 +136,16 @@ int fsmoe_checksum_make(const char *path, struct fsmoe_checksum *sum)
 	return err ? fsmoe_fail(err, "cannot read the data %s: %s", path, strerror(err)) : 0;
 }
 
-static int write_line(const char *file, const char *text)
-{
-	FILE *out = fopen(file, "we");
-	int err = out ? 0 : errno;
-
-	if (out && (fputs(text, out) == EOF || fflush(out) || fsync(fileno(out))))
-		err = errno;
-	if (out && fclose(out) && !err)
-		err = errno;
-	return err;
-}
-
 int fsmoe_checksum_write(const char *path, const struct fsmoe_checksum *sum)
 {
-	char file[PATH_MAX], part[PATH_MAX], *text;
-	int err = beside(path, "", file, sizeof(file));
+	char file[PATH_MAX], *text;
+	int err = beside(path, file, sizeof(file));
 
-	if (!err)
-		err = beside(path, ".part", part, sizeof(part));
 	if (err)
 		return err;
 	text = line(sum->crc, sum->bytes, path);
-	err = text ? write_line(part, text) : ENOMEM;
-	if (!err && rename(part, file))
-		err = errno;
-	if (err)
-		unlink(part);
+	err = text ? fsmoe_file_replace(file, text, strlen(text))
+		   : fsmoe_fail(ENOMEM, "no memory to write %s", file);
 	free(text);
-	return err ? fsmoe_fail(err, "cannot write %s: %s", file, strerror(err)) : 0;
+	return err;
 }

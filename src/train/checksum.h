@@ -30,7 +30,7 @@ int fsmoe_checksum_compare(const char *path, const struct fsmoe_checksum *sum, u
 /* Reads a file through. */
 int fsmoe_checksum_make(const char *path, struct fsmoe_checksum *sum);
 
-/* FILE.crc32c, under another name first. */
+/* FILE.crc32c, at once or not at all. */
 int fsmoe_checksum_write(const char *path, const struct fsmoe_checksum *sum);
 
 /* Whether a path is that of a checksum. */
