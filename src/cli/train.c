@@ -98,10 +98,10 @@ static int describe(const struct run *run)
 	char path[PATH_MAX];
 	json_t *versions = json_pack("{s:s, s:s, s:s}", "fsmoe", PACKAGE_VERSION, "starpu",
 				     fsmoe_starpu_version(), "mpi", fsmoe_mpi_version());
-	int err;
+	int err = fsmoe_path_join(path, sizeof(path), run->config.run, "run.json");
 
-	snprintf(path, sizeof(path), "%s/run.json", run->config.run);
-	err = fsmoe_describe_save(path, &run->config, run->groups, versions);
+	if (!err)
+		err = fsmoe_describe_save(path, &run->config, run->groups, versions);
 	json_decref(versions);
 	return err;
 }
@@ -204,8 +204,6 @@ static void release(struct run *run)
 	fsmoe_eval_destroy(run->eval);
 	fsmoe_trainer_destroy(run->trainer);
 	fsmoe_runtime_stop(run->runtime);
-	fsmoe_groups_destroy(run->plan_groups);
-	fsmoe_topo_destroy(run->plan_topo);
 	fsmoe_groups_destroy(run->groups);
 	fsmoe_topo_destroy(run->topo);
 	fsmoe_plan_destroy(&run->plan);
@@ -236,15 +234,8 @@ static int fail_together(struct run *run, int code)
 
 static int lay_out(struct run *run)
 {
-	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo);
-	char machine[64];
 	int err = fsmoe_groups_create(&run->groups, run->topo, &run->config.layout);
 
-	snprintf(machine, sizeof(machine), "node:%d device:%d", nodes, ranks / nodes);
-	if (!err)
-		err = fsmoe_topo_create(&run->plan_topo, machine, 0);
-	if (!err)
-		err = fsmoe_groups_create(&run->plan_groups, run->plan_topo, &run->config.layout);
 	return err ? err : fsmoe_train_config_fits(&run->config, run->groups);
 }
 

@@ -20,10 +20,6 @@ struct run
 	int32_t *tokens, *targets;          /* the global batch */
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
-	/* The job as its first rank sees it, for plans: what a leader alone does (dispatch 1dh) is
-	 * then in every rank's, and all have the same. */
-	fsmoe_topo_t plan_topo;
-	fsmoe_groups_t plan_groups;
 	struct fsmoe_schedule row; /* without a name: none */
 	struct fsmoe_plan plan;    /* without layers: none */
 	fsmoe_runtime_t runtime;

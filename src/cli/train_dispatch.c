@@ -23,8 +23,8 @@ static int predict(const struct run *run, const char *dispatch, const struct fsm
 	int err;
 
 	model.dispatch = dispatch;
-	err = fsmoe_train_plan(&plan, run->plan_groups, fsmoe_model_forward, &model,
-			       &run->config.train, row, profile, run->config.max_degree);
+	err = fsmoe_train_plan(&plan, run->groups, fsmoe_model_forward, &model, &run->config.train,
+			       row, profile, run->config.max_degree);
 	*seconds = run_plan_seconds(run, &plan);
 	fsmoe_plan_destroy(&plan);
 	return err;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
 #include "cli/planning.h"
 #include "cli/train.h"
 #include "train/manifest_options.h"
@@ -41,9 +42,8 @@ static int make_plan(struct run *run)
 
 	if (err)
 		return FSMOE_EXIT_DATA;
-	err = fsmoe_train_plan(&run->plan, run->plan_groups, fsmoe_model_forward,
-			       &run->config.model, &config->train, &run->row, profile,
-			       config->max_degree);
+	err = fsmoe_train_plan(&run->plan, run->groups, fsmoe_model_forward, &run->config.model,
+			       &config->train, &run->row, profile, config->max_degree);
 	fsmoe_profile_destroy(profile);
 	return err == -ENODATA ? FSMOE_EXIT_DATA : err ? FSMOE_EXIT_RUN : FSMOE_EXIT_OK;
 }
@@ -116,11 +116,12 @@ static void say_plan(const struct run *run)
 int run_plan_save(const struct run *run)
 {
 	char path[PATH_MAX];
+	int err;
 
 	if (!run->first || !run->config.run || !run->plan.layer)
 		return 0;
-	snprintf(path, sizeof(path), "%s/plan.json", run->config.run);
-	return fsmoe_plan_save(&run->plan, path);
+	err = fsmoe_path_join(path, sizeof(path), run->config.run, "plan.json");
+	return err ? err : fsmoe_plan_save(&run->plan, path);
 }
 
 /* The plan that a resumed run had, where nobody asks for another one. It is for a layout. */

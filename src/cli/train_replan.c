@@ -17,11 +17,11 @@ static int make_plans(struct run *run, const struct fsmoe_schedule *row, fsmoe_p
 {
 	struct fsmoe_train_config *config = &run->config;
 	fsmoe_comms_t comms = fsmoe_runtime_comms(run->runtime);
-	int err = fsmoe_train_predict(old, run->plan_groups, fsmoe_model_forward, &config->model,
+	int err = fsmoe_train_predict(old, run->groups, fsmoe_model_forward, &config->model,
 				      &config->train, row, fresh);
 
 	if (!err)
-		err = fsmoe_train_plan(best, run->plan_groups, fsmoe_model_forward, &config->model,
+		err = fsmoe_train_plan(best, run->groups, fsmoe_model_forward, &config->model,
 				       &config->train, row, fresh, config->max_degree);
 	/* What is decided by them is decided alike. */
 	if (!err)

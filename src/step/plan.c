@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/graph.h"
 #include "step/step.h"
+#include "topo/topo.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -44,7 +45,8 @@ static int read_allreduce(struct fsmoe_plan_problem *problem, fsmoe_groups_t gro
 	return err;
 }
 
-/* Reads a step's costs off its graph; free problem->layer. */
+/* Reads a step's costs off its graph, that of the first rank on every one: what a node's leader
+ * alone does (dispatch 1dh) is then in all plans, and all are the same. Free problem->layer. */
 static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
 			fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts,
 			fsmoe_profile_t profile)
@@ -52,13 +54,19 @@ static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t group
 	struct fsmoe_train_opts plain = *opts;
 	struct fsmoe_layer_cost *cost;
 	struct fsmoe_step_graph step;
-	int err;
+	fsmoe_groups_t first;
+	int err = fsmoe_groups_of_rank(&first, groups, 0);
 
-	plain.schedule = &probe;
-	plain.plan = NULL;
-	err = fsmoe_step_create(&step, groups, forward, arg, &plain);
 	if (err)
 		return err;
+	plain.schedule = &probe;
+	plain.plan = NULL;
+	err = fsmoe_step_create(&step, first, forward, arg, &plain);
+	if (err)
+	{
+		fsmoe_groups_destroy(first);
+		return err;
+	}
 	problem->layers = count_layers(step.graph);
 	cost = calloc((size_t)problem->layers + 1, sizeof(*cost));
 	problem->layer = cost;
@@ -67,6 +75,7 @@ static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t group
 	if (!err)
 		err = fsmoe_layer_cost_read(cost, problem->layers, step.graph, profile);
 	fsmoe_step_destroy(&step);
+	fsmoe_groups_destroy(first);
 	return err;
 }
 

@@ -127,6 +127,20 @@ int fsmoe_groups_create(fsmoe_groups_t *groups, fsmoe_topo_t topo,
 	return 0;
 }
 
+int fsmoe_groups_of_rank(fsmoe_groups_t *of, fsmoe_groups_t groups, int rank)
+{
+	struct fsmoe_groups *copy = groups ? malloc(sizeof(*copy)) : NULL;
+
+	*of = copy;
+	if (!groups)
+		return 0;
+	if (!copy)
+		return fsmoe_fail(ENOMEM, "no memory for process groups");
+	*copy = *groups;
+	copy->rank = rank;
+	return 0;
+}
+
 void fsmoe_groups_destroy(fsmoe_groups_t groups)
 {
 	free(groups);

@@ -34,6 +34,10 @@ int fsmoe_topo_parse_file(const char *path, int *nodes, int *devices);
 int fsmoe_topo_host_rank(fsmoe_topo_t topo);
 int fsmoe_topo_host_size(fsmoe_topo_t topo);
 
+/* The same groups as another rank sees them: for graphs that all ranks are to build alike. Local;
+ * fsmoe_groups_destroy when done. NULL stays NULL. */
+int fsmoe_groups_of_rank(fsmoe_groups_t *of, fsmoe_groups_t groups, int rank);
+
 /* One listener per topology: told of the stages above by the thread that destroys it. NULL takes
  * it away. -EBUSY when there is one. */
 int fsmoe_topo_at_end(fsmoe_topo_t topo, void (*fn)(enum fsmoe_topo_end stage, void *arg),

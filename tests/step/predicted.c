@@ -265,10 +265,45 @@ static void plans_come_true(void **state)
 	machine_free(&m);
 }
 
+/* With 1dh the leaders of nodes do more than others; planned is what the first rank does. */
+static void every_rank_has_the_same_plan(void **state)
+{
+	struct fsmoe_model_spec spec;
+	struct fsmoe_train_opts opts;
+	fsmoe_profile_t profile = random_profile(1);
+	fsmoe_topo_t topo;
+	uint64_t hash[4];
+
+	(void)state;
+	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
+	spec.dispatch = "1dh";
+	fsmoe_train_opts_init(&opts);
+	opts.batch = 8;
+	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:2", 0), 0);
+	for (int r = 0; r < 4; r++)
+	{
+		const struct fsmoe_layout layout = {.mp = 1, .ep = 4, .esp = 1, .rank = r};
+		fsmoe_groups_t groups;
+		struct fsmoe_plan plan;
+
+		assert_int_equal(fsmoe_groups_create(&groups, topo, &layout), 0);
+		if (fsmoe_train_plan(&plan, groups, fsmoe_model_forward, &spec, &opts,
+				     fsmoe_schedule_find("fsmoe"), profile, 6))
+			fail_msg("%s", fsmoe_last_error());
+		assert_int_equal(fsmoe_plan_hash(&plan, &hash[r]), 0);
+		assert_true(hash[r] == hash[0]);
+		fsmoe_plan_destroy(&plan);
+		fsmoe_groups_destroy(groups);
+	}
+	fsmoe_topo_destroy(topo);
+	fsmoe_profile_destroy(profile);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plans_come_true),
+		cmocka_unit_test(every_rank_has_the_same_plan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
