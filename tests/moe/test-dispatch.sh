@@ -1,18 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Every dispatch leaves the bits of `flat`, on nodes of two and three ranks.
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-program=${FSMOE_MOE_TESTS:-./tests/moe}/dispatch-ranks
-[ -x "$program" ] || { echo "there is no $program"; exit 77; }
-command -v mpirun >/dev/null || { echo "there is no mpirun"; exit 77; }
-
-status=0
-for job in "4 2" "6 2" "6 3" "8 2"; do
-	# shellcheck disable=SC2086
-	set -- $job
-	"$here/../lib/mpi-run" "$1" "$program" "$2" ||
-		{ echo "FAIL: $1 ranks on $2 nodes"; status=1; }
-done
+. "$(dirname "$0")/layouts.bash"
+on_layouts dispatch-ranks "4 2" "6 2" "6 3" "8 2"
 # And so does training under StarPU: every number of the metrics but the times.
 fsmoe=${top_builddir:-.}/fsmoe
 work=$(mktemp -d "${TMPDIR:-/tmp}/fsmoe-dispatch.XXXXXX")

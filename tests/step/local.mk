@@ -1,5 +1,6 @@
 # A step as a graph, laid out by schedules and plans.
 step_plan_sources = tests/step/random_plan.c tests/step/random_plan.h
+step_job_sources = tests/step/job.c tests/step/job.h $(step_plan_sources)
 if HAVE_CMOCKA
 check_PROGRAMS += tests/step/order tests/step/predicted
 TESTS += tests/step/order tests/step/predicted
@@ -11,14 +12,14 @@ tests_step_order_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_step_order_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif
 check_PROGRAMS += tests/step/plans
-tests_step_plans_SOURCES = tests/step/plans.c $(step_plan_sources)
+tests_step_plans_SOURCES = tests/step/plans.c $(step_job_sources)
 tests_step_plans_LDADD = libfsmoe_core.la
 step_tests = tests/step/test-plans.sh
 TESTS += $(step_tests)
 dist_check_SCRIPTS += $(step_tests)
 check_PROGRAMS += tests/step/rows_np4
 TESTS += tests/step/rows_np4
-tests_step_rows_np4_SOURCES = tests/step/rows_np4.c $(step_plan_sources)
+tests_step_rows_np4_SOURCES = tests/step/rows_np4.c $(step_job_sources)
 tests_step_rows_np4_LDADD = libfsmoe_core.la -lm
 
 ## check-plans: ten thousand random plans under random delays on four ranks (an hour); SEED=n

@@ -6,7 +6,7 @@
  * the reference walker on a graph with the same degrees, one lane for either span and all gradients
  * at the end. A deadlock ends in the watchdog.
  */
-#include "random_plan.h"
+#include "tests/step/job.h"
 #include "tests/lib/try.h"
 
 #include "base/rng.h"
@@ -71,16 +71,6 @@ static void make_late(fsmoe_graph_t g)
 }
 
 /* --- two walkers -------------------------------------------------------------------------- */
-
-struct job
-{
-	fsmoe_topo_t topo;
-	fsmoe_groups_t groups;
-	fsmoe_runtime_t rt;
-	struct fsmoe_model_spec spec;
-	struct fsmoe_train_opts opts;
-	int rank;
-};
 
 static void prepare(const struct job *j, const struct fsmoe_step_graph *s, fsmoe_memory_t *memory)
 {
@@ -170,17 +160,13 @@ static int try_plan(struct job *j, uint64_t seed)
 	struct fsmoe_step_graph a, b;
 	struct random_plan r, plain;
 	fsmoe_memory_t ma, mb;
-	size_t floats[LAYERS];
 	int bad;
 
 	j->spec.capacity_factor = seed % 3 ? 1.0 : 0; /* dropped tokens, or none */
 	j->opts.microbatches = 1 + (int)(seed % 2);
 	j->opts.schedule = NULL;
 	j->opts.plan = NULL;
-	TRY(fsmoe_step_create(&a, j->groups, fsmoe_model_forward, &j->spec, &j->opts));
-	gradient_floats(a.graph, LAYERS, floats);
-	fsmoe_step_destroy(&a);
-	random_plan(&r, seed, LAYERS, floats, CHUNKS);
+	job_random_plan(j, seed, CHUNKS, &r);
 	reference_of(&r, &plain);
 	delays = fsmoe_rng_subkey(fsmoe_rng_key(seed, "delays"), (uint64_t)j->rank);
 	j->opts.schedule = &plain.row;
@@ -207,14 +193,9 @@ int main(int argc, char **argv)
 	struct job j;
 	int bad = 0;
 
-	TRY(fsmoe_topo_create(&j.topo, NULL, argc > 3 ? atoi(argv[3]) : 0));
-	TRY(fsmoe_groups_create(&j.groups, j.topo, &(struct fsmoe_layout){0}));
-	TRY(fsmoe_runtime_start(&j.rt, j.groups, NULL));
-	j.rank = fsmoe_topo_rank(j.topo);
-	TRY(fsmoe_model_spec_init(&j.spec, "tiny"));
+	job_start(&j, argc > 3 ? atoi(argv[3]) : 0);
 	j.spec.layers = LAYERS;
 	j.spec.vocab = 32;
-	fsmoe_train_opts_init(&j.opts);
 	if (j.rank == 0)
 		printf("%d plans from seed %llu on: %d ranks on %d nodes\n", count,
 		       (unsigned long long)first, fsmoe_topo_ranks(j.topo),
@@ -229,8 +210,6 @@ int main(int argc, char **argv)
 	}
 	if (j.rank == 0)
 		printf("%d plans, %d failed\n", count, bad);
-	fsmoe_runtime_stop(j.rt);
-	fsmoe_groups_destroy(j.groups);
-	fsmoe_topo_destroy(j.topo);
+	job_stop(&j);
 	return bad ? 1 : 0;
 }

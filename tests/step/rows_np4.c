@@ -3,11 +3,10 @@
  * Every schedule trains to the same losses, on four ranks as 2 nodes of 2: bit by bit at equal
  * degrees, else up to rounding. And a plan that is another on one rank is refused on all.
  */
-#include "random_plan.h"
+#include "tests/step/job.h"
 #include "tests/lib/try.h"
 
 #include "base/rng.h"
-#include "step/step.h"
 
 #include <fsmoe.h>
 #include <math.h>
@@ -20,36 +19,13 @@ enum
 	SEQ = 16
 };
 
-struct job
-{
-	fsmoe_topo_t topo;
-	fsmoe_groups_t groups;
-	fsmoe_runtime_t rt;
-	struct fsmoe_model_spec spec;
-	struct fsmoe_train_opts opts;
-	int rank, bad;
-};
-
 static void train(struct job *j, double *loss)
 {
-	int32_t tokens[BATCH * SEQ], targets[BATCH * SEQ];
 	fsmoe_trainer_t trainer;
 
 	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &j->opts));
 	for (int step = 0; step < STEPS; step++)
-	{
-		struct fsmoe_train_result result;
-		const uint64_t key = fsmoe_rng_subkey(fsmoe_rng_key(5, "rows"), (uint64_t)step);
-
-		for (int i = 0; i < BATCH * SEQ; i++)
-		{
-			tokens[i] = (int32_t)(fsmoe_rng_bits(key, (uint64_t)i) %
-					      (uint64_t)j->spec.vocab);
-			targets[i] = (tokens[i] * 7 + 3) % j->spec.vocab;
-		}
-		TRY(fsmoe_trainer_step(trainer, tokens, targets, 3e-3, &result));
-		loss[step] = result.loss;
-	}
+		loss[step] = job_step(j, trainer, fsmoe_rng_key(5, "rows"), step);
 	fsmoe_trainer_destroy(trainer);
 }
 
@@ -110,17 +86,12 @@ static void rows_agree(struct job *j)
 
 static void another_plan_is_refused(struct job *j)
 {
-	size_t floats[RANDOM_LAYERS];
-	struct fsmoe_step_graph step;
 	fsmoe_trainer_t trainer;
 	struct random_plan r;
 	int err;
 
 	j->opts.schedule = NULL;
-	TRY(fsmoe_step_create(&step, j->groups, fsmoe_model_forward, &j->spec, &j->opts));
-	gradient_floats(step.graph, j->spec.layers, floats);
-	fsmoe_step_destroy(&step);
-	random_plan(&r, 4, j->spec.layers, floats, 4);
+	job_random_plan(j, 4, 4, &r);
 	r.layer[1].forward_degree += j->rank == 2;
 	j->opts.schedule = &r.row;
 	j->opts.plan = &r.plan;
@@ -134,21 +105,14 @@ static void another_plan_is_refused(struct job *j)
 
 int main(void)
 {
-	struct job j = {0};
+	struct job j;
 
-	TRY(fsmoe_topo_create(&j.topo, NULL, 2));
-	TRY(fsmoe_groups_create(&j.groups, j.topo, &(struct fsmoe_layout){0}));
-	TRY(fsmoe_runtime_start(&j.rt, j.groups, NULL));
-	j.rank = fsmoe_topo_rank(j.topo);
-	TRY(fsmoe_model_spec_init(&j.spec, "tiny"));
-	fsmoe_train_opts_init(&j.opts);
+	job_start(&j, 2);
 	j.opts.batch = BATCH;
 	j.opts.seq = SEQ;
 	j.opts.microbatches = 2;
 	rows_agree(&j);
 	another_plan_is_refused(&j);
-	fsmoe_runtime_stop(j.rt);
-	fsmoe_groups_destroy(j.groups);
-	fsmoe_topo_destroy(j.topo);
+	job_stop(&j);
 	return j.bad ? 1 : 0;
 }

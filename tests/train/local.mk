@@ -8,8 +8,7 @@ tests_train_step_LDADD = libfsmoe_core.la
 tests_train_stumble_LDADD = libfsmoe_core.la
 check_PROGRAMS += tests/train/replan_np4
 TESTS += tests/train/replan_np4
-tests_train_replan_np4_SOURCES = tests/train/replan_np4.c tests/step/random_plan.c \
-	tests/step/random_plan.h
+tests_train_replan_np4_SOURCES = tests/train/replan_np4.c $(step_job_sources)
 tests_train_replan_np4_LDADD = libfsmoe_core.la -lm
 train_tests = tests/train/test-finite.sh tests/train/test-layouts.sh tests/train/test-on-nan.sh \
 	tests/train/test-step.sh tests/train/test-stumble.sh

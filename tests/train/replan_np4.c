@@ -5,10 +5,9 @@
  * same plan; a plan that one rank alone has is refused, and training goes on.
  */
 #include "tests/lib/try.h"
-#include "tests/step/random_plan.h"
+#include "tests/step/job.h"
 
 #include "base/rng.h"
-#include "step/step.h"
 
 #include <errno.h>
 #include <fsmoe.h>
@@ -22,16 +21,6 @@ enum
 	SEQ = 16
 };
 
-struct job
-{
-	fsmoe_topo_t topo;
-	fsmoe_groups_t groups;
-	fsmoe_runtime_t rt;
-	struct fsmoe_model_spec spec;
-	struct fsmoe_train_opts opts;
-	int rank, bad;
-};
-
 static void complain(struct job *j, const char *what)
 {
 	printf("rank %d: %s: %s\n", j->rank, what, fsmoe_last_error());
@@ -40,17 +29,7 @@ static void complain(struct job *j, const char *what)
 
 static double step(struct job *j, fsmoe_trainer_t trainer, int n)
 {
-	const uint64_t key = fsmoe_rng_subkey(fsmoe_rng_key(9, "replan"), (uint64_t)n);
-	int32_t tokens[BATCH * SEQ], targets[BATCH * SEQ];
-	struct fsmoe_train_result result;
-
-	for (int i = 0; i < BATCH * SEQ; i++)
-	{
-		tokens[i] = (int32_t)(fsmoe_rng_bits(key, (uint64_t)i) % (uint64_t)j->spec.vocab);
-		targets[i] = (tokens[i] * 7 + 3) % j->spec.vocab;
-	}
-	TRY(fsmoe_trainer_step(trainer, tokens, targets, 3e-3, &result));
-	return result.loss;
+	return job_step(j, trainer, fsmoe_rng_key(9, "replan"), n);
 }
 
 /* --- bits --------------------------------------------------------------------------------- */
@@ -103,17 +82,6 @@ static void replan_exactly(struct job *j, fsmoe_trainer_t trainer, const struct 
 
 /* --- plans -------------------------------------------------------------------------------- */
 
-static void draw(struct job *j, uint64_t seed, struct random_plan *r)
-{
-	struct fsmoe_step_graph graph;
-	size_t floats[RANDOM_LAYERS];
-
-	TRY(fsmoe_step_create(&graph, j->groups, fsmoe_model_forward, &j->spec, &j->opts));
-	gradient_floats(graph.graph, j->spec.layers, floats);
-	fsmoe_step_destroy(&graph);
-	random_plan(r, seed, j->spec.layers, floats, 4);
-}
-
 static void losses_go_on(struct job *j)
 {
 	/* A few float roundings a step, times what Adam makes of them. */
@@ -133,7 +101,7 @@ static void losses_go_on(struct job *j)
 
 		if (i && i % 2 == 0)
 		{
-			draw(j, (uint64_t)i, &r);
+			job_random_plan(j, (uint64_t)i, 4, &r);
 			replan_exactly(j, trainer, &r.row, &r.plan);
 		}
 		loss = step(j, trainer, i);
@@ -143,7 +111,7 @@ static void losses_go_on(struct job *j)
 			printf("step %d: loss %.9g, %.9g without planning anew\n", i + 1, loss,
 			       want[i]);
 	}
-	draw(j, 3, &r);
+	job_random_plan(j, 3, 4, &r);
 	r.layer[1].forward_degree += j->rank == 2;
 	if (fsmoe_trainer_replan(trainer, fsmoe_model_forward, &j->spec, &r.row, &r.plan) !=
 		    -EINVAL ||
@@ -245,20 +213,13 @@ static void one_rank_drifts(struct job *j)
 
 int main(void)
 {
-	struct job j = {0};
+	struct job j;
 
-	TRY(fsmoe_topo_create(&j.topo, NULL, 2));
-	TRY(fsmoe_groups_create(&j.groups, j.topo, &(struct fsmoe_layout){0}));
-	TRY(fsmoe_runtime_start(&j.rt, j.groups, NULL));
-	j.rank = fsmoe_topo_rank(j.topo);
-	TRY(fsmoe_model_spec_init(&j.spec, "tiny"));
-	fsmoe_train_opts_init(&j.opts);
+	job_start(&j, 2);
 	j.opts.batch = BATCH;
 	j.opts.seq = SEQ;
 	losses_go_on(&j);
 	one_rank_drifts(&j);
-	fsmoe_runtime_stop(j.rt);
-	fsmoe_groups_destroy(j.groups);
-	fsmoe_topo_destroy(j.topo);
+	job_stop(&j);
 	return j.bad ? 1 : 0;
 }
