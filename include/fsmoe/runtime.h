@@ -37,9 +37,9 @@ struct fsmoe_runtime_opts
 		     * between them: 0 no, 1 within a layer's pass, 2 wherever it can be; -1: 1 on
 		     * GPUs, 0 on CPUs */
 	int timing; /* 1: fsmoe_program_observe works on GPUs too */
-	const char
-		*dtype; /* "fp32", or on GPUs "tf32": matrix products round their factors to TF32,
-			    * or "bf16": a bf16 run, see fsmoe/graph.h */
+	/* "fp32", or on GPUs "tf32": matrix products round their factors to TF32, or "bf16": a bf16
+	 * run, see fsmoe/graph.h. */
+	const char *dtype;
 	/* A directory, made where it is missing, for StarPU's own trace (FxT) of the steps
 	 * trace_first .. trace_last, a file a rank; doc/traces.md. NULL: none, at no cost. */
 	const char *trace;

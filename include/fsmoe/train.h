@@ -57,8 +57,8 @@ void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
 /*
  * Plans a step: builds its graph with one chunk a layer, reads off what it costs by the profile's
  * lines, and plans it for a schedule, with at most max_degree chunks. The graph is that of rank 0, on
- * every rank. Local: the same on every rank that has the same profile, sizes and options. Free with fsmoe_plan_destroy. -ENODATA names a line
- * that the profile lacks.
+ * every rank. Local: the same on every rank that has the same profile, sizes and options. Free with
+ * fsmoe_plan_destroy. -ENODATA names a line that the profile lacks.
  */
 int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
 		     void *arg, const struct fsmoe_train_opts *opts,

@@ -28,10 +28,6 @@
 	{.type = FSMOE_OPTION_STRING, .name = (name_), .offset = AT(field), .metavar = (what), \
 	 .help = (doc)}
 
-static const char *const devices[] = {"cpu", "cuda", NULL};
-static const char *const executors[] = {"starpu", "stream", NULL};
-static const char *const dtypes[] = {"fp32", "tf32", "bf16", NULL};
-
 const struct fsmoe_option cli_bench_layer_options[] = {
 	HEADING("Layer; tokens are counted per rank, experts over all ranks"),
 	INT("batch", batch, 1, "Sequences of a rank"),
@@ -54,7 +50,7 @@ const struct fsmoe_option cli_bench_layer_options[] = {
 	 .help = "Weights, tokens and the output's gradient follow from it"},
 	REAL("skew", skew, "Deviation of an offset on each expert's logits: uneven routing"),
 	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
-	 .metavar = "NAME", .help = "fp32, or on GPUs tf32 or bf16", .choices = dtypes},
+	 .metavar = "NAME", .help = "fp32, or on GPUs tf32 or bf16", .choices = fsmoe_runtime_dtypes},
 	HEADING("Layout"),
 	INT("nodes", nodes, 0, "Treat the ranks as this many equal nodes; 0: as they are"),
 	INT("ep", ep, 0, "Ranks that the experts are spread over; 0: all"),
@@ -71,9 +67,9 @@ const struct fsmoe_option cli_bench_layer_options[] = {
 	TEXT("tag", tag, "TEXT", "Goes into the result as it is"),
 	HEADING("Machine"),
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
-	 .metavar = "NAME", .choices = devices, .help = "cpu, or cuda: a GPU for every rank of a host"},
+	 .metavar = "NAME", .choices = fsmoe_runtime_devices, .help = "cpu, or cuda: a GPU for every rank of a host"},
 	{.type = FSMOE_OPTION_STRING, .name = "executor", .offset = AT(runtime.executor),
-	 .metavar = "NAME", .choices = executors,
+	 .metavar = "NAME", .choices = fsmoe_runtime_executors,
 	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
 	INT("blas-threads", runtime.blas_threads, 0,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),

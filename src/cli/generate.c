@@ -40,9 +40,6 @@ struct generate
 	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = AT(field), .metavar = "X", \
 	 .help = (doc), .min = 0, .max = (hi)}
 
-static const char *const devices[] = {"cpu", "cuda", NULL};
-static const char *const dtypes[] = {"fp32", "tf32", "bf16", NULL};
-
 const struct fsmoe_option cli_generate_options[] = {
 	{.type = FSMOE_OPTION_STRING, .name = "checkpoint", .offset = AT(checkpoint),
 	 .metavar = "DIR", .help = "Where the model is: what train --checkpoint was given, or one "
@@ -62,10 +59,10 @@ const struct fsmoe_option cli_generate_options[] = {
 	COUNT("esp", layout.esp, 0, "Ranks that share each expert; 0: a node's"),
 	COUNT("dp", layout.dp, 0, "Ranks that do the same work; 0: what is left"),
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
-	 .metavar = "NAME", .choices = devices,
+	 .metavar = "NAME", .choices = fsmoe_runtime_devices,
 	 .help = "cpu, or cuda: a GPU for every rank of a host"},
 	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
-	 .metavar = "NAME", .choices = dtypes, .help = "fp32, or on GPUs tf32 or bf16"},
+	 .metavar = "NAME", .choices = fsmoe_runtime_dtypes, .help = "fp32, or on GPUs tf32 or bf16"},
 	{.type = FSMOE_OPTION_INT, .name = "blas-threads", .offset = AT(runtime.blas_threads),
 	 .metavar = "N", .help = "Threads of a rank's matrix products; 0: as many as it has cores",
 	 .max = 4096},

@@ -10,8 +10,6 @@
 #include <limits.h>
 #include <string.h>
 
-const char *const cli_profile_devices[] = {"cpu", "cuda", NULL};
-
 /* clang-format off */
 const struct fsmoe_option cli_profile_options[] = {
 	CLI_P_TEXT("out", out, "FILE", "Write the profile into a file"),

@@ -2,6 +2,7 @@
 #ifndef FSMOE_CLI_PROFILE_H
 #define FSMOE_CLI_PROFILE_H
 
+#include "runtime/inside.h"
 #include "train/config.h"
 
 #include <fsmoe/measure.h>
@@ -14,8 +15,6 @@ struct cli_profile
 	struct fsmoe_measure_opts measure;
 	const char *out;
 };
-
-extern const char *const cli_profile_devices[];
 
 /* clang-format off */
 #define CLI_P_AT(field) offsetof(struct cli_profile, field)
@@ -58,7 +57,7 @@ extern const char *const cli_profile_devices[];
 	CLI_P_INT("dp", train.layout.dp, 0, "Ranks with data of their own; 0: what is left"), \
 	CLI_P_HEADING("Machine"), \
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = CLI_P_AT(train.runtime.device), \
-	 .metavar = "NAME", .choices = cli_profile_devices, \
+	 .metavar = "NAME", .choices = fsmoe_runtime_devices, \
 	 .help = "cpu, or cuda: a GPU for every rank of a host"}, \
 	CLI_P_INT("blas-threads", train.runtime.blas_threads, 0, \
 	    "Threads of a rank's matrix products; 0: as many as it has cores"), \

@@ -153,17 +153,27 @@ static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *op
 	return err ? err : met;
 }
 
+const char *const fsmoe_runtime_devices[] = {"cpu", "cuda", NULL};
+const char *const fsmoe_runtime_executors[] = {"starpu", "stream", NULL};
+const char *const fsmoe_runtime_dtypes[] = {"fp32", "tf32", "bf16", NULL};
+
+static int is_one_of(const char *const *names, const char *name)
+{
+	while (*names && strcmp(*names, name))
+		names++;
+	return *names != NULL;
+}
+
 int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 {
 	const int cuda = !strcmp(opts->device, "cuda");
 
-	if (!cuda && strcmp(opts->device, "cpu") != 0)
+	if (!is_one_of(fsmoe_runtime_devices, opts->device))
 		return fsmoe_fail(EINVAL, "no device '%s': there are cpu and cuda", opts->device);
-	if (strcmp(opts->executor, "stream") != 0 && strcmp(opts->executor, "starpu") != 0)
+	if (!is_one_of(fsmoe_runtime_executors, opts->executor))
 		return fsmoe_fail(EINVAL, "no executor '%s': there are starpu and stream",
 				  opts->executor);
-	if (strcmp(opts->dtype, "fp32") != 0 && strcmp(opts->dtype, "tf32") != 0 &&
-	    strcmp(opts->dtype, "bf16") != 0)
+	if (!is_one_of(fsmoe_runtime_dtypes, opts->dtype))
 		return fsmoe_fail(EINVAL, "no dtype '%s': there are fp32, tf32 and bf16",
 				  opts->dtype);
 	if (!cuda && strcmp(opts->executor, "stream") == 0)

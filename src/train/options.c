@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/inside.h"
 #include "train/config.h"
 
 #include <limits.h>
@@ -26,9 +27,6 @@ static const char *const weights[] = {"chosen", "all", "sigmoid", NULL};
 static const char *const activations[] = {"gelu", "relu", NULL};
 static const char *const objectives[] = {"next", "masked", NULL};
 static const char *const on_nan[] = {"stop", "skip", NULL};
-static const char *const devices[] = {"cpu", "cuda", NULL};
-static const char *const executors[] = {"starpu", "stream", NULL};
-static const char *const dtypes[] = {"fp32", "tf32", "bf16", NULL};
 /* In the order of enum fsmoe_data_format. */
 static const char *const formats[] = {"auto", "bytes", "uint16", "llmc", NULL};
 
@@ -174,13 +172,13 @@ const struct fsmoe_option fsmoe_train_options[] = {
 
 	HEADING("Machine"),
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
-	 .metavar = "NAME", .choices = devices,
+	 .metavar = "NAME", .choices = fsmoe_runtime_devices,
 	 .help = "cpu, or cuda: a GPU for every rank of a host"},
 	{.type = FSMOE_OPTION_STRING, .name = "executor", .offset = AT(runtime.executor),
-	 .metavar = "NAME", .choices = executors,
+	 .metavar = "NAME", .choices = fsmoe_runtime_executors,
 	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
 	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
-	 .metavar = "NAME", .choices = dtypes,
+	 .metavar = "NAME", .choices = fsmoe_runtime_dtypes,
 	 .help = "fp32; on GPUs also tf32: products round their factors, or bf16: activations and "
 		 "weights of products are bf16, weights proper, their gradients, moments and gates "
 		 "stay fp32"},
