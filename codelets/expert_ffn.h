@@ -97,7 +97,8 @@ static inline struct fsmoe_expert_args fsmoe_ffn_args(const struct fsmoe_moe_lay
 	return (struct fsmoe_expert_args){ffn, activation, fsmoe_filled_of(layer)};
 }
 
-/* Builders. `counts` as struct fsmoe_taken has those that arrived, or FSMOE_NONE. Biases may be FSMOE_NONE. saved[0] of a forward chunk is z, of a backward chunk dz. */
+/* Builders. `counts` as struct fsmoe_taken has those that arrived, or FSMOE_NONE. Biases may be
+ * FSMOE_NONE. saved[0] of a forward chunk is z, of a backward chunk dz. */
 fsmoe_tensor_t fsmoe_ffn_forward(fsmoe_graph_t graph, struct fsmoe_expert_args net,
 				 fsmoe_tensor_t counts, const fsmoe_tensor_t *weight,
 				 struct fsmoe_expert_chunk *chunk);

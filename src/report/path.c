@@ -141,12 +141,6 @@ static void walk(struct path *p)
 
 /* --- as JSON ------------------------------------------------------------------------------ */
 
-static void increase(json_t *object, const char *key, double us)
-{
-	json_object_set_new(object, key,
-			    json_real(json_number_value(json_object_get(object, key)) + us));
-}
-
 static double excess(const struct segment *s)
 {
 	return s->to - s->from - s->expected;
@@ -218,9 +212,9 @@ json_t *fsmoe_recorded_path(const struct recorded *step)
 
 		length += us;
 		if (s->what == RAN)
-			increase(tasks, step->kind[s->kind], us);
+			fsmoe_recorded_increase(tasks, step->kind[s->kind], us);
 		else
-			increase(edges, delays[s->what].name, us);
+			fsmoe_recorded_increase(edges, delays[s->what].name, us);
 		json_array_append_new(segments,
 				      json_pack("[i, f, f, i, s]", s->rank, s->from - step->from,
 						s->to - step->from,

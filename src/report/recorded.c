@@ -388,3 +388,11 @@ const char *fsmoe_recorded_name(const struct recorded_slice *slice)
 {
 	return json_string_value(slice->name);
 }
+
+void fsmoe_recorded_increase(json_t *object, const char *key, double us)
+{
+	if (us > 0)
+		json_object_set_new(
+			object, key,
+			json_real(json_number_value(json_object_get(object, key)) + us));
+}

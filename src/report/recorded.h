@@ -75,6 +75,9 @@ double fsmoe_recorded_began(const struct recorded *step, int rank);
 int fsmoe_recorded_alike(const struct recorded_node *a, const struct recorded_node *b);
 const char *fsmoe_recorded_name(const struct recorded_slice *slice);
 
+/* Adds to a number of an object, that is there once there is something to add. */
+void fsmoe_recorded_increase(json_t *object, const char *key, double us);
+
 /* The parts of a report's "timeline"; the caller owns what they return. */
 json_t *fsmoe_recorded_waits(const struct recorded *step);
 json_t *fsmoe_recorded_path(const struct recorded *step);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <fsmoe/graph.h>
 #include <math.h>
 
 /* A recorded step, from the timelines that fsmoe train --timeline writes: when tasks ran, each kind
@@ -63,7 +64,6 @@ static json_t *track_json(const struct recorded *step, const struct recorded_tra
 /* Of tasks of one operation and size, [{"kind", "lane", "work", "us": what is usual, "tasks"}]. */
 static json_t *sizes_json(const struct recorded *step)
 {
-	static const char *const lanes[RECORDED_LANES] = {"compute", "intra", "inter"};
 	json_t *rows = json_array();
 
 	for (int i = 0; i < step->nnodes; i++)
@@ -80,9 +80,10 @@ static json_t *sizes_json(const struct recorded *step)
 			}
 		if (first && s)
 			json_array_append_new(
-				rows, json_pack("{s:s, s:s, s:f, s:f, s:i}", "kind",
-						step->kind[s->kind], "lane", lanes[s->lane], "work",
-						node->work, "us", node->expected, "tasks", tasks));
+				rows,
+				json_pack("{s:s, s:s, s:f, s:f, s:i}", "kind", step->kind[s->kind],
+					  "lane", fsmoe_lane_name((enum fsmoe_lane)s->lane), "work",
+					  node->work, "us", node->expected, "tasks", tasks));
 	}
 	return rows;
 }

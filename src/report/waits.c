@@ -245,14 +245,6 @@ static json_t *wait_json(const struct recorded *step, const struct wait *wait)
 			 on ? on->name : NULL);
 }
 
-static void increase(json_t *object, const char *key, double us)
-{
-	if (us > 0)
-		json_object_set_new(
-			object, key,
-			json_real(json_number_value(json_object_get(object, key)) + us));
-}
-
 /* {"rank", "lane", "run": us, "waits": {cause: us}}: together the step. */
 static json_t *lane_json(const struct waits *w, int rank, int lane)
 {
@@ -265,7 +257,8 @@ static json_t *lane_json(const struct waits *w, int rank, int lane)
 
 		if (wait->rank != rank || wait->lane != lane)
 			continue;
-		increase(by_cause, fsmoe_wait_causes[wait->cause].name, wait->to - wait->from);
+		fsmoe_recorded_increase(by_cause, fsmoe_wait_causes[wait->cause].name,
+					wait->to - wait->from);
 		run -= wait->to - wait->from;
 	}
 	return json_pack("{s:i, s:i, s:f, s:o}", "rank", rank, "lane", lane, "run", run, "waits",
@@ -287,7 +280,8 @@ static json_t *split_json(const struct waits *w, int rank)
 
 		if (s->lane != 0)
 			continue;
-		increase(compute, step->kind[s->kind], s->end - fmax(until, s->start));
+		fsmoe_recorded_increase(compute, step->kind[s->kind],
+					s->end - fmax(until, s->start));
 		until = fmax(until, s->end);
 	}
 	for (int i = 0; i < w->n; i++)
@@ -299,9 +293,11 @@ static json_t *split_json(const struct waits *w, int rank)
 		if (wait->rank != rank || wait->lane != 0)
 			continue;
 		if (wait->cause == WAIT_DEPENDENCY && on && step->communicates[on->kind])
-			increase(exposed, step->kind[on->kind], wait->to - wait->from);
+			fsmoe_recorded_increase(exposed, step->kind[on->kind],
+						wait->to - wait->from);
 		else
-			increase(waits, fsmoe_wait_causes[wait->cause].name, wait->to - wait->from);
+			fsmoe_recorded_increase(waits, fsmoe_wait_causes[wait->cause].name,
+						wait->to - wait->from);
 	}
 	return json_pack("{s:s, s:o, s:o, s:o}", "track", track->name, "compute", compute,
 			 "exposed", exposed, "waits", waits);
