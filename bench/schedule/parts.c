@@ -99,19 +99,27 @@ static double run(const struct job *j, fsmoe_program_t program)
 	return fsmoe_clock() - start;
 }
 
-/* Of the slowest rank's rounds. */
-static struct took whole_step(const struct job *j)
+/* Of the slowest rank's rounds; held: by task and round, how long each held its lane. */
+static struct took whole_step(const struct job *j, double *held)
 {
-	double seconds[j->rounds];
+	const int n = j->step.graph->nnodes;
+	double seconds[j->rounds], now[n];
 	fsmoe_program_t program;
 
 	TRY(fsmoe_program_create(&program, j->rt, j->step.graph, j->memory));
 	for (int i = -WARMUP; i < j->rounds; i++)
 	{
 		const double took = over_ranks(j, run(j, program), 1);
+		struct fsmoe_timeline tl;
 
-		if (i >= 0)
-			seconds[i] = took;
+		TRY(fsmoe_program_observe(program, &tl));
+		TRY(fsmoe_timeline_held(&tl, j->step.graph, now));
+		fsmoe_timeline_destroy(&tl);
+		if (i < 0)
+			continue;
+		seconds[i] = took;
+		for (int k = 0; k < n; k++)
+			held[(size_t)k * (size_t)j->rounds + (size_t)i] = now[k];
 	}
 	fsmoe_program_destroy(program);
 	return summary(seconds, j->rounds);
@@ -156,42 +164,66 @@ static void run_parts(const struct job *j, struct part *part, int n)
 		}
 }
 
+/* Milliseconds of all tasks of a kind, in the step and alone. */
+struct kind
+{
+	double in_step, alone;
+};
+
+static void print(const struct kind *kind, struct took step, struct took sum, int n, int rounds)
+{
+	struct kind all = {0, 0};
+
+	printf("%-15s %9s %9s  ms\n", "", "in step", "alone");
+	for (int k = 0; k < FSMOE_NKINDS; k++)
+		if (kind[k].alone > 0)
+		{
+			printf("%-15s %9.3f %9.3f\n", fsmoe_kind_name((enum fsmoe_kind)k),
+			       1e3 * kind[k].in_step, 1e3 * kind[k].alone);
+			all.in_step += kind[k].in_step;
+			all.alone += kind[k].alone;
+		}
+	printf("%-15s %9.3f %9.3f\n", "together", 1e3 * all.in_step, 1e3 * all.alone);
+	printf("ds-moe: a step takes %.3f ms, its %d tasks alone %.3f ms: ratio %.3f; the least of "
+	       "%d: %.3f, %.3f: %.3f\n",
+	       1e3 * step.median, n, 1e3 * sum.median, step.median / sum.median, rounds,
+	       1e3 * step.least, 1e3 * sum.least, step.least / sum.least);
+}
+
 static void compare(const struct job *j)
 {
-	const struct took step = whole_step(j);
-	double kind[FSMOE_NKINDS] = {0};
-	struct took sum = {0, 0};
 	const int n = j->step.graph->nnodes;
+	struct kind kind[FSMOE_NKINDS] = {{0}};
+	struct took sum = {0, 0}, step;
 	struct part *part = calloc((size_t)n, sizeof(*part));
+	double *held = calloc((size_t)n * (size_t)j->rounds, sizeof(*held));
 
-	if (!part)
+	if (!part || !held)
 		exit(1);
+	step = whole_step(j, held);
 	for (int i = 0; i < n; i++)
 		make_part(j, i, &part[i]);
 	run_parts(j, part, n);
 	for (int i = 0; i < n; i++)
 	{
-		const struct took t = summary(part[i].seconds, j->rounds);
 		const int slowest = !FSMOE_KIND_IS_COMM(part[i].node.op->kind);
-		const double median = over_ranks(j, t.median, slowest);
+		const struct took alone = summary(part[i].seconds, j->rounds),
+				  in_step =
+					  summary(held + (size_t)i * (size_t)j->rounds, j->rounds);
+		struct kind *k = &kind[part[i].node.op->kind];
+		const double median = over_ranks(j, alone.median, slowest);
 
-		kind[part[i].node.op->kind] += median;
+		k->alone += median;
+		k->in_step += over_ranks(j, in_step.median, slowest);
 		sum.median += median;
-		sum.least += over_ranks(j, t.least, slowest);
+		sum.least += over_ranks(j, alone.least, slowest);
 		fsmoe_program_destroy(part[i].program);
 		free(part[i].seconds);
 	}
 	free(part);
-	if (j->world->rank)
-		return;
-	for (int k = 0; k < FSMOE_NKINDS; k++)
-		if (kind[k] > 0)
-			printf("%-15s %9.3f ms\n", fsmoe_kind_name((enum fsmoe_kind)k),
-			       1e3 * kind[k]);
-	printf("ds-moe: a step takes %.3f ms, its %d tasks alone %.3f ms: ratio %.3f; the least of "
-	       "%d: %.3f, %.3f: %.3f\n",
-	       1e3 * step.median, n, 1e3 * sum.median, step.median / sum.median, j->rounds,
-	       1e3 * step.least, 1e3 * sum.least, step.least / sum.least);
+	free(held);
+	if (j->world->rank == 0)
+		print(kind, step, sum, n, j->rounds);
 }
 
 int main(int argc, char **argv)
