@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * parts [NODES] [BATCH] [ROUNDS] [PRESET]: whether ds-moe, in which nothing overlaps, takes what its
- * parts take alone. Its training step runs ROUNDS times; then every one of the step's tasks, by
+ * parts take alone. ROUNDS times its training step runs, and then every one of the step's tasks, by
  * itself, in the order of the step, on the same ranks and buffers: a program of that task alone, all
- * ranks at once, ROUNDS times. A step far above the sum would be a baseline that is slow by accident;
+ * ranks at once. A step far above the sum would be a baseline that is slow by accident;
  * one far below would overlap what it says it does not.
  *
  * Of a task's medians the slowest rank's counts for computation, and for communication that of the
- * rank that waits least, as in `fsmoe bench schedule`. The least of the rounds beside the medians says
- * how quiet the machine is.
+ * rank that waits least, as in `fsmoe bench schedule`. By rounds: of each round the step over its own
+ * tasks, which an unquiet machine slows alike; median, tenth and nine tenths.
  */
 #include "tests/lib/try.h"
 
@@ -73,18 +73,25 @@ static void fill_inputs(const struct job *j)
 	}
 }
 
-/* A step's rounds, all of it or task by task. */
-struct took
+/* Of a rank's rounds, seconds by task; n: of how many. */
+struct rounds
 {
-	double median, least;
+	double *of_task; /* (n, rounds) */
+	int n;
 };
 
-/* Sorts the rounds. */
-static struct took summary(double *seconds, int rounds)
+static struct rounds make_rounds(const struct job *j, int n)
 {
-	const double median = fsmoe_median(seconds, rounds);
+	struct rounds r = {calloc((size_t)n * (size_t)j->rounds, sizeof(double)), n};
 
-	return (struct took){median, seconds[0]};
+	if (!r.of_task)
+		exit(1);
+	return r;
+}
+
+static double *at(const struct job *j, const struct rounds *r, int task, int round)
+{
+	return &r->of_task[(size_t)task * (size_t)j->rounds + (size_t)round];
 }
 
 static double run(const struct job *j, fsmoe_program_t program)
@@ -99,30 +106,19 @@ static double run(const struct job *j, fsmoe_program_t program)
 	return fsmoe_clock() - start;
 }
 
-/* Of the slowest rank's rounds; held: by task and round, how long each held its lane. */
-static struct took whole_step(const struct job *j, double *held)
+/* The slowest rank's time. */
+static double run_step(const struct job *j, fsmoe_program_t program, struct rounds *held, int round)
 {
-	const int n = j->step.graph->nnodes;
-	double seconds[j->rounds], now[n];
-	fsmoe_program_t program;
+	const double took = over_ranks(j, run(j, program), 1);
+	double now[held->n];
+	struct fsmoe_timeline tl;
 
-	TRY(fsmoe_program_create(&program, j->rt, j->step.graph, j->memory));
-	for (int i = -WARMUP; i < j->rounds; i++)
-	{
-		const double took = over_ranks(j, run(j, program), 1);
-		struct fsmoe_timeline tl;
-
-		TRY(fsmoe_program_observe(program, &tl));
-		TRY(fsmoe_timeline_held(&tl, j->step.graph, now));
-		fsmoe_timeline_destroy(&tl);
-		if (i < 0)
-			continue;
-		seconds[i] = took;
-		for (int k = 0; k < n; k++)
-			held[(size_t)k * (size_t)j->rounds + (size_t)i] = now[k];
-	}
-	fsmoe_program_destroy(program);
-	return summary(seconds, j->rounds);
+	TRY(fsmoe_program_observe(program, &tl));
+	TRY(fsmoe_timeline_held(&tl, j->step.graph, now));
+	fsmoe_timeline_destroy(&tl);
+	for (int i = 0; i < held->n && round >= 0; i++)
+		*at(j, held, i, round) = now[i];
+	return took;
 }
 
 /* A task as a graph of its own, on the tensors of the step. */
@@ -131,7 +127,6 @@ struct part
 	struct fsmoe_graph graph;
 	struct fsmoe_node node;
 	fsmoe_program_t program;
-	double *seconds; /* of each round, from when it was ready to its end */
 };
 
 static void make_part(const struct job *j, int i, struct part *p)
@@ -142,97 +137,129 @@ static void make_part(const struct job *j, int i, struct part *p)
 	p->node.seq = p->node.seq >= 0 ? 0 : -1;
 	p->graph.nodes = &p->node;
 	p->graph.nnodes = 1;
-	p->seconds = calloc((size_t)j->rounds, sizeof(*p->seconds));
-	if (!p->seconds)
-		exit(1);
 	TRY(fsmoe_program_create(&p->program, j->rt, &p->graph, j->memory));
 }
 
-/* In the order of the step, so that caches and sums are as they are there. */
-static void run_parts(const struct job *j, struct part *part, int n)
+/* In the order of the step, so that caches and sums are as they are there; each from when it was
+ * ready to its end. */
+static void run_parts(const struct job *j, struct part *part, struct rounds *alone, int round)
 {
-	for (int round = -WARMUP; round < j->rounds; round++)
-		for (int i = 0; i < n; i++)
-		{
-			struct fsmoe_timeline tl;
+	for (int i = 0; i < alone->n; i++)
+	{
+		struct fsmoe_timeline tl;
 
-			run(j, part[i].program);
-			TRY(fsmoe_program_observe(part[i].program, &tl));
-			if (round >= 0)
-				part[i].seconds[round] = tl.end[0] - fmin(tl.ready[0], tl.start[0]);
-			fsmoe_timeline_destroy(&tl);
-		}
+		run(j, part[i].program);
+		TRY(fsmoe_program_observe(part[i].program, &tl));
+		if (round >= 0)
+			*at(j, alone, i, round) = tl.end[0] - fmin(tl.ready[0], tl.start[0]);
+		fsmoe_timeline_destroy(&tl);
+	}
 }
 
-/* Milliseconds of all tasks of a kind, in the step and alone. */
-struct kind
-{
-	double in_step, alone;
-};
+/* --- what is printed ---------------------------------------------------------------------- */
 
-static void print(const struct kind *kind, struct took step, struct took sum, int n, int rounds)
+/* Of every round: the sum over tasks. */
+static void sum_rounds(const struct job *j, const struct rounds *r, double *sum)
 {
-	struct kind all = {0, 0};
+	for (int round = 0; round < j->rounds; round++)
+	{
+		sum[round] = 0;
+		for (int i = 0; i < r->n; i++)
+			sum[round] +=
+				over_ranks(j, *at(j, r, i, round),
+					   !FSMOE_KIND_IS_COMM(j->step.graph->nodes[i].op->kind));
+	}
+}
 
+/* By kind, of the medians of tasks. Sorts the rounds. */
+static double sum_kinds(const struct job *j, struct rounds *r, double *kind)
+{
+	double all = 0;
+
+	for (int i = 0; i < r->n; i++)
+	{
+		const enum fsmoe_kind k = j->step.graph->nodes[i].op->kind;
+		const double median = over_ranks(j, fsmoe_median(at(j, r, i, 0), j->rounds),
+						 !FSMOE_KIND_IS_COMM(k));
+
+		kind[k] += median;
+		all += median;
+	}
+	return all;
+}
+
+static void print_kinds(const double *in_step, const double *alone, double all_in_step,
+			double all_alone)
+{
 	printf("%-15s %9s %9s  ms\n", "", "in step", "alone");
 	for (int k = 0; k < FSMOE_NKINDS; k++)
-		if (kind[k].alone > 0)
-		{
+		if (alone[k] > 0)
 			printf("%-15s %9.3f %9.3f\n", fsmoe_kind_name((enum fsmoe_kind)k),
-			       1e3 * kind[k].in_step, 1e3 * kind[k].alone);
-			all.in_step += kind[k].in_step;
-			all.alone += kind[k].alone;
-		}
-	printf("%-15s %9.3f %9.3f\n", "together", 1e3 * all.in_step, 1e3 * all.alone);
-	printf("ds-moe: a step takes %.3f ms, its %d tasks alone %.3f ms: ratio %.3f; the least of "
-	       "%d: %.3f, %.3f: %.3f\n",
-	       1e3 * step.median, n, 1e3 * sum.median, step.median / sum.median, rounds,
-	       1e3 * step.least, 1e3 * sum.least, step.least / sum.least);
+			       1e3 * in_step[k], 1e3 * alone[k]);
+	printf("%-15s %9.3f %9.3f\n", "together", 1e3 * all_in_step, 1e3 * all_alone);
+}
+
+static void print(const struct job *j, double *seconds, struct rounds *held, struct rounds *alone)
+{
+	double in_step[FSMOE_NKINDS] = {0}, by_itself[FSMOE_NKINDS] = {0}, ratio[j->rounds];
+	double all_in_step, all_alone, step;
+
+	sum_rounds(j, alone, ratio);
+	for (int i = 0; i < j->rounds; i++)
+		ratio[i] = seconds[i] / ratio[i];
+	all_in_step = sum_kinds(j, held, in_step);
+	all_alone = sum_kinds(j, alone, by_itself);
+	step = fsmoe_median(seconds, j->rounds);
+	fsmoe_median(ratio, j->rounds); /* sorts them */
+	if (j->world->rank)
+		return;
+	print_kinds(in_step, by_itself, all_in_step, all_alone);
+	printf("ds-moe: a step takes %.3f ms, its %d tasks alone %.3f ms: ratio %.3f; by rounds "
+	       "%.3f (%.3f to %.3f)\n",
+	       1e3 * step, alone->n, 1e3 * all_alone, step / all_alone, ratio[j->rounds / 2],
+	       ratio[j->rounds / 10], ratio[j->rounds - 1 - j->rounds / 10]);
 }
 
 static void compare(const struct job *j)
 {
 	const int n = j->step.graph->nnodes;
-	struct kind kind[FSMOE_NKINDS] = {{0}};
-	struct took sum = {0, 0}, step;
+	struct rounds held = make_rounds(j, n), alone = make_rounds(j, n);
 	struct part *part = calloc((size_t)n, sizeof(*part));
-	double *held = calloc((size_t)n * (size_t)j->rounds, sizeof(*held));
+	double seconds[j->rounds];
+	fsmoe_program_t step;
 
-	if (!part || !held)
+	if (!part)
 		exit(1);
-	step = whole_step(j, held);
+	TRY(fsmoe_program_create(&step, j->rt, j->step.graph, j->memory));
 	for (int i = 0; i < n; i++)
 		make_part(j, i, &part[i]);
-	run_parts(j, part, n);
-	for (int i = 0; i < n; i++)
+	for (int round = -WARMUP; round < j->rounds; round++)
 	{
-		const int slowest = !FSMOE_KIND_IS_COMM(part[i].node.op->kind);
-		const struct took alone = summary(part[i].seconds, j->rounds),
-				  in_step =
-					  summary(held + (size_t)i * (size_t)j->rounds, j->rounds);
-		struct kind *k = &kind[part[i].node.op->kind];
-		const double median = over_ranks(j, alone.median, slowest);
+		const double took = run_step(j, step, &held, round);
 
-		k->alone += median;
-		k->in_step += over_ranks(j, in_step.median, slowest);
-		sum.median += median;
-		sum.least += over_ranks(j, alone.least, slowest);
-		fsmoe_program_destroy(part[i].program);
-		free(part[i].seconds);
+		if (round >= 0)
+			seconds[round] = took;
+		run_parts(j, part, &alone, round);
 	}
+	print(j, seconds, &held, &alone);
+	for (int i = 0; i < n; i++)
+		fsmoe_program_destroy(part[i].program);
+	fsmoe_program_destroy(step);
 	free(part);
-	free(held);
-	if (j->world->rank == 0)
-		print(kind, step, sum, n, j->rounds);
+	free(held.of_task);
+	free(alone.of_task);
 }
 
 int main(int argc, char **argv)
 {
 	struct job j = {.rounds = argc > 3 ? atoi(argv[3]) : 15};
+	struct fsmoe_runtime_opts opts;
 
 	TRY(fsmoe_topo_create(&j.topo, NULL, argc > 1 ? atoi(argv[1]) : 2));
 	TRY(fsmoe_groups_create(&j.groups, j.topo, &(struct fsmoe_layout){0}));
-	TRY(fsmoe_runtime_start(&j.rt, j.groups, NULL));
+	fsmoe_runtime_opts_init(&opts);
+	opts.bind = 1;
+	TRY(fsmoe_runtime_start(&j.rt, j.groups, &opts));
 	j.world = fsmoe_comms_get(fsmoe_runtime_comms(j.rt), FSMOE_GROUP_WORLD);
 	fsmoe_runtime_set_recording(j.rt, 1);
 	TRY(fsmoe_model_spec_init(&j.spec, argc > 4 ? argv[4] : "quickstart"));
