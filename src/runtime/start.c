@@ -42,6 +42,7 @@ void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts)
 		.executor = "starpu",
 		.dtype = "fp32",
 		.chain = -1,
+		.ahead = 1,
 	};
 }
 
@@ -195,7 +196,10 @@ static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *
 	rt->executor = strcmp(opts->executor, "stream") ? &fsmoe_executor_starpu
 							: fsmoe_gpu_stream_executor();
 	rt->real = strcmp(opts->dtype, "bf16") ? FSMOE_F32 : FSMOE_BF16;
-	rt->chain = opts->chain < 0 ? !strcmp(opts->device, "cuda") : opts->chain;
+	rt->ahead = opts->ahead;
+	rt->chain = opts->chain;
+	if (opts->chain < 0) /* a trace tells where a step is */
+		rt->chain = strcmp(opts->device, "cuda") ? 0 : opts->trace ? 1 : 2;
 	return 0;
 }
 

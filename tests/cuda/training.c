@@ -165,8 +165,9 @@ static int train(const struct job *job, const char *preset, int microbatches, in
 static const struct way
 {
 	const char *executor;
-	int chain;
-} ways[] = {{"stream", 0}, {"starpu", 0}, {"starpu", 1}, {"starpu", 2}};
+	int chain, ahead;
+} ways[] = {
+	{"stream", 0, 0}, {"starpu", 0, 1}, {"starpu", 1, 0}, {"starpu", 1, 1}, {"starpu", 2, 1}};
 
 static void start(struct job *job, const struct way *way)
 {
@@ -176,6 +177,7 @@ static void start(struct job *job, const struct way *way)
 	opts.device = "cuda";
 	opts.executor = way->executor;
 	opts.chain = way->chain;
+	opts.ahead = way->ahead;
 	TRY(fsmoe_runtime_start(&job->runtime, job->groups, &opts));
 }
 
@@ -190,7 +192,8 @@ int check_training(void)
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 	{
 		if (job.rank == 0)
-			printf("executor %s, chains %d\n", ways[i].executor, ways[i].chain);
+			printf("executor %s, chains %d, ahead %d\n", ways[i].executor,
+			       ways[i].chain, ways[i].ahead);
 		start(&job, &ways[i]);
 		bad += train(&job, "tiny", 1, 1);
 		bad += train(&job, "tiny", 2, 2);
@@ -236,5 +239,5 @@ static int fault(const struct way *way)
 
 int check_faults(void)
 {
-	return fault(&ways[0]) + fault(&ways[2]);
+	return fault(&ways[0]) + fault(&ways[2]) + fault(&ways[3]);
 }
