@@ -7,9 +7,9 @@
  * A pair is STEPS steps each way, every step waited for; the first of a pair changes. Prints, for
  * chains within a layer's pass (1) where every edge goes through the host, and for what is the
  * default: chains across (2), where computation runs ahead (struct fsmoe_runtime_opts); with `all`
- * also for what is between, and for a node a task (0): tasks a step, the median milliseconds of a step both ways, of the pairs' ratios the median, the quartiles and the
- * extremes, and the mean milliseconds until everything is submitted, both ways. The times are of
- * the slowest rank.
+ * also for what is between, and for a node a task (0): tasks a step, the median milliseconds of a
+ * step both ways, of the pairs' ratios the median, the quartiles and the extremes, and the mean
+ * milliseconds until everything is submitted, both ways. The times are of the slowest rank.
  */
 #include "base/clock.h"
 #include "comm/comm.h"

@@ -21,7 +21,7 @@
  *	  M 2048 H 8192, writing     8192  2048  1229    0.283  0.279    0.250
  *	  the same, adding           8192  2048  1229    0.354  0.356    0.315
  *	  both sources at once       8192  2048  2458    0.520  0.477    0.482
- *	  into the output            2048  8192  2458    0.548  0.545    0.492
+ *	  into the output            2048  8192  2458    0.548  0.546    0.492
  *	others                                                            128x248  128x208
  *	  M 4096 H 14336, forward    1229 14336  4096    0.809  0.802    0.798
  *	                             1229  4096 14336    0.788  0.782    0.779    0.784
@@ -297,6 +297,25 @@ static void choose(const struct fsmoe_products *products, cublasLtHandle_t handl
 		c->algorithm = candidate[prefer(candidate, n, p)].algo;
 }
 
+/* NULL: none was made yet. */
+static struct choice *find(struct fsmoe_products *products, const size_t key[KEYS])
+{
+	for (int i = 0; i < products->n; i++)
+		if (!memcmp(products->choice[i].key, key, sizeof(products->choice[i].key)))
+			return &products->choice[i];
+	return NULL;
+}
+
+int fsmoe_product_tile(struct fsmoe_products *products, const struct fsmoe_product *p)
+{
+	const struct choice *c;
+	size_t key[KEYS];
+
+	key_of(p, key);
+	c = find(products, key);
+	return c && c->found ? tile_of(&c->algorithm) : 0;
+}
+
 static struct choice *choice_for(struct fsmoe_products *products, cublasLtHandle_t handle,
 				 const struct fsmoe_product *p)
 {
@@ -304,9 +323,9 @@ static struct choice *choice_for(struct fsmoe_products *products, cublasLtHandle
 	size_t key[KEYS];
 
 	key_of(p, key);
-	for (int i = 0; i < products->n; i++)
-		if (!memcmp(products->choice[i].key, key, sizeof(key)))
-			return &products->choice[i];
+	c = find(products, key);
+	if (c)
+		return c;
 	c = &products->choice[products->next];
 	products->next = (products->next + 1) % CHOICES;
 	products->n += products->n < CHOICES;

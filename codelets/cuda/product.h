@@ -54,4 +54,8 @@ FSMOE_KERNEL_LINKAGE int fsmoe_product_enqueue(const struct fsmoe_call *call,
 					       const struct fsmoe_cuda *cuda,
 					       const struct fsmoe_product *p, int *done);
 
+/* Of the kernel that was chosen for it the number of the tile, as cuBLASLt counts; 0: none was. */
+FSMOE_KERNEL_LINKAGE int fsmoe_product_tile(struct fsmoe_products *products,
+					    const struct fsmoe_product *p);
+
 #endif
