@@ -41,6 +41,7 @@ void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts)
 		.device = "cpu",
 		.executor = "starpu",
 		.dtype = "fp32",
+		.cta_policy = "default",
 		.chain = -1,
 	};
 }
@@ -156,6 +157,7 @@ static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *op
 const char *const fsmoe_runtime_devices[] = {"cpu", "cuda", NULL};
 const char *const fsmoe_runtime_executors[] = {"starpu", "stream", NULL};
 const char *const fsmoe_runtime_dtypes[] = {"fp32", "tf32", "bf16", NULL};
+const char *const fsmoe_runtime_cta_policies[] = {"default", "efficiency", "zero", NULL};
 
 static int is_one_of(const char *const *names, const char *name)
 {
@@ -176,6 +178,15 @@ int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 	if (!is_one_of(fsmoe_runtime_dtypes, opts->dtype))
 		return fsmoe_fail(EINVAL, "no dtype '%s': there are fp32, tf32 and bf16",
 				  opts->dtype);
+	if (!is_one_of(fsmoe_runtime_cta_policies, opts->cta_policy))
+		return fsmoe_fail(EINVAL,
+				  "no CTA policy '%s': there are default, efficiency and zero",
+				  opts->cta_policy);
+	if (!cuda && strcmp(opts->cta_policy, "default") != 0)
+		return fsmoe_fail(EINVAL,
+				  "the CTA policy '%s' is of GPUs: use 'default', or the device "
+				  "'cuda'",
+				  opts->cta_policy);
 	if (!cuda && strcmp(opts->executor, "stream") == 0)
 		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
 					  "device 'cuda'");
@@ -244,7 +255,7 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 	if (!err && rt->executor == &fsmoe_executor_starpu)
 		err = start_in_turn(rt, opts, &binding, host_rank);
 	if (!err && rt->gpu)
-		err = fsmoe_gpu_connect(rt->gpu);
+		err = fsmoe_gpu_connect(rt->gpu, opts->cta_policy);
 	if (!err && rt->gpu)
 		err = fsmoe_gpu_lanes(rt->gpu, rt->starpu ? rt->lane_worker[FSMOE_ON_GPU] : NULL);
 	if (!err)
