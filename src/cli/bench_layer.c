@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_layer.h"
 
+#include "cli/aborts.h"
+
 #include "moe/layer.h"
 #include "moe/modules.h"
 #include "runtime/inside.h"
@@ -335,7 +337,7 @@ static int measure(struct bench *b)
 {
 	double step_ms;
 	json_t *out;
-	int err = fsmoe_runtime_start(&b->runtime, b->groups, &b->opts->runtime);
+	int err = cli_runtime_start(&b->runtime, b->groups, &b->opts->runtime);
 
 	if (!err)
 		err = bench_make_layer(b);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "cli/aborts.h"
 #include "cli/cli.h"
 #include "cli/profile.h"
 #include "topo/abort.h"
@@ -78,7 +79,7 @@ static int measure(struct cli_profile *p, fsmoe_groups_t groups, int first)
 	int err;
 
 	p->train.runtime.timing = 1;
-	err = fsmoe_runtime_start(&runtime, groups, &p->train.runtime);
+	err = cli_runtime_start(&runtime, groups, &p->train.runtime);
 	if (!err)
 		err = fsmoe_profile_measure(&profile, runtime, &p->train.model, &p->train.train,
 					    &p->measure);

@@ -80,7 +80,9 @@ void cli_profile_print(fsmoe_profile_t profile, double seconds)
 		       "sharing", fit.sharing);
 	for (int i = 0; (text = fsmoe_profile_note_at(profile, i, &key)); i++)
 		printf("%-12s %s\n", key, text);
-	printf("%-12s %s\n\n", "machine", fsmoe_profile_machine(profile));
+	printf("%-12s %s\n", "machine", fsmoe_profile_machine(profile));
+	printf("%-12s %s, %s\n\n", "arithmetic", fsmoe_profile_device(profile),
+	       fsmoe_profile_dtype(profile));
 	printf("%-14s %-7s %10s %10s %7s %7s  %9s %9s %7s %7s\n", "kind", "lane", "alpha us", "G/s",
 	       "R2", "off %", "from", "to", "samples", "dropped");
 	for (int kind = 0; kind < FSMOE_NKINDS; kind++)

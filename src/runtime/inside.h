@@ -19,6 +19,10 @@ extern const char *const fsmoe_runtime_devices[],
  * together. The same of the start, before there are ranks. */
 int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts);
 
+/* What it was started with, by the names above. */
+const char *fsmoe_runtime_device(fsmoe_runtime_t runtime);
+const char *fsmoe_runtime_dtype(fsmoe_runtime_t runtime);
+
 /* Threads that this rank's matrix products take. */
 int fsmoe_runtime_blas_threads(fsmoe_runtime_t runtime);
 

@@ -79,6 +79,7 @@ struct fsmoe_runtime
 	const struct fsmoe_executor *executor;
 	struct fsmoe_gpu *gpu; /* runtime/gpu.h; NULL: the CPU computes */
 	enum fsmoe_real real;  /* of the programs: FSMOE_F32, or on a GPU FSMOE_BF16 */
+	const char *dtype;     /* by name */
 	int chain;             /* as in fsmoe_runtime_opts */
 	struct fsmoe_codelet *codelets;
 	void *handles;                  /* tsearch tree of struct fsmoe_handle by data */
