@@ -185,6 +185,9 @@ int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 	if (!cuda && strcmp(opts->executor, "stream") == 0)
 		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
 					  "device 'cuda'");
+	if (cuda && opts->emulate_link > 0)
+		return fsmoe_fail(EINVAL, "links are emulated between CPUs alone: leave "
+					  "--emulate-link away, or use the device 'cpu'");
 	if (!cuda && strcmp(opts->dtype, "fp32") != 0)
 		return fsmoe_fail(EINVAL,
 				  "the dtype '%s' is of GPUs: use 'fp32', or the device 'cuda'",
@@ -246,6 +249,10 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 		err = start_gpu(rt, opts, host_rank, host_size);
 	rt->polls = rt->binding.bound && !rt->gpu;
 	fsmoe_comms_set_own_cores(rt->comms, rt->polls);
+	if (!err && opts->emulate_link > 0)
+		err = fsmoe_comms_emulate(rt->comms,
+					  (struct fsmoe_link){1e9 * opts->emulate_link,
+							      1e-6 * opts->emulate_latency});
 	if (!err)
 		err = fsmoe_trace_open(&rt->trace, rt->groups, opts);
 	if (!err && rt->executor == &fsmoe_executor_starpu)
