@@ -66,9 +66,11 @@ struct cli_profile
 	     "A StarPU scheduling policy; fsmoe's own else"), \
 	CLI_P_FLAG("bind", train.runtime.bind, \
 	     "Give every rank cores of its own where there are enough"), \
-	CLI_P_REAL("emulate-link", train.runtime.emulate_link, \
+	CLI_P_REAL("emulate-inter", train.runtime.emulate_inter, \
 		   "Let messages between nodes take as long as over a link of X GB/s of a rank " \
 		   "each way, on CPUs; 0: links are what they are"), \
+	CLI_P_REAL("emulate-intra", train.runtime.emulate_intra, \
+		   "The same of messages inside a node"), \
 	CLI_P_REAL("emulate-latency", train.runtime.emulate_latency, \
 		   "Microseconds of such a message")
 /* clang-format on */

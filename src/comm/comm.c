@@ -126,12 +126,13 @@ void fsmoe_comms_set_own_cores(fsmoe_comms_t comms, int own_cores)
 		comms->comm[kind].own_core = own_cores;
 }
 
-int fsmoe_comms_emulate(fsmoe_comms_t comms, struct fsmoe_link link)
+int fsmoe_comms_emulate(fsmoe_comms_t comms, int between, struct fsmoe_link link)
 {
 	int ret = 0;
 
 	for (int kind = 0; kind < FSMOE_NGROUPS && !ret; kind++)
-		if (fsmoe_group_spans_nodes(comms->groups, (enum fsmoe_group)kind))
+		if (comms->comm[kind].size > 1 &&
+		    fsmoe_group_spans_nodes(comms->groups, (enum fsmoe_group)kind) == between)
 			ret = fsmoe_comm_pace(&comms->comm[kind], link);
 	return ret;
 }

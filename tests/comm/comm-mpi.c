@@ -410,7 +410,9 @@ int main(int argc, char **argv)
 	CHECK(fsmoe_comms_groups(comms) == groups);
 	CHECK(fsmoe_comms_get(comms, FSMOE_NGROUPS) == NULL);
 	if (argc > 2)
-		CHECK(fsmoe_comms_emulate(comms, (struct fsmoe_link){1e9, 1e-6}) == 0);
+		for (int between = 0; between < 2; between++)
+			CHECK(fsmoe_comms_emulate(comms, between, (struct fsmoe_link){1e9, 1e-6}) ==
+			      0);
 
 	test_alone();
 	test_everything(comms, groups);

@@ -54,7 +54,7 @@ int main(void)
 	CHECK(fsmoe_topo_create(&topo, NULL, 2) == 0);
 	CHECK(fsmoe_groups_create(&groups, topo, NULL) == 0);
 	CHECK(fsmoe_comms_create(&comms, groups) == 0);
-	CHECK(fsmoe_comms_emulate(comms, link_) == 0);
+	CHECK(fsmoe_comms_emulate(comms, 1, link_) == 0);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 	{
 		const int peers = fsmoe_group_size(groups, kinds[i]) - 1;
