@@ -49,6 +49,7 @@ struct fsmoe_comm
 	enum fsmoe_group kind;
 	int size, rank;
 	void *impl;                   /* the backend's */
+	void *paced;                  /* src/comm/paced.c's; NULL: links are as fast as they are */
 	void *device;                 /* src/comm/nccl.c's; NULL: no GPU */
 	struct fsmoe_window *windows; /* src/comm/nccl_window.c's: a list */
 	const char *no_windows;       /* why there can be none; NULL: there can */
@@ -71,6 +72,18 @@ void fsmoe_comms_set_watch(fsmoe_comms_t comms, struct fsmoe_watch *watch);
 
 /* Local: whether threads that wait have cores of their own, and may poll; they do not before. */
 void fsmoe_comms_set_own_cores(fsmoe_comms_t comms, int own_cores);
+
+/* Of each rank each way. */
+struct fsmoe_link
+{
+	double bandwidth; /* bytes a second */
+	double latency;   /* seconds */
+};
+
+/* Local, once, on all ranks alike: from now on groups that span nodes (between; 0: those that do not)
+ * communicate as if over such a link, where theirs is faster. */
+int fsmoe_comms_emulate(fsmoe_comms_t comms, int between, struct fsmoe_link link);
+int fsmoe_comm_pace(struct fsmoe_comm *comm, struct fsmoe_link link); /* one group */
 
 /* Local: makes sure that ordered sums over up to `bytes` bytes of one rank's buffer allocate
  * nothing later. */

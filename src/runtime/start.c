@@ -197,6 +197,10 @@ int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 	if (!cuda && strcmp(opts->executor, "stream") == 0)
 		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
 					  "device 'cuda'");
+	if (cuda && (opts->emulate_inter > 0 || opts->emulate_intra > 0))
+		return fsmoe_fail(EINVAL, "links are emulated between CPUs alone: leave "
+					  "--emulate-inter and --emulate-intra away, or use the "
+					  "device 'cpu'");
 	if (!cuda && strcmp(opts->dtype, "fp32") != 0)
 		return fsmoe_fail(EINVAL,
 				  "the dtype '%s' is of GPUs: use 'fp32', or the device 'cuda'",
@@ -242,6 +246,20 @@ static void release(fsmoe_runtime_t rt)
 	fsmoe_binding_release(&rt->binding);
 }
 
+static int emulate_links(fsmoe_comms_t comms, const struct fsmoe_runtime_opts *opts)
+{
+	const double gb[] = {opts->emulate_intra, opts->emulate_inter};
+	int err = 0;
+
+	for (int between = 0; between < 2 && !err; between++)
+		if (gb[between] > 0)
+			err = fsmoe_comms_emulate(
+				comms, between,
+				(struct fsmoe_link){1e9 * gb[between],
+						    1e-6 * opts->emulate_latency});
+	return err;
+}
+
 /* Everything but the watchdog. */
 static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runtime_opts *opts)
 {
@@ -259,6 +277,8 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 		err = start_gpu(rt, opts, host_rank, host_size);
 	rt->polls = rt->binding.bound && !rt->gpu;
 	fsmoe_comms_set_own_cores(rt->comms, rt->polls);
+	if (!err)
+		err = emulate_links(rt->comms, opts);
 	if (!err)
 		err = fsmoe_trace_open(&rt->trace, rt->groups, opts);
 	if (!err && rt->executor == &fsmoe_executor_starpu)
