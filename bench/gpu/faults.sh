@@ -87,7 +87,7 @@ faults()
 			"${train[@]}" --executor $way --steps 500
 		gone "lost-$way"
 		try "killed-$way" 60 137 'signal 9|killed|fsmoe: ' "${many[@]}" -np 2 bash -c '
-			[ $OMPI_COMM_WORLD_RANK -eq 0 ] || { (sleep 8; kill -9 $$) & }
+			[ $OMPI_COMM_WORLD_RANK -eq 0 ] || { (sleep 14; kill -9 $$) & }
 			exec "$@"' killed "${train[@]}" --executor $way --steps 1000000
 		gone "killed-$way"
 	done

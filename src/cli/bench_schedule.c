@@ -149,6 +149,8 @@ static int bench(struct bench_schedule *o, struct bench_rows *b)
 	else
 		err = fsmoe_profile_measure(&b->profile, b->runtime, &train->model, &train->train,
 					    &o->profile.measure);
+	if (!err && train->profile && b->world->rank == 0)
+		cli_profile_compare(b->profile, train->profile, &train->runtime);
 	if (!err)
 		err = fsmoe_runtime_set_profile(b->runtime, b->profile);
 	if (!err)

@@ -68,6 +68,8 @@ int cli_profile_load(const struct fsmoe_option *table, struct cli_profile *p,
 	/* Stages of all dispatches are measured, whichever the model has. */
 	if (!err && !strcmp(p->train.model.dispatch, FSMOE_DISPATCH_AUTO))
 		p->train.model.dispatch = fsmoe_dispatch_find(NULL)->module.name;
+	if (!err)
+		err = fsmoe_runtime_opts_check(&p->train.runtime);
 	return err ? err : fsmoe_train_config_check_model(&p->train);
 }
 

@@ -92,6 +92,10 @@ int cli_profile_load(const struct fsmoe_option *table, struct cli_profile *profi
 /* Notes of the machine, the date, versions, threads and the model. Collective. */
 int cli_profile_describe(const struct cli_profile *options, fsmoe_profile_t profile,
 			 fsmoe_runtime_t runtime);
+/* Warns where a run with these options is of another device or dtype than the profile, whose times
+ * are then of something else. What a profile does not say is not known to differ. */
+void cli_profile_compare(fsmoe_profile_t profile, const char *path,
+			 const struct fsmoe_runtime_opts *opts);
 /* The table of lines. */
 void cli_profile_print(fsmoe_profile_t profile, double seconds);
 

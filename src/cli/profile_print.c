@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/profile.h"
 #include "runtime/inside.h"
@@ -60,6 +61,20 @@ int cli_profile_describe(const struct cli_profile *o, fsmoe_profile_t profile,
 		 m->experts, m->topk, m->capacity_factor, m->vocab, m->seq, o->train.train.batch,
 		 o->train.train.microbatches);
 	return err ? err : fsmoe_profile_note(profile, "model", text);
+}
+
+void cli_profile_compare(fsmoe_profile_t profile, const char *path,
+			 const struct fsmoe_runtime_opts *opts)
+{
+	const char *device = fsmoe_profile_device(profile), *dtype = fsmoe_profile_dtype(profile);
+
+	if ((*device && strcmp(device, opts->device) != 0) ||
+	    (*dtype && strcmp(dtype, opts->dtype) != 0))
+		fsmoe_log(FSMOE_LOG_WARNING,
+			  "%s was measured on the device %s in %s, and this run is on %s in %s: "
+			  "measure again with 'fsmoe profile --device %s --dtype %s'",
+			  path, *device ? device : opts->device, *dtype ? dtype : opts->dtype,
+			  opts->device, opts->dtype, opts->device, opts->dtype);
 }
 
 static void print_line(enum fsmoe_kind kind, enum fsmoe_lane lane, const struct fsmoe_fit *fit)

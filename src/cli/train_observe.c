@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/profile.h"
 #include "runtime/inside.h"
 
 #include <errno.h>
@@ -74,22 +75,6 @@ static int check_profile(const struct run *run, fsmoe_profile_t profile)
 	return 0;
 }
 
-/* Its times are then of something else; what a profile does not say is not known to differ. */
-static void compare_arithmetic(const struct run *run, fsmoe_profile_t profile)
-{
-	const struct fsmoe_runtime_opts *opts = &run->config.runtime;
-	const char *device = fsmoe_profile_device(profile), *dtype = fsmoe_profile_dtype(profile);
-
-	if (run->first && ((*device && strcmp(device, opts->device) != 0) ||
-			   (*dtype && strcmp(dtype, opts->dtype) != 0)))
-		fsmoe_log(FSMOE_LOG_WARNING,
-			  "%s was measured on the device %s in %s, and this run is on %s in %s: "
-			  "measure again with 'fsmoe profile --device %s --dtype %s'",
-			  run->config.profile, *device ? device : opts->device,
-			  *dtype ? dtype : opts->dtype, opts->device, opts->dtype, opts->device,
-			  opts->dtype);
-}
-
 int run_observe_start(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -108,8 +93,8 @@ int run_observe_start(struct run *run)
 	err = fsmoe_profile_load(&o->profile, config->profile);
 	if (!err)
 		err = check_profile(run, o->profile);
-	if (!err)
-		compare_arithmetic(run, o->profile);
+	if (!err && run->first)
+		cli_profile_compare(o->profile, config->profile, &config->runtime);
 	return err ? err : watch(run, o->profile);
 }
 

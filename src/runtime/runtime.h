@@ -89,7 +89,7 @@ struct fsmoe_runtime
 	int own_policy;                               /* the policy is "fsmoe" */
 	int starpu;                                   /* it runs */
 	struct fsmoe_binding binding;                 /* bound: threads have cores of their own */
-	int polls; /* idle CPU workers look for tasks and messages before they sleep */
+	int polls;           /* idle CPU workers look for tasks and messages before they sleep */
 	unsigned no_windows; /* groups (bits) of which it was told that they have none */
 	int idle_hook;
 	int blas_threads;

@@ -43,6 +43,10 @@ done
 expect 3 "cannot read $work/none" "$fsmoe" train --preset tiny --data "$text" --profile "$work/none"
 
 expect 2 "did you mean" "$fsmoe" profile --presett tiny
+expect 2 "the dtype 'bf16' is of GPUs" "$fsmoe" profile --preset tiny --dtype bf16
+expect 2 "the CTA policy 'zero' is of GPUs" "$fsmoe" profile --preset tiny --cta-policy zero
+expect 2 "the CTA policy 'zero' is of GPUs" \
+	"$fsmoe" train --preset tiny --data "$text" --cta-policy zero
 expect 2 "no preset 'none'" "$fsmoe" profile --preset none
 expect 2 "cannot read" "$fsmoe" profile --config "$work/none.json"
 expect 2 "cannot be cut" "$fsmoe" profile --preset tiny --batch 3 --microbatches 2
