@@ -44,6 +44,10 @@ struct fsmoe_runtime_opts
 	 * trace_first .. trace_last, a file a rank; doc/traces.md. NULL: none, at no cost. */
 	const char *trace;
 	uint64_t trace_first, trace_last;
+	/* On CPUs: messages between nodes, and inside them, take as long as over a link of so many GB/s
+	 * of each rank each way, and so many microseconds a message, where they would be faster: to
+	 * compare schedules on one host. 0 GB/s: links are what they are. */
+	double emulate_inter, emulate_intra, emulate_latency;
 };
 
 /* Defaults, then FSMOE_BLAS_THREADS, FSMOE_BIND, FSMOE_TIMEOUT. */

@@ -27,6 +27,9 @@ struct cli_profile
 	 .metavar = (what), .help = (doc)}
 #define CLI_P_FLAG(name_, field, doc) \
 	{.type = FSMOE_OPTION_FLAG, .name = (name_), .offset = CLI_P_AT(field), .help = (doc)}
+#define CLI_P_REAL(name_, field, doc) \
+	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = CLI_P_AT(field), .metavar = "X", \
+	 .help = (doc), .max = 1e6}
 
 /* A model, a layout and a machine, for commands whose options begin with a struct cli_profile. */
 #define CLI_PROFILE_MODEL_ROWS \
@@ -38,10 +41,8 @@ struct cli_profile
 	CLI_P_INT("hidden", train.model.hidden, 1, "Width of an expert's hidden layer"), \
 	CLI_P_INT("experts", train.model.experts, 1, "Experts of a layer, over all ranks"), \
 	CLI_P_INT("topk", train.model.topk, 1, "Experts that each token goes to"), \
-	{.type = FSMOE_OPTION_REAL, .name = "capacity-factor", \
-	 .offset = CLI_P_AT(train.model.capacity_factor), .metavar = "X", \
-	 .help = "Slots of an expert over its even share of tokens; 0: nothing is dropped", \
-	 .max = 1e6}, \
+	CLI_P_REAL("capacity-factor", train.model.capacity_factor, \
+		   "Slots of an expert over its even share of tokens; 0: nothing is dropped"), \
 	CLI_P_INT("vocab", train.model.vocab, 1, "Vocabulary"), \
 	CLI_P_INT("batch", train.train.batch, 1, "Sequences of a step, over all ranks"), \
 	CLI_P_INT("microbatches", train.train.microbatches, 1, \
@@ -64,7 +65,14 @@ struct cli_profile
 	CLI_P_TEXT("scheduler", train.runtime.scheduler, "NAME", \
 	     "A StarPU scheduling policy; fsmoe's own else"), \
 	CLI_P_FLAG("bind", train.runtime.bind, \
-	     "Give every rank cores of its own where there are enough")
+	     "Give every rank cores of its own where there are enough"), \
+	CLI_P_REAL("emulate-inter", train.runtime.emulate_inter, \
+		   "Let messages between nodes take as long as over a link of X GB/s of a rank " \
+		   "each way, on CPUs; 0: links are what they are"), \
+	CLI_P_REAL("emulate-intra", train.runtime.emulate_intra, \
+		   "The same of messages inside a node"), \
+	CLI_P_REAL("emulate-latency", train.runtime.emulate_latency, \
+		   "Microseconds of such a message")
 /* clang-format on */
 
 int cli_profile_init(struct cli_profile *profile, const char *preset);

@@ -259,7 +259,7 @@ static int submit(struct fsmoe_program *p, const struct fsmoe_step *step)
  * enough, this thread looks, every few microseconds since StarPU takes a lock to tell. */
 static void wait_for_tasks(fsmoe_runtime_t rt)
 {
-	while (rt->gpu && rt->bound && starpu_task_nsubmitted() > 0)
+	while (rt->gpu && rt->binding.bound && starpu_task_nsubmitted() > 0)
 		for (double until = fsmoe_clock() + 3e-6; fsmoe_clock() < until;)
 			sched_yield();
 	starpu_task_wait_for_all();

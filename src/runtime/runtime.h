@@ -5,6 +5,7 @@
 #include "graph/fresh.h"
 #include "comm/comm.h"
 #include "comm/watch.h"
+#include "runtime/bind.h"
 #include "runtime/trace.h"
 
 #include <fsmoe/op.h>
@@ -85,7 +86,8 @@ struct fsmoe_runtime
 	unsigned order[FSMOE_NWORKERS][FSMOE_NLANES]; /* for StarPU's own policies: workerorder */
 	int own_policy;                               /* the policy is "fsmoe" */
 	int starpu;                                   /* it runs */
-	int bound;                                    /* this rank's threads have their cores */
+	struct fsmoe_binding binding;                 /* bound: threads have cores of their own */
+	int polls; /* idle CPU workers look for tasks and messages before they sleep */
 	int idle_hook;
 	int blas_threads;
 	fsmoe_profile_t profile;          /* a copy; NULL: StarPU is told nothing */

@@ -190,6 +190,11 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("blas-threads", runtime.blas_threads, 0, 4096,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),
 	FLAG("bind", runtime.bind, "Give every rank cores of its own where there are enough"),
+	REAL("emulate-inter", runtime.emulate_inter, 0, 1e6,
+	     "Let messages between nodes take as long as over a link of X GB/s of a rank each way, "
+	     "on CPUs; 0: links are what they are"),
+	REAL("emulate-intra", runtime.emulate_intra, 0, 1e6, "The same of messages inside a node"),
+	REAL("emulate-latency", runtime.emulate_latency, 0, 1e6, "Microseconds of such a message"),
 	REAL("timeout", runtime.timeout, 0, 1e9,
 	     "Seconds without progress after which the job is ended; 0: never"),
 	TEXT("scheduler", runtime.scheduler, "NAME", "A StarPU scheduling policy; fsmoe's own else"),

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /*
- * comm-mpi [NODES] and, with an exchange cut into tiny messages, comm-pieces: every collective over
+ * comm-mpi [NODES [slow]] and, with an exchange cut into tiny messages, comm-pieces: every collective over
  * every kind of group, on as many ranks as it is started with, cut into NODES nodes. What must come
  * out is computed by each rank from rank numbers alone.
  */
@@ -409,6 +409,10 @@ int main(int argc, char **argv)
 	fsmoe_comms_set_watch(comms, watch);
 	CHECK(fsmoe_comms_groups(comms) == groups);
 	CHECK(fsmoe_comms_get(comms, FSMOE_NGROUPS) == NULL);
+	if (argc > 2)
+		for (int between = 0; between < 2; between++)
+			CHECK(fsmoe_comms_emulate(comms, between, (struct fsmoe_link){1e9, 1e-6}) ==
+			      0);
 
 	test_alone();
 	test_everything(comms, groups);
