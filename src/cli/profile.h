@@ -2,8 +2,8 @@
 #ifndef FSMOE_CLI_PROFILE_H
 #define FSMOE_CLI_PROFILE_H
 
+#include "config/config.h"
 #include "runtime/inside.h"
-#include "train/config.h"
 
 #include <fsmoe/measure.h>
 #include <limits.h>

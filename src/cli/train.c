@@ -7,10 +7,10 @@
 #include "cli/cli.h"
 #include "cli/stop.h"
 #include "cli/trace.h"
+#include "config/describe.h"
 #include "runtime/version.h"
 #include "topo/abort.h"
 #include "topo/version.h"
-#include "train/describe.h"
 #include "train/need.h"
 
 #include <errno.h>

@@ -2,9 +2,9 @@
 #ifndef FSMOE_CLI_TRAIN_H
 #define FSMOE_CLI_TRAIN_H
 
+#include "config/config.h"
+#include "data/data.h"
 #include "train/boundary.h"
-#include "train/config.h"
-#include "train/data.h"
 #include "train/eval.h"
 #include "train/flops.h"
 #include "train/metrics.h"
