@@ -137,7 +137,7 @@ struct fsmoe_token_map
  * replaced). x (T, M) -> (T, M), without the residual. Auxiliary losses go to
  * fsmoe_graph_add_loss.
  */
-struct fsmoe_hook; /* fsmoe/module.h */
+struct fsmoe_hook; /* fsmoe/hook.h */
 struct fsmoe_moe_spec
 {
 	const char *name;         /* prefix of its parameters' names, e.g. "h.0.moe" */
