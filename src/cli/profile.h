@@ -60,6 +60,13 @@ struct cli_profile
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = CLI_P_AT(train.runtime.device), \
 	 .metavar = "NAME", .choices = fsmoe_runtime_devices, \
 	 .help = "cpu, or cuda: a GPU for every rank of a host"}, \
+	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = CLI_P_AT(train.runtime.dtype), \
+	 .metavar = "NAME", .choices = fsmoe_runtime_dtypes, \
+	 .help = "fp32, or on GPUs tf32 or bf16"}, \
+	{.type = FSMOE_OPTION_STRING, .name = "cta-policy", \
+	 .offset = CLI_P_AT(train.runtime.cta_policy), .metavar = "NAME", \
+	 .choices = fsmoe_runtime_cta_policies, \
+	 .help = "What NCCL takes of a GPU's processors: default, efficiency or zero"}, \
 	CLI_P_INT("blas-threads", train.runtime.blas_threads, 0, \
 	    "Threads of a rank's matrix products; 0: as many as it has cores"), \
 	CLI_P_TEXT("scheduler", train.runtime.scheduler, "NAME", \
@@ -85,6 +92,10 @@ int cli_profile_load(const struct fsmoe_option *table, struct cli_profile *profi
 /* Notes of the machine, the date, versions, threads and the model. Collective. */
 int cli_profile_describe(const struct cli_profile *options, fsmoe_profile_t profile,
 			 fsmoe_runtime_t runtime);
+/* Warns where a run with these options is of another device or dtype than the profile, whose times
+ * are then of something else. What a profile does not say is not known to differ. */
+void cli_profile_compare(fsmoe_profile_t profile, const char *path,
+			 const struct fsmoe_runtime_opts *opts);
 /* The table of lines. */
 void cli_profile_print(fsmoe_profile_t profile, double seconds);
 

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/aborts.h"
 #include "cli/cli.h"
 #include "cli/stop.h"
 #include "cli/trace.h"
@@ -247,7 +248,7 @@ static int start(struct run *run)
 
 	config->runtime.timing =
 		config->breakdown || config->profile || config->events || config->timeline;
-	err = fsmoe_runtime_start(&run->runtime, run->groups, &config->runtime);
+	err = cli_runtime_start(&run->runtime, run->groups, &config->runtime);
 
 	if (!err)
 		err = cli_stop_catch(run->runtime);

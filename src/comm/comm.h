@@ -48,10 +48,12 @@ struct fsmoe_comm
 	const struct fsmoe_comm_backend *backend;
 	enum fsmoe_group kind;
 	int size, rank;
-	void *impl;    /* the backend's */
-	void *paced;   /* src/comm/paced.c's; NULL: links are as fast as they are */
-	void *device;  /* src/comm/nccl.c's; NULL: no GPU */
-	void *scratch; /* for ordered sums; grown by fsmoe_comm_reserve only */
+	void *impl;                   /* the backend's */
+	void *paced;                  /* src/comm/paced.c's; NULL: links are as fast as they are */
+	void *device;                 /* src/comm/nccl.c's; NULL: no GPU */
+	struct fsmoe_window *windows; /* src/comm/nccl_window.c's: a list */
+	const char *no_windows;       /* why there can be none; NULL: there can */
+	void *scratch;                /* for ordered sums; grown by fsmoe_comm_reserve only */
 	size_t scratch_bytes;
 	size_t *parts; /* 4 * size numbers: sizes and offsets of what is sent and received */
 	int own_core;  /* whoever waits has a core that nobody else wants */

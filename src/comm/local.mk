@@ -4,5 +4,10 @@ libfsmoe_core_la_SOURCES += src/comm/align.c src/comm/align.h src/comm/comm.c sr
 	src/comm/pattern.c src/comm/comm.h src/comm/pattern.h src/comm/watch.h src/comm/watch-state.h
 
 if HAVE_CUDA
-libfsmoe_core_la_SOURCES += src/comm/nccl.c src/comm/device.h
+libfsmoe_core_la_SOURCES += src/comm/nccl.c src/comm/nccl_comm.h src/comm/device.h
+if HAVE_NCCL_WINDOWS
+libfsmoe_core_la_SOURCES += src/comm/nccl_window.c
+else
+libfsmoe_core_la_SOURCES += src/comm/nccl_window_absent.c
+endif
 endif

@@ -182,6 +182,10 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	 .help = "fp32; on GPUs also tf32: products round their factors, or bf16: activations and "
 		 "weights of products are bf16, weights proper, their gradients, moments and gates "
 		 "stay fp32"},
+	{.type = FSMOE_OPTION_STRING, .name = "cta-policy", .offset = AT(runtime.cta_policy),
+	 .metavar = "NAME", .choices = fsmoe_runtime_cta_policies,
+	 .help = "What NCCL takes of a GPU's processors: default, efficiency, or zero: copy engines "
+		 "carry AlltoAlls and AllGathers between GPUs that reach each other's memory"},
 	REAL("peak", peak, 0, 1e9,
 	     "Peak of a GPU's matrix products in TFLOP/s, for MFU = operations of linear maps, "
 	     "attention and the experts of the tokens that reached them, forward and backward, "

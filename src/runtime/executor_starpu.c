@@ -42,11 +42,14 @@ static void make_known(struct fsmoe_handle *h)
  * is only written by nodes need not travel. */
 static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
-	int err = rt->gpu ? fsmoe_gpu_fits(rt->gpu, fsmoe_handle_bytes(h)) : 0;
+	int err = rt->gpu && !h->window ? fsmoe_gpu_fits(rt->gpu, fsmoe_handle_bytes(h)) : 0;
 
 	if (err)
 		return err;
 	make_known(h);
+	if (h->window)
+		starpu_vector_ptr_register(h->handle, gpu_node(rt), (uintptr_t)h->fixed,
+					   (uintptr_t)h->fixed, 0);
 	h->fixed = h->data;
 	if (!rt->gpu)
 		return 0;

@@ -16,9 +16,9 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 				  "or use the device 'cpu'");
 }
 
-int fsmoe_gpu_connect(struct fsmoe_gpu *gpu)
+int fsmoe_gpu_connect(struct fsmoe_gpu *gpu, const char *cta_policy)
 {
-	(void)gpu;
+	(void)gpu, (void)cta_policy;
 	return -ENODEV;
 }
 
@@ -53,6 +53,48 @@ int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
 const struct fsmoe_executor *fsmoe_gpu_stream_executor(void)
 {
 	return NULL;
+}
+
+int fsmoe_gpu_wants_windows(const struct fsmoe_gpu *gpu)
+{
+	(void)gpu;
+	return 0;
+}
+
+unsigned fsmoe_gpu_window_groups(const struct fsmoe_gpu *gpu)
+{
+	(void)gpu;
+	return 0;
+}
+
+const char *fsmoe_gpu_window_refused(const struct fsmoe_gpu *gpu, enum fsmoe_group group)
+{
+	(void)gpu, (void)group;
+	return NULL;
+}
+
+int fsmoe_gpu_make_window(size_t bytes, struct fsmoe_window **window)
+{
+	(void)bytes, (void)window;
+	return -ENODEV;
+}
+
+int fsmoe_gpu_register_window(const struct fsmoe_gpu *gpu, struct fsmoe_window *window,
+			      unsigned groups)
+{
+	(void)gpu, (void)window, (void)groups;
+	return -ENODEV;
+}
+
+char *fsmoe_gpu_window_place(struct fsmoe_window *window, size_t at)
+{
+	(void)window, (void)at;
+	return NULL;
+}
+
+void fsmoe_gpu_release_window(struct fsmoe_window *window)
+{
+	(void)window;
 }
 
 int fsmoe_gpu_memory(size_t *left, size_t *all)

@@ -40,6 +40,7 @@ void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts)
 		.device = "cpu",
 		.executor = "starpu",
 		.dtype = "fp32",
+		.cta_policy = "default",
 		.chain = -1,
 	};
 }
@@ -162,26 +163,37 @@ static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *op
 const char *const fsmoe_runtime_devices[] = {"cpu", "cuda", NULL};
 const char *const fsmoe_runtime_executors[] = {"starpu", "stream", NULL};
 const char *const fsmoe_runtime_dtypes[] = {"fp32", "tf32", "bf16", NULL};
+const char *const fsmoe_runtime_cta_policies[] = {"default", "efficiency", "zero", NULL};
 
-static int is_one_of(const char *const *names, const char *name)
+/* The name in the list; NULL: it is not there. */
+static const char *one_of(const char *const *names, const char *name)
 {
 	while (*names && strcmp(*names, name))
 		names++;
-	return *names != NULL;
+	return *names;
 }
 
 int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 {
 	const int cuda = !strcmp(opts->device, "cuda");
 
-	if (!is_one_of(fsmoe_runtime_devices, opts->device))
+	if (!one_of(fsmoe_runtime_devices, opts->device))
 		return fsmoe_fail(EINVAL, "no device '%s': there are cpu and cuda", opts->device);
-	if (!is_one_of(fsmoe_runtime_executors, opts->executor))
+	if (!one_of(fsmoe_runtime_executors, opts->executor))
 		return fsmoe_fail(EINVAL, "no executor '%s': there are starpu and stream",
 				  opts->executor);
-	if (!is_one_of(fsmoe_runtime_dtypes, opts->dtype))
+	if (!one_of(fsmoe_runtime_dtypes, opts->dtype))
 		return fsmoe_fail(EINVAL, "no dtype '%s': there are fp32, tf32 and bf16",
 				  opts->dtype);
+	if (!one_of(fsmoe_runtime_cta_policies, opts->cta_policy))
+		return fsmoe_fail(EINVAL,
+				  "no CTA policy '%s': there are default, efficiency and zero",
+				  opts->cta_policy);
+	if (!cuda && strcmp(opts->cta_policy, "default") != 0)
+		return fsmoe_fail(EINVAL,
+				  "the CTA policy '%s' is of GPUs: use 'default', or the device "
+				  "'cuda'",
+				  opts->cta_policy);
 	if (!cuda && strcmp(opts->executor, "stream") == 0)
 		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
 					  "device 'cuda'");
@@ -205,6 +217,7 @@ static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *
 	rt->executor = strcmp(opts->executor, "stream") ? &fsmoe_executor_starpu
 							: fsmoe_gpu_stream_executor();
 	rt->real = strcmp(opts->dtype, "bf16") ? FSMOE_F32 : FSMOE_BF16;
+	rt->dtype = one_of(fsmoe_runtime_dtypes, opts->dtype);
 	rt->chain = opts->chain < 0 ? !strcmp(opts->device, "cuda") : opts->chain;
 	return 0;
 }
@@ -271,7 +284,7 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 	if (!err && rt->executor == &fsmoe_executor_starpu)
 		err = start_in_turn(rt, opts, host_rank);
 	if (!err && rt->gpu)
-		err = fsmoe_gpu_connect(rt->gpu);
+		err = fsmoe_gpu_connect(rt->gpu, opts->cta_policy);
 	if (!err && rt->gpu)
 		err = fsmoe_gpu_lanes(rt->gpu, rt->starpu ? rt->lane_worker[FSMOE_ON_GPU] : NULL);
 	if (!err)
@@ -348,6 +361,16 @@ double fsmoe_runtime_peak(fsmoe_runtime_t rt)
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)
 {
 	return rt->watch;
+}
+
+const char *fsmoe_runtime_device(fsmoe_runtime_t rt)
+{
+	return fsmoe_runtime_devices[rt->gpu != NULL];
+}
+
+const char *fsmoe_runtime_dtype(fsmoe_runtime_t rt)
+{
+	return rt->dtype;
 }
 
 int fsmoe_runtime_blas_threads(fsmoe_runtime_t rt)

@@ -83,19 +83,6 @@ static int far(const char *what, uint64_t step, double gpu, double cpu)
 	return 1;
 }
 
-static int idle_device(const struct cuda_calls *before)
-{
-	const struct cuda_calls now = count_cuda_calls();
-	const int allocations = now.allocations - before->allocations,
-		  frees = now.frees - before->frees, waits = now.waits - before->waits;
-
-	if (!allocations && !frees && !waits)
-		return 0;
-	printf("in the steps: %d allocations, %d frees, %d waits for the whole device\n",
-	       allocations, frees, waits);
-	return 1;
-}
-
 static int run_steps(const struct job *job, const struct fsmoe_step_graph *s, int vocab)
 {
 	fsmoe_memory_t cpu, gpu;
@@ -119,7 +106,7 @@ static int run_steps(const struct job *job, const struct fsmoe_step_graph *s, in
 		loss[i] = read_one(program, s->loss);
 		norm2[i] = read_one(program, s->norm2);
 	}
-	bad += idle_device(&before);
+	bad += count_is_idle(&before);
 	for (uint64_t i = 0; i < STEPS; i++)
 	{
 		draw_batch(s, cpu, job->rank, vocab, i);
@@ -166,7 +153,9 @@ static const struct way
 {
 	const char *executor;
 	int chain;
-} ways[] = {{"stream", 0}, {"starpu", 0}, {"starpu", 1}, {"starpu", 2}};
+	const char *cta_policy;
+} ways[] = {{"stream", 0, "default"}, {"starpu", 0, "default"}, {"starpu", 1, "default"},
+	    {"starpu", 2, "default"}, {"stream", 0, "zero"},    {"starpu", 1, "zero"}};
 
 static void start(struct job *job, const struct way *way)
 {
@@ -176,6 +165,7 @@ static void start(struct job *job, const struct way *way)
 	opts.device = "cuda";
 	opts.executor = way->executor;
 	opts.chain = way->chain;
+	opts.cta_policy = way->cta_policy;
 	TRY(fsmoe_runtime_start(&job->runtime, job->groups, &opts));
 }
 
@@ -190,7 +180,8 @@ int check_training(void)
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 	{
 		if (job.rank == 0)
-			printf("executor %s, chains %d\n", ways[i].executor, ways[i].chain);
+			printf("executor %s, chains %d, CTA policy %s\n", ways[i].executor,
+			       ways[i].chain, ways[i].cta_policy);
 		start(&job, &ways[i]);
 		bad += train(&job, "tiny", 1, 1);
 		bad += train(&job, "tiny", 2, 2);
