@@ -114,8 +114,8 @@ fsmoe_tensor_t fsmoe_ffn_forward(fsmoe_graph_t graph, struct fsmoe_expert_args n
 	const struct fsmoe_ffn *ffn = net.ffn;
 	struct fsmoe_shape x = fsmoe_shape_of(graph, chunk->in), z = x;
 	size_t H = hidden_of(graph, ffn, weight);
-	/* With one expert its rows from all sources lie together and are one run; by counts they are
-	 * gathered. */
+	/* With one expert its rows from all sources lie together and are one run; by counts they
+	 * are gathered. */
 	size_t all = x.dim[0] * x.dim[2];
 	size_t run = x.dim[1] == 1 || counts != FSMOE_NONE ? all : x.dim[2];
 	struct fsmoe_access access[FSMOE_EXPERT_WEIGHTS + 6], *at = access;

@@ -85,8 +85,8 @@ struct fsmoe_expert_weight_args
 	size_t at[];              /* forward + 1 cut points, then backward + 1 */
 };
 
-/* Rows that a CPU's kernel works on at a time, and its scratch holds: enough for a product to run at
- * full speed, few enough to stay in a cache. */
+/* Rows that a CPU's kernel works on at a time, and its scratch holds: enough for a product to run
+ * at full speed, few enough to stay in a cache. */
 #define FSMOE_FFN_BLOCK 256
 
 /* The arguments of a layer's nodes. */

@@ -35,8 +35,8 @@ extern "C" {
  * The chunks of the two passes are cut differently, so a backward can not be given what its forward
  * saw; call->lo and hi say which slots a chunk holds. With `backward` NULL where `forward` is not,
  * a layer is refused: a hook that lets gradients pass says so by returning what it is given.
- * `forward` NULL: values pass. Several hooks at one place are called in the order of the list, their
- * backwards in reverse order. A hook that is not linear must not be put where sums are still
+ * `forward` NULL: values pass. Several hooks at one place are called in the order of the list,
+ * their backwards in reverse order. A hook that is not linear must not be put where sums are still
  * partial, unless there is one shard. Everything is called while the graph is built.
  */
 enum fsmoe_hook_place

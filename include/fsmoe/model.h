@@ -6,8 +6,8 @@
 #include <fsmoe/ops.h>
 
 /*
- * A GPT-style transformer whose feed-forward layers are Mixtures of Experts, laid out over DP x MP x
- * EP x ESP: heads cut over MP, the sequence split around the attention, experts over EP, each
+ * A GPT-style transformer whose feed-forward layers are Mixtures of Experts, laid out over DP x
+ * MP x EP x ESP: heads cut over MP, the sequence split around the attention, experts over EP, each
  * expert's hidden dimension over ESP.
  */
 

@@ -41,10 +41,10 @@
  * gate and order.prepare append is differentiated node by node, by the `grad` of its rows; only
  * what lies between a routing and the layer's output is laid out by hand, in chunks. Names, labels
  * of layer, phase, micro-batch, chunk and priority are set by the caller. The order of nodes on a
- * communication lane is the order in which they are appended. A function reports a failure through the graph (a check function of an
- * operation that fails does that); it then returns FSMOE_NONE, and so does everything after it.
- * Pointers handed in are valid during the call and live as long as the graph; tensors belong to
- * the graph. No function may be NULL unless its comment says so.
+ * communication lane is the order in which they are appended. A function reports a failure through
+ * the graph (a check function of an operation that fails does that); it then returns FSMOE_NONE,
+ * and so does everything after it. Pointers handed in are valid during the call and live as long as
+ * the graph; tensors belong to the graph. No function may be NULL unless its comment says so.
  */
 
 #ifdef __cplusplus
@@ -102,8 +102,8 @@ struct fsmoe_dispatch
 	fsmoe_tensor_t (*reduce)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t partial);
 	/* What `reduce` returned -> (E, c, M), on the rank whose tokens they are. */
 	fsmoe_tensor_t (*combine)(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t reduced);
-	/* Before the first chunk: fills layer->taken from taken.sent, after which the other three go
-	 * by it. NULL: this dispatch sends all slots. */
+	/* Before the first chunk: fills layer->taken from taken.sent, after which the other three
+	 * go by it. NULL: this dispatch sends all slots. */
 	void (*count)(const struct fsmoe_moe_layer *layer, struct fsmoe_taken *taken);
 };
 
@@ -155,8 +155,8 @@ struct fsmoe_expert
 };
 
 /* What experts are made of: the parameter "<layer>.experts.<name>" of all experts, global.dim[0] of
- * them, of which this rank holds its own. `shard` is the dimension that is cut over the shards of an
- * expert, 0: none is. scale 0: it begins at zero. Three dimensions: matrices, which decay. */
+ * them, of which this rank holds its own. `shard` is the dimension that is cut over the shards of
+ * an expert, 0: none is. scale 0: it begins at zero. Three dimensions: matrices, which decay. */
 fsmoe_tensor_t fsmoe_expert_param(const struct fsmoe_moe_layer *layer, const char *name,
 				  struct fsmoe_shape global, int shard, double scale);
 

@@ -167,7 +167,8 @@ void test_alltoallv(const struct group *group)
 				   recv_at) < 0);
 }
 
-/* A pattern between processes moves what it moves in one memory, which tests/comm/pattern.c knows. */
+/* A pattern between processes moves what it moves in one memory, which tests/comm/pattern.c
+ * knows. */
 static void test_exchange(const struct group *group, enum fsmoe_pattern_kind kind, size_t outer,
 			  size_t bytes)
 {
