@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* `fsmoe bench schedule`: schedules in turn on one model, what was predicted beside what it took. */
+/* `fsmoe bench schedule`: schedules in turn on one model, what was predicted beside what it
+ * took. */
 struct bench_schedule
 {
 	struct cli_profile profile; /* first: cli_profile_load */

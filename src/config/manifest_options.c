@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Options of a model that may change under the same weights: which tokens are dropped, what is added
- * to the loss, and what only says how the work is done. */
+/* Options of a model that may change under the same weights: which tokens are dropped, what is
+ * added to the loss, and what only says how the work is done. */
 static const char *const may_differ[] = {
 	"capacity-factor", "group",    "drop",       "balance-loss",
 	"importance-loss", "z-loss",   "allow-leak", "forward-degree",

@@ -125,8 +125,8 @@ double fsmoe_flat_between(const struct fsmoe_flat *flat, struct fsmoe_spot from,
 	return (1 + last - from.buffer) * flat->alpha + flat->beta * (double)bytes;
 }
 
-/* Where so many seconds end: after `*at`, in its buffer. Not far beyond `most`: what is more comes out
- * as some number above it. */
+/* Where so many seconds end: after `*at`, in its buffer. Not far beyond `most`: what is more comes
+ * out as some number above it. */
 static double bytes_within(const struct fsmoe_flat *flat, struct fsmoe_spot from, double seconds,
 			   uint64_t most, int *buffer)
 {

@@ -7,13 +7,13 @@
 #include <stdlib.h>
 
 /*
- * The adaptive cut where gradients lie in buffers of their own. Every AllReduce ends with its buffer,
- * so it may be better to send one whole, longer than its window, than to start it twice; filling
- * windows (adaptive.c) does not see that. What matters of the windows up to one is how much was sent
- * and what it took: a dynamic program over the bytes sent, in which a window takes nothing, what hides
- * beside it with some number of chunks, that up to the buffer's end before or after, or all there is.
- * Of the ways that have sent nearly as much, the one goes on that would take least if the rest were
- * sent at the end.
+ * The adaptive cut where gradients lie in buffers of their own. Every AllReduce ends with its
+ * buffer, so it may be better to send one whole, longer than its window, than to start it twice;
+ * filling windows (adaptive.c) does not see that. What matters of the windows up to one is how much
+ * was sent and what it took: a dynamic program over the bytes sent, in which a window takes
+ * nothing, what hides beside it with some number of chunks, that up to the buffer's end before or
+ * after, or all there is. Of the ways that have sent nearly as much, the one goes on that would
+ * take least if the rest were sent at the end.
  */
 enum
 {
@@ -39,8 +39,8 @@ struct sending
 	struct fsmoe_spot *to;   /* where that ends which may be sent in it */
 	int nto;
 	double least; /* seconds of the window */
-	/* Of a layer's mixture: numbers of chunks that may be best beside some gradient, and seconds
-	 * that hide; `of`: made of these. */
+	/* Of a layer's mixture: numbers of chunks that may be best beside some gradient, and
+	 * seconds that hide; `of`: made of these. */
 	const struct fsmoe_option_cost *of;
 	struct fsmoe_option_cost *option;
 	double *capacity;

@@ -162,8 +162,8 @@ static void thin(struct spread *s, int first)
 	s->nways = kept;
 }
 
-/* Keeps, of the ways from `first` on, cheapest first, those that hide more than every cheaper one and are still
- * a hope once some have been tried to the end. */
+/* Keeps, of the ways from `first` on, cheapest first, those that hide more than every cheaper one
+ * and are still a hope once some have been tried to the end. */
 static void prune(struct spread *s, int first, int window)
 {
 	const double little = 1e-12 * s->ready; /* sums in another order differ by less */
@@ -228,7 +228,8 @@ static void sink(struct head *head, int n)
 }
 
 /* Every choice at a window after every way so far, cheapest first, but for those that hide no more
- * than a cheaper one and those that are no hope any more. Ways up to `last` stand cheapest first. */
+ * than a cheaper one and those that are no hope any more. Ways up to `last` stand cheapest
+ * first. */
 static int extend(struct spread *s, int first, int last, const struct fsmoe_choices *c)
 {
 	const int err = reserve(s, (last - first) * c->n);

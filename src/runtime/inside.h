@@ -15,8 +15,8 @@ extern const char *const fsmoe_runtime_devices[],
 	*const fsmoe_runtime_executors[], *const fsmoe_runtime_dtypes[],
 						  *const fsmoe_runtime_cta_policies[];
 
-/* 0, or -EINVAL: names of a device, an executor, a dtype or a CTA policy that there are not, or that do not go
- * together. The same of the start, before there are ranks. */
+/* 0, or -EINVAL: names of a device, an executor, a dtype or a CTA policy that there are not, or
+ * that do not go together. The same of the start, before there are ranks. */
 int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts);
 
 /* What it was started with, by the names above. */

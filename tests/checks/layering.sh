@@ -10,7 +10,8 @@ declare -A level=([base]=0 [topo]=1 [graph]=1 [schedule]=1 [cost]=1 [comm]=1 [da
 	[checkpoint]=11 [report]=12 [cli]=13)
 # A public header stands where its types are first needed, which may be below what implements it.
 declare -A public=([error]=base [topo]=topo [graph]=graph [op]=graph [timeline]=graph
-	[schedule]=schedule [profile]=cost [drift]=cost [ops]=codelets [module]=codelets [model]=model [plan]=plan
+	[schedule]=schedule [profile]=cost [drift]=cost [ops]=codelets [layer]=codelets
+	[gate]=codelets [hook]=codelets [module]=codelets [model]=model [plan]=plan
 	[runtime]=runtime [starpu]=runtime [mpi]=topo [train]=step [measure]=measure
 	[checkpoint]=config)
 # Who may name a foreign header, as patterns of paths.

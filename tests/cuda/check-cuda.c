@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, gates,
- * faults, bf16, band, room, replan, training; none: all. Under mpirun, one rank a GPU, only `replan`
- * and `training` make sense.
+ * faults, bf16, band, room, replan, training; none: all. Under mpirun, one rank a GPU, only
+ * `replan` and `training` make sense.
  * Exit status 77: no GPU here.
  */
 #include "check.h"

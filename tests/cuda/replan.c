@@ -10,8 +10,8 @@
 #include <string.h>
 
 /* Planning anew between two steps on a GPU, by random rows and plans (their weight gradients may
- * delay what a chunk sends back): losses are those of a run that was planned so from the start, and no step allocates. On
- * one rank, or by mpirun on several. */
+ * delay what a chunk sends back): losses are those of a run that was planned so from the start, and
+ * no step allocates. On one rank, or by mpirun on several. */
 
 enum
 {

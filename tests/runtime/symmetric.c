@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the buffers of AlltoAlls and AllGathers lie in a window (runtime/symmetric.h): of a training
- * step, on machines nobody owns, the same on every rank, apart from each other, and none that a
- * collective sums.
+ * Where the buffers of AlltoAlls and AllGathers lie in a window (runtime/symmetric.h): of a
+ * training step, on machines nobody owns, the same on every rank, apart from each other, and none
+ * that a collective sums.
  */
 #include "tests/base/unit.h"
 
