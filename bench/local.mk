@@ -15,7 +15,8 @@ include bench/gpu/local.mk
 include bench/train/local.mk
 
 EXTRA_DIST += bench/schedule/run.sh bench/schedule/table.awk bench/schedule/results/policies.csv \
-	bench/schedule/results/schedules.csv bench/schedule/results/sixteen-cores.txt
+	bench/schedule/results/schedules.csv bench/schedule/results/sixteen-cores.txt \
+	bench/schedule/results/links.txt
 check_PROGRAMS += bench/schedule/parts
 bench_schedule_parts_LDADD = libfsmoe_core.la -lm
 EXTRA_DIST += bench/schedule/parts.sh

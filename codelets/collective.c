@@ -83,7 +83,8 @@ static int check_alltoall(const struct fsmoe_check *c)
 		       : 0;
 }
 
-/* One of the accesses, `all`, has what everybody's `one` has together, on rank 0 and nowhere else. */
+/* One of the accesses, `all`, has what everybody's `one` has together, on rank 0 and nowhere
+ * else. */
 static int check_rooted(const struct fsmoe_check *c, int one, int all)
 {
 	enum fsmoe_group group = group_of(c->args);

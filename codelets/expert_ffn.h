@@ -85,8 +85,8 @@ struct fsmoe_expert_weight_args
 	size_t at[];              /* forward + 1 cut points, then backward + 1 */
 };
 
-/* Rows that a CPU's kernel works on at a time, and its scratch holds: enough for a product to run at
- * full speed, few enough to stay in a cache. */
+/* Rows that a CPU's kernel works on at a time, and its scratch holds: enough for a product to run
+ * at full speed, few enough to stay in a cache. */
 #define FSMOE_FFN_BLOCK 256
 
 /* The arguments of a layer's nodes. */
@@ -143,13 +143,18 @@ FSMOE_KERNELS(ffn_backward_weight);
 /* Rows that a forward node computes when all experts have as many. */
 double fsmoe_ffn_rows(const void *args, const struct fsmoe_tensor_info *x);
 
+static inline int fsmoe_ffn_is_matrix(enum fsmoe_ffn_part part)
+{
+	return part == FSMOE_FFN_IN || part == FSMOE_FFN_OUT;
+}
+
 /* How many of its weights are matrices, or matrices in. */
 static inline int fsmoe_ffn_matrices(const struct fsmoe_ffn *ffn)
 {
 	int n = 0;
 
 	for (int w = 0; w < ffn->nweights; w++)
-		n += ffn->part[w] == FSMOE_FFN_IN || ffn->part[w] == FSMOE_FFN_OUT;
+		n += fsmoe_ffn_is_matrix(ffn->part[w]);
 	return n;
 }
 

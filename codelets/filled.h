@@ -6,8 +6,8 @@
 
 /*
  * Where nothing is dropped an expert has as many slots of a group as there are tokens in it, for
- * all of them may want it, and most slots hold nobody. What moves or multiplies a chunk then goes by
- * counts: of (group, expert) the first `count` slots hold a row, and nothing else is read or
+ * all of them may want it, and most slots hold nobody. What moves or multiplies a chunk then goes
+ * by counts: of (group, expert) the first `count` slots hold a row, and nothing else is read or
  * written, of whatever tensor.
  *
  * A chunk is (blocks, hi - lo, columns): blocks are experts in the order of the ranks that hold

@@ -50,7 +50,7 @@ libfsmoe_core_la_SOURCES += codelets/gate_loss.c codelets/gate_loss.h
 libfsmoe_core_la_SOURCES += codelets/route.c codelets/route.h
 libfsmoe_core_la_SOURCES += codelets/order.c codelets/order.h
 libfsmoe_core_la_SOURCES += codelets/order_einsum.c codelets/order_einsum.h
-libfsmoe_core_la_SOURCES += codelets/expert_ffn.c codelets/expert_ffn.h
+libfsmoe_core_la_SOURCES += codelets/expert_ffn.c codelets/expert_ffn.h codelets/expert_ffn_check.c
 libfsmoe_core_la_SOURCES += codelets/expert_gpt.c codelets/expert_gpt.h
 libfsmoe_core_la_SOURCES += codelets/expert_mixtral.c codelets/expert_mixtral.h
 

@@ -4,11 +4,12 @@
  * reverse; on their lane they run in the order of their numbers all the same, beside computation
  * in the order of its urgency.
  *
- * Then gradients: layers are computed from the last to the first, each leaves some, and they are cut
- * so that they travel while the next layers compute, by what StarPU's performance models expect.
+ * Then gradients: layers are computed from the last to the first, each leaves some, and they are
+ * cut so that they travel while the next layers compute, by what StarPU's performance models
+ * expect.
  *
- * New here: fsmoe/starpu.h, fsmoe_gradient_cut. Under StarPU 1.4 a program need not name the policy:
- * STARPU_SCHED_LIB=.../libfsmoe-sched.so STARPU_SCHED=fsmoe gives it to any.
+ * New here: fsmoe/starpu.h, fsmoe_gradient_cut. Under StarPU 1.4 a program need not name the
+ * policy: STARPU_SCHED_LIB=.../libfsmoe-sched.so STARPU_SCHED=fsmoe gives it to any.
  */
 #include <fsmoe/plan.h>
 #include <fsmoe/starpu.h>

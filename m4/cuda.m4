@@ -35,6 +35,8 @@ AS_CASE([$with_cuda],
 	[AC_MSG_ERROR([--with-cuda takes auto, yes or no, not '$with_cuda'])])
 AS_IF([test $cuda = yes],[AC_DEFINE([FSMOE_USE_CUDA],[1],[CUDA kernels are built in])])
 AM_CONDITIONAL([HAVE_CUDA],[test $cuda = yes])
+dnl Since NCCL 2.28; before, a CTA policy has nothing to say.
+AM_CONDITIONAL([HAVE_NCCL_WINDOWS],[test $cuda = yes && $GREP -q 'ncclAlltoAll(' "$nccl_include/nccl.h"])
 AC_SUBST([CUDA_CFLAGS])
 AC_SUBST([CUDA_LIBS])
 AC_SUBST([NVCC_OWN_FLAGS])
@@ -43,6 +45,7 @@ AC_SUBST([NVCC_OWN_FLAGS])
 dnl The toolkit is where nvcc is, behind symbolic links.
 AC_DEFUN([FSMOE_CHECK_CUDA_LIBRARIES],[
 AC_REQUIRE([AC_PROG_SED])
+AC_REQUIRE([AC_PROG_GREP])
 nvcc_path=`readlink -f "$NVCC" 2>/dev/null || echo "$NVCC"`
 cuda_root=${CUDA_HOME:-`AS_DIRNAME(["$nvcc_path"])`/..}
 cuda_root=`cd "$cuda_root" && pwd`

@@ -3,6 +3,7 @@ include tests/checks/local.mk
 include tests/ops/local.mk
 include tests/base/local.mk
 include tests/data/local.mk
+include tests/config/local.mk
 include tests/comm/local.mk
 include tests/topo/local.mk
 include tests/moe/local.mk

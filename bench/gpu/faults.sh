@@ -79,15 +79,15 @@ gone()
 
 faults()
 {
-	local way
+	local way gave_up='StarPU gave up, most likely because a GPU failed or was lost'
 	try too-large 60 4 'GPU .* free|does not fit|MiB|GB' "${many[@]}" -np 2 "$fsmoe" bench layer --device cuda \
 		--model-dim 8192 --hidden 65536 --experts 64 --executor stream --iters 1
 	for way in stream starpu; do
-		try "lost-$way" 60 1 'fsmoe(\[[0-9]+\])?: ' "${many[@]}" -np 2 -x LD_PRELOAD="$bundle/lib/lost.so" \
+		try "lost-$way" 60 1 "$([ $way = starpu ] && echo "$gave_up" || echo 'fsmoe(\[[0-9]+\])?: ')" "${many[@]}" -np 2 -x LD_PRELOAD="$bundle/lib/lost.so" \
 			"${train[@]}" --executor $way --steps 500
 		gone "lost-$way"
 		try "killed-$way" 60 137 'signal 9|killed|fsmoe: ' "${many[@]}" -np 2 bash -c '
-			[ $OMPI_COMM_WORLD_RANK -eq 0 ] || { (sleep 8; kill -9 $$) & }
+			[ $OMPI_COMM_WORLD_RANK -eq 0 ] || { (sleep 14; kill -9 $$) & }
 			exec "$@"' killed "${train[@]}" --executor $way --steps 1000000
 		gone "killed-$way"
 	done

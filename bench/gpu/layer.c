@@ -221,7 +221,7 @@ static void measure(fsmoe_groups_t groups, int argc, char **argv, struct place *
 	TRY(fsmoe_comms_create(&at->comms, groups));
 	TRY(fsmoe_device_memory_create_as(&at->memory, work.step.graph,
 					  at->rank % fsmoe_device_count(), real));
-	TRY(fsmoe_device_comms_create(at->comms));
+	TRY(fsmoe_device_comms_create(at->comms, "default"));
 	TRY(fsmoe_device_memory_upload(at->memory, work.memory));
 	if (at->rank == 0)
 		printf("%s, %s, %d ranks\n", work.name,

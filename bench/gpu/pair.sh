@@ -14,7 +14,8 @@ failures=0
 lines=$OUT/layers.jsonl
 : >"$lines"
 ITERS=${ITERS:-40}
-# Executor, schedule (plain: weight gradients once a layer, after all chunks), chunks of the passes.
+# Executor, schedule (plain: weight gradients once a layer, after all chunks), chunks of the passes,
+# and, where it is not the default, the CTA policy.
 ROWS=${ROWS:-"stream:plain:1 starpu:plain:1 stream:plain:2 starpu:plain:2 stream:fsmoe:2 stream:tutel:2"}
 
 # keep TAG COMMAND...: the line of JSON that a command prints last.
@@ -34,16 +35,16 @@ keep()
 	echo "   $tag $((SECONDS - start)) s"
 }
 
-ours() # FABRIC P2P EXECUTOR SCHEDULE CUTS OPTION...
+ours() # FABRIC P2P EXECUTOR SCHEDULE CUTS POLICY OPTION...
 {
-	local fabric=$1 p2p=$2 executor=$3 schedule=$4 cuts=$5 row=()
-	shift 5
+	local fabric=$1 p2p=$2 executor=$3 schedule=$4 cuts=$5 policy=$6 row=()
+	shift 6
 	[ "$schedule" = plain ] || row=(--schedule "$schedule")
-	NCCL_P2P_DISABLE=$p2p keep "$fabric fsmoe $executor $schedule $cuts" "$mpirun" \
+	NCCL_P2P_DISABLE=$p2p keep "$fabric fsmoe $executor $schedule $cuts${policy:+ $policy}" "$mpirun" \
 		--allow-run-as-root --oversubscribe --bind-to none -np 2 -x LD_LIBRARY_PATH \
 		-x NCCL_NVLS_ENABLE -x NCCL_P2P_DISABLE -x CUDA_MODULE_LOADING \
 		-x CUDA_DEVICE_MAX_CONNECTIONS "$bundle/bin/fsmoe" bench layer --device cuda --bind \
-		--executor "$executor" --cuts "$cuts" --iters "$ITERS" --warmup 10 "${row[@]}" "$@"
+		--executor "$executor" --cuts "$cuts" --cta-policy "${policy:-default}" --iters "$ITERS" --warmup 10 "${row[@]}" "$@"
 }
 
 peer() # FABRIC P2P OPTION...
@@ -60,13 +61,13 @@ peer() # FABRIC P2P OPTION...
 
 part() # FABRIC P2P OPTION...
 {
-	local fabric=$1 p2p=$2 row executor schedule cuts parts=yes
+	local fabric=$1 p2p=$2 row executor schedule cuts policy parts=yes
 	local layer=(--batch 4 --seq 1024 --experts 8 --topk 2 --capacity-factor 1.2 --dtype bf16)
 	shift 2
 	peer "$fabric" "$p2p" "${layer[@]}" "$@"
 	for row in $ROWS; do
-		IFS=: read -r executor schedule cuts <<<"$row"
-		ours "$fabric" "$p2p" "$executor" "$schedule" "$cuts" --parts=$parts "${layer[@]}" "$@"
+		IFS=: read -r executor schedule cuts policy <<<"$row"
+		ours "$fabric" "$p2p" "$executor" "$schedule" "$cuts" "$policy" --parts=$parts "${layer[@]}" "$@"
 		parts=no
 	done
 }

@@ -41,7 +41,7 @@ run()
 
 check()
 {
-	for part in ${CHECK_PARTS:-ops moe gates faults bf16 band room training}; do
+	for part in ${CHECK_PARTS:-ops moe gates faults bf16 band room replan training}; do
 		run 120 check-$part "$bundle/bin/check-cuda" $part
 	done
 	grep -hE 'off by|worst error|\[  FAILED|ERROR|^  step|preset|executor|in the steps|is .* on the GPU' "$logs"/check-*.log | cut -c1-200
@@ -235,7 +235,7 @@ ranks()
 	mpirun=$(command -v mpirun) || { echo "ranks: no mpirun here" | tee -a "$summary"; return; }
 	two=("$mpirun" --allow-run-as-root --oversubscribe --bind-to none -np 2
 		-x LD_LIBRARY_PATH -x NCCL_NVLS_ENABLE)
-	run 150 ranks-2 "${two[@]}" "$bundle/bin/check-cuda" training
+	run 150 ranks-2 "${two[@]}" "$bundle/bin/check-cuda" replan training
 	cat "$logs/ranks-2.log"
 	bands mp-2 "${two[@]}" --
 	bands ep-2 "${two[@]}" -- --nodes 2

@@ -200,8 +200,8 @@ static void bench_tasks(void)
 /* --- record ------------------------------------------------------------------------------- */
 
 /* What an event costs where tasks are recorded: a look at the clock, when a task is submitted and
- * when it becomes ready, and its part of the task's four times in the file's buffer when the step is
- * over. Two events a task. */
+ * when it becomes ready, and its part of the task's four times in the file's buffer when the step
+ * is over. Two events a task. */
 static double event_ns(void)
 {
 	enum

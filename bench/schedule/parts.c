@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * parts [NODES] [BATCH] [ROUNDS] [PRESET]: whether ds-moe, in which nothing overlaps, takes what its
- * parts take alone. ROUNDS times its training step runs, and then every one of the step's tasks, by
- * itself, in the order of the step, on the same ranks and buffers: a program of that task alone, all
- * ranks at once. A step far above the sum would be a baseline that is slow by accident;
- * one far below would overlap what it says it does not.
+ * parts [NODES] [BATCH] [ROUNDS] [PRESET] [BLAS THREADS]: whether ds-moe, in which nothing overlaps,
+ * takes what its parts take alone. ROUNDS times its training step runs, and then every one of the
+ * step's tasks, by itself, in the order of the step, on the same ranks and buffers: a program of that
+ * task alone, all ranks at once. A step far above the sum would be a baseline that is slow by
+ * accident; one far below would overlap what it says it does not.
  *
  * Of a task's medians the slowest rank's counts for computation, and for communication that of the
- * rank that waits least, as in `fsmoe bench schedule`. By rounds: of each round the step over its own
- * tasks, which an unquiet machine slows alike; median, tenth and nine tenths.
+ * rank that waits least, as in `fsmoe bench schedule`. Ranks are never slow in turns there, and
+ * always are where cores are not quiet; so the ratio is taken by rounds, of each its step over the
+ * sum of its own tasks alone, in which between two communications the slowest rank of that round
+ * counts: the median, a tenth and nine tenths.
  */
 #include "tests/lib/try.h"
 
@@ -158,16 +160,25 @@ static void run_parts(const struct job *j, struct part *part, struct rounds *alo
 
 /* --- what is printed ---------------------------------------------------------------------- */
 
-/* Of every round: the sum over tasks. */
+/* Of every round, what the step takes of tasks that take what they take alone: between two
+ * communications every rank its own tasks, and all wait for the slowest. */
 static void sum_rounds(const struct job *j, const struct rounds *r, double *sum)
 {
 	for (int round = 0; round < j->rounds; round++)
 	{
+		double own = 0;
+
 		sum[round] = 0;
 		for (int i = 0; i < r->n; i++)
-			sum[round] +=
-				over_ranks(j, *at(j, r, i, round),
-					   !FSMOE_KIND_IS_COMM(j->step.graph->nodes[i].op->kind));
+			if (FSMOE_KIND_IS_COMM(j->step.graph->nodes[i].op->kind))
+			{
+				sum[round] += over_ranks(j, own, 1) +
+					      over_ranks(j, *at(j, r, i, round), 0);
+				own = 0;
+			}
+			else
+				own += *at(j, r, i, round);
+		sum[round] += over_ranks(j, own, 1);
 	}
 }
 
@@ -259,6 +270,7 @@ int main(int argc, char **argv)
 	TRY(fsmoe_groups_create(&j.groups, j.topo, &(struct fsmoe_layout){0}));
 	fsmoe_runtime_opts_init(&opts);
 	opts.bind = 1;
+	opts.blas_threads = argc > 5 ? atoi(argv[5]) : 0;
 	TRY(fsmoe_runtime_start(&j.rt, j.groups, &opts));
 	j.world = fsmoe_comms_get(fsmoe_runtime_comms(j.rt), FSMOE_GROUP_WORLD);
 	fsmoe_runtime_set_recording(j.rt, 1);

@@ -30,8 +30,9 @@ void fsmoe_drift_destroy(fsmoe_drift_t drift); /* NULL is legal */
  * one. What the profile has no line for is not watched. */
 int fsmoe_drift_add(fsmoe_drift_t drift, enum fsmoe_kind kind, enum fsmoe_lane lane, double n,
 		    double seconds);
-/* Another profile is in use from now on (copied). What comes from now on tells whether it holds; for
- * laying its lines anew also what was measured before counts, of sizes that another plan had. */
+/* Another profile is in use from now on (copied). What comes from now on tells whether it holds;
+ * for laying its lines anew also what was measured before counts, of sizes that another plan
+ * had. */
 void fsmoe_drift_follow(fsmoe_drift_t drift, fsmoe_profile_t profile);
 /* Forgets all durations. */
 void fsmoe_drift_clear(fsmoe_drift_t drift);
@@ -63,8 +64,8 @@ struct fsmoe_drift_result
  * computation, the fastest for communication, where slower ones waited for others. Equal cells give
  * equal results: nothing depends on what this rank saw itself. A line that stands for less than 2 %
  * of the time, as measured and as predicted, is never why. *fresh (may be NULL): a profile with the
- * drifted lines laid anew, through the cells where there are three sizes over a factor of four, else
- * the old line times the ratio; NULL where nothing drifted. The caller destroys it.
+ * drifted lines laid anew, through the cells where there are three sizes over a factor of four,
+ * else the old line times the ratio; NULL where nothing drifted. The caller destroys it.
  */
 int fsmoe_drift_decide(fsmoe_drift_t drift, const struct fsmoe_drift_cell *cells, int n,
 		       struct fsmoe_drift_result *result, fsmoe_profile_t *fresh);

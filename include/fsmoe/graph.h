@@ -320,7 +320,8 @@ void fsmoe_timeline_destroy(struct fsmoe_timeline *timeline);
 int fsmoe_timeline_held(const struct fsmoe_timeline *timeline, fsmoe_graph_t graph,
 			double *seconds);
 
-/* Exposed communication: seconds in which a lane of communication is busy and none that computes. */
+/* Exposed communication: seconds in which a lane of communication is busy and none that
+ * computes. */
 int fsmoe_timeline_exposed(const struct fsmoe_timeline *timeline, fsmoe_graph_t graph,
 			   double *seconds);
 

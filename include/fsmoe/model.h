@@ -6,8 +6,8 @@
 #include <fsmoe/ops.h>
 
 /*
- * A GPT-style transformer whose feed-forward layers are Mixtures of Experts, laid out over DP x MP x
- * EP x ESP: heads cut over MP, the sequence split around the attention, experts over EP, each
+ * A GPT-style transformer whose feed-forward layers are Mixtures of Experts, laid out over DP x
+ * MP x EP x ESP: heads cut over MP, the sequence split around the attention, experts over EP, each
  * expert's hidden dimension over ESP.
  */
 
@@ -39,7 +39,7 @@ struct fsmoe_model_spec
 	/* Of expert gpt: "gelu" (NULL: this) or "relu"; 1: with biases. */
 	const char *expert_activation;
 	int expert_bias;
-	const struct fsmoe_hook *hooks; /* of every MoE layer, nhooks of them: fsmoe/module.h */
+	const struct fsmoe_hook *hooks; /* of every MoE layer, nhooks of them: fsmoe/hook.h */
 	int nhooks;
 	int allow_leak; /* 1: also a gate that looks at later tokens, which no generation can */
 };

@@ -31,9 +31,10 @@ fsmoe_tensor_t fsmoe_linear(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_
 fsmoe_tensor_t fsmoe_gelu(fsmoe_graph_t graph, fsmoe_tensor_t x);
 
 /* Multi-head attention: a token sees itself and those before it, or, bidirectional, the whole
- * sequence. qkv (T, 3 * heads * head_dim), q before k before v, each heads x head_dim -> (T, heads *
- * head_dim). T = batch * seq; the rows of `parts` ranks lie one after another, each (batch, seq /
- * parts): what an AllGather over a sequence split makes. Scores are scaled by 1 / sqrt(head_dim). */
+ * sequence. qkv (T, 3 * heads * head_dim), q before k before v, each heads x head_dim, gives
+ * (T, heads * head_dim). T = batch * seq; the rows of `parts` ranks lie one after another, each
+ * (batch, seq / parts): what an AllGather over a sequence split makes. Scores are scaled by
+ * 1 / sqrt(head_dim). */
 struct fsmoe_attention_args
 {
 	size_t batch, seq, heads, head_dim, parts;
@@ -137,7 +138,7 @@ struct fsmoe_token_map
  * replaced). x (T, M) -> (T, M), without the residual. Auxiliary losses go to
  * fsmoe_graph_add_loss.
  */
-struct fsmoe_hook; /* fsmoe/module.h */
+struct fsmoe_hook; /* fsmoe/hook.h */
 struct fsmoe_moe_spec
 {
 	const char *name;         /* prefix of its parameters' names, e.g. "h.0.moe" */

@@ -57,6 +57,12 @@ int fsmoe_profile_describe(fsmoe_profile_t profile, const char *machine, const c
 const char *fsmoe_profile_machine(fsmoe_profile_t profile);
 const char *fsmoe_profile_source(fsmoe_profile_t profile);
 
+/* How it was measured: a device and a dtype by the names of fsmoe_runtime_opts ("cuda", "bf16"); ""
+ * when nobody said. A run of others takes other times. NULL leaves one as it is. */
+int fsmoe_profile_set_arithmetic(fsmoe_profile_t profile, const char *device, const char *dtype);
+const char *fsmoe_profile_device(fsmoe_profile_t profile);
+const char *fsmoe_profile_dtype(fsmoe_profile_t profile);
+
 /* Provenance, for people: what was measured with what and when, in lines of a key and a text. A
  * key that stands there is given the new text. -EINVAL: longer than a profile keeps, or too many
  * (16). at: line i = 0, 1, ... and its key until NULL. */

@@ -42,10 +42,19 @@ struct fsmoe_runtime_opts
 	/* "fp32", or on GPUs "tf32": matrix products round their factors to TF32, or "bf16": a bf16
 	 * run, see fsmoe/graph.h. */
 	const char *dtype;
+	/* What NCCL takes of a GPU's processors: "default", "efficiency" (fewer) or "zero": copy
+	 * engines carry AlltoAlls and AllGathers of equal parts, over buffers that are registered
+	 * for it, where all GPUs of a group can reach each other's memory; where they cannot, a
+	 * warning says so and nothing changes. No value depends on it. Of GPUs. */
+	const char *cta_policy;
 	/* A directory, made where it is missing, for StarPU's own trace (FxT) of the steps
 	 * trace_first .. trace_last, a file a rank; doc/traces.md. NULL: none, at no cost. */
 	const char *trace;
 	uint64_t trace_first, trace_last;
+	/* On CPUs: messages between nodes, and inside them, take as long as over a link of so many GB/s
+	 * of each rank each way, and so many microseconds a message, where they would be faster: to
+	 * compare schedules on one host. 0 GB/s: links are what they are. */
+	double emulate_inter, emulate_intra, emulate_latency;
 };
 
 /* Defaults, then FSMOE_BLAS_THREADS, FSMOE_BIND, FSMOE_TIMEOUT. */

@@ -45,8 +45,9 @@ enum fsmoe_group
 	FSMOE_GROUP_EP,    /* AlltoAll of tokens: other experts, same shard */
 	FSMOE_GROUP_ESP,   /* same experts, other shards: AllGather, ReduceScatter */
 	FSMOE_GROUP_EDP,   /* same experts and shard, other data: gradients of experts */
-	/* An EP group that has several ranks on each of several nodes is nodes x places, for AlltoAlls
-	 * in two stages; the first member of a node has place 0. Anywhere else both have size 1. */
+	/* An EP group that has several ranks on each of several nodes is nodes x places, for
+	 * AlltoAlls in two stages; the first member of a node has place 0. Anywhere else both have
+	 * size 1. */
 	FSMOE_GROUP_EP_NODE, /* its ranks on one node */
 	FSMOE_GROUP_EP_RAIL, /* its ranks with one place, over the nodes */
 	FSMOE_NGROUPS

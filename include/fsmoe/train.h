@@ -56,9 +56,9 @@ void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
 
 /*
  * Plans a step: builds its graph with one chunk a layer, reads off what it costs by the profile's
- * lines, and plans it for a schedule, with at most max_degree chunks. The graph is that of rank 0, on
- * every rank. Local: the same on every rank that has the same profile, sizes and options. Free with
- * fsmoe_plan_destroy. -ENODATA names a line that the profile lacks.
+ * lines, and plans it for a schedule, with at most max_degree chunks. The graph is that of rank 0,
+ * on every rank. Local: the same on every rank that has the same profile, sizes and options. Free
+ * with fsmoe_plan_destroy. -ENODATA names a line that the profile lacks.
  */
 int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
 		     void *arg, const struct fsmoe_train_opts *opts,
@@ -78,11 +78,11 @@ int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 void fsmoe_trainer_destroy(fsmoe_trainer_t trainer);
 /*
  * Lays the steps from the next one on out by another plan (and row, NULL: the plan's), which every
- * rank must have alike: the step's graph is built anew, parameters and the optimizer's state stay as
- * they are, bit by bit, and so does what shares their memory. Graph, memory and program that the
+ * rank must have alike: the step's graph is built anew, parameters and the optimizer's state stay
+ * as they are, bit by bit, and so does what shares their memory. Graph, memory and program that the
  * trainer gave are gone. `forward` and `arg` as it was created with. -EINVAL, on every rank, where
- * one has another plan or it does not fit the model: nothing has changed then; after another failure
- * the trainer can only be destroyed.
+ * one has another plan or it does not fit the model: nothing has changed then; after another
+ * failure the trainer can only be destroyed.
  */
 int fsmoe_trainer_replan(fsmoe_trainer_t trainer, fsmoe_forward_fn forward, void *arg,
 			 const struct fsmoe_schedule *schedule, const struct fsmoe_plan *plan);

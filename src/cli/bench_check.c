@@ -63,8 +63,8 @@ static void fill_experts(const struct bench *b, const struct fsmoe_param *p, con
 	fsmoe_parallel(count(b, p->tensor), 1 << 16, fill_part, &x);
 }
 
-/* Moves the logit of expert e by about off[e]: adds to every token the sum of off[e] w[e] / |w[e]|^2
- * over the rows of the gate's matrix, which are nearly orthogonal. */
+/* Moves the logit of expert e by about off[e]: adds to every token the sum of off[e] w[e] /
+ * |w[e]|^2 over the rows of the gate's matrix, which are nearly orthogonal. */
 static void unbalance(const struct bench *b, const float *w, float *x)
 {
 	const size_t E = (size_t)b->spec.experts, M = b->spec.model_dim;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_layer.h"
 
+#include "cli/aborts.h"
+
 #include "moe/layer.h"
 #include "moe/modules.h"
 #include "runtime/inside.h"
@@ -71,6 +73,9 @@ const struct fsmoe_option cli_bench_layer_options[] = {
 	{.type = FSMOE_OPTION_STRING, .name = "executor", .offset = AT(runtime.executor),
 	 .metavar = "NAME", .choices = fsmoe_runtime_executors,
 	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
+	{.type = FSMOE_OPTION_STRING, .name = "cta-policy", .offset = AT(runtime.cta_policy),
+	 .metavar = "NAME", .choices = fsmoe_runtime_cta_policies,
+	 .help = "What NCCL takes of a GPU's processors: default, efficiency or zero"},
 	INT("blas-threads", runtime.blas_threads, 0,
 	    "Threads of a rank's matrix products; 0: as many as it has cores"),
 	{.type = FSMOE_OPTION_FLAG, .name = "bind", .offset = AT(runtime.bind),
@@ -232,7 +237,7 @@ static json_t *describe(const struct bench *b)
 
 	return json_pack(
 		"{s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:s, s:s, s:f, "
-		"s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i}",
+		"s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s}",
 		"impl", "fsmoe", "world", b->ranks, "device", o->runtime.device, "fsmoe",
 		PACKAGE_VERSION, "starpu", fsmoe_starpu_version(), "batch", o->batch, "seq", o->seq,
 		"model_dim", o->model_dim, "hidden", o->hidden, "experts", o->experts, "topk",
@@ -243,7 +248,7 @@ static json_t *describe(const struct bench *b)
 		"forward_degree", o->forward_degree, "backward_degree", o->backward_degree, "nodes",
 		fsmoe_topo_nodes(b->topo), "ep", fsmoe_group_size(b->groups, FSMOE_GROUP_EP), "esp",
 		fsmoe_group_size(b->groups, FSMOE_GROUP_ESP), "blas_threads",
-		fsmoe_runtime_blas_threads(b->runtime));
+		fsmoe_runtime_blas_threads(b->runtime), "cta_policy", o->runtime.cta_policy);
 }
 
 static json_t *number(double value)
@@ -332,7 +337,7 @@ static int measure(struct bench *b)
 {
 	double step_ms;
 	json_t *out;
-	int err = fsmoe_runtime_start(&b->runtime, b->groups, &b->opts->runtime);
+	int err = cli_runtime_start(&b->runtime, b->groups, &b->opts->runtime);
 
 	if (!err)
 		err = bench_make_layer(b);

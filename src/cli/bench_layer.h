@@ -74,8 +74,8 @@ void bench_free(struct bench_program *p);
 int bench_run(struct bench_program *p, uint64_t step, double *seconds);
 /* warmup + iters runs, those after the warm-up timed. */
 int bench_time(const struct bench *b, struct bench_program *p, struct bench_times *times);
-/* The layer: the step, its two passes, and on this rank the medians of every operation's time, as an
- * object by name. */
+/* The layer: the step, its two passes, and on this rank the medians of every operation's time, as
+ * an object by name. */
 int bench_time_layer(const struct bench *b, struct bench_times *step, struct bench_times *forward,
 		     struct bench_times *backward, json_t **ops);
 

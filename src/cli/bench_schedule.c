@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_schedule.h"
 
+#include "cli/aborts.h"
+
 #include "cli/planning.h"
 #include "cli/profile.h"
 #include "runtime/inside.h"
@@ -11,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* `fsmoe bench schedule`: schedules in turn on one model, what was predicted beside what it took. */
+/* `fsmoe bench schedule`: schedules in turn on one model, what was predicted beside what it
+ * took. */
 struct bench_schedule
 {
 	struct cli_profile profile; /* first: cli_profile_load */
@@ -137,7 +140,7 @@ static int bench(struct bench_schedule *o, struct bench_rows *b)
 	int err;
 
 	train->runtime.timing = 1;
-	err = fsmoe_runtime_start(&b->runtime, b->groups, &train->runtime);
+	err = cli_runtime_start(&b->runtime, b->groups, &train->runtime);
 	if (err)
 		return err;
 	b->world = fsmoe_comms_get(fsmoe_runtime_comms(b->runtime), FSMOE_GROUP_WORLD);
@@ -147,6 +150,8 @@ static int bench(struct bench_schedule *o, struct bench_rows *b)
 	else
 		err = fsmoe_profile_measure(&b->profile, b->runtime, &train->model, &train->train,
 					    &o->profile.measure);
+	if (!err && train->profile && b->world->rank == 0)
+		cli_profile_compare(b->profile, train->profile, &train->runtime);
 	if (!err)
 		err = fsmoe_runtime_set_profile(b->runtime, b->profile);
 	if (!err)

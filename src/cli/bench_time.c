@@ -86,7 +86,7 @@ int bench_time(const struct bench *b, struct bench_program *p, struct bench_time
 	return err;
 }
 
-/* --- the layer, with what its operations take --------------------------------------------------- */
+/* --- the layer, with what its operations take ---------------------------------------------- */
 
 struct op_times
 {

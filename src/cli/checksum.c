@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
-#include "train/checksum.h"
-#include "train/sources.h"
+#include "data/checksum.h"
+#include "data/sources.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
 #include "cli/planning.h"
+#include "config/describe.h"
 #include "report/report.h"
 #include "step/step.h"
-#include "train/describe.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

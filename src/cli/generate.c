@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/aborts.h"
 #include "cli/cli.h"
 
 #include "base/log.h"
@@ -183,7 +184,7 @@ static int run(struct generate *g)
 	if (fsmoe_groups_create(&g->groups, g->topo, &g->layout) ||
 	    fsmoe_model_spec_check(&g->info.model, g->groups))
 		return fail_together(g, FSMOE_EXIT_LAYOUT);
-	err = fsmoe_runtime_start(&g->started, g->groups, &g->runtime);
+	err = cli_runtime_start(&g->started, g->groups, &g->runtime);
 	if (err)
 		return fail_alone(g, err == -ENODEV ? FSMOE_EXIT_LAYOUT : FSMOE_EXIT_RUN, err);
 	if (fsmoe_generator_create(&g->generator, g->started, &g->info.model, g->checkpoint))

@@ -24,7 +24,7 @@ static const struct
 	const char *meaning;
 } exit_codes[] = {
 	{FSMOE_EXIT_OK, "success"},
-	{FSMOE_EXIT_RUN, "a run that failed"},
+	{FSMOE_EXIT_RUN, "a run that failed, or its GPU"},
 	{FSMOE_EXIT_USAGE, "a command line or a configuration that is wrong"},
 	{FSMOE_EXIT_DATA, "data that cannot be read or is wrong"},
 	{FSMOE_EXIT_LAYOUT, "the machine or the layout of ranks does not fit"},

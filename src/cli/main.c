@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
-#include "train/config.h"
+#include "config/config.h"
 
 #include <fsmoe/error.h>
 #include <string.h>

@@ -73,6 +73,14 @@ static int print_json(const struct fsmoe_plan *plan)
 	return 0;
 }
 
+/* Nothing where the profile does not say. */
+static void print_arithmetic(fsmoe_profile_t profile)
+{
+	if (*fsmoe_profile_device(profile) && *fsmoe_profile_dtype(profile))
+		printf("by a profile of the device %s in %s\n", fsmoe_profile_device(profile),
+		       fsmoe_profile_dtype(profile));
+}
+
 static int plan_rows(const struct cli_planning *o, const struct cli_problem *p)
 {
 	for (int i = 0; i < p->rows; i++)
@@ -120,6 +128,8 @@ int cli_plan(int argc, char **argv)
 		code = cli_planning_profile(&o, &profile);
 	if (!code)
 		code = cli_planning_problem(&o, profile, &problem);
+	if (!code && !o.json)
+		print_arithmetic(profile);
 	if (!code)
 		code = plan_rows(&o, &problem);
 	fsmoe_profile_destroy(profile);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "cli/aborts.h"
 #include "cli/cli.h"
 #include "cli/profile.h"
 #include "topo/abort.h"
@@ -67,6 +68,8 @@ int cli_profile_load(const struct fsmoe_option *table, struct cli_profile *p,
 	/* Stages of all dispatches are measured, whichever the model has. */
 	if (!err && !strcmp(p->train.model.dispatch, FSMOE_DISPATCH_AUTO))
 		p->train.model.dispatch = fsmoe_dispatch_find(NULL)->module.name;
+	if (!err)
+		err = fsmoe_runtime_opts_check(&p->train.runtime);
 	return err ? err : fsmoe_train_config_check_model(&p->train);
 }
 
@@ -78,7 +81,7 @@ static int measure(struct cli_profile *p, fsmoe_groups_t groups, int first)
 	int err;
 
 	p->train.runtime.timing = 1;
-	err = fsmoe_runtime_start(&runtime, groups, &p->train.runtime);
+	err = cli_runtime_start(&runtime, groups, &p->train.runtime);
 	if (!err)
 		err = fsmoe_profile_measure(&profile, runtime, &p->train.model, &p->train.train,
 					    &p->measure);

@@ -2,8 +2,8 @@
 #ifndef FSMOE_CLI_PROFILE_H
 #define FSMOE_CLI_PROFILE_H
 
+#include "config/config.h"
 #include "runtime/inside.h"
-#include "train/config.h"
 
 #include <fsmoe/measure.h>
 #include <limits.h>
@@ -27,6 +27,9 @@ struct cli_profile
 	 .metavar = (what), .help = (doc)}
 #define CLI_P_FLAG(name_, field, doc) \
 	{.type = FSMOE_OPTION_FLAG, .name = (name_), .offset = CLI_P_AT(field), .help = (doc)}
+#define CLI_P_REAL(name_, field, doc) \
+	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = CLI_P_AT(field), .metavar = "X", \
+	 .help = (doc), .max = 1e6}
 
 /* A model, a layout and a machine, for commands whose options begin with a struct cli_profile. */
 #define CLI_PROFILE_MODEL_ROWS \
@@ -38,10 +41,8 @@ struct cli_profile
 	CLI_P_INT("hidden", train.model.hidden, 1, "Width of an expert's hidden layer"), \
 	CLI_P_INT("experts", train.model.experts, 1, "Experts of a layer, over all ranks"), \
 	CLI_P_INT("topk", train.model.topk, 1, "Experts that each token goes to"), \
-	{.type = FSMOE_OPTION_REAL, .name = "capacity-factor", \
-	 .offset = CLI_P_AT(train.model.capacity_factor), .metavar = "X", \
-	 .help = "Slots of an expert over its even share of tokens; 0: nothing is dropped", \
-	 .max = 1e6}, \
+	CLI_P_REAL("capacity-factor", train.model.capacity_factor, \
+		   "Slots of an expert over its even share of tokens; 0: nothing is dropped"), \
 	CLI_P_INT("vocab", train.model.vocab, 1, "Vocabulary"), \
 	CLI_P_INT("batch", train.train.batch, 1, "Sequences of a step, over all ranks"), \
 	CLI_P_INT("microbatches", train.train.microbatches, 1, \
@@ -59,12 +60,26 @@ struct cli_profile
 	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = CLI_P_AT(train.runtime.device), \
 	 .metavar = "NAME", .choices = fsmoe_runtime_devices, \
 	 .help = "cpu, or cuda: a GPU for every rank of a host"}, \
+	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = CLI_P_AT(train.runtime.dtype), \
+	 .metavar = "NAME", .choices = fsmoe_runtime_dtypes, \
+	 .help = "fp32, or on GPUs tf32 or bf16"}, \
+	{.type = FSMOE_OPTION_STRING, .name = "cta-policy", \
+	 .offset = CLI_P_AT(train.runtime.cta_policy), .metavar = "NAME", \
+	 .choices = fsmoe_runtime_cta_policies, \
+	 .help = "What NCCL takes of a GPU's processors: default, efficiency or zero"}, \
 	CLI_P_INT("blas-threads", train.runtime.blas_threads, 0, \
 	    "Threads of a rank's matrix products; 0: as many as it has cores"), \
 	CLI_P_TEXT("scheduler", train.runtime.scheduler, "NAME", \
 	     "A StarPU scheduling policy; fsmoe's own else"), \
 	CLI_P_FLAG("bind", train.runtime.bind, \
-	     "Give every rank cores of its own where there are enough")
+	     "Give every rank cores of its own where there are enough"), \
+	CLI_P_REAL("emulate-inter", train.runtime.emulate_inter, \
+		   "Let messages between nodes take as long as over a link of X GB/s of a rank " \
+		   "each way, on CPUs; 0: links are what they are"), \
+	CLI_P_REAL("emulate-intra", train.runtime.emulate_intra, \
+		   "The same of messages inside a node"), \
+	CLI_P_REAL("emulate-latency", train.runtime.emulate_latency, \
+		   "Microseconds of such a message")
 /* clang-format on */
 
 int cli_profile_init(struct cli_profile *profile, const char *preset);
@@ -77,6 +92,10 @@ int cli_profile_load(const struct fsmoe_option *table, struct cli_profile *profi
 /* Notes of the machine, the date, versions, threads and the model. Collective. */
 int cli_profile_describe(const struct cli_profile *options, fsmoe_profile_t profile,
 			 fsmoe_runtime_t runtime);
+/* Warns where a run with these options is of another device or dtype than the profile, whose times
+ * are then of something else. What a profile does not say is not known to differ. */
+void cli_profile_compare(fsmoe_profile_t profile, const char *path,
+			 const struct fsmoe_runtime_opts *opts);
 /* The table of lines. */
 void cli_profile_print(fsmoe_profile_t profile, double seconds);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/profile.h"
 #include "runtime/inside.h"
@@ -62,6 +63,20 @@ int cli_profile_describe(const struct cli_profile *o, fsmoe_profile_t profile,
 	return err ? err : fsmoe_profile_note(profile, "model", text);
 }
 
+void cli_profile_compare(fsmoe_profile_t profile, const char *path,
+			 const struct fsmoe_runtime_opts *opts)
+{
+	const char *device = fsmoe_profile_device(profile), *dtype = fsmoe_profile_dtype(profile);
+
+	if ((*device && strcmp(device, opts->device) != 0) ||
+	    (*dtype && strcmp(dtype, opts->dtype) != 0))
+		fsmoe_log(FSMOE_LOG_WARNING,
+			  "%s was measured on the device %s in %s, and this run is on %s in %s: "
+			  "measure again with 'fsmoe profile --device %s --dtype %s'",
+			  path, *device ? device : opts->device, *dtype ? dtype : opts->dtype,
+			  opts->device, opts->dtype, opts->device, opts->dtype);
+}
+
 static void print_line(enum fsmoe_kind kind, enum fsmoe_lane lane, const struct fsmoe_fit *fit)
 {
 	printf("%-14s %-7s %10.2f %10.3f %7.4f %7.1f  %9.3g %9.3g %7d %7d\n", fsmoe_kind_name(kind),
@@ -80,7 +95,9 @@ void cli_profile_print(fsmoe_profile_t profile, double seconds)
 		       "sharing", fit.sharing);
 	for (int i = 0; (text = fsmoe_profile_note_at(profile, i, &key)); i++)
 		printf("%-12s %s\n", key, text);
-	printf("%-12s %s\n\n", "machine", fsmoe_profile_machine(profile));
+	printf("%-12s %s\n", "machine", fsmoe_profile_machine(profile));
+	printf("%-12s %s, %s\n\n", "arithmetic", fsmoe_profile_device(profile),
+	       fsmoe_profile_dtype(profile));
 	printf("%-14s %-7s %10s %10s %7s %7s  %9s %9s %7s %7s\n", "kind", "lane", "alpha us", "G/s",
 	       "R2", "off %", "from", "to", "samples", "dropped");
 	for (int kind = 0; kind < FSMOE_NKINDS; kind++)

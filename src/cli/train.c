@@ -3,13 +3,14 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/aborts.h"
 #include "cli/cli.h"
 #include "cli/stop.h"
 #include "cli/trace.h"
+#include "config/describe.h"
 #include "runtime/version.h"
 #include "topo/abort.h"
 #include "topo/version.h"
-#include "train/describe.h"
 #include "train/need.h"
 
 #include <errno.h>
@@ -247,7 +248,7 @@ static int start(struct run *run)
 
 	config->runtime.timing =
 		config->breakdown || config->profile || config->events || config->timeline;
-	err = fsmoe_runtime_start(&run->runtime, run->groups, &config->runtime);
+	err = cli_runtime_start(&run->runtime, run->groups, &config->runtime);
 
 	if (!err)
 		err = cli_stop_catch(run->runtime);

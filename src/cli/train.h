@@ -2,9 +2,9 @@
 #ifndef FSMOE_CLI_TRAIN_H
 #define FSMOE_CLI_TRAIN_H
 
+#include "config/config.h"
+#include "data/data.h"
 #include "train/boundary.h"
-#include "train/config.h"
-#include "train/data.h"
 #include "train/eval.h"
 #include "train/flops.h"
 #include "train/metrics.h"
@@ -50,12 +50,13 @@ const struct fsmoe_data *run_held_out(const struct run *run);
 /* --dispatch=auto becomes the one that is predicted to be fastest. Local; returns an exit code. */
 int run_dispatch(struct run *run);
 
-/* How the steps are laid out in time: --schedule, --profile, --plan. Local; returns an exit code. */
+/* How the steps are laid out in time: --schedule, --profile, --plan. Local; returns an exit
+ * code. */
 int run_plan(struct run *run);
 
 /* The same when tasks have drifted from the profile, to which `why` is the sentence: plans anew by
- * the fresh one and goes on by that plan where it is better. Between two steps; collective; all ranks
- * do the same. Returns 0 or a failure. */
+ * the fresh one and goes on by that plan where it is better. Between two steps; collective; all
+ * ranks do the same. Returns 0 or a failure. */
 int run_replan(struct run *run, const char *why, fsmoe_profile_t fresh);
 /* "2 chunks forward, 1 to 4 backward", and all that a plan does: for people. */
 enum
@@ -80,7 +81,8 @@ int run_resume(struct run *run, int *code);
 /* --breakdown: where the last step's time went, by operation. */
 int run_breakdown(const struct run *run);
 
-/* --profile, --events, --timeline: before the first step, after each, after the last; collective. */
+/* --profile, --events, --timeline: before the first step, after each, after the last;
+ * collective. */
 int run_observe_start(struct run *run);
 int run_observe_step(struct run *run);
 int run_observe_end(struct run *run);

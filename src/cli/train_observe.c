@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/profile.h"
 #include "runtime/inside.h"
 
 #include <errno.h>
@@ -92,6 +93,8 @@ int run_observe_start(struct run *run)
 	err = fsmoe_profile_load(&o->profile, config->profile);
 	if (!err)
 		err = check_profile(run, o->profile);
+	if (!err && run->first)
+		cli_profile_compare(o->profile, config->profile, &config->runtime);
 	return err ? err : watch(run, o->profile);
 }
 

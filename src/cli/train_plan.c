@@ -2,7 +2,7 @@
 #include "base/file.h"
 #include "cli/planning.h"
 #include "cli/train.h"
-#include "train/manifest_options.h"
+#include "config/manifest_options.h"
 
 #include <errno.h>
 #include <fsmoe/checkpoint.h>

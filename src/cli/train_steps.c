@@ -5,8 +5,8 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/stop.h"
+#include "config/manifest_options.h"
 #include "runtime/inside.h"
-#include "train/manifest_options.h"
 #include "train/need.h"
 
 #include <errno.h>

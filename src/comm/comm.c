@@ -120,6 +120,23 @@ void fsmoe_comms_set_watch(fsmoe_comms_t comms, struct fsmoe_watch *watch)
 		comms->comm[kind].watch = watch;
 }
 
+void fsmoe_comms_set_own_cores(fsmoe_comms_t comms, int own_cores)
+{
+	for (int kind = 0; comms && kind < FSMOE_NGROUPS; kind++)
+		comms->comm[kind].own_core = own_cores;
+}
+
+int fsmoe_comms_emulate(fsmoe_comms_t comms, int between, struct fsmoe_link link)
+{
+	int ret = 0;
+
+	for (int kind = 0; kind < FSMOE_NGROUPS && !ret; kind++)
+		if (comms->comm[kind].size > 1 &&
+		    fsmoe_group_spans_nodes(comms->groups, (enum fsmoe_group)kind) == between)
+			ret = fsmoe_comm_pace(&comms->comm[kind], link);
+	return ret;
+}
+
 int fsmoe_comm_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t *send_bytes,
 			 const size_t *send_at, void *recv, const size_t *recv_bytes,
 			 const size_t *recv_at)

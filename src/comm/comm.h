@@ -9,8 +9,8 @@
 
 /*
  * Communicators: one per process group, and the collectives a training step needs. All of them
- * block the calling thread until the result is there, sleeping between polls rather than
- * spinning; all are collective over the communicator's group. Sizes are bytes per peer unless
+ * block the calling thread until the result is there, sleeping between polls unless
+ * fsmoe_comms_set_own_cores says that cores are there for it; all are collective over the communicator's group. Sizes are bytes per peer unless
  * a `count` is named, which is elements. One thread at a time may use one communicator;
  * different communicators may be used by different threads at once.
  *
@@ -48,11 +48,15 @@ struct fsmoe_comm
 	const struct fsmoe_comm_backend *backend;
 	enum fsmoe_group kind;
 	int size, rank;
-	void *impl;    /* the backend's */
-	void *device;  /* src/comm/nccl.c's; NULL: no GPU */
-	void *scratch; /* for ordered sums; grown by fsmoe_comm_reserve only */
+	void *impl;                   /* the backend's */
+	void *paced;                  /* src/comm/paced.c's; NULL: links are as fast as they are */
+	void *device;                 /* src/comm/nccl.c's; NULL: no GPU */
+	struct fsmoe_window *windows; /* src/comm/nccl_window.c's: a list */
+	const char *no_windows;       /* why there can be none; NULL: there can */
+	void *scratch;                /* for ordered sums; grown by fsmoe_comm_reserve only */
 	size_t scratch_bytes;
 	size_t *parts; /* 4 * size numbers: sizes and offsets of what is sent and received */
+	int own_core;  /* whoever waits has a core that nobody else wants */
 	struct fsmoe_watch *watch; /* may be NULL; told of every collective entered and left */
 };
 
@@ -65,6 +69,21 @@ struct fsmoe_comm *fsmoe_comms_get(fsmoe_comms_t comms, enum fsmoe_group kind);
 fsmoe_groups_t fsmoe_comms_groups(fsmoe_comms_t comms);
 /* Local: from now on `watch` (NULL: nobody) is told of every collective; it must outlive them. */
 void fsmoe_comms_set_watch(fsmoe_comms_t comms, struct fsmoe_watch *watch);
+
+/* Local: whether threads that wait have cores of their own, and may poll; they do not before. */
+void fsmoe_comms_set_own_cores(fsmoe_comms_t comms, int own_cores);
+
+/* Of each rank each way. */
+struct fsmoe_link
+{
+	double bandwidth; /* bytes a second */
+	double latency;   /* seconds */
+};
+
+/* Local, once, on all ranks alike: from now on groups that span nodes (between; 0: those that do not)
+ * communicate as if over such a link, where theirs is faster. */
+int fsmoe_comms_emulate(fsmoe_comms_t comms, int between, struct fsmoe_link link);
+int fsmoe_comm_pace(struct fsmoe_comm *comm, struct fsmoe_link link); /* one group */
 
 /* Local: makes sure that ordered sums over up to `bytes` bytes of one rank's buffer allocate
  * nothing later. */

@@ -22,7 +22,7 @@ static void mpi_destroy(struct fsmoe_comm *comm)
 	if (impl->comm != MPI_COMM_NULL)
 	{
 		/* Nobody spins in MPI_Comm_free for one who is late. */
-		fsmoe_mpi_barrier(impl->comm);
+		fsmoe_mpi_barrier(impl->comm, 0);
 		MPI_Comm_free(&impl->comm);
 	}
 	free(impl->requests);
@@ -56,7 +56,7 @@ static int mpi_create(struct fsmoe_comm *comm, fsmoe_groups_t groups, enum fsmoe
 		ret = fsmoe_groups_members(groups, kind, topo->rank, &first, &n);
 	/* A barrier first: the split itself spins while it waits for the others. */
 	if (!ret)
-		ret = fsmoe_mpi_barrier(topo->mpi->job);
+		ret = fsmoe_mpi_barrier(topo->mpi->job, 0);
 	if (!ret)
 		ret = fsmoe_mpi_check(
 			MPI_Comm_split(topo->mpi->job, first, comm->rank, &impl->comm),
@@ -154,7 +154,7 @@ static int mpi_alltoallv(struct fsmoe_comm *comm, const void *send, const size_t
 		if (!ret && done == 0 && send_bytes[comm->rank] && own != place)
 			memcpy(place, own, send_bytes[comm->rank]);
 		if (!ret)
-			ret = fsmoe_mpi_wait(n, impl->requests, impl->status);
+			ret = fsmoe_mpi_wait(n, impl->requests, impl->status, comm->own_core);
 		if (!ret)
 			ret = check_received(comm, &x, done);
 		if (ret)
@@ -190,14 +190,14 @@ static int mpi_broadcast(struct fsmoe_comm *comm, void *data, size_t bytes, int 
 						 impl->comm, &request),
 				      "MPI_Ibcast");
 		if (!ret)
-			ret = fsmoe_mpi_wait(1, &request, MPI_STATUSES_IGNORE);
+			ret = fsmoe_mpi_wait(1, &request, MPI_STATUSES_IGNORE, comm->own_core);
 	}
 	return ret;
 }
 
 static int mpi_barrier(struct fsmoe_comm *comm)
 {
-	return fsmoe_mpi_barrier(((struct mpi_comm *)comm->impl)->comm);
+	return fsmoe_mpi_barrier(((struct mpi_comm *)comm->impl)->comm, comm->own_core);
 }
 
 const struct fsmoe_comm_backend fsmoe_comm_mpi = {

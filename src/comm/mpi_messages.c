@@ -126,7 +126,7 @@ int fsmoe_mpi_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *x, c
 			fsmoe_pieces_copy(recv, fsmoe_pattern_recv(x, comm->rank), send,
 					  fsmoe_pattern_send(x, comm->rank));
 		if (!ret)
-			ret = fsmoe_mpi_wait(n, impl->requests, impl->status);
+			ret = fsmoe_mpi_wait(n, impl->requests, impl->status, comm->own_core);
 		if (!ret)
 			ret = check_pattern(comm, x, messages.done);
 		if (ret)
@@ -180,7 +180,7 @@ int fsmoe_mpi_exchange_rows(struct fsmoe_comm *comm, const struct fsmoe_runs *ou
 	if (!ret)
 		fsmoe_runs_copy(recv, in[comm->rank], send, out[comm->rank], bytes);
 	if (!ret)
-		ret = fsmoe_mpi_wait(n, impl->requests, impl->status);
+		ret = fsmoe_mpi_wait(n, impl->requests, impl->status, comm->own_core);
 	for (int k = 1; k < comm->size && !ret; k++)
 	{
 		int from = (comm->rank + comm->size - k) % comm->size;

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "comm/device.h"
+#include "comm/nccl_comm.h"
 
-#include <cuda_runtime.h>
 #include <errno.h>
 #include <fsmoe/error.h>
-#include <nccl.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int nccl_check(ncclResult_t result, const char *call)
+int fsmoe_nccl_check(ncclResult_t result, const char *call)
 {
 	return result == ncclSuccess || result == ncclInProgress
 		       ? 0
 		       : fsmoe_fail(EIO, "%s failed: %s", call, ncclGetErrorString(result));
 }
 
-static int cuda_check(cudaError_t result, const char *call)
+int fsmoe_nccl_cuda_check(cudaError_t result, const char *call)
 {
 	return result == cudaSuccess
 		       ? 0
@@ -36,14 +34,20 @@ static int post(struct fsmoe_comm *comm, struct fsmoe_pieces out, const char *se
 	int err = 0;
 
 	for (size_t i = 0; i < out.n && !err; i++)
-		err = nccl_check(ncclSend(send + out.at + i * out.stride, out.bytes, ncclInt8, peer,
-					  comm->device, on(stream)),
-				 "ncclSend");
+		err = fsmoe_nccl_check(ncclSend(send + out.at + i * out.stride, out.bytes, ncclInt8,
+						peer, comm->device, on(stream)),
+				       "ncclSend");
 	for (size_t i = 0; i < in.n && !err; i++)
-		err = nccl_check(ncclRecv(recv + in.at + i * in.stride, in.bytes, ncclInt8, peer,
-					  comm->device, on(stream)),
-				 "ncclRecv");
+		err = fsmoe_nccl_check(ncclRecv(recv + in.at + i * in.stride, in.bytes, ncclInt8,
+						peer, comm->device, on(stream)),
+				       "ncclRecv");
 	return err;
+}
+
+/* A part for everybody, one after the other. */
+static int is_plain(const struct fsmoe_pattern *pattern)
+{
+	return pattern->kind == FSMOE_PATTERN_ALLTOALL && pattern->outer == 1;
 }
 
 int fsmoe_device_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *pattern,
@@ -51,42 +55,48 @@ int fsmoe_device_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *p
 {
 	const struct fsmoe_pieces own_out = fsmoe_pattern_send(pattern, comm->rank),
 				  own_in = fsmoe_pattern_recv(pattern, comm->rank);
-	int err = nccl_check(ncclGroupStart(), "ncclGroupStart");
+	int err;
+
+	if (is_plain(pattern) && fsmoe_window_holds(comm, send, recv))
+		return fsmoe_window_alltoall(comm, send, recv, pattern->bytes, stream);
+	err = fsmoe_nccl_check(ncclGroupStart(), "ncclGroupStart");
 
 	for (int p = 0; p < comm->size && !err; p++)
 		if (p != comm->rank)
 			err = post(comm, fsmoe_pattern_send(pattern, p), send,
 				   fsmoe_pattern_recv(pattern, p), recv, p, stream);
-	int end = nccl_check(ncclGroupEnd(), "ncclGroupEnd");
+	int end = fsmoe_nccl_check(ncclGroupEnd(), "ncclGroupEnd");
 	if (!err && !end && own_in.n)
-		err = cuda_check(cudaMemcpy2DAsync((char *)recv + own_in.at, own_in.stride,
-						   (const char *)send + own_out.at, own_out.stride,
-						   own_in.bytes, own_in.n, cudaMemcpyDeviceToDevice,
-						   on(stream)),
-				 "cudaMemcpy2DAsync");
+		err = fsmoe_nccl_cuda_check(
+			cudaMemcpy2DAsync((char *)recv + own_in.at, own_in.stride,
+					  (const char *)send + own_out.at, own_out.stride,
+					  own_in.bytes, own_in.n, cudaMemcpyDeviceToDevice,
+					  on(stream)),
+			"cudaMemcpy2DAsync");
 	return err ? err : end;
 }
 
 int fsmoe_device_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
 			   struct CUstream_st *stream)
 {
-	return nccl_check(ncclAllGather(send, recv, bytes, ncclInt8, comm->device, on(stream)),
-			  "ncclAllGather");
+	return fsmoe_nccl_check(
+		ncclAllGather(send, recv, bytes, ncclInt8, comm->device, on(stream)),
+		"ncclAllGather");
 }
 
 int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,
 				void *recv, size_t count, struct CUstream_st *stream)
 {
-	return nccl_check(ncclReduceScatter(send, recv, count,
-					    real == FSMOE_BF16 ? ncclBfloat16 : ncclFloat32,
-					    ncclSum, comm->device, on(stream)),
-			  "ncclReduceScatter");
+	return fsmoe_nccl_check(ncclReduceScatter(send, recv, count,
+						  real == FSMOE_BF16 ? ncclBfloat16 : ncclFloat32,
+						  ncclSum, comm->device, on(stream)),
+				"ncclReduceScatter");
 }
 
 int fsmoe_device_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
 			   struct CUstream_st *stream)
 {
-	return nccl_check(
+	return fsmoe_nccl_check(
 		ncclAllReduce(data, data, count, ncclFloat32, ncclSum, comm->device, on(stream)),
 		"ncclAllReduce");
 }
@@ -101,11 +111,11 @@ static int warm(struct fsmoe_comm *comm)
 	static const enum fsmoe_real summed[] = {FSMOE_F32, FSMOE_BF16};
 	size_t bytes = 256 * (size_t)comm->size;
 	char *buffer = NULL;
-	int err = cuda_check(cudaMalloc((void **)&buffer, 2 * bytes), "cudaMalloc");
+	int err = fsmoe_nccl_cuda_check(cudaMalloc((void **)&buffer, 2 * bytes), "cudaMalloc");
 
 	if (err)
 		return err;
-	err = cuda_check(cudaMemset(buffer, 0, 2 * bytes), "cudaMemset");
+	err = fsmoe_nccl_cuda_check(cudaMemset(buffer, 0, 2 * bytes), "cudaMemset");
 	if (!err)
 		err = fsmoe_device_exchange(comm, &alltoall, buffer, buffer + bytes, NULL);
 	if (!err)
@@ -116,7 +126,7 @@ static int warm(struct fsmoe_comm *comm)
 	if (!err)
 		err = fsmoe_device_allreduce(comm, (float *)buffer, 64, NULL);
 	if (!err)
-		err = cuda_check(cudaStreamSynchronize(NULL), "warming a communicator");
+		err = fsmoe_nccl_cuda_check(cudaStreamSynchronize(NULL), "warming a communicator");
 	cudaFree(buffer);
 	return err;
 }
@@ -126,13 +136,13 @@ static int share_gpus(struct fsmoe_comm *comm, int *shared)
 {
 	struct cudaDeviceProp properties;
 	const size_t id = sizeof(properties.uuid);
-	int device, err = cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+	int device, err = fsmoe_nccl_cuda_check(cudaGetDevice(&device), "cudaGetDevice");
 	char *all = malloc((size_t)comm->size * id);
 
 	*shared = 0;
 	if (!err)
-		err = cuda_check(cudaGetDeviceProperties(&properties, device),
-				 "cudaGetDeviceProperties");
+		err = fsmoe_nccl_cuda_check(cudaGetDeviceProperties(&properties, device),
+					    "cudaGetDeviceProperties");
 	if (!err && !all)
 		err = fsmoe_fail(ENOMEM, "no memory for a group of %d ranks", comm->size);
 	if (!err)
@@ -144,27 +154,24 @@ static int share_gpus(struct fsmoe_comm *comm, int *shared)
 	return err;
 }
 
-static int create_one(struct fsmoe_comm *comm)
+static int create_one(struct fsmoe_comm *comm, const char *cta_policy)
 {
 	ncclUniqueId id;
-	ncclComm_t device = NULL;
 	int shared, err = share_gpus(comm, &shared);
 
 	if (err || shared)
 		return err;
 	memset(&id, 0, sizeof(id));
 	if (comm->rank == 0)
-		err = nccl_check(ncclGetUniqueId(&id), "ncclGetUniqueId");
+		err = fsmoe_nccl_check(ncclGetUniqueId(&id), "ncclGetUniqueId");
 	if (!err)
 		err = fsmoe_comm_broadcast(comm, &id, sizeof(id), 0);
 	if (!err)
-		err = nccl_check(ncclCommInitRank(&device, comm->size, id, comm->rank),
-				 "ncclCommInitRank");
-	comm->device = device;
+		err = fsmoe_nccl_init(comm, id, cta_policy);
 	return err ? err : warm(comm);
 }
 
-int fsmoe_device_comms_create(fsmoe_comms_t comms)
+int fsmoe_device_comms_create(fsmoe_comms_t comms, const char *cta_policy)
 {
 	int err = 0;
 
@@ -174,8 +181,10 @@ int fsmoe_device_comms_create(fsmoe_comms_t comms)
 	{
 		struct fsmoe_comm *comm = fsmoe_comms_get(comms, (enum fsmoe_group)kind);
 		if (comm->size > 1)
-			err = create_one(comm);
+			err = create_one(comm, cta_policy);
 	}
+	if (comms && !err)
+		err = fsmoe_window_find_groups(comms, cta_policy);
 	if (err)
 		fsmoe_device_comms_destroy(comms);
 	return err;
@@ -189,5 +198,6 @@ void fsmoe_device_comms_destroy(fsmoe_comms_t comms)
 		if (comm->device)
 			ncclCommDestroy(comm->device);
 		comm->device = NULL;
+		comm->windows = NULL;
 	}
 }

@@ -77,6 +77,30 @@ const char *fsmoe_profile_source(fsmoe_profile_t p)
 	return p->source;
 }
 
+int fsmoe_profile_set_arithmetic(fsmoe_profile_t p, const char *device, const char *dtype)
+{
+	if ((device && strlen(device) >= sizeof(p->device)) ||
+	    (dtype && strlen(dtype) >= sizeof(p->dtype)))
+		return fsmoe_fail(EINVAL,
+				  "a profile keeps %d bytes of the name of a device or a dtype",
+				  FSMOE_PROFILE_NAME - 1);
+	if (device)
+		snprintf(p->device, sizeof(p->device), "%s", device);
+	if (dtype)
+		snprintf(p->dtype, sizeof(p->dtype), "%s", dtype);
+	return 0;
+}
+
+const char *fsmoe_profile_device(fsmoe_profile_t p)
+{
+	return p->device;
+}
+
+const char *fsmoe_profile_dtype(fsmoe_profile_t p)
+{
+	return p->dtype;
+}
+
 int fsmoe_profile_note(fsmoe_profile_t p, const char *key, const char *text)
 {
 	int i = 0;

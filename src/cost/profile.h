@@ -7,7 +7,8 @@
 enum
 {
 	FSMOE_PROFILE_NOTES = 16,
-	FSMOE_PROFILE_KEY = 32
+	FSMOE_PROFILE_KEY = 32,
+	FSMOE_PROFILE_NAME = 16 /* of a device, a dtype */
 };
 
 struct fsmoe_profile
@@ -15,6 +16,7 @@ struct fsmoe_profile
 	struct fsmoe_fit fit[FSMOE_NKINDS][FSMOE_NLANES];
 	char fitted[FSMOE_NKINDS][FSMOE_NLANES];
 	char machine[FSMOE_PROFILE_TEXT], source[FSMOE_PROFILE_TEXT];
+	char device[FSMOE_PROFILE_NAME], dtype[FSMOE_PROFILE_NAME];
 	int notes;
 	struct
 	{

@@ -32,8 +32,8 @@ static const char *unit_at(const void *units, int i)
 	return ((const struct unit *)units)[i].name;
 }
 
-static const char *const profile_keys[] = {"format",     "version", "machine", "source",
-					   "provenance", "fits",    NULL};
+static const char *const profile_keys[] = {"format", "version",    "machine", "source", "device",
+					   "dtype",  "provenance", "fits",    NULL};
 static const char *const fit_keys[] = {"kind", "lane",     "alpha",   "beta",   "time",
 				       "per",  "samples",  "dropped", "low",    "high",
 				       "r2",   "residual", "sharing", "source", NULL};
@@ -160,6 +160,8 @@ static void read_profile(struct fsmoe_json_reader *r, struct fsmoe_profile *p)
 	fsmoe_json_check_keys(r, profile_keys);
 	text(r, "machine", p->machine, sizeof(p->machine));
 	text(r, "source", p->source, sizeof(p->source));
+	text(r, "device", p->device, sizeof(p->device));
+	text(r, "dtype", p->dtype, sizeof(p->dtype));
 	read_notes(r, p);
 	fits = json_object_get(root, "fits");
 	if (!json_is_array(fits))
@@ -263,6 +265,10 @@ int fsmoe_profile_save(fsmoe_profile_t p, const char *path)
 	fprintf(f, "{\n  \"format\": \"" FORMAT "\",\n  \"version\": %d,\n", FORMAT_VERSION);
 	write_text(f, "  \"machine\": ", p->machine);
 	write_text(f, ",\n  \"source\": ", p->source);
+	if (*p->device)
+		write_text(f, ",\n  \"device\": ", p->device);
+	if (*p->dtype)
+		write_text(f, ",\n  \"dtype\": ", p->dtype);
 	write_notes(f, p);
 	fputs(",\n  \"fits\": [", f);
 	for (int kind = 0; kind < FSMOE_NKINDS; kind++)

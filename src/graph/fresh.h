@@ -7,8 +7,8 @@
 /*
  * A step sets gradients to zero and then adds to them. Where the first to add is a kernel that can
  * as well write (FSMOE_FRESH), zeros and the first read of them are spared: the node that sets them
- * skips those elements, and the kernel is told. Found in a graph for those who run it; the graph and
- * its edges stay as they are.
+ * skips those elements, and the kernel is told. Found in a graph for those who run it; the graph
+ * and its edges stay as they are.
  */
 
 #ifdef __cplusplus

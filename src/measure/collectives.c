@@ -13,8 +13,8 @@
  * Communication: chains of one collective on one group after a barrier, the first of each size left
  * out. Before each link its buffer is written on the compute lane, as in a step: so the lane's
  * worker is woken for it, and ranks do not come at one instant. A rank that comes late makes the
- * others wait, but in a chain nobody can be later than the link before lets him be. Sizes are those of the model's step, from its smallest chunk to twice its largest
- * buffer.
+ * others wait, but in a chain nobody can be later than the link before lets him be. Sizes are those
+ * of the model's step, from its smallest chunk to twice its largest buffer.
  */
 enum
 {

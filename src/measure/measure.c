@@ -50,8 +50,9 @@ static int fit(fsmoe_profile_t profile, const struct fsmoe_bench *bench)
 }
 
 /* What this library can know of where it measured; programs add more. */
-static int describe(fsmoe_profile_t profile, fsmoe_groups_t groups)
+static int describe(fsmoe_profile_t profile, fsmoe_runtime_t runtime)
 {
+	fsmoe_groups_t groups = fsmoe_runtime_groups(runtime);
 	fsmoe_topo_t topo = groups ? fsmoe_groups_topo(groups) : NULL;
 	const int ranks = topo ? fsmoe_topo_ranks(topo) : 1,
 		  nodes = topo ? fsmoe_topo_nodes(topo) : 1;
@@ -64,6 +65,9 @@ static int describe(fsmoe_profile_t profile, fsmoe_groups_t groups)
 		 fsmoe_group_size(groups, FSMOE_GROUP_DP), fsmoe_group_size(groups, FSMOE_GROUP_MP),
 		 fsmoe_group_size(groups, FSMOE_GROUP_EP),
 		 fsmoe_group_size(groups, FSMOE_GROUP_ESP));
+	if (!err)
+		err = fsmoe_profile_set_arithmetic(profile, fsmoe_runtime_device(runtime),
+						   fsmoe_runtime_dtype(runtime));
 	return err ? err : fsmoe_profile_note(profile, "layout", text);
 }
 
@@ -90,7 +94,7 @@ int fsmoe_profile_measure(fsmoe_profile_t *profile, fsmoe_runtime_t runtime,
 	if (!err)
 		err = fit(p, &bench);
 	if (!err)
-		err = describe(p, fsmoe_runtime_groups(runtime));
+		err = describe(p, runtime);
 	fsmoe_runtime_set_recording(runtime, recording);
 	fsmoe_samples_free(&samples);
 	if (err)

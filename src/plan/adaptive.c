@@ -19,10 +19,11 @@ struct cut
 	const struct fsmoe_plan_problem *problem;
 	struct fsmoe_window *window;   /* 2 l */
 	double *seconds;               /* 2 l: that hide in each window */
-	uint64_t *from;                /* 2 l: bytes sent before it, once windows are filled */
+	struct fsmoe_spot *from;       /* 2 l: where it starts to send, once windows are filled */
 	struct fsmoe_choices *choices; /* l */
 	struct fsmoe_choice *choice;   /* of all layers */
 	int *option;                   /* of each choice: place in the layer's options */
+	double *extra;                 /* of the options of a layer */
 	int *chosen;                   /* l */
 };
 
@@ -35,6 +36,7 @@ static int layer_of(const struct cut *c, int j)
  * bytes that are depends on which come next, so on what earlier windows took. */
 static void make_windows(struct cut *c)
 {
+	const struct fsmoe_flat *flat = &c->shares->flat;
 	uint64_t there = 0, sent = 0;
 
 	for (int j = 0; j < 2 * c->problem->layers; j++)
@@ -48,10 +50,10 @@ static void make_windows(struct cut *c)
 
 		c->seconds[j] = moe ? o->seconds - o->busy
 				    : fsmoe_dense_window(c->shares->row, &c->problem->layer[i]);
-		c->from[j] = sent;
+		c->from[j] = fsmoe_flat_at(flat, sent);
 		c->window[j] = (struct fsmoe_window){
 			.arrives = (double)arrives,
-			.capacity = fsmoe_flat_bytes(&c->shares->flat, sent, c->seconds[j])};
+			.capacity = fsmoe_flat_bytes(flat, c->from[j], c->seconds[j])};
 		there += arrives;
 		take = fmin(c->window[j].capacity, (double)there);
 		there -= (uint64_t)take;
@@ -65,36 +67,35 @@ static int breakpoints(const struct cut *c, int j, double most, struct fsmoe_cho
 		       int *option)
 {
 	const struct fsmoe_shares_layer *l = &c->shares->layer[layer_of(c, j)];
-	const double filled = c->window[2 * j].filled;
 	const double base = l->backward[l->best].seconds;
 	int n = 1;
 
+	for (int k = 0; k < l->nbackward; k++)
+		c->extra[k] = fmin(fsmoe_flat_bytes(&c->shares->flat, c->from[2 * j],
+						    l->backward[k].seconds - l->backward[k].busy) -
+					   c->window[2 * j].filled,
+				   most);
 	choice[0] = (struct fsmoe_choice){0, 0};
 	option[0] = l->best;
 	for (;;)
 	{
 		/* The cheapest that hides more than the last one. */
 		int next = -1;
-		double extra = choice[n - 1].extra, more = 0;
+		const double extra = choice[n - 1].extra;
 
 		for (int k = 0; k < l->nbackward; k++)
 		{
-			const struct fsmoe_option_cost *o = &l->backward[k];
-			const double e = fmin(fsmoe_flat_bytes(&c->shares->flat, c->from[2 * j],
-							       o->seconds - o->busy) -
-						      filled,
-					      most);
+			const double seconds = l->backward[k].seconds;
 
-			if (e > extra && (next < 0 || o->seconds < l->backward[next].seconds ||
-					  (o->seconds == l->backward[next].seconds && e > more)))
-			{
+			if (c->extra[k] > extra &&
+			    (next < 0 || seconds < l->backward[next].seconds ||
+			     (seconds == l->backward[next].seconds &&
+			      c->extra[k] > c->extra[next])))
 				next = k;
-				more = e;
-			}
 		}
 		if (next < 0)
 			return n;
-		choice[n] = (struct fsmoe_choice){l->backward[next].seconds - base, more};
+		choice[n] = (struct fsmoe_choice){l->backward[next].seconds - base, c->extra[next]};
 		option[n++] = next;
 	}
 }
@@ -134,6 +135,7 @@ static int spread(struct cut *c, double left)
 static uint64_t hand_out(struct cut *c, int up)
 {
 	const struct fsmoe_plan_problem *p = c->problem;
+	const struct fsmoe_flat *flat = &c->shares->flat;
 	uint64_t there = 0, sent = 0;
 
 	for (int j = 0; j < 2 * p->layers; j++)
@@ -145,7 +147,7 @@ static uint64_t hand_out(struct cut *c, int up)
 		uint64_t bytes;
 
 		there += (uint64_t)c->window[j].arrives;
-		capacity = fsmoe_flat_bytes(&c->shares->flat, sent, c->seconds[j]);
+		capacity = fsmoe_flat_bytes(flat, fsmoe_flat_at(flat, sent), c->seconds[j]);
 		bytes = capacity >= (double)there
 				? there
 				: 4 * (uint64_t)(up ? ceil(capacity / 4) : floor(capacity / 4));
@@ -174,8 +176,10 @@ int fsmoe_place_adaptive(struct fsmoe_shares *s)
 	c.choices = malloc(l * sizeof(*c.choices));
 	c.choice = malloc(options * sizeof(*c.choice));
 	c.option = malloc(options * sizeof(*c.option));
+	c.extra = malloc(options * sizeof(*c.extra));
 	c.chosen = malloc(l * sizeof(*c.chosen));
-	if (c.window && c.seconds && c.from && c.choices && c.choice && c.option && c.chosen)
+	if (c.window && c.seconds && c.from && c.choices && c.choice && c.option && c.extra &&
+	    c.chosen)
 	{
 		make_windows(&c);
 		fsmoe_fill_windows(c.window, 2 * (int)l);
@@ -196,6 +200,7 @@ int fsmoe_place_adaptive(struct fsmoe_shares *s)
 	free(c.choices);
 	free(c.choice);
 	free(c.option);
+	free(c.extra);
 	free(c.chosen);
 	return err;
 }
@@ -242,22 +247,21 @@ static uint64_t best_share(const struct place *at)
 	const struct fsmoe_shares *s = at->shares;
 	const struct fsmoe_shares_layer *l = &s->layer[at->i];
 	const struct fsmoe_flat *flat = &s->flat;
+	const struct fsmoe_spot from = fsmoe_flat_at(flat, at->from),
+				end = fsmoe_flat_at(flat, at->from + at->all);
+	const double dense = fsmoe_dense_window(s->row, &s->problem->layer[at->i]);
 	struct candidate best = {0, INFINITY};
 
 	try_share(at, 0, &best);
-	try_share(at,
-		  at->all - fsmoe_flat_within(flat, at->from,
-					      fsmoe_dense_window(s->row, &s->problem->layer[at->i]),
-					      at->all),
-		  &best);
+	try_share(at, end.byte - fsmoe_flat_within(flat, from, dense, end).byte, &best);
 	for (int k = 0; k < l->nbackward; k++)
-		try_share(at,
-			  fsmoe_flat_within(flat, at->from,
-					    l->backward[k].seconds - l->backward[k].busy, at->all),
-			  &best);
-	for (int k = 0; k < flat->n; k++)
-		if (flat->end[k] > at->from && flat->end[k] < at->from + at->all)
-			try_share(at, flat->end[k] - at->from, &best);
+	{
+		const double hides = l->backward[k].seconds - l->backward[k].busy;
+
+		try_share(at, fsmoe_flat_within(flat, from, hides, end).byte - from.byte, &best);
+	}
+	for (int k = from.buffer; k < flat->n && flat->end[k] < end.byte; k++)
+		try_share(at, flat->end[k] - from.byte, &best);
 	try_share(at, at->all, &best);
 	return best.moe;
 }

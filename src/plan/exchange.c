@@ -15,8 +15,12 @@ static uint64_t add_layer(struct fsmoe_flat *flat, const struct fsmoe_layer_cost
 
 	for (int k = 0; k < cost->buckets; k++)
 	{
+		const uint64_t before = flat->n > 0 ? flat->end[flat->n - 1] : 0;
+
 		end += (uint64_t)cost->bucket_bytes[k];
-		flat->end[flat->n++] = end;
+		flat->end[flat->n] = end;
+		flat->seconds[flat->n++] =
+			fsmoe_line_seconds(flat->alpha, flat->beta, (double)(end - before));
 	}
 	return at + fsmoe_gradient_of(cost);
 }
@@ -30,9 +34,13 @@ int fsmoe_flat_create(struct fsmoe_flat *flat, const struct fsmoe_plan_problem *
 		n += (size_t)p->layer[i].buckets;
 	*flat = (struct fsmoe_flat){.alpha = p->allreduce_alpha,
 				    .beta = p->allreduce_beta,
-				    .end = malloc(n * sizeof(*flat->end))};
-	if (!flat->end)
+				    .end = malloc(n * sizeof(*flat->end)),
+				    .seconds = malloc(n * sizeof(*flat->seconds))};
+	if (!flat->end || !flat->seconds)
+	{
+		fsmoe_flat_destroy(flat);
 		return fsmoe_fail(ENOMEM, "no memory for the gradients of %d layers", p->layers);
+	}
 	/* Where layers go round, the first one's were left from the round before. */
 	if (p->steady)
 		at = add_layer(flat, &p->layer[0], at);
@@ -44,11 +52,11 @@ int fsmoe_flat_create(struct fsmoe_flat *flat, const struct fsmoe_plan_problem *
 void fsmoe_flat_destroy(struct fsmoe_flat *flat)
 {
 	free(flat->end);
+	free(flat->seconds);
 	*flat = (struct fsmoe_flat){0};
 }
 
-/* The first buffer that ends after a byte; n: none does. */
-static int after(const struct fsmoe_flat *flat, uint64_t byte)
+struct fsmoe_spot fsmoe_flat_at(const struct fsmoe_flat *flat, uint64_t byte)
 {
 	int low = 0, high = flat->n;
 
@@ -61,7 +69,15 @@ static int after(const struct fsmoe_flat *flat, uint64_t byte)
 		else
 			low = middle + 1;
 	}
-	return low;
+	return (struct fsmoe_spot){byte, low};
+}
+
+/* The same where no buffer before this one ends after the byte. */
+static struct fsmoe_spot at_from(const struct fsmoe_flat *flat, uint64_t byte, int buffer)
+{
+	while (buffer < flat->n && flat->end[buffer] <= byte)
+		buffer++;
+	return (struct fsmoe_spot){byte, buffer};
 }
 
 /* As src/step/gradients.c sends them: pieces of equally many floats, the last takes what is over,
@@ -70,12 +86,10 @@ static int count(const struct fsmoe_flat *flat, uint64_t from, struct fsmoe_shar
 {
 	const uint64_t end = from + share.bytes;
 	uint64_t left = share.bytes / 4;
-	int k = after(flat, from), n = 0;
+	int k = fsmoe_flat_at(flat, from).buffer, n = 0;
 
 	if (k == flat->n || flat->end[k] >= end)
 		return share.pieces; /* no buffer ends inside */
-	if (share.pieces == 1)
-		return 1 + after(flat, end - 1) - k;
 	for (int piece = share.pieces; piece > 0 && left > 0; piece--)
 	{
 		const uint64_t one = left / (uint64_t)piece, to = from + 4 * one;
@@ -98,42 +112,70 @@ double fsmoe_flat_seconds(const struct fsmoe_flat *flat, uint64_t from, struct f
 		       : 0;
 }
 
-double fsmoe_flat_bytes(const struct fsmoe_flat *flat, uint64_t from, double seconds)
+double fsmoe_flat_between(const struct fsmoe_flat *flat, struct fsmoe_spot from,
+			  struct fsmoe_spot to)
 {
-	double bytes = 0;
+	const uint64_t bytes = to.byte - from.byte;
+	int last = to.buffer;
 
-	for (int k = after(flat, from); k < flat->n; k++)
-	{
-		const double left = (double)(flat->end[k] - from),
-			     whole = fsmoe_line_seconds(flat->alpha, flat->beta, left);
-
-		if (whole >= seconds)
-			break;
-		bytes += left;
-		seconds -= whole;
-		from = flat->end[k];
-	}
-	return bytes + fsmoe_allreduce_bytes(flat->alpha, flat->beta, seconds);
+	if (bytes == 0)
+		return 0;
+	while (last > from.buffer && flat->end[last - 1] == to.byte)
+		last--;
+	return (1 + last - from.buffer) * flat->alpha + flat->beta * (double)bytes;
 }
 
-uint64_t fsmoe_flat_within(const struct fsmoe_flat *flat, uint64_t from, double seconds,
-			   uint64_t most)
+/* Where so many seconds end: after `*at`, in its buffer. Not far beyond `most`: what is more comes
+ * out as some number above it. */
+static double bytes_within(const struct fsmoe_flat *flat, struct fsmoe_spot from, double seconds,
+			   uint64_t most, int *buffer)
 {
-	const double bytes = fsmoe_flat_bytes(flat, from, seconds);
+	uint64_t at = from.byte;
+	int k = from.buffer;
+	double whole = k < flat->n ? fsmoe_line_seconds(flat->alpha, flat->beta,
+							(double)(flat->end[k] - at))
+				   : INFINITY;
+
+	while (whole < seconds && at - from.byte < most)
+	{
+		seconds -= whole;
+		at = flat->end[k++];
+		whole = k < flat->n ? flat->seconds[k] : INFINITY;
+	}
+	*buffer = k;
+	return (double)(at - from.byte) + fsmoe_allreduce_bytes(flat->alpha, flat->beta, seconds);
+}
+
+double fsmoe_flat_bytes(const struct fsmoe_flat *flat, struct fsmoe_spot from, double seconds)
+{
+	int buffer;
+
+	return bytes_within(flat, from, seconds, UINT64_MAX, &buffer);
+}
+
+struct fsmoe_spot fsmoe_flat_within(const struct fsmoe_flat *flat, struct fsmoe_spot from,
+				    double seconds, struct fsmoe_spot most)
+{
+	const uint64_t all = most.byte - from.byte;
+	int buffer;
+	const double bytes = bytes_within(flat, from, seconds, all, &buffer);
 
 	/* A whole share that fits but for rounding fits. */
-	if (bytes >= (double)most * (1 - 1e-12))
+	if (bytes >= (double)all * (1 - 1e-12))
 		return most;
-	return (uint64_t)(bytes / 4) * 4;
+	return at_from(flat, from.byte + (uint64_t)(bytes / 4) * 4, buffer);
 }
 
-void fsmoe_flat_ends(const struct fsmoe_flat *flat, uint64_t byte, uint64_t *before,
-		     uint64_t *first_after)
+struct fsmoe_spot fsmoe_flat_end_before(const struct fsmoe_flat *flat, struct fsmoe_spot spot)
 {
-	const int k = after(flat, byte);
+	return (struct fsmoe_spot){spot.buffer > 0 ? flat->end[spot.buffer - 1] : 0, spot.buffer};
+}
 
-	*before = k > 0 ? flat->end[k - 1] : 0;
-	*first_after = k < flat->n ? flat->end[k] : UINT64_MAX;
+struct fsmoe_spot fsmoe_flat_end_after(const struct fsmoe_flat *flat, struct fsmoe_spot spot)
+{
+	if (spot.buffer == flat->n)
+		return (struct fsmoe_spot){UINT64_MAX, flat->n};
+	return at_from(flat, flat->end[spot.buffer], spot.buffer);
 }
 
 void fsmoe_flat_plan(const struct fsmoe_flat *flat, const struct fsmoe_plan *plan, double *seconds)

@@ -169,7 +169,8 @@ int fsmoe_best_option(const struct fsmoe_option_cost *o, int n, double gradient)
 
 	for (int i = 0; i < n; i++)
 	{
-		const double seconds = fmax(o[i].seconds, o[i].busy + gradient);
+		const double late = o[i].busy + gradient,
+			     seconds = o[i].seconds > late ? o[i].seconds : late;
 
 		/* Equal but for rounding: fewer chunks. */
 		if (seconds < least * (1 - 1e-12))

@@ -1,5 +1,6 @@
 libfsmoe_core_la_SOURCES += \
 	src/plan/adaptive.c \
+	src/plan/bound.c src/plan/bound.h \
 	src/plan/cut.c \
 	src/plan/exchange.c src/plan/exchange.h \
 	src/plan/file.c src/plan/from_json.h \

@@ -29,8 +29,8 @@ int fsmoe_place_gradients(struct fsmoe_shares *shares);
 /* Bytes that a layer exchanges: whole floats. */
 uint64_t fsmoe_gradient_of(const struct fsmoe_layer_cost *cost);
 
-/* The adaptive cut: of a model from end to end, that improved where buffers have ends, and of layers
- * that go round. */
+/* The adaptive cut: of a model from end to end, that improved where buffers have ends, and of
+ * layers that go round. */
 int fsmoe_place_adaptive(struct fsmoe_shares *shares);
 int fsmoe_place_whole_buffers(struct fsmoe_shares *shares);
 void fsmoe_place_adaptive_steady(struct fsmoe_shares *shares);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "plan/bound.h"
 #include "plan/partition.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /*
  * Step 2 by dynamic programming. What matters of the choices up to a window is what they cost and
@@ -21,11 +21,11 @@ struct way
 	int parent, choice; /* place in all ways; in the window's choices */
 };
 
-/* A piece of a window's lower convex hull: so many more bytes at so many seconds each. */
-struct step
+/* The cheapest way, of those that end in one choice, that was not looked at yet; its parent. */
+struct head
 {
-	double extra, rate;
-	int window;
+	double penalty, hidden;
+	int parent, choice;
 };
 
 struct spread
@@ -33,12 +33,10 @@ struct spread
 	const struct fsmoe_choices *choices;
 	int n;
 	double beta, whole, ready; /* ready: of the last window */
-	struct way *way, *spare;   /* spare: as much room, for merging */
+	struct way *way;
 	int nways, room;
-	struct step *step; /* of all windows, cheapest rate first, those worth their price */
-	int nsteps;
-	double *bytes, *gain; /* sums over the steps of later windows; nsums of them */
-	int nsums;
+	struct head *head; /* of a window's choices */
+	struct fsmoe_bound bound;
 	/* The best whole choice met so far: this way, and from `window` on what is best at once. */
 	struct way known;
 	int window;
@@ -50,7 +48,7 @@ static int no_memory(void)
 	return fsmoe_fail(ENOMEM, "no memory to spread gradients over windows");
 }
 
-/* Room for n more ways, here and in the spare. */
+/* Room for n more ways. */
 static int reserve(struct spread *s, int n)
 {
 	const int room = s->nways + n > 2 * s->room ? s->nways + n : 2 * s->room;
@@ -59,108 +57,26 @@ static int reserve(struct spread *s, int n)
 	if (s->nways + n <= s->room)
 		return 0;
 	more = realloc(s->way, (size_t)room * sizeof(*more));
-	if (more)
-		s->way = more;
-	free(s->spare);
-	s->spare = malloc((size_t)room * sizeof(*s->spare));
-	if (!more || !s->spare)
+	if (!more)
 		return no_memory();
+	s->way = more;
 	s->room = room;
 	return 0;
 }
 
-/* --- the bound ---------------------------------------------------------------------------- */
-
-static int by_rate(const void *a, const void *b)
+/* fmin() is a call, to care for what is no number. */
+static double lesser(double x, double y)
 {
-	const struct step *x = a, *y = b;
-
-	if (x->rate != y->rate)
-		return x->rate < y->rate ? -1 : 1;
-	return x->window - y->window;
+	return x < y ? x : y;
 }
 
-/* The hull of a window: from each corner to the choice of the least rate. */
-static void add_hull(struct spread *s, int window)
+/* --- what a way comes to ------------------------------------------------------------------ */
+
+/* At best. `place`: as fsmoe_bound_gain has it. */
+static double hope(const struct spread *s, const struct way *way, int *place)
 {
-	const struct fsmoe_choices *c = &s->choices[window];
-	int at = 0, next;
-
-	do
-	{
-		double least = s->beta;
-
-		next = -1;
-		for (int k = at + 1; k < c->n; k++)
-		{
-			const double extra = c->choice[k].extra - c->choice[at].extra,
-				     rate = (c->choice[k].penalty - c->choice[at].penalty) / extra;
-
-			if (extra > 0 && rate < least)
-			{
-				least = rate;
-				next = k;
-			}
-		}
-		if (next >= 0)
-		{
-			s->step[s->nsteps++] = (struct step){
-				c->choice[next].extra - c->choice[at].extra, least, window};
-			at = next;
-		}
-	} while (next >= 0);
-}
-
-static int make_bound(struct spread *s)
-{
-	size_t most = 1;
-
-	for (int i = 0; i < s->n; i++)
-		most += (size_t)s->choices[i].n;
-	s->step = malloc(most * sizeof(*s->step));
-	s->bytes = malloc(most * sizeof(*s->bytes));
-	s->gain = malloc(most * sizeof(*s->gain));
-	if (!s->step || !s->bytes || !s->gain)
-		return no_memory();
-	for (int i = 0; i < s->n; i++)
-		add_hull(s, i);
-	qsort(s->step, (size_t)s->nsteps, sizeof(*s->step), by_rate);
-	return 0;
-}
-
-/* Sums over the steps of windows after this one. */
-static void look_ahead(struct spread *s, int window)
-{
-	s->nsums = 1;
-	s->bytes[0] = s->gain[0] = 0;
-	for (int i = 0; i < s->nsteps; i++)
-	{
-		const struct step *step = &s->step[i];
-
-		if (step->window <= window)
-			continue;
-		s->bytes[s->nsums] = s->bytes[s->nsums - 1] + step->extra;
-		s->gain[s->nsums] = s->gain[s->nsums - 1] + (s->beta - step->rate) * step->extra;
-		s->nsums++;
-	}
-}
-
-/* What a way may come to at best. `at`: a place in the sums that is not below the right one; is
- * left there. */
-static double hope(const struct spread *s, const struct way *way, int *at)
-{
-	const double room = s->ready - way->hidden;
-	int low = *at;
-	double more;
-
-	while (low > 0 && s->bytes[low] > room)
-		low--;
-	*at = low;
-	more = s->gain[low];
-	if (low + 1 < s->nsums)
-		more += (s->gain[low + 1] - s->gain[low]) * (room - s->bytes[low]) /
-			(s->bytes[low + 1] - s->bytes[low]);
-	return s->beta * way->hidden - way->penalty + more + s->whole;
+	return s->beta * way->hidden - way->penalty +
+	       fsmoe_bound_gain(&s->bound, s->ready - way->hidden, place) + s->whole;
 }
 
 /* Whether it may gain more than a millionth of the exchange over what is known. */
@@ -178,7 +94,7 @@ static int take_best(const struct spread *s, int window, struct way *way)
 
 	for (int k = 0; k < c->n; k++)
 	{
-		const double v = s->beta * fmin(way->hidden + c->choice[k].extra, c->ready) -
+		const double v = s->beta * lesser(way->hidden + c->choice[k].extra, c->ready) -
 				 c->choice[k].penalty;
 
 		if (v > value)
@@ -187,7 +103,7 @@ static int take_best(const struct spread *s, int window, struct way *way)
 			best = k;
 		}
 	}
-	way->hidden = fmin(way->hidden + c->choice[best].extra, c->ready);
+	way->hidden = lesser(way->hidden + c->choice[best].extra, c->ready);
 	way->penalty += c->choice[best].penalty;
 	return best;
 }
@@ -216,50 +132,6 @@ static void try_way(struct spread *s, const struct way *way, int window)
 }
 
 /* --- the program -------------------------------------------------------------------------- */
-
-/* Cheapest first, then most hidden. */
-static int goes_first(const struct way *x, const struct way *y)
-{
-	return x->penalty < y->penalty || (x->penalty == y->penalty && x->hidden >= y->hidden);
-}
-
-/* Two lists that lie one after the other into one; of equals those of the first go first. */
-static void merge(const struct way *way, int first, int middle, int last, struct way *out)
-{
-	int a = first, b = middle, i = first;
-
-	while (a < middle && b < last)
-		out[i++] = goes_first(&way[a], &way[b]) ? way[a++] : way[b++];
-	memcpy(out + i, way + a, (size_t)(middle - a) * sizeof(*way));
-	i += middle - a;
-	memcpy(out + i, way + b, (size_t)(last - b) * sizeof(*way));
-}
-
-/* The lists of all choices, list k from start[k] to start[k + 1], into one: pairs of neighbours until
- * one is left. Which pairs depends on nothing but their number: the same everywhere. */
-static void merge_all(struct spread *s, int *start, int n)
-{
-	const int first = start[0];
-	struct way *from = s->way, *to = s->spare;
-
-	for (; n > 1; n = (n + 1) / 2)
-	{
-		struct way *done = to;
-
-		for (int k = 0; k < n; k += 2)
-		{
-			const int middle = start[k + 1], last = k + 1 < n ? start[k + 2] : middle;
-
-			merge(from, start[k], middle, last, to);
-			start[k / 2] = start[k];
-		}
-		start[(n + 1) / 2] = s->nways;
-		to = from;
-		from = done;
-	}
-	if (from != s->way)
-		memcpy(s->way + first, from + first, (size_t)(s->nways - first) * sizeof(*s->way));
-}
 
 enum
 {
@@ -290,8 +162,8 @@ static void thin(struct spread *s, int first)
 	s->nways = kept;
 }
 
-/* Keeps, of the ways from `first` on, cheapest first, those that hide more than every cheaper one and are still
- * a hope once some have been tried to the end. */
+/* Keeps, of the ways from `first` on, cheapest first, those that hide more than every cheaper one
+ * and are still a hope once some have been tried to the end. */
 static void prune(struct spread *s, int first, int window)
 {
 	const double little = 1e-12 * s->ready; /* sums in another order differ by less */
@@ -317,35 +189,81 @@ static void prune(struct spread *s, int first, int window)
 		thin(s, first);
 }
 
-/* Every choice at a window after every way so far, which stand cheapest first, but for those that are
- * no hope any more. `start`: room for a number more than there are choices. */
-static int extend(struct spread *s, int first, int last, const struct fsmoe_choices *c, int *start)
+/* To the next way with this choice that hides more than `most`; of ways that hide all there is the
+ * first is the cheapest. At the end penalty is INFINITY. */
+static void advance(const struct spread *s, int last, const struct fsmoe_choices *c, double most,
+		    struct head *head)
+{
+	const struct fsmoe_choice choice = c->choice[head->choice];
+	int i = head->hidden < c->ready ? head->parent + 1 : last;
+
+	while (i < last && lesser(s->way[i].hidden + choice.extra, c->ready) <= most)
+		i++;
+	head->parent = i;
+	head->penalty = INFINITY;
+	if (i < last)
+	{
+		head->hidden = lesser(s->way[i].hidden + choice.extra, c->ready);
+		head->penalty = s->way[i].penalty + choice.penalty;
+	}
+}
+
+/* Cheapest first, then most hidden, then in the order of choices. */
+static int goes_first(const struct head *x, const struct head *y)
+{
+	if (x->penalty != y->penalty)
+		return x->penalty < y->penalty;
+	return x->hidden != y->hidden ? x->hidden > y->hidden : x->choice < y->choice;
+}
+
+/* The first of n heads goes where it belongs among the others, which stand in order. */
+static void sink(struct head *head, int n)
+{
+	const struct head first = head[0];
+	int i = 0;
+
+	for (; i + 1 < n && goes_first(&head[i + 1], &first); i++)
+		head[i] = head[i + 1];
+	head[i] = first;
+}
+
+/* Every choice at a window after every way so far, cheapest first, but for those that hide no more
+ * than a cheaper one and those that are no hope any more. Ways up to `last` stand cheapest
+ * first. */
+static int extend(struct spread *s, int first, int last, const struct fsmoe_choices *c)
 {
 	const int err = reserve(s, (last - first) * c->n);
+	struct head *head = s->head;
+	double most = -1;
+	int place = s->bound.nsums - 1;
 
 	if (err)
 		return err;
-	for (int k = 0; k < c->n; k++)
+	for (int k = c->n - 1; k >= 0; k--)
 	{
-		const struct fsmoe_choice choice = c->choice[k];
-		int at = s->nsums - 1;
-
-		start[k] = s->nways;
-		for (int i = first; i < last; i++)
-		{
-			const struct way *from = &s->way[i];
-			struct way *way = &s->way[s->nways];
-
-			*way = (struct way){.penalty = from->penalty + choice.penalty,
-					    .hidden = fmin(from->hidden + choice.extra, c->ready),
-					    .parent = i,
-					    .choice = k};
-			way->hope = hope(s, way, &at);
-			s->nways += is_hope(s, way);
-		}
+		head[k] = (struct head){.hidden = -1, .parent = first - 1, .choice = k};
+		advance(s, last, c, most, &head[k]);
+		sink(&head[k], c->n - k);
 	}
-	start[c->n] = s->nways;
-	merge_all(s, start, c->n);
+	for (; head->penalty < INFINITY; sink(head, c->n))
+	{
+		struct way *way = &s->way[s->nways];
+		int at = place;
+
+		if (head->hidden > most)
+		{
+			*way = (struct way){head->penalty, head->hidden, 0, head->parent,
+					    head->choice};
+			way->hope = hope(s, way, &at);
+			if (is_hope(s, way))
+			{
+				s->nways++;
+				most = way->hidden;
+				place = at;
+			}
+		}
+		advance(s, last, c, most, head);
+	}
 	return 0;
 }
 
@@ -372,15 +290,15 @@ int fsmoe_spread(const struct fsmoe_choices *choices, int n, double beta, double
 			   .whole = whole,
 			   .ready = n > 0 ? choices[n - 1].ready : 0,
 			   .value = -INFINITY};
-	int first = 0, most = 0, *start, err = reserve(&s, 1024);
+	int first = 0, most = 0, err = reserve(&s, 1024);
 
 	for (int i = 0; i < n; i++)
 		most = choices[i].n > most ? choices[i].n : most;
-	start = malloc(((size_t)most + 2) * sizeof(*start));
-	if (!err && !start)
+	s.head = malloc(((size_t)most + 1) * sizeof(*s.head));
+	if (!err && !s.head)
 		err = no_memory();
 	if (!err)
-		err = make_bound(&s);
+		err = fsmoe_bound_create(&s.bound, choices, n, beta);
 	if (!err)
 	{
 		s.way[s.nways++] = (struct way){.parent = -1, .choice = -1};
@@ -390,8 +308,8 @@ int fsmoe_spread(const struct fsmoe_choices *choices, int n, double beta, double
 	{
 		const int last = s.nways;
 
-		look_ahead(&s, i);
-		err = extend(&s, first, last, &choices[i], start);
+		fsmoe_bound_after(&s.bound, i);
+		err = extend(&s, first, last, &choices[i]);
 		first = last;
 		if (!err)
 			prune(&s, first, i);
@@ -402,11 +320,8 @@ int fsmoe_spread(const struct fsmoe_choices *choices, int n, double beta, double
 		choose(&s, chosen);
 	if (!err && gain)
 		*gain = s.value;
-	free(start);
 	free(s.way);
-	free(s.spare);
-	free(s.step);
-	free(s.bytes);
-	free(s.gain);
+	free(s.head);
+	fsmoe_bound_destroy(&s.bound);
 	return err;
 }

@@ -65,8 +65,9 @@ static void divide(json_t *sums, double by)
 		json_real_set(sum, json_real_value(sum) / by);
 }
 
-/* "expert_load": {"from", "to": steps, "layers": [[tokens of an expert in the mean over these], ...],
- * "peak": [[step, fullest over mean by layer], ...]}; from the last tenth of the rows that have it. */
+/* "expert_load": {"from", "to": steps, "layers": [[tokens of an expert in the mean over these],
+ * ...], "peak": [[step, fullest over mean by layer], ...]}; from the last tenth of the rows that
+ * have it. */
 void fsmoe_report_add_experts(json_t *root, const json_t *rows)
 {
 	enum

@@ -62,7 +62,8 @@ void fsmoe_recorded_free(struct recorded *step);
 const struct recorded_slice *fsmoe_recorded_slice(const struct recorded *step, int rank, int node);
 const struct recorded_slice *fsmoe_recorded_before(const struct recorded *step, int rank,
 						   const struct recorded_slice *slice);
-/* Of what a slice waits for in the graph, what ended last on its rank; NULL: it waits for nothing. */
+/* Of what a slice waits for in the graph, what ended last on its rank; NULL: it waits for
+ * nothing. */
 const struct recorded_slice *fsmoe_recorded_need(const struct recorded *step, int rank,
 						 const struct recorded_slice *slice);
 /* When the last rank of its group came to a communication, of those that had come by `until`, and

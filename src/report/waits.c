@@ -10,17 +10,17 @@
  * Waiting by cause. Each gap on a lane ends with the start of a task; backwards from there every
  * moment has the event that it waited for:
  *
- *	ready, the lane free                  the scheduler, until the start
- *	all it needs was there                overhead, until it was said to be ready
- *	its last need had ended               submission, until the task was submitted
- *	that need ran                         dependency; of a communication the time before its last
- *	                                      rank came is a late peer, and what it took longer than
- *	                                      its like a slow link
- *	that need was ready, its lane busy    order, or what that other task was held up by
+ *	ready, the lane free                 the scheduler, until the start
+ *	all it needs was there               overhead, until it was said to be ready
+ *	its last need had ended              submission, until the task was submitted
+ *	that need ran                        dependency; of a communication the time before its last
+ *	                                     rank came is a late peer, and what it took longer than
+ *	                                     its like a slow link
+ *	that need was ready, its lane busy   order, or what that other task was held up by
  *
  * and so on with what that need had waited for itself. On lanes of communication order comes first:
- * another task was ready, but the number of this one is lower. Inside of a communication waiting for
- * a late peer and a slow link count too.
+ * another task was ready, but the number of this one is lower. Inside of a communication waiting
+ * for a late peer and a slow link count too.
  */
 const struct wait_cause_row fsmoe_wait_causes[WAIT_CAUSES] = {
 	[WAIT_DEPENDENCY] = {"dependency", "a task that is needed still ran"},

@@ -6,9 +6,9 @@
 
 /*
  * The gradient windows of a recorded step: of each layer, in the last micro-batch's backward, the
- * time of its experts, from its first chunk's first task to its last one's last, and the time of its
- * dense part, from there to its last computation; and of each how long gradients travelled, how much
- * of them, and what else was on their lane. In the mean over ranks.
+ * time of its experts, from its first chunk's first task to its last one's last, and the time of
+ * its dense part, from there to its last computation; and of each how long gradients travelled, how
+ * much of them, and what else was on their lane. In the mean over ranks.
  */
 enum part
 {

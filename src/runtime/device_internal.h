@@ -41,9 +41,9 @@ size_t fsmoe_device_tensor_bytes(const struct fsmoe_tensor_info *tensor);
 /* A parameter's copy; NULL: there is none. */
 void *fsmoe_device_memory_copy(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor);
 
-/* The memory of a run in `real` of a graph whose tensors lie at `at` and parameters' copies at `copy`
- * (by tensor, bases only; the arrays are the memory's from now on, also after a failure, what they
- * point to is not). */
+/* The memory of a run in `real` of a graph whose tensors lie at `at` and parameters' copies at
+ * `copy` (by tensor, bases only; the arrays are the memory's from now on, also after a failure,
+ * what they point to is not). */
 int fsmoe_device_memory_wrap(struct fsmoe_device_memory **memory, fsmoe_graph_t graph, int device,
 			     enum fsmoe_real real, char **at, char **copy);
 

@@ -42,11 +42,14 @@ static void make_known(struct fsmoe_handle *h)
  * is only written by nodes need not travel. */
 static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
-	int err = rt->gpu ? fsmoe_gpu_fits(rt->gpu, fsmoe_handle_bytes(h)) : 0;
+	int err = rt->gpu && !h->window ? fsmoe_gpu_fits(rt->gpu, fsmoe_handle_bytes(h)) : 0;
 
 	if (err)
 		return err;
 	make_known(h);
+	if (h->window)
+		starpu_vector_ptr_register(h->handle, gpu_node(rt), (uintptr_t)h->fixed,
+					   (uintptr_t)h->fixed, 0);
 	h->fixed = h->data;
 	if (!rt->gpu)
 		return 0;
@@ -262,7 +265,7 @@ static int submit(struct fsmoe_program *p, const struct fsmoe_step *step)
  * enough, this thread looks, every few microseconds since StarPU takes a lock to tell. */
 static void wait_for_tasks(fsmoe_runtime_t rt)
 {
-	while (rt->gpu && rt->bound && starpu_task_nsubmitted() > 0)
+	while (rt->gpu && rt->binding.bound && starpu_task_nsubmitted() > 0)
 		for (double until = fsmoe_clock() + 3e-6; fsmoe_clock() < until;)
 			sched_yield();
 	starpu_task_wait_for_all();

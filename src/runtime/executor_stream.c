@@ -14,9 +14,9 @@
 static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
 	const size_t bytes = fsmoe_handle_bytes(h);
-	int err = fsmoe_gpu_fits(rt->gpu, bytes);
+	int err = h->window ? 0 : fsmoe_gpu_fits(rt->gpu, bytes);
 
-	if (!err)
+	if (!err && !h->window)
 		err = fsmoe_cuda_check(cudaMalloc((void **)&h->fixed, bytes ? bytes : 1),
 				       "allocating a tensor");
 	if (!err && h->role == FSMOE_ACTIVATION)
@@ -35,7 +35,8 @@ static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	(void)rt;
 	if (h->role != FSMOE_ACTIVATION && h->role != FSMOE_INPUT)
 		cudaMemcpy(h->data, h->fixed, h->bytes, cudaMemcpyDeviceToHost);
-	cudaFree(h->fixed);
+	if (!h->window)
+		cudaFree(h->fixed);
 }
 
 static int create(struct fsmoe_program *p)

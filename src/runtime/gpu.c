@@ -79,11 +79,11 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 	return 0;
 }
 
-int fsmoe_gpu_connect(struct fsmoe_gpu *gpu)
+int fsmoe_gpu_connect(struct fsmoe_gpu *gpu, const char *cta_policy)
 {
 	int err = fsmoe_cuda_check(cudaSetDevice(gpu->device), "choosing the device");
 
-	return err ? err : fsmoe_device_comms_create(gpu->comms);
+	return err ? err : fsmoe_device_comms_create(gpu->comms, cta_policy);
 }
 
 void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu)

@@ -19,9 +19,9 @@ struct fsmoe_task_info; /* fsmoe/starpu.h */
 /* Takes the GPU of this rank of the host. Local. -ENODEV with a sentence. */
 int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe_comms_t comms,
 		     const struct fsmoe_runtime_opts *opts);
-/* Makes it this thread's device, and the communicators between GPUs. Collective over the job. After
+/* Makes it this thread's device, and the communicators between GPUs, by a CTA policy. Collective over the job. After
  * StarPU has started: what it measures the first time destroys whatever was on the device. */
-int fsmoe_gpu_connect(struct fsmoe_gpu *gpu);
+int fsmoe_gpu_connect(struct fsmoe_gpu *gpu, const char *cta_policy);
 void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu); /* collective over the job; nothing runs any more */
 int fsmoe_gpu_device(const struct fsmoe_gpu *gpu);
 /* Of its matrix products, in flop/s; 0: unknown. */

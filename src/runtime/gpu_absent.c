@@ -16,9 +16,9 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 				  "or use the device 'cpu'");
 }
 
-int fsmoe_gpu_connect(struct fsmoe_gpu *gpu)
+int fsmoe_gpu_connect(struct fsmoe_gpu *gpu, const char *cta_policy)
 {
-	(void)gpu;
+	(void)gpu, (void)cta_policy;
 	return -ENODEV;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "comm/device.h"
 #include "graph/memory.h"
 #include "runtime/gpu.h"
 #include "runtime/runtime.h"
@@ -32,7 +33,8 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h, const struct fsmoe_
 
 /* What a buffer holds where programs compute is decided here and nowhere else. */
 struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t bytes,
-				      const struct fsmoe_tensor_info *tensor, int *err)
+				      const struct fsmoe_tensor_info *tensor,
+				      struct fsmoe_home home, int *err)
 {
 	struct fsmoe_handle key = {.data = data}, **found, *h;
 
@@ -50,7 +52,13 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 					   .name = strdup(tensor->name ? tensor->name : ""),
 					   .narrow = fsmoe_tensor_real(rt->real, tensor) ==
 						     FSMOE_BF16,
+					   .window = home.window,
 					   .users = 1};
+	if (h && home.window)
+	{
+		fsmoe_window_keep(home.window);
+		h->fixed = fsmoe_window_data(home.window) + home.at;
+	}
 	*err = h && h->name && tsearch(h, &rt->handles, by_data)
 		       ? place(rt, h, tensor)
 		       : fsmoe_fail(ENOMEM, "no memory to register tensor '%s'", tensor->name);
@@ -58,11 +66,19 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 		return h;
 	if (h)
 	{
+		fsmoe_window_release(h->window);
 		tdelete(h, &rt->handles, by_data);
 		free(h->name);
 	}
 	free(h);
 	return NULL;
+}
+
+int fsmoe_handle_known(fsmoe_runtime_t rt, void *data)
+{
+	struct fsmoe_handle key = {.data = data};
+
+	return tfind(&key, &rt->handles, by_data) != NULL;
 }
 
 void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
@@ -73,6 +89,7 @@ void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (h->copy)
 		fsmoe_gpu_free_copy(h->copy);
 	rt->executor->remove(rt, h);
+	fsmoe_window_release(h->window);
 	free(h->name);
 	free(h);
 }

@@ -11,12 +11,17 @@ struct fsmoe_watch; /* comm/watch.h */
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t runtime);
 
 /* The names that there are of each, for tables of options; NULL ends them. */
-extern const char *const fsmoe_runtime_devices[], *const fsmoe_runtime_executors[],
-							  *const fsmoe_runtime_dtypes[];
+extern const char *const fsmoe_runtime_devices[],
+	*const fsmoe_runtime_executors[], *const fsmoe_runtime_dtypes[],
+						  *const fsmoe_runtime_cta_policies[];
 
-/* 0, or -EINVAL: names of a device, an executor or a dtype that there are not, or that do not go
- * together. The same of the start, before there are ranks. */
+/* 0, or -EINVAL: names of a device, an executor, a dtype or a CTA policy that there are not, or
+ * that do not go together. The same of the start, before there are ranks. */
 int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts);
+
+/* What it was started with, by the names above. */
+const char *fsmoe_runtime_device(fsmoe_runtime_t runtime);
+const char *fsmoe_runtime_dtype(fsmoe_runtime_t runtime);
 
 /* Threads that this rank's matrix products take. */
 int fsmoe_runtime_blas_threads(fsmoe_runtime_t runtime);

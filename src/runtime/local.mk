@@ -22,6 +22,8 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/runtime.h \
 	src/runtime/start.c \
 	src/runtime/submit.c \
+	src/runtime/symmetric.c \
+	src/runtime/symmetric.h \
 	src/runtime/units.h \
 	src/runtime/trace.c \
 	src/runtime/trace.h \

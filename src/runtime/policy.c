@@ -304,6 +304,31 @@ static void post_exec(struct starpu_task *task, unsigned ctx)
 	wake(p, lane, for_cpu);
 }
 
+/* Looks for a task that the worker may start. A sleeping thread takes 20 to 50 us to wake up, which
+ * between the tasks of a chain is time of the step. */
+static int found_soon(struct policy *p, int worker)
+{
+	static const double patience = 300e-6, between = 1e-6; /* s */
+	const double until = fsmoe_clock() + patience;
+	int found = 0;
+
+	for (double now = fsmoe_clock(); !found && now < until; now = fsmoe_clock())
+	{
+		enum fsmoe_lane lane;
+		struct starpu_task *task;
+
+		if (p->nready > 0)
+		{
+			STARPU_PTHREAD_MUTEX_LOCK(&p->lock);
+			found = worker_choice(p, worker, &lane, &task);
+			STARPU_PTHREAD_MUTEX_UNLOCK(&p->lock);
+		}
+		while (!found && fsmoe_clock() < now + between)
+			continue;
+	}
+	return found;
+}
+
 unsigned fsmoe_policy_idle(void *arg)
 {
 	/* Bounds how long StarPU's stop waits for a worker, and any wake-up that is missed. */
@@ -317,10 +342,10 @@ unsigned fsmoe_policy_idle(void *arg)
 	enum fsmoe_lane lane;
 	int worker = starpu_worker_get_id();
 	unsigned ctx = starpu_sched_ctx_get_context();
+	const int *polls = arg;
 
-	(void)arg;
 	p = policy_of(ctx == STARPU_NMAX_SCHED_CTXS ? 0 : ctx);
-	if (!p || worker < 0)
+	if (!p || worker < 0 || (polls && *polls && found_soon(p, worker)))
 		return 1;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_nsec += LONGEST_NAP_MS * 1000000L;

@@ -4,13 +4,14 @@
 #include "runtime/bf16.h"
 #include "runtime/inside.h"
 #include "runtime/runtime.h"
+#include "runtime/symmetric.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int make_handles(struct fsmoe_program *p)
+static int make_handles_at(struct fsmoe_program *p, const struct fsmoe_symmetric *symmetric)
 {
 	int err = 0;
 
@@ -20,9 +21,23 @@ static int make_handles(struct fsmoe_program *p)
 			continue;
 		size_t bytes = fsmoe_shape_count(&p->tensors[t].shape) *
 			       fsmoe_element_bytes(FSMOE_F32, p->tensors[t].dtype);
+		struct fsmoe_home home = {0};
+		if (symmetric->window && symmetric->at[t] != FSMOE_ELSEWHERE)
+			home = (struct fsmoe_home){symmetric->window, symmetric->at[t]};
 		p->handles[t] = fsmoe_handle_get(p->runtime, fsmoe_memory_data(p->memory, t), bytes,
-						 &p->tensors[t], &err);
+						 &p->tensors[t], home, &err);
 	}
+	return err;
+}
+
+static int make_handles(struct fsmoe_program *p)
+{
+	struct fsmoe_symmetric symmetric;
+	int err = fsmoe_symmetric_make(&symmetric, p);
+
+	if (!err)
+		err = make_handles_at(p, &symmetric);
+	fsmoe_symmetric_free(&symmetric);
 	return err;
 }
 

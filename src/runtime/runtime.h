@@ -5,6 +5,7 @@
 #include "graph/fresh.h"
 #include "comm/comm.h"
 #include "comm/watch.h"
+#include "runtime/bind.h"
 #include "runtime/trace.h"
 
 #include <fsmoe/op.h>
@@ -34,6 +35,7 @@ struct fsmoe_handle
 	void *copy;                  /* of a parameter in a bf16 run: its copy on the GPU */
 	int narrow;                  /* bf16 there, while the host's memory has floats */
 	int pinned;                  /* the host's pages */
+	struct fsmoe_window *window; /* `fixed` lies in it; NULL: it is of its own */
 };
 
 /* What it takes where programs compute; its copy not counted. */
@@ -46,7 +48,7 @@ static inline size_t fsmoe_handle_bytes(const struct fsmoe_handle *handle)
 struct fsmoe_executor
 {
 	const char *name;
-	/* A buffer's place, at its first user and after its last. */
+	/* A buffer's place, at its first user and after its last; with a window it is there. */
 	int (*place)(fsmoe_runtime_t runtime, struct fsmoe_handle *handle);
 	void (*remove)(fsmoe_runtime_t runtime, struct fsmoe_handle *handle);
 	int (*create)(struct fsmoe_program *program); /* its handles are there */
@@ -78,6 +80,7 @@ struct fsmoe_runtime
 	const struct fsmoe_executor *executor;
 	struct fsmoe_gpu *gpu; /* runtime/gpu.h; NULL: the CPU computes */
 	enum fsmoe_real real;  /* of the programs: FSMOE_F32, or on a GPU FSMOE_BF16 */
+	const char *dtype;     /* by name */
 	int chain, ahead;      /* as in fsmoe_runtime_opts */
 	struct fsmoe_codelet *codelets;
 	void *handles;                  /* tsearch tree of struct fsmoe_handle by data */
@@ -86,7 +89,10 @@ struct fsmoe_runtime
 	unsigned order[FSMOE_NWORKERS][FSMOE_NLANES]; /* for StarPU's own policies: workerorder */
 	int own_policy;                               /* the policy is "fsmoe" */
 	int starpu;                                   /* it runs */
-	int bound;                                    /* this rank's threads have their cores */
+	struct fsmoe_binding binding;                 /* bound: threads have cores of their own */
+	int polls;           /* idle CPU workers look for tasks and messages before they sleep */
+	int windows;         /* collectives' buffers lie in windows: runtime/symmetric.h */
+	unsigned no_windows; /* groups (bits) of which it was told that they have none */
 	int idle_hook;
 	int blas_threads;
 	fsmoe_profile_t profile;          /* a copy; NULL: StarPU is told nothing */
@@ -169,9 +175,17 @@ void fsmoe_codelets_destroy(fsmoe_runtime_t runtime);
 typedef int (*fsmoe_run_fn)(const struct fsmoe_job *job, const struct fsmoe_call *call);
 void fsmoe_job_run(const struct fsmoe_job *job, void *buffers[], fsmoe_run_fn run);
 
+struct fsmoe_home /* where a buffer is to lie: at a byte of a window, or anywhere (NULL) */
+{
+	struct fsmoe_window *window;
+	size_t at;
+};
+
 /* The buffer of a tensor, made at its first user; released by its last. -errno in *err. */
 struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t runtime, void *data, size_t bytes,
-				      const struct fsmoe_tensor_info *tensor, int *err);
+				      const struct fsmoe_tensor_info *tensor,
+				      struct fsmoe_home home, int *err);
+int fsmoe_handle_known(fsmoe_runtime_t runtime, void *data);
 void fsmoe_handle_put(fsmoe_runtime_t runtime, struct fsmoe_handle *handle);
 
 /* Collective over the job: -EINVAL unless every rank's program has the same collectives in the

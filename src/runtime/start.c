@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/bind.h"
 #include "runtime/gpu.h"
 #include "runtime/inside.h"
 #include "runtime/policy.h"
@@ -41,6 +40,7 @@ void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts)
 		.device = "cpu",
 		.executor = "starpu",
 		.dtype = "fp32",
+		.cta_policy = "default",
 		.chain = -1,
 		.ahead = 1,
 	};
@@ -82,9 +82,17 @@ static int check_scheduler(const char *name)
 	return fsmoe_fail(EINVAL, "no scheduling policy '%s': there are %s", name, known);
 }
 
-static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts,
-			const struct fsmoe_binding *binding)
+/* StarPU's own policies poll where a core is there for it. */
+static int register_idle_hook(fsmoe_runtime_t rt)
 {
+	if (rt->own_policy)
+		return starpu_idle_hook_register(fsmoe_policy_idle, &rt->polls);
+	return rt->polls ? -1 : starpu_idle_hook_register(nap, NULL);
+}
+
+static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts)
+{
+	const struct fsmoe_binding *binding = &rt->binding;
 	struct starpu_conf conf;
 	const char *scheduler = opts->scheduler ? opts->scheduler : getenv("STARPU_SCHED");
 	int err = 0, n = 0;
@@ -135,51 +143,65 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 			"StarPU gave %u CPU workers, fsmoe needs %d: unset STARPU_NCPU, or build "
 			"StarPU with --enable-maxcpus=8",
 			starpu_cpu_worker_get_count(), WORKERS);
-	rt->idle_hook = starpu_idle_hook_register(rt->own_policy ? fsmoe_policy_idle : nap, NULL);
+	rt->idle_hook = register_idle_hook(rt);
 	starpu_worker_get_ids_by_type(STARPU_CPU_WORKER, rt->lane_worker[FSMOE_ON_CPU], WORKERS);
 	return 0;
 }
 
 /* Where StarPU has not seen a host before it measures it and writes files, which others may not
  * read while they are written (it aborts): one rank of a host goes ahead. */
-static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts,
-			 const struct fsmoe_binding *binding, int host_rank)
+static int start_in_turn(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts, int host_rank)
 {
 	struct fsmoe_comm *world = fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD);
-	int err = host_rank ? 0 : start_starpu(rt, opts, binding);
+	int err = host_rank ? 0 : start_starpu(rt, opts);
 	const int met = world ? fsmoe_comm_barrier(world) : 0;
 
 	if (host_rank && !met)
-		err = start_starpu(rt, opts, binding);
+		err = start_starpu(rt, opts);
 	return err ? err : met;
 }
 
 const char *const fsmoe_runtime_devices[] = {"cpu", "cuda", NULL};
 const char *const fsmoe_runtime_executors[] = {"starpu", "stream", NULL};
 const char *const fsmoe_runtime_dtypes[] = {"fp32", "tf32", "bf16", NULL};
+const char *const fsmoe_runtime_cta_policies[] = {"default", "efficiency", "zero", NULL};
 
-static int is_one_of(const char *const *names, const char *name)
+/* The name in the list; NULL: it is not there. */
+static const char *one_of(const char *const *names, const char *name)
 {
 	while (*names && strcmp(*names, name))
 		names++;
-	return *names != NULL;
+	return *names;
 }
 
 int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 {
 	const int cuda = !strcmp(opts->device, "cuda");
 
-	if (!is_one_of(fsmoe_runtime_devices, opts->device))
+	if (!one_of(fsmoe_runtime_devices, opts->device))
 		return fsmoe_fail(EINVAL, "no device '%s': there are cpu and cuda", opts->device);
-	if (!is_one_of(fsmoe_runtime_executors, opts->executor))
+	if (!one_of(fsmoe_runtime_executors, opts->executor))
 		return fsmoe_fail(EINVAL, "no executor '%s': there are starpu and stream",
 				  opts->executor);
-	if (!is_one_of(fsmoe_runtime_dtypes, opts->dtype))
+	if (!one_of(fsmoe_runtime_dtypes, opts->dtype))
 		return fsmoe_fail(EINVAL, "no dtype '%s': there are fp32, tf32 and bf16",
 				  opts->dtype);
+	if (!one_of(fsmoe_runtime_cta_policies, opts->cta_policy))
+		return fsmoe_fail(EINVAL,
+				  "no CTA policy '%s': there are default, efficiency and zero",
+				  opts->cta_policy);
+	if (!cuda && strcmp(opts->cta_policy, "default") != 0)
+		return fsmoe_fail(EINVAL,
+				  "the CTA policy '%s' is of GPUs: use 'default', or the device "
+				  "'cuda'",
+				  opts->cta_policy);
 	if (!cuda && strcmp(opts->executor, "stream") == 0)
 		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
 					  "device 'cuda'");
+	if (cuda && (opts->emulate_inter > 0 || opts->emulate_intra > 0))
+		return fsmoe_fail(EINVAL, "links are emulated between CPUs alone: leave "
+					  "--emulate-inter and --emulate-intra away, or use the "
+					  "device 'cpu'");
 	if (!cuda && strcmp(opts->dtype, "fp32") != 0)
 		return fsmoe_fail(EINVAL,
 				  "the dtype '%s' is of GPUs: use 'fp32', or the device 'cuda'",
@@ -196,6 +218,8 @@ static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *
 	rt->executor = strcmp(opts->executor, "stream") ? &fsmoe_executor_starpu
 							: fsmoe_gpu_stream_executor();
 	rt->real = strcmp(opts->dtype, "bf16") ? FSMOE_F32 : FSMOE_BF16;
+	rt->dtype = one_of(fsmoe_runtime_dtypes, opts->dtype);
+	rt->windows = !strcmp(opts->cta_policy, "zero");
 	rt->ahead = opts->ahead;
 	rt->chain = opts->chain;
 	if (opts->chain < 0) /* a trace tells where a step is */
@@ -224,6 +248,21 @@ static void release(fsmoe_runtime_t rt)
 	fsmoe_profile_destroy(rt->profile);
 	fsmoe_record_close(rt->record);
 	fsmoe_comms_destroy(rt->comms);
+	fsmoe_binding_release(&rt->binding);
+}
+
+static int emulate_links(fsmoe_comms_t comms, const struct fsmoe_runtime_opts *opts)
+{
+	const double gb[] = {opts->emulate_intra, opts->emulate_inter};
+	int err = 0;
+
+	for (int between = 0; between < 2 && !err; between++)
+		if (gb[between] > 0)
+			err = fsmoe_comms_emulate(
+				comms, between,
+				(struct fsmoe_link){1e9 * gb[between],
+						    1e-6 * opts->emulate_latency});
+	return err;
 }
 
 /* Everything but the watchdog. */
@@ -231,7 +270,6 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 {
 	const int host_rank = topo ? fsmoe_topo_host_rank(topo) : 0,
 		  host_size = topo ? fsmoe_topo_host_size(topo) : 1;
-	struct fsmoe_binding binding;
 	int err = choose_executor(rt, opts);
 
 	if (!err)
@@ -239,21 +277,24 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 	if (err)
 		return err;
 	fsmoe_comms_set_watch(rt->comms, rt->watch);
-	err = fsmoe_binding_find(&binding, host_rank, host_size, opts->bind);
-	rt->bound = !err && binding.bound;
+	err = fsmoe_binding_take(&rt->binding, host_rank, host_size, opts->bind);
 	if (!err)
 		err = start_gpu(rt, opts, host_rank, host_size);
+	rt->polls = rt->binding.bound && !rt->gpu;
+	fsmoe_comms_set_own_cores(rt->comms, rt->polls);
+	if (!err)
+		err = emulate_links(rt->comms, opts);
 	if (!err)
 		err = fsmoe_trace_open(&rt->trace, rt->groups, opts);
 	if (!err && rt->executor == &fsmoe_executor_starpu)
-		err = start_in_turn(rt, opts, &binding, host_rank);
+		err = start_in_turn(rt, opts, host_rank);
 	if (!err && rt->gpu)
-		err = fsmoe_gpu_connect(rt->gpu);
+		err = fsmoe_gpu_connect(rt->gpu, opts->cta_policy);
 	if (!err && rt->gpu)
 		err = fsmoe_gpu_lanes(rt->gpu, rt->starpu ? rt->lane_worker[FSMOE_ON_GPU] : NULL);
 	if (!err)
 	{
-		rt->blas_threads = opts->blas_threads > 0 ? opts->blas_threads : binding.cores;
+		rt->blas_threads = opts->blas_threads > 0 ? opts->blas_threads : rt->binding.cores;
 		fsmoe_blas_threads(rt->blas_threads);
 	}
 	return err;
@@ -325,6 +366,16 @@ double fsmoe_runtime_peak(fsmoe_runtime_t rt)
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)
 {
 	return rt->watch;
+}
+
+const char *fsmoe_runtime_device(fsmoe_runtime_t rt)
+{
+	return fsmoe_runtime_devices[rt->gpu != NULL];
+}
+
+const char *fsmoe_runtime_dtype(fsmoe_runtime_t rt)
+{
+	return rt->dtype;
 }
 
 int fsmoe_runtime_blas_threads(fsmoe_runtime_t rt)

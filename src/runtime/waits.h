@@ -5,9 +5,9 @@
 #include <fsmoe/graph.h>
 
 /*
- * Where lanes must wait for each other, when each lane runs its nodes in one order: an edge inside a
- * lane is the lane's own order; of the edges from another lane only the latest counts, and none that
- * the lane has waited for already.
+ * Where lanes must wait for each other, when each lane runs its nodes in one order: an edge inside
+ * a lane is the lane's own order; of the edges from another lane only the latest counts, and none
+ * that the lane has waited for already.
  */
 struct fsmoe_waits
 {
@@ -18,11 +18,11 @@ struct fsmoe_waits
 /* order: all nodes, such that every edge points forward; NULL: the program's. */
 int fsmoe_waits_plan(struct fsmoe_waits *waits, fsmoe_graph_t graph, const int *order);
 /*
- * The order in which lanes should run: the program's, but what only fills gaps (a negative priority)
- * goes before a compute node that waits for communication as soon as it can. So the weight gradients
- * of experts run while the last gradients of their inputs travel. A function of the program alone:
- * all ranks move the same nodes, and communication keeps its order, so nobody waits in a circle.
- * The caller frees it.
+ * The order in which lanes should run: the program's, but what only fills gaps (a negative
+ * priority) goes before a compute node that waits for communication as soon as it can. So the
+ * weight gradients of experts run while the last gradients of their inputs travel. A function of
+ * the program alone: all ranks move the same nodes, and communication keeps its order, so nobody
+ * waits in a circle. The caller frees it.
  */
 int fsmoe_gaps_fill(int **order, fsmoe_graph_t graph);
 void fsmoe_waits_free(struct fsmoe_waits *waits);

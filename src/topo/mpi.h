@@ -8,8 +8,8 @@
 
 /*
  * The MPI side of a job: start and end, two communicators of all ranks, and the one way in which
- * fsmoe waits for MPI: test, and sleep between tests. MPI_Wait is used nowhere, because MPI
- * libraries spin in it.
+ * fsmoe waits for MPI: test, and sooner or later sleep between tests. MPI_Wait is used nowhere,
+ * because MPI libraries spin in it.
  */
 struct fsmoe_mpi
 {
@@ -27,10 +27,10 @@ int fsmoe_mpi_start(struct fsmoe_mpi **mpi);
 /* Frees the communicators and finalizes MPI if it was started here; collective. */
 void fsmoe_mpi_stop(struct fsmoe_mpi *mpi);
 
-/* Until all requests are complete. status: n of them, or MPI_STATUSES_IGNORE. */
-int fsmoe_mpi_wait(int n, MPI_Request *requests, MPI_Status *status);
-/* A barrier that sleeps. */
-int fsmoe_mpi_barrier(MPI_Comm comm);
+/* Until all requests are complete. status: n of them, or MPI_STATUSES_IGNORE. own_core: the caller
+ * has a core that nobody else wants, and tests without sleeping for milliseconds. */
+int fsmoe_mpi_wait(int n, MPI_Request *requests, MPI_Status *status, int own_core);
+int fsmoe_mpi_barrier(MPI_Comm comm, int own_core);
 /* The sentence of a failed call; 0 for MPI_SUCCESS. */
 int fsmoe_mpi_check(int code, const char *call);
 

@@ -101,7 +101,7 @@ void fsmoe_topo_destroy(fsmoe_topo_t topo)
 		return;
 	tell(topo, FSMOE_END_LEAVING);
 	if (topo->mpi)
-		fsmoe_mpi_barrier(topo->mpi->job);
+		fsmoe_mpi_barrier(topo->mpi->job, 0);
 	tell(topo, FSMOE_END_FINALIZING);
 	fsmoe_mpi_stop(topo->mpi);
 	tell(topo, FSMOE_END_GONE);

@@ -23,8 +23,8 @@ struct fsmoe_boundary_result
 	/* How even experts are, 0 to 1: -sum p log p / log E over the shares p of a layer's kept
 	 * tokens that its E experts have, in the mean over layers. */
 	double entropy;
-	/* Tokens kept by the experts of each expert-parallel rank, over all layers and all copies of
-	 * these; the boundary's, until the next meeting. */
+	/* Tokens kept by the experts of each expert-parallel rank, over all layers and all copies
+	 * of these; the boundary's, until the next meeting. */
 	const double *rank_load;
 	int ranks;
 	/* The same by layer and expert, layer after layer; experts 0: layers differ in them. */

@@ -2,8 +2,8 @@
 #ifndef FSMOE_TRAIN_EVAL_H
 #define FSMOE_TRAIN_EVAL_H
 
-#include "train/data.h"
-#include "train/objective.h"
+#include "data/data.h"
+#include "data/objective.h"
 
 #include <fsmoe/train.h>
 

@@ -68,8 +68,8 @@ static int flush(struct fsmoe_metrics *metrics)
 	return 0;
 }
 
-/* "expert_load": [[tokens of an expert, ...] of a layer, ...], in so few steps that this is not what
- * makes the file large. */
+/* "expert_load": [[tokens of an expert, ...] of a layer, ...], in so few steps that this is not
+ * what makes the file large. */
 static void write_expert_load(FILE *file, int step, const struct fsmoe_boundary_result *load)
 {
 	enum

@@ -34,8 +34,8 @@ int fsmoe_metrics_write_val(struct fsmoe_metrics *metrics, int step,
 			    const struct fsmoe_eval_result *result);
 
 /* "step  12/100  loss 5.4321  lr 0.001  grad 1.23  4567 tokens/s  89.0 ms", and with experts
- * "  dropped 1.2%  load 10 32 57  even 0.94": fewest, mean and most tokens of one, and the entropy of
- * their shares; with GPUs "  MFU 31.4%". Returns buffer. */
+ * "  dropped 1.2%  load 10 32 57  even 0.94": fewest, mean and most tokens of one, and the entropy
+ * of their shares; with GPUs "  MFU 31.4%". Returns buffer. */
 const char *fsmoe_metrics_line(const struct fsmoe_metrics_row *row, int steps, char *buffer,
 			       size_t size);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/base/unit.h"
 
+#include "base/crc32c.h"
 #include "base/file.h"
 #include "base/rng.h"
-#include "train/checkpoint.h"
-#include "train/crc32c.h"
-#include "train/manifest.h"
-#include "train/safetensors.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/safetensors.h"
 
 /* --- CRC32C ------------------------------------------------------------------------------- */
 

@@ -6,8 +6,8 @@
 #include "tests/base/unit.h"
 
 #include "base/rng.h"
+#include "checkpoint/checkpoint.h"
 #include "step/step.h"
-#include "train/checkpoint.h"
 
 #include <dirent.h>
 #include <fsmoe/ops.h>

@@ -11,8 +11,8 @@
  *   ranks list FILE                   the tensors of a safetensors file: name, shape, begin, end
  */
 #include "base/rng.h"
+#include "checkpoint/safetensors.h"
 #include "codelets/shape.h"
-#include "train/safetensors.h"
 #include "tests/lib/try.h"
 
 #include <fsmoe.h>

@@ -65,7 +65,7 @@ if $nobody "$fsmoe" --version >/dev/null 2>&1 && ! $nobody test -r "$work/secret
 	expect 3 "cannot read the data $work/secret: Permission denied" $nobody \
 		"$fsmoe" train --data "$work/secret"
 else
-	echo "not checked: nobody may not run $fsmoe (tests/base/data reads an unreadable file)"
+	echo "not checked: nobody may not run $fsmoe (tests/data/windows reads an unreadable file)"
 fi
 
 # All ranks fail, one says it; and none waits for the others.

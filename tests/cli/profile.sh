@@ -15,8 +15,21 @@ for key in date processor versions ranks blas_threads model layout; do
 	grep -q "\"$key\": \"." "$file" || complain "the file does not say its $key" profile
 done
 grep -q '"machine": "node:2 cpu:2"' "$file" || complain "the file does not say its machine" profile
+grep -q '"device": "cpu"' "$file" && grep -q '"dtype": "fp32"' "$file" ||
+	complain "the file does not say its device and dtype" profile
+grep -q '^arithmetic  *cpu, fp32$' "$work/out" || complain "the table does not say it" profile
 expect 0 "" "$fsmoe" plan --profile "$file" --preset tiny
+grep -q '^by a profile of the device cpu in fp32$' "$work/out" || complain "the plan does not say it" plan
 grep -q predicted "$work/out" || complain "the plan predicts nothing" plan
+
+# One of another dtype or device is told; one that does not say its own, as older ones, is not.
+sed 's/"dtype": "fp32"/"dtype": "bf16"/; s/"device": "cpu"/"device": "cuda"/' "$file" >"$work/other.json"
+expect 0 "was measured on the device cuda in bf16, and this run is on cpu in fp32: measure again" \
+	"$fsmoe" train --preset tiny --data "$text" --steps 2 --profile "$work/other.json"
+sed '/"dtype"/d; /"device"/d' "$file" >"$work/old.json"
+expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 2 --profile "$work/old.json"
+expect 0 "" "$fsmoe" plan --profile "$work/old.json" --preset tiny
+! grep -q 'by a profile' "$work/out" || complain "it says what it cannot know" plan
 
 # What is read is what was written; a step beside its prediction.
 expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 11 --profile "$file" \
@@ -30,6 +43,10 @@ done
 expect 3 "cannot read $work/none" "$fsmoe" train --preset tiny --data "$text" --profile "$work/none"
 
 expect 2 "did you mean" "$fsmoe" profile --presett tiny
+expect 2 "the dtype 'bf16' is of GPUs" "$fsmoe" profile --preset tiny --dtype bf16
+expect 2 "the CTA policy 'zero' is of GPUs" "$fsmoe" profile --preset tiny --cta-policy zero
+expect 2 "the CTA policy 'zero' is of GPUs" \
+	"$fsmoe" train --preset tiny --data "$text" --cta-policy zero
 expect 2 "no preset 'none'" "$fsmoe" profile --preset none
 expect 2 "cannot read" "$fsmoe" profile --config "$work/none.json"
 expect 2 "cannot be cut" "$fsmoe" profile --preset tiny --batch 3 --microbatches 2

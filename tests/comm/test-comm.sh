@@ -15,6 +15,8 @@ for job in 1 2 3 4 "2 2" "4 2" "4 4" "3 3"; do
 	"$run" "$1" "$program" ${2:+"$2"} || { echo "FAIL: $1 ranks${2:+ on $2 nodes}"; status=1; }
 done
 
+"$run" 4 "$program" 2 slow || { echo "FAIL: an emulated link"; status=1; }
+"$run" 4 "$folder/paced" || { echo "FAIL: how long messages take on an emulated link"; status=1; }
 "$run" 3 "$folder/comm-pieces" 1 || { echo "FAIL: messages in pieces"; status=1; }
 for level in multiple single; do
 	"$run" 2 "$folder/foreign-mpi" $level || { echo "FAIL: MPI of another: $level"; status=1; }

@@ -17,6 +17,8 @@ int check_faults(void);
 int check_bf16(void);
 /* 200 of them beside float. */
 int check_band(void);
+/* Plans changed between steps, against plans from the start. */
+int check_replan(void);
 /* Memory of the GPU, predicted and taken. */
 int check_room(void);
 
@@ -28,5 +30,7 @@ struct cuda_calls
 	int waits;              /* for the whole device */
 };
 struct cuda_calls count_cuda_calls(void);
+/* 0: none of them since then; else 1, and it says how many. */
+int count_is_idle(const struct cuda_calls *before);
 
 #endif

@@ -18,6 +18,19 @@ struct cuda_calls count_cuda_calls(void)
 	return (struct cuda_calls){allocations, frees, waits};
 }
 
+int count_is_idle(const struct cuda_calls *before)
+{
+	const struct cuda_calls now = count_cuda_calls();
+	const int allocations = now.allocations - before->allocations,
+		  frees = now.frees - before->frees, waits = now.waits - before->waits;
+
+	if (!allocations && !frees && !waits)
+		return 0;
+	printf("in the steps: %d allocations, %d frees, %d waits for the whole device\n",
+	       allocations, frees, waits);
+	return 1;
+}
+
 static void *real(const char *name)
 {
 	void *function = dlsym(RTLD_NEXT, name);

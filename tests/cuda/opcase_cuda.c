@@ -16,8 +16,8 @@
  * tests/lib/opcase_main.c: outputs and gradients of parameters against the double kernels on the
  * CPU, within a tolerance computed from the type; integers, so every choice of every gate, equal to
  * the float kernels' exactly; a second run leaves the same bits; what no kernel wrote is not a
- * number; every row has CUDA kernels. In bf16 every tensor has the same bits under StarPU as on bare
- * streams.
+ * number; every row has CUDA kernels. In bf16 every tensor has the same bits under StarPU as on
+ * bare streams.
  *
  * Leaves of a bf16 run are numbers that bf16 holds, on either side: gates then see the same ones.
  */

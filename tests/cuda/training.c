@@ -83,19 +83,6 @@ static int far(const char *what, uint64_t step, double gpu, double cpu)
 	return 1;
 }
 
-static int idle_device(const struct cuda_calls *before)
-{
-	const struct cuda_calls now = count_cuda_calls();
-	const int allocations = now.allocations - before->allocations,
-		  frees = now.frees - before->frees, waits = now.waits - before->waits;
-
-	if (!allocations && !frees && !waits)
-		return 0;
-	printf("in the steps: %d allocations, %d frees, %d waits for the whole device\n",
-	       allocations, frees, waits);
-	return 1;
-}
-
 static int run_steps(const struct job *job, const struct fsmoe_step_graph *s, int vocab)
 {
 	fsmoe_memory_t cpu, gpu;
@@ -119,7 +106,7 @@ static int run_steps(const struct job *job, const struct fsmoe_step_graph *s, in
 		loss[i] = read_one(program, s->loss);
 		norm2[i] = read_one(program, s->norm2);
 	}
-	bad += idle_device(&before);
+	bad += count_is_idle(&before);
 	for (uint64_t i = 0; i < STEPS; i++)
 	{
 		draw_batch(s, cpu, job->rank, vocab, i);
@@ -166,8 +153,10 @@ static const struct way
 {
 	const char *executor;
 	int chain, ahead;
-} ways[] = {
-	{"stream", 0, 0}, {"starpu", 0, 1}, {"starpu", 1, 0}, {"starpu", 1, 1}, {"starpu", 2, 1}};
+	const char *cta_policy;
+} ways[] = {{"stream", 0, 0, "default"}, {"starpu", 0, 1, "default"}, {"starpu", 1, 0, "default"},
+	    {"starpu", 1, 1, "default"}, {"starpu", 2, 1, "default"}, {"stream", 0, 0, "zero"},
+	    {"starpu", 2, 1, "zero"}};
 
 static void start(struct job *job, const struct way *way)
 {
@@ -178,6 +167,7 @@ static void start(struct job *job, const struct way *way)
 	opts.executor = way->executor;
 	opts.chain = way->chain;
 	opts.ahead = way->ahead;
+	opts.cta_policy = way->cta_policy;
 	TRY(fsmoe_runtime_start(&job->runtime, job->groups, &opts));
 }
 
@@ -192,8 +182,8 @@ int check_training(void)
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 	{
 		if (job.rank == 0)
-			printf("executor %s, chains %d, ahead %d\n", ways[i].executor,
-			       ways[i].chain, ways[i].ahead);
+			printf("executor %s, chains %d, ahead %d, CTA policy %s\n",
+			       ways[i].executor, ways[i].chain, ways[i].ahead, ways[i].cta_policy);
 		start(&job, &ways[i]);
 		bad += train(&job, "tiny", 1, 1);
 		bad += train(&job, "tiny", 2, 2);

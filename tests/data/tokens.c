@@ -3,8 +3,8 @@
 
 #include "base/file.h"
 #include "base/rng.h"
-#include "train/checksum.h"
-#include "train/data.h"
+#include "data/checksum.h"
+#include "data/data.h"
 
 enum
 {

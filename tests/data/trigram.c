@@ -11,7 +11,7 @@
  * trigram --check: known texts have known losses.
  */
 #include "base/rng.h"
-#include "train/data.h"
+#include "data/data.h"
 
 #include <fsmoe/error.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every gate with every order and expert, as a whole layer: outputs against plain loops, gradients of
- * everything against finite differences, float against double, access modes of every new row; and
- * the auxiliary losses alike. */
+/* Every gate with every order and expert, as a whole layer: outputs against plain loops, gradients
+ * of everything against finite differences, float against double, access modes of every new row;
+ * and the auxiliary losses alike. */
 #include "codelets/gate_loss.h"
 #include "codelets/gate_scores.h"
 #include "codelets/route.h"

@@ -2,9 +2,10 @@
 /*
  * decisions DIR NODES FORWARD BACKWARD: trains two steps with every gate that makes lists, on this
  * job cut into NODES nodes and with layers cut into FORWARD and BACKWARD chunks, and leaves in DIR
- * what was decided, a line a choice: gate, step, layer, sequence, token, choice, expert, slot. Other
- * layouts of the same batch must leave the same lines in some order. Experts are full, so the lines
- * tell who was dropped too; the learning rate is 0, so that step 2 starts from the same weights.
+ * what was decided, a line a choice: gate, step, layer, sequence, token, choice, expert, slot.
+ * Other layouts of the same batch must leave the same lines in some order. Experts are full, so the
+ * lines tell who was dropped too; the learning rate is 0, so that step 2 starts from the same
+ * weights.
  */
 #include "base/rng.h"
 #include "moe/layer.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dropless NODES: where nothing is dropped, a layer that sends and computes only the rows that there
- * are leaves what one leaves that has every slot filled up with zeros, in every layout of the ranks
- * it is started with. Before it runs everything holds NaN, so whatever reads a row that there
+ * dropless NODES: where nothing is dropped, a layer that sends and computes only the rows that
+ * there are leaves what one leaves that has every slot filled up with zeros, in every layout of the
+ * ranks it is started with. Before it runs everything holds NaN, so whatever reads a row that there
  * is not is seen; and rows that there are not still hold it afterwards.
  */
 #include "bench.h"

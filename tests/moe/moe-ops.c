@@ -143,7 +143,7 @@ static const size_t inverse_sizes[][OPCASE_MAX_SIZES] = {
 	{8, 3, 3, 2, 4, 5, 2}, {6, 2, 5, 3, 2, 10, 1},
 };
 
-/* --- expert gpt: P, E, c, M, H, biases as bits (1 b2, 2 b1), 1 for ReLU ------------------------ */
+/* --- expert gpt: P, E, c, M, H, biases as bits (1 b2, 2 b1), 1 for ReLU -------------------- */
 
 static fsmoe_tensor_t build_expert(struct opcase_graph *og, const size_t *s)
 {

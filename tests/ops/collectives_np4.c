@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The collectives as operations: values, gradients, lanes, access. */
+#include "transfers.h"
+
 #include "codelets/collective.h"
 #include "comm/comm.h"
-#include "tests/lib/opcase.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -12,235 +14,13 @@
 #include <string.h>
 #include <cmocka.h>
 
-/*
- * The collectives as operations, on four ranks: two nodes of two. What a rank holds is noise of
- * (rank, index), so every rank can say what all must get, forward and backward.
- */
-
-static fsmoe_topo_t topo;
-static fsmoe_groups_t groups;
-static fsmoe_comms_t comms;
-
-static int start(void **state)
-{
-	const struct fsmoe_layout layout = {.dp = 2, .mp = 2, .ep = 2, .esp = 2};
-
-	(void)state;
-	if (fsmoe_topo_create(&topo, NULL, 2) || fsmoe_groups_create(&groups, topo, &layout) ||
-	    fsmoe_comms_create(&comms, groups))
-	{
-		print_error("%s\n", fsmoe_last_error());
-		return -1;
-	}
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	fsmoe_comms_destroy(comms);
-	fsmoe_groups_destroy(groups);
-	fsmoe_topo_destroy(topo);
-	return 0;
-}
-
-/* --- what a group's member holds ------------------------------------------------------------ */
-
-struct group
-{
-	enum fsmoe_group kind;
-	size_t size, me;
-	int rank[4]; /* of each member, in all */
-};
-
-static struct group group_of(enum fsmoe_group kind)
-{
-	struct group g = {.kind = kind};
-	int n = 4;
-
-	g.size = (size_t)fsmoe_group_size(groups, kind);
-	g.me = (size_t)fsmoe_group_rank(groups, kind);
-	assert_int_equal(fsmoe_groups_members(groups, kind, fsmoe_topo_rank(topo), g.rank, &n), 0);
-	return g;
-}
-
-enum stream
-{
-	X,
-	DY
-};
-
-static double held(const struct group *g, size_t member, enum stream stream, size_t i)
-{
-	return 2 * opcase_noise(3, (uint64_t)(2 * g->rank[member] + (int)stream), i) - 1;
-}
-
-/* --- plain loops: element i of y on this rank, from x on all -------------------------------- */
-
-struct transfer
-{
-	const char *name;
-	fsmoe_tensor_t (*append)(fsmoe_graph_t, fsmoe_tensor_t, enum fsmoe_group);
-	/* n: elements of x. dx from dy is the transposed one of y from x. */
-	double (*y)(const struct group *g, enum stream stream, size_t n, size_t i);
-	double (*dx)(const struct group *g, enum stream stream, size_t n, size_t i);
-	size_t (*out)(const struct group *g, size_t n);
-};
-
-static double alltoall(const struct group *g, enum stream stream, size_t n, size_t i)
-{
-	size_t block = n / g->size;
-
-	return held(g, i / block, stream, g->me * block + i % block);
-}
-
-/* Along the last of two dimensions, (n / P, P). */
-static fsmoe_tensor_t append_last(fsmoe_graph_t graph, fsmoe_tensor_t x, enum fsmoe_group kind)
-{
-	int n;
-	const size_t P = (size_t)fsmoe_group_size(groups, kind);
-	const size_t count = fsmoe_shape_count(&fsmoe_graph_tensors(graph, &n)[x].shape);
-
-	return fsmoe_alltoall_axis(graph, fsmoe_graph_view(graph, x, 0, FSMOE_SHAPE2(count / P, P)),
-				   1, kind);
-}
-
-static double alltoall_last(const struct group *g, enum stream stream, size_t n, size_t i)
-{
-	(void)n;
-	return held(g, i % g->size, stream, i / g->size * g->size + g->me);
-}
-
-static double allgather(const struct group *g, enum stream stream, size_t n, size_t i)
-{
-	return held(g, i / n, stream, i % n);
-}
-
-static double reduce_scatter(const struct group *g, enum stream stream, size_t n, size_t i)
-{
-	double sum = 0;
-
-	for (size_t member = 0; member < g->size; member++)
-		sum += held(g, member, stream, g->me * (n / g->size) + i);
-	return sum;
-}
-
-static size_t same(const struct group *g, size_t n)
-{
-	(void)g;
-	return n;
-}
-
-static size_t more(const struct group *g, size_t n)
-{
-	return n * g->size;
-}
-
-static size_t fewer(const struct group *g, size_t n)
-{
-	return n / g->size;
-}
-
-static const struct transfer transfers[] = {
-	{"alltoall", fsmoe_alltoall, alltoall, alltoall, same},
-	{"alltoall last", append_last, alltoall_last, alltoall_last, same},
-	{"allgather", fsmoe_allgather, allgather, reduce_scatter, more},
-	{"reduce_scatter", fsmoe_reduce_scatter, reduce_scatter, allgather, fewer},
-};
-#define NTRANSFERS (sizeof(transfers) / sizeof(transfers[0]))
-
-static const enum fsmoe_group kinds[] = {FSMOE_GROUP_WORLD, FSMOE_GROUP_MP, FSMOE_GROUP_EP,
-					 FSMOE_GROUP_ESP};
-#define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
-
-/* --- a graph with a transfer and its gradient; dy is an input -------------------- */
-
-/* loss = sum over a rank's y * dy, so that dy is what arrives at y. */
-static int dot_f64(const struct fsmoe_call *call)
-{
-	const double *y = call->data[0], *dy = call->data[1];
-	double *loss = call->data[2];
-
-	*loss = 0;
-	for (size_t i = 0; i < fsmoe_shape_count(&call->tensor[0]->shape); i++)
-		*loss += y[i] * dy[i];
-	return 0;
-}
-
-static int dot_grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
-{
-	fsmoe_backward_give(backward, node->access[0].tensor, node->access[1].tensor);
-	return 0;
-}
-
-static const struct fsmoe_port dot_ports[] = {
-	{"y", FSMOE_R, 0}, {"dy", FSMOE_R, 0}, {"loss", FSMOE_W, 0}};
-static const struct fsmoe_op op_dot = {
-	.name = "dot",
-	.kind = FSMOE_KIND_MEMORY,
-	FSMOE_PORTS(dot_ports),
-	.grad = dot_grad,
-	.cpu = {NULL, dot_f64},
-};
-
-struct run
-{
-	fsmoe_graph_t graph;
-	fsmoe_memory_t memory;
-	fsmoe_tensor_t param, x, y, dy;
-	size_t n, nout;
-};
-
-static void fill(struct run *r, const struct group *g)
-{
-	double *b = fsmoe_memory_data(r->memory, r->param);
-	double *dy = fsmoe_memory_data(r->memory, r->dy);
-
-	for (size_t i = 0; i < r->n; i++)
-		b[i] = held(g, g->me, X, i);
-	for (size_t i = 0; i < r->nout; i++)
-		dy[i] = held(g, g->me, DY, i);
-}
-
-/* x = param + 0: an activation with a gradient, whose gradient the bias' gradient shows. */
-static void setup(struct run *r, const struct transfer *t, const struct group *g,
-		  struct fsmoe_shape shape)
-{
-	assert_int_equal(fsmoe_graph_create(&r->graph, groups), 0);
-	r->n = fsmoe_shape_count(&shape);
-	r->nout = t->out(g, r->n);
-	r->param = fsmoe_graph_param(r->graph,
-				     &(struct fsmoe_param_spec){.name = "b",
-								.global = FSMOE_SHAPE1(r->n),
-								.reduce = FSMOE_GROUP_WORLD});
-	fsmoe_tensor_t zero =
-		fsmoe_graph_input(r->graph, FSMOE_REAL, FSMOE_SHAPE2(1, r->n), "zero");
-	fsmoe_tensor_t x = fsmoe_residual(r->graph, zero, zero, r->param);
-	r->x = fsmoe_graph_view(r->graph, x, 0, shape);
-	r->y = t->append(r->graph, r->x, g->kind);
-	r->dy = fsmoe_graph_input(r->graph, FSMOE_REAL, FSMOE_SHAPE1(r->nout), "dy");
-	fsmoe_tensor_t loss = fsmoe_graph_activation(r->graph, FSMOE_REAL, FSMOE_SHAPE1(1), "loss");
-	fsmoe_graph_append(r->graph, &op_dot, NULL, 0,
-			   (struct fsmoe_access[]){{r->y, 0, 0}, {r->dy, 1, 0}, {loss, 2, 0}}, 3);
-	fsmoe_graph_backward(r->graph, loss);
-	if (fsmoe_memory_create(&r->memory, r->graph, FSMOE_F64, NULL))
-		fail_msg("%s", fsmoe_last_error());
-	fill(r, g);
-}
-
-static void teardown(struct run *r)
-{
-	fsmoe_memory_destroy(r->memory);
-	fsmoe_graph_destroy(r->graph);
-}
-
 static void transfer_over(const struct transfer *t, const struct group *g, struct fsmoe_shape shape)
 {
 	struct run r;
 	int n;
 
-	setup(&r, t, g, shape);
-	if (fsmoe_graph_execute(r.graph, r.memory, comms, NULL))
+	run_setup(&r, t, g, shape);
+	if (fsmoe_graph_execute(r.graph, r.memory, job.comms, NULL))
 		fail_msg("%s over %s: %s", t->name, fsmoe_group_name(g->kind), fsmoe_last_error());
 	const double *y = fsmoe_memory_data(r.memory, r.y);
 	for (size_t i = 0; i < r.nout; i++)
@@ -255,7 +35,7 @@ static void transfer_over(const struct transfer *t, const struct group *g, struc
 			fail_msg("%s over %s, backward: element %zu of %zu is %g, expected %g",
 				 t->name, fsmoe_group_name(g->kind), i, r.n, dx[i],
 				 t->dx(g, DY, r.nout, i));
-	teardown(&r);
+	run_teardown(&r);
 }
 
 static void values_and_gradients(void **state)
@@ -282,14 +62,14 @@ static void allreduce(void **state)
 			struct group g = group_of(kinds[k]);
 			fsmoe_graph_t graph;
 			fsmoe_memory_t memory;
-			assert_int_equal(fsmoe_graph_create(&graph, groups), 0);
+			assert_int_equal(fsmoe_graph_create(&graph, job.groups), 0);
 			fsmoe_tensor_t x = fsmoe_graph_state(graph, FSMOE_SHAPE1(sizes[s]), "x");
 			fsmoe_allreduce(graph, x, kinds[k]);
 			assert_int_equal(fsmoe_memory_create(&memory, graph, FSMOE_F32, NULL), 0);
 			float *data = fsmoe_memory_data(memory, x);
 			for (size_t i = 0; i < sizes[s]; i++)
 				data[i] = (float)held(&g, g.me, X, i);
-			if (fsmoe_graph_execute(graph, memory, comms, NULL))
+			if (fsmoe_graph_execute(graph, memory, job.comms, NULL))
 				fail_msg("%s", fsmoe_last_error());
 			for (size_t i = 0; i < sizes[s]; i++)
 			{
@@ -312,7 +92,7 @@ static void there_and_back_over(const struct group *g)
 	fsmoe_memory_t memory;
 	size_t P = g->size;
 
-	assert_int_equal(fsmoe_graph_create(&graph, groups), 0);
+	assert_int_equal(fsmoe_graph_create(&graph, job.groups), 0);
 	fsmoe_tensor_t x = fsmoe_graph_input(graph, FSMOE_REAL, FSMOE_SHAPE2(3, 5), "x");
 	fsmoe_tensor_t y = fsmoe_gather(graph, x, 1, g->kind);
 	fsmoe_tensor_t z = fsmoe_scatter(graph, y, 1, FSMOE_SHAPE2(3, 5), g->kind);
@@ -321,7 +101,7 @@ static void there_and_back_over(const struct group *g)
 	double *data = fsmoe_memory_data(memory, x);
 	for (size_t i = 0; i < 15; i++)
 		data[i] = held(g, g->me, X, i);
-	if (fsmoe_graph_execute(graph, memory, comms, NULL))
+	if (fsmoe_graph_execute(graph, memory, job.comms, NULL))
 		fail_msg("%s", fsmoe_last_error());
 	assert_int_equal(y != FSMOE_NONE, g->me == 0);
 	const double *all = y == FSMOE_NONE ? NULL : fsmoe_memory_data(memory, y);
@@ -345,7 +125,7 @@ static void there_and_back(void **state)
 /* All of it at a rank that is not the first, or nothing at the one that is. */
 static void wrong_roots_are_refused(void **state)
 {
-	const int first = fsmoe_group_rank(groups, FSMOE_GROUP_WORLD) == 0;
+	const int first = fsmoe_group_rank(job.groups, FSMOE_GROUP_WORLD) == 0;
 
 	(void)state;
 	for (const struct fsmoe_op *op = &fsmoe_op_gather; op;
@@ -355,7 +135,7 @@ static void wrong_roots_are_refused(void **state)
 		const int one = op == &fsmoe_op_gather ? 0 : 1;
 		struct fsmoe_access access[2] = {{FSMOE_NONE, 0, 0}, {FSMOE_NONE, 1, 0}};
 		fsmoe_graph_t graph;
-		assert_int_equal(fsmoe_graph_create(&graph, groups), 0);
+		assert_int_equal(fsmoe_graph_create(&graph, job.groups), 0);
 		access[one].tensor =
 			fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE1(3), "x");
 		if (!first)
@@ -378,7 +158,7 @@ static void integers(void **state)
 	int n;
 
 	(void)state;
-	assert_int_equal(fsmoe_graph_create(&graph, groups), 0);
+	assert_int_equal(fsmoe_graph_create(&graph, job.groups), 0);
 	fsmoe_tensor_t x = fsmoe_graph_input(graph, FSMOE_INT32, FSMOE_SHAPE2(4, 3), "x");
 	fsmoe_tensor_t y = fsmoe_alltoall(graph, x, FSMOE_GROUP_WORLD);
 	fsmoe_tensor_t z = fsmoe_allgather(graph, x, FSMOE_GROUP_WORLD);
@@ -387,7 +167,7 @@ static void integers(void **state)
 	int32_t *data = fsmoe_memory_data(memory, x);
 	for (int i = 0; i < 12; i++)
 		data[i] = 100 * (int32_t)g.me + i;
-	assert_int_equal(fsmoe_graph_execute(graph, memory, comms, NULL), 0);
+	assert_int_equal(fsmoe_graph_execute(graph, memory, job.comms, NULL), 0);
 	const int32_t *exchanged = fsmoe_memory_data(memory, y);
 	const int32_t *gathered = fsmoe_memory_data(memory, z);
 	for (int i = 0; i < 12; i++)
@@ -406,7 +186,7 @@ static void lanes(void **state)
 	int n, ntensors;
 
 	(void)state;
-	assert_int_equal(fsmoe_graph_create(&graph, groups), 0);
+	assert_int_equal(fsmoe_graph_create(&graph, job.groups), 0);
 	fsmoe_tensor_t x = fsmoe_graph_input(graph, FSMOE_REAL, FSMOE_SHAPE2(2, 3), "x");
 	fsmoe_tensor_t y = fsmoe_alltoall(graph, x, FSMOE_GROUP_EP);        /* inter 0 */
 	fsmoe_tensor_t z = fsmoe_allgather(graph, y, FSMOE_GROUP_ESP);      /* intra 0 */
@@ -450,26 +230,26 @@ static void rows_and_mutants(void **state)
 	for (size_t t = 0; t < NTRANSFERS; t++)
 	{
 		struct run r;
-		setup(&r, &transfers[t], &g, FSMOE_SHAPE2(8, 3));
+		run_setup(&r, &transfers[t], &g, FSMOE_SHAPE2(8, 3));
 		fsmoe_allreduce(r.graph, r.y, FSMOE_GROUP_WORLD);
 		fsmoe_memory_destroy(r.memory);
 		assert_int_equal(fsmoe_memory_create(&r.memory, r.graph, FSMOE_F64, NULL), 0);
-		fill(&r, &g);
+		run_fill(&r, &g);
 		opcase_observe_graph(&ports, r.graph, r.memory,
-				     fsmoe_comms_get(comms, FSMOE_GROUP_WORLD), communicates);
-		teardown(&r);
+				     fsmoe_comms_get(job.comms, FSMOE_GROUP_WORLD), communicates);
+		run_teardown(&r);
 	}
 	/* Only rank 0 has both ports of these, so each of them is alone here. */
 	fsmoe_graph_t graph;
 	fsmoe_memory_t memory;
-	assert_int_equal(fsmoe_graph_create(&graph, groups), 0);
+	assert_int_equal(fsmoe_graph_create(&graph, job.groups), 0);
 	fsmoe_tensor_t x = fsmoe_graph_input(graph, FSMOE_REAL, FSMOE_SHAPE2(3, 5), "x");
 	fsmoe_scatter(graph, fsmoe_gather(graph, x, 1, FSMOE_GROUP_EDP), 1, FSMOE_SHAPE2(3, 5),
 		      FSMOE_GROUP_EDP);
 	assert_int_equal(fsmoe_memory_create(&memory, graph, FSMOE_F64, NULL), 0);
 	for (size_t i = 0; i < 15; i++)
 		((double *)fsmoe_memory_data(memory, x))[i] = held(&g, g.me, X, i);
-	opcase_observe_graph(&ports, graph, memory, fsmoe_comms_get(comms, FSMOE_GROUP_EDP),
+	opcase_observe_graph(&ports, graph, memory, fsmoe_comms_get(job.comms, FSMOE_GROUP_EDP),
 			     communicates);
 	fsmoe_memory_destroy(memory);
 	fsmoe_graph_destroy(graph);
@@ -488,5 +268,5 @@ int main(void)
 		cmocka_unit_test(rows_and_mutants),
 	};
 
-	return cmocka_run_group_tests_name("collectives", tests, start, stop);
+	return cmocka_run_group_tests_name("collectives", tests, job_start, job_stop);
 }

@@ -26,7 +26,8 @@ tests_ops_test_exp_LDADD = $(CMOCKA_LIBS) -lm
 
 check_PROGRAMS += tests/ops/collectives_np4
 TESTS += tests/ops/collectives_np4
-tests_ops_collectives_np4_SOURCES = tests/ops/collectives_np4.c $(opcase_sources)
+tests_ops_collectives_np4_SOURCES = tests/ops/collectives_np4.c tests/ops/transfers.c \
+	tests/ops/transfers.h $(opcase_sources)
 tests_ops_collectives_np4_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_ops_collectives_np4_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif

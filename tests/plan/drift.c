@@ -208,8 +208,8 @@ static void old_durations_are_forgotten_and_sizes_bounded(void **state)
 }
 
 /* Transfers that take 100 us to start, of which the profile knows nothing. As long as there is one
- * size, the line is the old one times the ratio; a plan with more chunks brings other sizes, and what
- * was measured before is a part of the line through both. */
+ * size, the line is the old one times the ratio; a plan with more chunks brings other sizes, and
+ * what was measured before is a part of the line through both. */
 static void sizes_of_earlier_plans_count(void **state)
 {
 	static const double sizes[] = {1e5, 1.2e5, 1e4};

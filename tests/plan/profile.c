@@ -86,12 +86,18 @@ static void what_is_saved_is_what_is_read(void **state)
 	(void)state;
 	assert_int_equal(fsmoe_profile_create(&p), 0);
 	assert_int_equal(fsmoe_profile_describe(p, "node:2 gpu:4", "measured here"), 0);
+	assert_string_equal(fsmoe_profile_dtype(p), "");
+	assert_int_equal(fsmoe_profile_set_arithmetic(p, "cuda", "bf16"), 0);
+	assert_fails(fsmoe_profile_set_arithmetic(p, NULL, "a name of a dtype that is long"),
+		     EINVAL, "15 bytes");
 	assert_int_equal(fsmoe_profile_set(p, FSMOE_KIND_ALLTOALL, FSMOE_INTER, &fit), 0);
 	assert_int_equal(fsmoe_profile_set(p, FSMOE_KIND_GEMM, FSMOE_COMPUTE, &fit), 0);
 	assert_int_equal(fsmoe_profile_save(p, path), 0);
 	assert_int_equal(fsmoe_profile_load(&q, path), 0);
 	assert_string_equal(fsmoe_profile_machine(q), "node:2 gpu:4");
 	assert_string_equal(fsmoe_profile_source(q), "measured here");
+	assert_string_equal(fsmoe_profile_device(q), "cuda");
+	assert_string_equal(fsmoe_profile_dtype(q), "bf16");
 	assert_int_equal(fsmoe_profile_get(q, FSMOE_KIND_ALLTOALL, FSMOE_INTER, &read), 0);
 	assert_memory_equal(&read, &fit, sizeof(fit));
 	assert_int_equal(fsmoe_profile_predict(q, FSMOE_KIND_GEMM, FSMOE_COMPUTE, 12345, &seconds),

@@ -223,7 +223,8 @@ static void stages_of_a_dispatch_are_costed(void **state)
 				   1e-15);
 		assert_float_equal(seconds(&two->reduce_scatter),
 				   seconds(&flat->reduce_scatter) + a2a, 1e-15);
-		/* The leader sends for both places of its node, and gathers and scatters as much. */
+		/* The leader sends for both places of its node, and gathers and scatters as
+		 * much. */
 		assert_true(one->alltoall.work == 2 * flat->alltoall.work);
 		assert_float_equal(seconds(&one->allgather),
 				   seconds(&flat->allgather) + 2 * seconds(&one->alltoall), 1e-15);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * delays CAUSE FOLDER [NODES], on four ranks: a step in which something takes 50 ms longer, and what
- * a report says of it. The delays are this test's own: rows whose kernels sleep, a policy whose pop
- * does, a rank that submits late.
+ * delays CAUSE FOLDER [NODES], on four ranks: a step in which something takes 50 ms longer, and
+ * what a report says of it. The delays are this test's own: rows whose kernels sleep, a policy
+ * whose pop does, a rank that submits late.
  */
 #include "graph/graph.h"
 #include "report/report.h"
@@ -123,8 +123,8 @@ static const struct delay
 	const char *name;
 	void (*inject)(struct setup *s);
 	int late_rank; /* that submits late; -1: none */
-	/* What must be said: the cause, the rank (-1: any) and the task on the critical path; and on
-	 * one rank, and of whom, the cause of the wait. */
+	/* What must be said: the cause, the rank (-1: any) and the task on the critical path; and
+	 * on one rank, and of whom, the cause of the wait. */
 	const char *cause;
 	int rank;
 	const char *task, *wait;

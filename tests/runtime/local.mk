@@ -17,6 +17,13 @@ tests_runtime_trace_LDADD = libfsmoe_core.la
 tests_runtime_walkers_SOURCES = tests/runtime/walkers.c tests/lib/random_graph.c \
 	tests/lib/random_graph.h
 tests_runtime_walkers_LDADD = libfsmoe_core.la
+if HAVE_CMOCKA
+check_PROGRAMS += tests/runtime/symmetric
+TESTS += tests/runtime/symmetric
+tests_runtime_symmetric_SOURCES = tests/runtime/symmetric.c tests/base/unit.h
+tests_runtime_symmetric_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_runtime_symmetric_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+endif
 runtime_tests = tests/runtime/test-models.sh tests/runtime/test-record.sh \
 	tests/runtime/test-restart.sh tests/runtime/test-sched-lib.sh tests/runtime/test-trace.sh \
 	tests/runtime/test-walkers.sh

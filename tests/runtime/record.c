@@ -207,8 +207,8 @@ static void check_slices(const struct setup *s, json_t *root, int tracks)
 	free(seen);
 }
 
-/* What a slice waits for is what the graph says, and had ended when the slice was ready. Groups have
- * every rank once. */
+/* What a slice waits for is what the graph says, and had ended when the slice was ready. Groups
+ * have every rank once. */
 static void check_edges(const struct setup *s, json_t *root, const struct fsmoe_timeline *tl)
 {
 	json_t *graph = json_object_get(root, "fsmoe"), *nodes = json_object_get(graph, "nodes"),

@@ -6,7 +6,8 @@
 
 #include <fsmoe.h>
 
-/* Ranks that train a tiny model, for tests of how its steps are laid out. What fails ends the test. */
+/* Ranks that train a tiny model, for tests of how its steps are laid out. What fails ends the
+ * test. */
 struct job
 {
 	fsmoe_topo_t topo;

@@ -2,14 +2,20 @@
 step_plan_sources = tests/step/random_plan.c tests/step/random_plan.h
 step_job_sources = tests/step/job.c tests/step/job.h $(step_plan_sources)
 if HAVE_CMOCKA
-check_PROGRAMS += tests/step/order tests/step/predicted
-TESTS += tests/step/order tests/step/predicted
+step_units = tests/step/order tests/step/predicted tests/step/rules
+check_PROGRAMS += $(step_units)
+TESTS += $(step_units)
 tests_step_predicted_SOURCES = tests/step/predicted.c tests/base/unit.h
 tests_step_predicted_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_step_predicted_LDADD = libfsmoe_core.la $(CMOCKA_LIBS) -lm
-tests_step_order_SOURCES = tests/step/order.c tests/base/unit.h $(step_plan_sources)
+tests_step_order_SOURCES = tests/step/order.c tests/step/machine.h tests/base/unit.h \
+	$(step_plan_sources)
 tests_step_order_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_step_order_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+tests_step_rules_SOURCES = tests/step/rules.c tests/step/machine.h tests/base/unit.h \
+	$(step_plan_sources)
+tests_step_rules_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_step_rules_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif
 check_PROGRAMS += tests/step/plans
 tests_step_plans_SOURCES = tests/step/plans.c $(step_job_sources)

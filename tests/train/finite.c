@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Steps whose loss is no finite number (any number of ranks), whether that begins on all ranks or on
- * one: on every rank the sentence names the step, the layer, the operation and the rank, no
+ * Steps whose loss is no finite number (any number of ranks), whether that begins on all ranks or
+ * on one: on every rank the sentence names the step, the layer, the operation and the rank, no
  * parameter and no moment changes, and the next step is as good as if nothing had happened. An
  * argument: nodes to pretend.
  */

@@ -6,6 +6,15 @@ tests_train_layouts_LDADD = libfsmoe_core.la
 tests_train_step_SOURCES = tests/train/step.c tests/lib/random_graph.c tests/lib/random_graph.h
 tests_train_step_LDADD = libfsmoe_core.la
 tests_train_stumble_LDADD = libfsmoe_core.la
+if HAVE_CMOCKA
+train_units = tests/train/metrics tests/train/sample
+check_PROGRAMS += $(train_units)
+TESTS += $(train_units)
+tests_train_metrics_SOURCES = tests/train/metrics.c tests/base/unit.h
+tests_train_metrics_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+tests_train_sample_SOURCES = tests/train/sample.c tests/base/unit.h
+tests_train_sample_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
+endif
 check_PROGRAMS += tests/train/replan_np4
 TESTS += tests/train/replan_np4
 tests_train_replan_np4_SOURCES = tests/train/replan_np4.c $(step_job_sources)

@@ -7,8 +7,8 @@
 /*
  * The two-dimensional hierarchical AlltoAll of Tutel (arXiv 2206.03382) and DeepSpeed-MoE
  * (arXiv 2201.05596). G places of N nodes; blocks by target are (N, G, n):
- *   alltoall   between nodes, among equal places, along N -> (N, G, n), by source node, target place
- *   alltoall   inside the node, along G                   -> (N, G, n), by source
+ *   alltoall  between nodes, among equal places, along N -> (N, G, n), by source node, target place
+ *   alltoall  inside the node, along G                   -> (N, G, n), by source
  * N - 1 messages of G blocks between nodes and G - 1 of N blocks inside. Tutel goes inside first;
  * the messages are as many and as long. This way round the lane between nodes never waits for the
  * lane inside, which the AllGather over shards uses too, and the second AlltoAll runs along the

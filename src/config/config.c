@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/config.h"
+
+#include "runtime/inside.h"
+
+#include "moe/layer.h"
+
+#include <errno.h>
+#include <fsmoe/error.h>
+#include <fsmoe/module.h>
+#include <limits.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* How the model of a preset is trained, where the neutral values do not do. */
+static const struct recipe
+{
+	const char *preset;
+	int steps, warmup, batch, log_every, val_every, val_samples;
+	double lr, lr_end, weight_decay, beta2, balance_loss;
+} recipes[] = {
+	{"quickstart", 3000, 100, 8, 10, 500, 128, 3e-3, 0.05, 0.1, 0.99, 0.01},
+};
+#define NRECIPES (sizeof(recipes) / sizeof(recipes[0]))
+
+static void cook(struct fsmoe_train_config *config, const struct recipe *recipe)
+{
+	config->steps = recipe->steps;
+	config->warmup = recipe->warmup;
+	config->train.batch = recipe->batch;
+	config->log_every = recipe->log_every;
+	config->val_every = recipe->val_every;
+	config->val_samples = recipe->val_samples;
+	config->lr = recipe->lr;
+	config->lr_end = recipe->lr_end;
+	config->train.weight_decay = recipe->weight_decay;
+	config->train.beta2 = recipe->beta2;
+	config->model.gate_opts.balance_loss = recipe->balance_loss;
+}
+
+int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *preset)
+{
+	struct fsmoe_train_config fresh = {.steps = 100,
+					   .lr = 1e-3,
+					   .lr_end = 0.1,
+					   .log_every = 1,
+					   .timeline_steps = 1,
+					   .val_fraction = 0.1,
+					   .keep = 2,
+					   .max_degree = 8,
+					   .replan = 1,
+					   .data_format = "auto",
+					   .on_nan = "stop",
+					   .objective = "next",
+					   .preset = preset};
+	const int err = fsmoe_model_spec_init(&fresh.model, preset);
+
+	if (err)
+		return err;
+	fsmoe_train_opts_init(&fresh.train);
+	fsmoe_runtime_opts_init(&fresh.runtime);
+	fresh.runtime.catch_term = 0; /* the program stops in order: src/cli/stop.c */
+	for (size_t i = 0; preset && i < NRECIPES; i++)
+		if (!strcmp(recipes[i].preset, preset))
+			cook(&fresh, &recipes[i]);
+	*config = fresh;
+	return 0;
+}
+
+/* What comes first may be named by what comes later: look for it there. */
+static const char *find(const char *flag, const struct fsmoe_json *json, const char *key)
+{
+	return flag ? flag : json_string_value(json_object_get(json->root, key));
+}
+
+/* --trace-steps=A-B or =A: the third and fourth step otherwise, or the last there are. */
+static int choose_traced(struct fsmoe_train_config *config)
+{
+	const char *text = config->trace_steps;
+	int first = 3, last = 4, end = 0;
+
+	if (!text)
+	{
+		first = first < config->steps ? first : config->steps;
+		last = last < config->steps ? last : config->steps;
+	}
+	else if (!config->runtime.trace)
+		return fsmoe_fail(EINVAL, "--trace-steps=%s without a place: give --trace=DIR",
+				  text);
+	else if (sscanf(text, "%d-%d%n", &first, &last, &end) != 2 || text[end])
+	{
+		if (sscanf(text, "%d%n", &first, &end) != 1 || text[end])
+			first = 0;
+		last = first;
+	}
+	if (first < 1 || last < first || last > config->steps)
+		return fsmoe_fail(EINVAL,
+				  "--trace-steps=%s: give the first and the last of 1 to %d, such "
+				  "as 1-%d",
+				  text, config->steps, config->steps < 2 ? 1 : 2);
+	config->runtime.trace_first = (uint64_t)first;
+	config->runtime.trace_last = (uint64_t)last;
+	return 0;
+}
+
+static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int argc, char **argv)
+{
+	const char *preset = NULL, *resume = NULL, *checkpoint = NULL;
+	int err = fsmoe_train_config_init(config, NULL);
+
+	if (!err)
+		err = fsmoe_options_parse(fsmoe_train_options, argc, argv, config);
+	if (!err && config->config)
+		err = fsmoe_json_load(json, config->config);
+	if (!err)
+	{
+		preset = find(config->preset, json, "preset");
+		resume = find(config->resume, json, "resume");
+		checkpoint = find(config->checkpoint, json, "checkpoint");
+		err = fsmoe_train_config_init(config, preset);
+	}
+	if (!err && resume)
+		err = fsmoe_train_config_follow(
+			config, strcmp(resume, "latest") ? resume : checkpoint, preset);
+	if (!err && json->root)
+		err = fsmoe_options_json(fsmoe_train_options, json, config);
+	if (!err)
+		err = fsmoe_options_parse(fsmoe_train_options, argc, argv, config);
+	if (err)
+		return err;
+	config->train.seq = config->model.seq;
+	err = choose_traced(config);
+	return err ? err : fsmoe_train_config_check(config);
+}
+
+/* Who guesses what was hidden looks at what comes before and after. */
+static void follow_objective(struct fsmoe_train_config *config)
+{
+	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
+
+	config->train.targets = fsmoe_objective_targets(&objective);
+	config->model.bidirectional |= objective.masked;
+}
+
+int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv)
+{
+	struct fsmoe_train_config fresh;
+	struct fsmoe_json json = {0};
+	const int err = load(&fresh, &json, argc, argv);
+
+	if (err)
+	{
+		fsmoe_json_free(&json);
+		return err;
+	}
+	follow_objective(&fresh);
+	fresh.json = json;
+	*config = fresh;
+	return 0;
+}
+
+void fsmoe_train_config_free(struct fsmoe_train_config *config)
+{
+	fsmoe_json_free(&config->json);
+}
+
+/* The find functions' own sentences name the modules there are. */
+static int check_model(const struct fsmoe_model_spec *model)
+{
+	const struct fsmoe_gate *gate = fsmoe_gate_find(model->gate);
+
+	if (!gate || !fsmoe_order_find(model->order) ||
+	    (strcmp(model->dispatch, FSMOE_DISPATCH_AUTO) &&
+	     !fsmoe_dispatch_find(model->dispatch)) ||
+	    !fsmoe_expert_find(model->expert) || fsmoe_gate_check_options(gate, &model->gate_opts))
+		return -EINVAL;
+	return fsmoe_model_spec_check(model, NULL);
+}
+
+int fsmoe_train_config_check_model(const struct fsmoe_train_config *config)
+{
+	const struct fsmoe_train_opts *train = &config->train;
+
+	if (train->batch % train->microbatches)
+		return fsmoe_fail(EINVAL,
+				  "a batch of %d sequences cannot be cut into %d equal parts: "
+				  "--microbatches must divide --batch",
+				  train->batch, train->microbatches);
+	if ((long long)train->batch * config->model.seq > INT_MAX)
+		return fsmoe_fail(EINVAL,
+				  "a batch of %d sequences of %d tokens is more than 2^31 tokens: "
+				  "lower --batch or --seq",
+				  train->batch, config->model.seq);
+	return check_model(&config->model);
+}
+
+int fsmoe_train_config_check(const struct fsmoe_train_config *config)
+{
+	if (!config->data)
+		return fsmoe_fail(EINVAL, "there is nothing to train on: give --data=PATH, a text "
+					  "file, a directory or a pattern");
+	if (!strcmp(config->model.dispatch, FSMOE_DISPATCH_AUTO) && !config->profile)
+		return fsmoe_fail(
+			EINVAL, "--dispatch=auto chooses by what tasks cost: give --profile=FILE, "
+				"which 'fsmoe profile' measures, or the name of a dispatch");
+	if (config->checkpoint_every > 0 && !config->checkpoint)
+		return fsmoe_fail(EINVAL,
+				  "--checkpoint-every=%d without a place: give "
+				  "--checkpoint=DIR",
+				  config->checkpoint_every);
+	if (config->model.bidirectional && !config->model.allow_leak &&
+	    strcmp(config->objective, "masked"))
+		return fsmoe_fail(EINVAL,
+				  "a model whose attention sees whole sequences knows the next "
+				  "token: --bidirectional is for --objective=masked");
+	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
+		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
+					  "not given");
+	if (fsmoe_runtime_opts_check(&config->runtime))
+		return -EINVAL;
+	return fsmoe_train_config_check_model(config);
+}
+
+int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups)
+{
+	const int dp = fsmoe_group_size(groups, FSMOE_GROUP_DP);
+	const struct fsmoe_train_opts *train = &config->train;
+
+	if (train->batch / train->microbatches % dp)
+		return fsmoe_fail(EINVAL,
+				  "a batch of %d sequences in %d micro-batches cannot be shared by "
+				  "%d data-parallel ranks: --batch must be a multiple of %lld",
+				  train->batch, train->microbatches, dp,
+				  (long long)dp * train->microbatches);
+	return fsmoe_model_spec_check(&config->model, groups);
+}
+
+double fsmoe_train_config_lr(const struct fsmoe_train_config *config, int step)
+{
+	double done;
+
+	if (step < config->warmup)
+		return config->lr * step / config->warmup;
+	if (step >= config->steps || config->lr_end == 1)
+		return config->lr * config->lr_end;
+	done = (double)(step - config->warmup) / (config->steps - config->warmup);
+	return config->lr * (config->lr_end + (1 - config->lr_end) * 0.5 * (1 + cos(M_PI * done)));
+}

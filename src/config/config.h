@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FSMOE_CONFIG_CONFIG_H
+#define FSMOE_CONFIG_CONFIG_H
+
+#include "base/json.h"
+#include "base/options.h"
+#include "data/file.h"
+#include "data/objective.h"
+
+#include <fsmoe/model.h>
+#include <fsmoe/runtime.h>
+#include <fsmoe/topo.h>
+#include <fsmoe/train.h>
+
+/* Everything that `fsmoe train` can be told: what is trained, where, on what and how long. */
+struct fsmoe_train_config
+{
+	struct fsmoe_model_spec model;
+	struct fsmoe_train_opts train; /* its seq is model.seq */
+	struct fsmoe_runtime_opts runtime;
+	double peak; /* flop/s of a GPU's matrix products, in 10^12; 0: by its name */
+	struct fsmoe_layout layout;
+	int nodes; /* 0: as they are */
+
+	/* The course: with model and train what a checkpoint keeps, and a resumed run goes on with.
+	 * From steps to preset, without others between (manifest_options.c). */
+	int steps, warmup;
+	double lr, lr_end; /* lr_end: the part of lr that is left at the last step */
+	double val_fraction;
+	int val_every, val_samples, log_every;
+	const char *on_nan, *objective, *preset;
+
+	const char *data, *data_format, *val;
+	const char *checkpoint, *resume;
+	int checkpoint_every, keep;
+	/* How steps are laid out in time: a row's name or file, what tasks cost, a plan's file. */
+	const char *schedule, *profile, *plan;
+	int max_degree, replan; /* replan: with a profile, when tasks drift from it */
+	const char *config, *metrics, *run;
+	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
+	const char *events, *timeline;
+	int timeline_steps; /* the last ones, a file each */
+	int progress, quiet, breakdown;
+
+	struct fsmoe_json json; /* --config's content: strings above may point into it */
+};
+
+/* A dispatch that is to be chosen by the profile: `fsmoe train` does. */
+#define FSMOE_DISPATCH_AUTO "auto"
+
+/* The option table: one row for every field above. */
+extern const struct fsmoe_option fsmoe_train_options[];
+
+/* Neutral values, or those of a preset of the model. -ENOENT lists the presets. */
+int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *preset);
+
+/* Defaults < preset < environment < the checkpoint that is resumed < --config FILE < command line,
+ * checked. 0, FSMOE_OPTIONS_HELP, or a failure with nothing left to free; else
+ * fsmoe_train_config_free when done. argv must stay. */
+int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv);
+void fsmoe_train_config_free(struct fsmoe_train_config *config);
+
+/* A resumed run goes on as it began: model, training and course become those of the checkpoint at
+ * `path` (NULL: there is none). `preset` is what was asked for beside it, or NULL: -EINVAL when it
+ * is not the one that the run began with. What cannot be read here is said where all ranks load
+ * it. */
+int fsmoe_train_config_follow(struct fsmoe_train_config *config, const char *path,
+			      const char *preset);
+
+/* What can be said of the sizes before the ranks are known: -EINVAL with a sentence. */
+int fsmoe_train_config_check(const struct fsmoe_train_config *config);
+/* The part of it that is about the model alone. */
+int fsmoe_train_config_check_model(const struct fsmoe_train_config *config);
+/* And what can be said once they are. */
+int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups);
+
+/* The learning rate of a step, from 1: grows in a line for `warmup` steps, then falls by half a
+ * cosine to lr * lr_end at step `steps`. */
+double fsmoe_train_config_lr(const struct fsmoe_train_config *config, int step);
+struct fsmoe_objective fsmoe_train_config_objective(const struct fsmoe_train_config *config);
+enum fsmoe_data_format fsmoe_train_config_format(const struct fsmoe_train_config *config);
+
+#endif
