@@ -6,7 +6,7 @@
 #include <fsmoe/error.h>
 #include <string.h>
 
-/* With an NCCL older than 2.28: no group ever has a window, so that nothing else is called. */
+/* With an NCCL older than 2.28, beside window_absent.c. */
 
 static const char reason[] = "this fsmoe was built with an NCCL older than 2.28";
 
@@ -23,46 +23,12 @@ int fsmoe_nccl_init(struct fsmoe_comm *comm, ncclUniqueId id, const char *cta_po
 
 int fsmoe_window_find_groups(fsmoe_comms_t comms, const char *cta_policy)
 {
-	for (int kind = 0; kind < FSMOE_NGROUPS; kind++)
-		fsmoe_comms_get(comms, (enum fsmoe_group)kind)->no_windows = reason;
-	if (strcmp(cta_policy, "default") != 0 &&
+	/* Of "zero" it is told where a program could use it. */
+	if (strcmp(cta_policy, "efficiency") == 0 &&
 	    fsmoe_comms_get(comms, FSMOE_GROUP_WORLD)->rank == 0)
 		fsmoe_log(FSMOE_LOG_WARNING, "the CTA policy stays 'default', not '%s': %s",
 			  cta_policy, reason);
 	return 0;
-}
-
-const char *fsmoe_window_refused(fsmoe_comms_t comms, enum fsmoe_group kind)
-{
-	return fsmoe_comms_get(comms, kind)->no_windows;
-}
-
-int fsmoe_window_create(struct fsmoe_window **window, size_t bytes)
-{
-	(void)window, (void)bytes;
-	return fsmoe_fail(ENOTSUP, "%s", reason);
-}
-
-int fsmoe_window_register(struct fsmoe_window *window, fsmoe_comms_t comms, unsigned groups)
-{
-	(void)window, (void)comms, (void)groups;
-	return fsmoe_fail(ENOTSUP, "%s", reason);
-}
-
-char *fsmoe_window_data(struct fsmoe_window *window)
-{
-	(void)window;
-	return NULL;
-}
-
-void fsmoe_window_keep(struct fsmoe_window *window)
-{
-	(void)window;
-}
-
-void fsmoe_window_release(struct fsmoe_window *window)
-{
-	(void)window;
 }
 
 int fsmoe_window_holds(const struct fsmoe_comm *comm, const void *send, const void *recv)

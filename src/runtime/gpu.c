@@ -16,7 +16,7 @@ struct fsmoe_gpu
 {
 	int device;
 	fsmoe_comms_t comms;
-	int timing, tf32, windows;
+	int timing, tf32;
 	enum fsmoe_real real;
 	double peak;
 	struct fsmoe_lanes lanes;
@@ -84,7 +84,6 @@ int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe
 	g->timing = opts->timing;
 	g->tf32 = !strcmp(opts->dtype, "tf32");
 	g->real = !strcmp(opts->dtype, "bf16") ? FSMOE_BF16 : FSMOE_F32;
-	g->windows = !strcmp(opts->cta_policy, "zero");
 	err = choose_device(g, host_rank, host_size);
 	if (err)
 	{
@@ -220,50 +219,6 @@ void fsmoe_gpu_unpin(void *data)
 {
 	cudaHostUnregister(data);
 	cudaGetLastError();
-}
-
-/* --- windows ------------------------------------------------------------------------------ */
-
-int fsmoe_gpu_wants_windows(const struct fsmoe_gpu *gpu)
-{
-	return gpu->windows && gpu->comms;
-}
-
-unsigned fsmoe_gpu_window_groups(const struct fsmoe_gpu *gpu)
-{
-	unsigned groups = 0;
-
-	for (int kind = 0; kind < FSMOE_NGROUPS; kind++)
-		if (!fsmoe_window_refused(gpu->comms, (enum fsmoe_group)kind))
-			groups |= 1u << kind;
-	return groups;
-}
-
-const char *fsmoe_gpu_window_refused(const struct fsmoe_gpu *gpu, enum fsmoe_group group)
-{
-	return fsmoe_window_refused(gpu->comms, group);
-}
-
-int fsmoe_gpu_make_window(size_t bytes, struct fsmoe_window **window)
-{
-	return fsmoe_window_create(window, bytes);
-}
-
-int fsmoe_gpu_register_window(const struct fsmoe_gpu *gpu, struct fsmoe_window *window,
-			      unsigned groups)
-{
-	return fsmoe_window_register(window, gpu->comms, groups);
-}
-
-char *fsmoe_gpu_window_place(struct fsmoe_window *window, size_t at)
-{
-	fsmoe_window_keep(window);
-	return fsmoe_window_data(window) + at;
-}
-
-void fsmoe_gpu_release_window(struct fsmoe_window *window)
-{
-	fsmoe_window_release(window);
 }
 
 /* --- times -------------------------------------------------------------------------------- */

@@ -32,19 +32,6 @@ void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu);
 int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES]);
 const struct fsmoe_executor *fsmoe_gpu_stream_executor(void);
 
-/* Windows for what collectives read and write (comm/device.h, runtime/symmetric.h). Whether the CTA
- * policy asks for them; for which groups they can be had, as bits 1 << kind, and why not for one. */
-struct fsmoe_window;
-int fsmoe_gpu_wants_windows(const struct fsmoe_gpu *gpu);
-unsigned fsmoe_gpu_window_groups(const struct fsmoe_gpu *gpu);
-const char *fsmoe_gpu_window_refused(const struct fsmoe_gpu *gpu, enum fsmoe_group group);
-int fsmoe_gpu_make_window(size_t bytes, struct fsmoe_window **window);
-int fsmoe_gpu_register_window(const struct fsmoe_gpu *gpu, struct fsmoe_window *window,
-			      unsigned groups);
-/* A place in it, which is one user more; release takes one away. */
-char *fsmoe_gpu_window_place(struct fsmoe_window *window, size_t at);
-void fsmoe_gpu_release_window(struct fsmoe_window *window);
-
 /* Of this thread's device, in bytes. */
 int fsmoe_gpu_memory(size_t *left, size_t *all);
 /* -ENOMEM with a sentence unless `bytes` more fit, of what StarPU may take too. */

@@ -55,48 +55,6 @@ const struct fsmoe_executor *fsmoe_gpu_stream_executor(void)
 	return NULL;
 }
 
-int fsmoe_gpu_wants_windows(const struct fsmoe_gpu *gpu)
-{
-	(void)gpu;
-	return 0;
-}
-
-unsigned fsmoe_gpu_window_groups(const struct fsmoe_gpu *gpu)
-{
-	(void)gpu;
-	return 0;
-}
-
-const char *fsmoe_gpu_window_refused(const struct fsmoe_gpu *gpu, enum fsmoe_group group)
-{
-	(void)gpu, (void)group;
-	return NULL;
-}
-
-int fsmoe_gpu_make_window(size_t bytes, struct fsmoe_window **window)
-{
-	(void)bytes, (void)window;
-	return -ENODEV;
-}
-
-int fsmoe_gpu_register_window(const struct fsmoe_gpu *gpu, struct fsmoe_window *window,
-			      unsigned groups)
-{
-	(void)gpu, (void)window, (void)groups;
-	return -ENODEV;
-}
-
-char *fsmoe_gpu_window_place(struct fsmoe_window *window, size_t at)
-{
-	(void)window, (void)at;
-	return NULL;
-}
-
-void fsmoe_gpu_release_window(struct fsmoe_window *window)
-{
-	(void)window;
-}
-
 int fsmoe_gpu_memory(size_t *left, size_t *all)
 {
 	(void)left, (void)all;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "comm/device.h"
 #include "graph/memory.h"
 #include "runtime/gpu.h"
 #include "runtime/runtime.h"
@@ -54,7 +55,10 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 					   .window = home.window,
 					   .users = 1};
 	if (h && home.window)
-		h->fixed = fsmoe_gpu_window_place(home.window, home.at);
+	{
+		fsmoe_window_keep(home.window);
+		h->fixed = fsmoe_window_data(home.window) + home.at;
+	}
 	*err = h && h->name && tsearch(h, &rt->handles, by_data)
 		       ? place(rt, h, tensor)
 		       : fsmoe_fail(ENOMEM, "no memory to register tensor '%s'", tensor->name);
@@ -62,7 +66,7 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 		return h;
 	if (h)
 	{
-		fsmoe_gpu_release_window(h->window);
+		fsmoe_window_release(h->window);
 		tdelete(h, &rt->handles, by_data);
 		free(h->name);
 	}
@@ -85,7 +89,7 @@ void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (h->copy)
 		fsmoe_gpu_free_copy(h->copy);
 	rt->executor->remove(rt, h);
-	fsmoe_gpu_release_window(h->window);
+	fsmoe_window_release(h->window);
 	free(h->name);
 	free(h);
 }

@@ -37,7 +37,7 @@ static int make_handles(struct fsmoe_program *p)
 
 	if (!err)
 		err = make_handles_at(p, &symmetric);
-	fsmoe_symmetric_free(&symmetric, p);
+	fsmoe_symmetric_free(&symmetric);
 	return err;
 }
 

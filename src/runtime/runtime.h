@@ -90,6 +90,7 @@ struct fsmoe_runtime
 	int starpu;                                   /* it runs */
 	struct fsmoe_binding binding;                 /* bound: threads have cores of their own */
 	int polls;           /* idle CPU workers look for tasks and messages before they sleep */
+	int windows;         /* collectives' buffers lie in windows: runtime/symmetric.h */
 	unsigned no_windows; /* groups (bits) of which it was told that they have none */
 	int idle_hook;
 	int blas_threads;

@@ -218,6 +218,7 @@ static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *
 							: fsmoe_gpu_stream_executor();
 	rt->real = strcmp(opts->dtype, "bf16") ? FSMOE_F32 : FSMOE_BF16;
 	rt->dtype = one_of(fsmoe_runtime_dtypes, opts->dtype);
+	rt->windows = !strcmp(opts->cta_policy, "zero");
 	rt->chain = opts->chain < 0 ? !strcmp(opts->device, "cuda") : opts->chain;
 	return 0;
 }

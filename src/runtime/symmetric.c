@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "codelets/collective.h"
 #include "codelets/rows.h"
+#include "comm/device.h"
 #include "graph/memory.h"
 #include "runtime/gpu.h"
 #include "runtime/runtime.h"
@@ -149,6 +150,16 @@ int fsmoe_symmetric_lay_out(struct fsmoe_symmetric *s, fsmoe_graph_t graph, enum
 
 /* --- the window ----------------------------------------------------------------------------- */
 
+static unsigned groups_with(fsmoe_comms_t comms)
+{
+	unsigned groups = 0;
+
+	for (int kind = 0; kind < FSMOE_NGROUPS; kind++)
+		if (!fsmoe_window_refused(comms, (enum fsmoe_group)kind))
+			groups |= 1u << kind;
+	return groups;
+}
+
 /* Tensors of a program on the same memory have their places. */
 static int lay_out(struct fsmoe_symmetric *s, struct fsmoe_program *p)
 {
@@ -160,8 +171,8 @@ static int lay_out(struct fsmoe_symmetric *s, struct fsmoe_program *p)
 	for (int t = 0; t < p->ntensors; t++)
 		elsewhere[t] = p->tensors[t].base == t &&
 			       fsmoe_handle_known(p->runtime, fsmoe_memory_data(p->memory, t));
-	err = fsmoe_symmetric_lay_out(s, p->graph, p->runtime->real,
-				      fsmoe_gpu_window_groups(p->runtime->gpu), elsewhere);
+	err = fsmoe_symmetric_lay_out(s, p->graph, p->runtime->real, groups_with(p->runtime->comms),
+				      elsewhere);
 	free(elsewhere);
 	return err;
 }
@@ -176,7 +187,7 @@ static void tell_refused(fsmoe_runtime_t rt, unsigned refused)
 			fsmoe_log(FSMOE_LOG_WARNING,
 				  "the CTA policy 'zero' does nothing for group %s: %s",
 				  fsmoe_group_name((enum fsmoe_group)kind),
-				  fsmoe_gpu_window_refused(rt->gpu, (enum fsmoe_group)kind));
+				  fsmoe_window_refused(rt->comms, (enum fsmoe_group)kind));
 	rt->no_windows |= refused;
 }
 
@@ -212,7 +223,7 @@ int fsmoe_symmetric_make(struct fsmoe_symmetric *s, struct fsmoe_program *p)
 	int err, met, same = 0;
 
 	*s = (struct fsmoe_symmetric){0};
-	if (!rt->gpu || !fsmoe_gpu_wants_windows(rt->gpu))
+	if (!rt->gpu || !rt->windows)
 		return 0;
 	if (rt->starpu)
 		starpu_task_wait_for_all();
@@ -220,7 +231,7 @@ int fsmoe_symmetric_make(struct fsmoe_symmetric *s, struct fsmoe_program *p)
 	if (!err && s->bytes)
 		err = fsmoe_gpu_fits(rt->gpu, s->bytes);
 	if (!err && s->bytes)
-		err = fsmoe_gpu_make_window(s->bytes, &s->window);
+		err = fsmoe_window_create(&s->window, s->bytes);
 	mine = (struct claim){s->hash, s->bytes, err != 0};
 	met = agree(world, &mine, &same);
 	if (err || met)
@@ -232,16 +243,15 @@ int fsmoe_symmetric_make(struct fsmoe_symmetric *s, struct fsmoe_program *p)
 			  "ranks' buffers are not of the same sizes",
 			  p->nnodes);
 	if (same && s->window)
-		return fsmoe_gpu_register_window(rt->gpu, s->window, s->groups);
-	fsmoe_gpu_release_window(s->window);
+		return fsmoe_window_register(s->window, rt->comms, s->groups);
+	fsmoe_window_release(s->window);
 	s->window = NULL;
 	return 0;
 }
 
-void fsmoe_symmetric_free(struct fsmoe_symmetric *s, struct fsmoe_program *p)
+void fsmoe_symmetric_free(struct fsmoe_symmetric *s)
 {
-	if (p->runtime->gpu)
-		fsmoe_gpu_release_window(s->window);
+	fsmoe_window_release(s->window);
 	free(s->at);
 	*s = (struct fsmoe_symmetric){0};
 }

@@ -33,6 +33,6 @@ int fsmoe_symmetric_lay_out(struct fsmoe_symmetric *s, fsmoe_graph_t graph, enum
  * the job. */
 int fsmoe_symmetric_make(struct fsmoe_symmetric *s, struct fsmoe_program *program);
 /* The window lives as long as its tensors' handles. */
-void fsmoe_symmetric_free(struct fsmoe_symmetric *s, struct fsmoe_program *program);
+void fsmoe_symmetric_free(struct fsmoe_symmetric *s);
 
 #endif
