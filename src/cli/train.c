@@ -307,6 +307,8 @@ static int train(struct run *run)
 	if (code)
 		return fail_alone(run, code, 0);
 	err = check_memory(run);
+	if (err == -EINVAL) /* with its plan the step cannot be built */
+		return fail_alone(run, FSMOE_EXIT_USAGE, err);
 	if (!err)
 		err = start(run);
 	if (err)

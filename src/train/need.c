@@ -185,9 +185,8 @@ int fsmoe_need_check(const struct fsmoe_need *need)
 	if (!need->available || need->host <= need->available)
 		return 0;
 	return fsmoe_fail(ENOMEM,
-			  "this training takes %s on this host, which has %s left: make --batch, "
-			  "--seq or the model smaller, or use "
-			  "more hosts",
+			  "the ranks of this host take %s of its memory, of which %s is left: make "
+			  "--batch, --seq or the model smaller, or use more hosts",
 			  fsmoe_need_text(need->host, host, sizeof(host)),
 			  fsmoe_need_text(need->available, available_text, sizeof(available_text)));
 }

@@ -19,4 +19,7 @@ train4 "dp 2 times mp 3 is not the number of ranks, 4" --nodes 2 --mp 3
 train4 "experts = 6 is not a multiple of expert-parallel ranks = 4" --experts 6 --ep 4 --esp 1
 train4 "heads = 2 is not a multiple of model-parallel ranks = 4" --heads 2 --mp 4
 train4 "cannot be shared by 4 data-parallel ranks: --batch must be a multiple of 4" --mp 1 --batch 6
+# Four terabytes, seen before anything is allocated.
+expect 4 "of its memory, of which" "$fsmoe" train --preset tiny --data "$text" --nodes 1 \
+	--batch 16777216
 finish
