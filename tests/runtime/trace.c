@@ -126,9 +126,11 @@ static int in_paje(const char *dir, const char *name)
 
 	snprintf(path, sizeof(path), "%s/paje.trace", dir);
 	file = fopen(path, "r");
-	while (file && fgets(line, sizeof(line), file)) /* 20: a task begins */
-		count +=
-			sscanf(line, "20\t%*s\t%*s\tWS\t%127s", value) == 1 && !strcmp(value, name);
+	/* 20: a task begins. StarPU 1.4 writes names in quotes. */
+	while (file && fgets(line, sizeof(line), file))
+		count += (sscanf(line, "20\t%*s\t%*s\tWS\t\"%127[^\"]", value) == 1 ||
+			  sscanf(line, "20\t%*s\t%*s\tWS\t%127s", value) == 1) &&
+			 !strcmp(value, name);
 	if (file)
 		fclose(file);
 	return count;
