@@ -2,13 +2,14 @@
 /*
  * What StarPU costs: the same graph submitted to StarPU and walked on bare streams, in turns.
  *
- *	ratio WORK [tf32|bf16] [nodes=N]   the work as in work.h; under mpirun a rank has a GPU
+ *	ratio WORK [tf32|bf16] [nodes=N] [all]   the work as in work.h; under mpirun a rank has a GPU
  *
  * A pair is STEPS steps each way, every step waited for; the first of a pair changes. Prints, for
- * a node a task (0) and for chains within a layer's pass (1) and across (2): tasks a step, the
- * median milliseconds of a step both ways, of the pairs' ratios the median, the quartiles and the
- * extremes, and the mean milliseconds until everything is submitted, both ways. The times are of
- * the slowest rank.
+ * chains within a layer's pass (1) where every edge goes through the host, and for what is the
+ * default: chains across (2), where computation runs ahead (struct fsmoe_runtime_opts); with `all`
+ * also for what is between, and for a node a task (0): tasks a step, the median milliseconds of a
+ * step both ways, of the pairs' ratios the median, the quartiles and the extremes, and the mean
+ * milliseconds until everything is submitted, both ways. The times are of the slowest rank.
  */
 #include "base/clock.h"
 #include "comm/comm.h"
@@ -84,7 +85,12 @@ static double run_steps(struct both *b, int starpu, int n)
 	return slowest(b, (fsmoe_clock() - start) / n);
 }
 
-static void run_pairs(struct both *b, int chain, int first)
+static const struct way
+{
+	int chain, ahead;
+} ways[] = {{1, 0}, {2, 1}, {0, 0}, {0, 1}, {1, 1}};
+
+static void run_pairs(struct both *b, const struct way *way, int first)
 {
 	double starpu[PAIRS], stream[PAIRS], ratio[PAIRS];
 
@@ -105,17 +111,18 @@ static void run_pairs(struct both *b, int chain, int first)
 	qsort(stream, PAIRS, sizeof(double), ascending);
 	qsort(ratio, PAIRS, sizeof(double), ascending);
 	if (first)
-		printf("  chains %d: %4d tasks of %4d nodes  StarPU %9.4f ms  streams %9.4f ms  "
+		printf("  chains %d%s: %4d tasks of %4d nodes  StarPU %9.4f ms  streams %9.4f ms  "
 		       "ratio %.3f (quartiles %.3f %.3f, extremes %.3f %.3f)  submitting %.4f "
 		       "%.4f\n",
-		       chain, b->program->nslots, b->program->nnodes, 1e3 * starpu[PAIRS / 2],
-		       1e3 * stream[PAIRS / 2], ratio[PAIRS / 2], ratio[PAIRS / 4],
-		       ratio[3 * PAIRS / 4], ratio[0], ratio[PAIRS - 1],
-		       1e3 * b->submitting[1] / b->steps[1], 1e3 * b->submitting[0] / b->steps[0]);
+		       way->chain, way->ahead ? " ahead" : "      ", b->program->nslots,
+		       b->program->nnodes, 1e3 * starpu[PAIRS / 2], 1e3 * stream[PAIRS / 2],
+		       ratio[PAIRS / 2], ratio[PAIRS / 4], ratio[3 * PAIRS / 4], ratio[0],
+		       ratio[PAIRS - 1], 1e3 * b->submitting[1] / b->steps[1],
+		       1e3 * b->submitting[0] / b->steps[0]);
 }
 
-static void compare(fsmoe_groups_t groups, int chain, const char *dtype, struct work *work,
-		    int first)
+static void compare(fsmoe_groups_t groups, const struct way *way, const char *dtype,
+		    struct work *work, int first)
 {
 	const struct fsmoe_stream_opts stream_opts = {.tf32 = !strcmp(dtype, "tf32")};
 	struct fsmoe_runtime_opts opts;
@@ -123,7 +130,8 @@ static void compare(fsmoe_groups_t groups, int chain, const char *dtype, struct 
 
 	fsmoe_runtime_opts_init(&opts);
 	opts.device = "cuda";
-	opts.chain = chain;
+	opts.chain = way->chain;
+	opts.ahead = way->ahead;
 	opts.dtype = dtype;
 	TRY(fsmoe_runtime_start(&b.runtime, groups, &opts));
 	TRY(fsmoe_program_create(&b.program, b.runtime, work->step.graph, work->memory));
@@ -132,7 +140,7 @@ static void compare(fsmoe_groups_t groups, int chain, const char *dtype, struct 
 	TRY(fsmoe_device_memory_upload(b.gpu, work->memory));
 	TRY(fsmoe_stream_create(&b.stream, work->step.graph, b.gpu, fsmoe_runtime_comms(b.runtime),
 				&stream_opts));
-	run_pairs(&b, chain, first);
+	run_pairs(&b, way, first);
 	fsmoe_stream_destroy(b.stream);
 	fsmoe_device_memory_destroy(b.gpu);
 	fsmoe_program_destroy(b.program);
@@ -143,6 +151,7 @@ int main(int argc, char **argv)
 {
 	const char *dtype = "fp32";
 	int nodes = 0, first;
+	size_t n = 2; /* of the ways */
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
 	struct work work;
@@ -151,13 +160,15 @@ int main(int argc, char **argv)
 	{
 		if (!strcmp(argv[argc - 1], "tf32") || !strcmp(argv[argc - 1], "bf16"))
 			dtype = argv[argc - 1];
+		else if (!strcmp(argv[argc - 1], "all"))
+			n = sizeof(ways) / sizeof(ways[0]);
 		else if (sscanf(argv[argc - 1], "nodes=%d", &nodes) != 1)
 			break;
 	}
 	if (work_arguments(argc - 1, argv + 1) != argc - 1)
 	{
-		fprintf(stderr,
-			"usage: ratio M H E k f T | PRESET BATCH, then [tf32|bf16] [nodes=N]\n");
+		fprintf(stderr, "usage: ratio M H E k f T | PRESET BATCH, then [tf32|bf16] "
+				"[nodes=N] [all]\n");
 		return 64;
 	}
 	if (fsmoe_device_count() == 0)
@@ -171,8 +182,8 @@ int main(int argc, char **argv)
 	work_create(&work, groups, argc - 1, argv + 1);
 	if (first)
 		printf("%s, %s, %d ranks\n", work.name, dtype, fsmoe_topo_ranks(topo));
-	for (int chain = 0; chain <= 2; chain++)
-		compare(groups, chain, dtype, &work, first);
+	for (size_t i = 0; i < n; i++)
+		compare(groups, &ways[i], dtype, &work, first);
 	work_destroy(&work);
 	fsmoe_groups_destroy(groups);
 	fsmoe_topo_destroy(topo);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/attention.h"
+#include "codelets/cuda/product.cuh"
 #include "codelets/cuda/reduce.cuh"
 
 /*

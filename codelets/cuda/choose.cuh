@@ -5,51 +5,11 @@
 #include "codelets/cuda/reduce.cuh"
 
 /*
- * What gates have in common: scores, choices, slots. All decisions are those of
- * codelets/cpu/choose.h: scores are computed in the same order of additions, and nothing is fused
- * where the CPU does not.
+ * What gates have in common: choices, slots. All decisions are those of codelets/cpu/choose.h, from
+ * the same scores (codelets/cuda/logits.cuh).
  */
 
 static constexpr unsigned CHOOSE_THREADS = 256, CHOOSE_WARPS = CHOOSE_THREADS / 32;
-
-/* The products of a with 4 rows of b (n, M) from `first` on: eight running sums and a tree, shared
- * by eight lanes, which all get the results. */
-template <class A>
-static __device__ __forceinline__ void fixed_dots(const A *a, const float *b, size_t M,
-						  size_t first, size_t n, float sum[4])
-{
-	for (int q = 0; q < 4; q++)
-		sum[q] = 0;
-#pragma unroll 8
-	for (size_t i = threadIdx.x % 8; i < M; i += 8)
-		for (int q = 0; q < 4; q++)
-			if (first + q < n)
-				sum[q] = __fadd_rn(sum[q],
-						   __fmul_rn(get(a[i]), b[(first + q) * M + i]));
-	for (int q = 0; q < 4; q++)
-		for (int step = 4; step > 0; step /= 2)
-			sum[q] = __fadd_rn(sum[q], __shfl_xor_sync(FULL_WARP, sum[q], step));
-}
-
-/* The logits of a token, to `row`, by one warp: sixteen experts at a time. */
-template <class X>
-static __device__ void fixed_logits(const X *x,     /* (M) */
-				    const float *w, /* (E, M) */
-				    float *row,     /* (E) */
-				    size_t M, size_t E)
-{
-	unsigned lane = threadIdx.x % 8, group = threadIdx.x % 32 / 8;
-
-	for (size_t first = 4 * group; first - 4 * group < E; first += 16)
-	{
-		float sum[4];
-		fixed_dots(x, w, M, first, E, sum);
-		for (int q = 0; q < 4; q++)
-			if (lane == 0 && first + q < E)
-				row[first + q] = sum[q];
-	}
-	__syncwarp();
-}
 
 /* By one warp. */
 static __device__ void check_logits(const float *row, size_t E, size_t t, fault_to fault)
@@ -112,35 +72,86 @@ static __device__ void softmax(float *row, size_t E, float top)
 
 /* --- slots: one block a group and expert ---------------------------------------------------- */
 
-/* Goes through the group's choices in the order in which slots are given out, all first ones in
- * token order before all second ones or token by token, and numbers those of its expert. */
+/* A thread looks at so many choices one after another, of which it keeps a bit each. */
+static constexpr unsigned NUMBER_THREADS = 1024, NUMBER_RUN = 8;
+
+/* Of a warp: the sum up to this lane and with it. */
+static __device__ __forceinline__ unsigned warp_sums(unsigned x)
+{
+	for (unsigned step = 1; step < 32; step *= 2)
+	{
+		unsigned before = __shfl_up_sync(FULL_WARP, x, step);
+		x += threadIdx.x % 32 >= step ? before : 0;
+	}
+	return x;
+}
+
+/* The n-th choice in the order in which slots are given out: all first ones in token order before
+ * all second ones, or token by token. */
+struct choice_order
+{
+	size_t group, k, token, choice;
+	bool by_token;
+
+	__device__ choice_order(size_t n, size_t group, size_t k, bool by_token)
+	    : group(group), k(k), token(by_token ? n / k : n % group),
+	      choice(by_token ? n % k : n / group), by_token(by_token)
+	{
+	}
+	__device__ size_t at() const
+	{
+		return token * k + choice;
+	}
+	__device__ void next()
+	{
+		if (by_token ? ++choice == k : ++token == group)
+		{
+			token = by_token ? token + 1 : 0;
+			choice = by_token ? 0 : choice + 1;
+		}
+	}
+};
+
+/* Numbers a group's choices of one expert. */
 static __global__ void number_choices(const int32_t *expert, /* (T, k) */
 				      int32_t *slot,         /* (T, k) */
 				      int32_t *counts,       /* (groups, E) */
 				      size_t group, size_t k, size_t capacity, bool by_token)
 {
-	__shared__ unsigned warp_count[2][CHOOSE_WARPS];
-	unsigned warp = threadIdx.x / 32, below = (1u << threadIdx.x % 32) - 1, turn = 0;
-	size_t first = blockIdx.y * group * k, position = 0;
-	int32_t mine = (int32_t)blockIdx.x;
+	__shared__ unsigned warp_count[NUMBER_THREADS / 32];
+	const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+	const size_t n = group * k, first = blockIdx.y * n;
+	const int32_t mine = (int32_t)blockIdx.x;
+	size_t position = 0;
 
-	for (size_t base = 0; base < group * k; base += CHOOSE_THREADS, turn ^= 1)
+	for (size_t base = 0; base < n; base += NUMBER_THREADS * NUMBER_RUN)
 	{
-		size_t o = base + threadIdx.x, at = position;
-		size_t i = first + (by_token ? o : o % group * k + o / group);
-		bool hit = o < group * k && expert[i] == mine;
-		unsigned ballot = __ballot_sync(FULL_WARP, hit);
-		if (threadIdx.x % 32 == 0)
-			warp_count[turn][warp] = (unsigned)__popc(ballot);
+		const size_t from = base + threadIdx.x * NUMBER_RUN;
+		const choice_order start(from, group, k, by_token);
+		choice_order o = start;
+		unsigned hits = 0;
+#pragma unroll
+		for (unsigned r = 0; r < NUMBER_RUN; r++, o.next())
+			if (from + r < n && expert[first + o.at()] == mine)
+				hits |= 1u << r;
+		const unsigned here = __popc(hits), up_to = warp_sums(here);
+		__syncthreads(); /* the counts of the turn before were read */
+		if (lane == 31)
+			warp_count[warp] = up_to;
 		__syncthreads();
-		for (unsigned w = 0; w < CHOOSE_WARPS; w++)
-		{
-			at += w < warp ? warp_count[turn][w] : 0;
-			position += warp_count[turn][w];
-		}
-		at += (unsigned)__popc(ballot & below);
-		if (hit)
-			slot[i] = at < capacity ? (int32_t)(blockIdx.y * capacity + at) : -1;
+		const unsigned sums = warp_sums(warp_count[lane]);
+		const unsigned all = __shfl_sync(FULL_WARP, sums, 31);
+		const unsigned others = __shfl_sync(FULL_WARP, sums, warp > 0 ? warp - 1 : 0);
+		size_t at = position + (warp > 0 ? others : 0) + up_to - here;
+		o = start;
+		for (unsigned r = 0; r < NUMBER_RUN; r++, o.next())
+			if (hits >> r & 1)
+			{
+				slot[first + o.at()] =
+					at < capacity ? (int32_t)(blockIdx.y * capacity + at) : -1;
+				at++;
+			}
+		position += all;
 	}
 	if (threadIdx.x == 0)
 		counts[(size_t)blockIdx.y * gridDim.x + blockIdx.x] =

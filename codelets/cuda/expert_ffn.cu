@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/cuda/expert_ffn.cuh"
-#include "codelets/cuda/epilogue.cuh"
+#include "codelets/cuda/product.cuh"
 
 /*
  * Forward, and backward to the input. Products are strided batched over the experts, once per source;
@@ -58,11 +58,11 @@ static int multiply_rows(const struct fsmoe_call *call, const struct fsmoe_cuda 
 /* --- products with epilogues, of bf16 --------------------------------------------------------- */
 
 /* y = x op(w) with an epilogue, run by run; e's addresses are those of the first run, whose aux
- * lies as y does. *done is false when cuBLAS has none that fits, and y is to be computed otherwise.
+ * lies as y does. *done is 0 when cuBLAS has none that fits, and y is to be computed otherwise.
  * */
 static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			      const sizes &s, bool trans, block<const bf16> x, const bf16 *w,
-			      block<bf16> y, epilogue e, void *workspace, bool *done)
+			      block<bf16> y, epilogue e, int *done)
 {
 	int err = 0;
 
@@ -81,7 +81,7 @@ static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_
 				   0};
 		epilogue here = e;
 		here.aux = e.aux ? e.aux + r * s.E * s.rows * y.ld : nullptr;
-		err = multiply_with(call, cuda, p, here, workspace, done);
+		err = multiply_with(call, cuda, p, here, done);
 		if (!*done)
 			return err;
 	}
@@ -93,7 +93,7 @@ static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_
  * */
 static int hidden_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			  const sizes &s, const weights &w, const bf16 *x, bf16 *z, bf16 *h,
-			  void *workspace, bool *done)
+			  int *done)
 {
 	epilogue e = {};
 
@@ -101,18 +101,17 @@ static int hidden_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda
 	e.bias = w.in_bias >= 0 ? copy_of(call, (size_t)w.in_bias) : nullptr;
 	e.bias_stride = s.H;
 	e.aux = z;
-	*done = false;
+	*done = 0;
 	if (s.H % 8 || s.M % 8 || (w.in_bias >= 0 && !e.bias) || !aligned(x, z, h))
 		return 0;
 	return multiply_rows_with(call, cuda, s, true, {x, s.M, s.M},
-				  weight_of<bf16>(call, (size_t)w.in[0]), {h, s.H, s.H}, e,
-				  workspace, done);
+				  weight_of<bf16>(call, (size_t)w.in[0]), {h, s.H, s.H}, e, done);
 }
 
 static int hidden_at_once(const struct fsmoe_call *, const struct fsmoe_cuda *, const sizes &,
-			  const weights &, const float *, float *, float *, void *, bool *done)
+			  const weights &, const float *, float *, float *, int *done)
 {
-	*done = false;
+	*done = 0;
 	return 0;
 }
 
@@ -139,8 +138,6 @@ template <class T> static size_t forward_scratch(const struct fsmoe_call *call)
 	scratch s = {};
 
 	s.take<T>(fsmoe_count(call->tensor[2 + ffn->nweights]) / (size_t)fsmoe_ffn_inputs(ffn));
-	if (sizeof(T) < sizeof(float))
-		s.take<char>(EPILOGUE_WORKSPACE);
 	return s.used;
 }
 
@@ -154,15 +151,13 @@ template <class T> static int forward(const struct fsmoe_call *call, const struc
 	T *y = data_of<T>(call, Y), *z = data_of<T>(call, Y + 1);
 	scratch room = scratch_of(cuda);
 	T *h = room.take<T>(s.total() * s.H);
-	void *workspace = sizeof(T) < sizeof(float) ? room.take<char>(EPILOGUE_WORKSPACE) : nullptr;
 	activate<void, T> act = {
 		one_piece(0, s.c, z), float_at(call, w.in_bias), h, 0, s.E, 0, s.c, s.H, s.Z};
 	add_bias<T> out = {float_at(call, w.out_bias), y, s.E, s.c, s.M};
-	bool done = false;
-	int err = 0;
+	int done = 0, err = 0;
 
 	if (net.activation == FSMOE_FFN_GELU)
-		err = hidden_at_once(call, cuda, s, w, x, z, h, workspace, &done);
+		err = hidden_at_once(call, cuda, s, w, x, z, h, &done);
 	for (size_t j = 0; !done && j < w.nin && !err; j++)
 		err = multiply_rows<T>(call, cuda, s, true, {x, s.M, s.M},
 				       weight_of<T>(call, (size_t)w.in[j]), {z + j * s.H, s.H, s.Z},

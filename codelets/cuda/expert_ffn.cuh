@@ -167,7 +167,7 @@ static int activated(const struct fsmoe_call *call, const struct fsmoe_cuda *cud
 	}
 }
 
-static const struct fsmoe_expert_args &net_of(const struct fsmoe_call *call)
+static inline const struct fsmoe_expert_args &net_of(const struct fsmoe_call *call)
 {
 	return *static_cast<const struct fsmoe_expert_args *>(call->args);
 }

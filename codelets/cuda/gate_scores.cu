@@ -2,6 +2,8 @@
 #include "codelets/gate_scores.h"
 #include "base/rng.h"
 #include "codelets/cuda/choose.cuh"
+#include "codelets/cuda/logits.cuh"
+#include "codelets/cuda/product.cuh"
 #include "codelets/cuda/rng.cuh"
 
 static unsigned token_blocks(size_t T)
@@ -16,28 +18,12 @@ static __device__ size_t token_of_warp()
 
 /* --- logits ----------------------------------------------------------------------------------- */
 
-template <class X>
-static __global__ void all_logits(const X *x,     /* (T, M) */
-				  const float *w, /* (E, M) */
-				  float *logits,  /* (T, E) */
-				  size_t T, size_t M, size_t E)
-{
-	size_t t = token_of_warp();
-
-	if (t < T)
-		fixed_logits(x + t * M, w, logits + t * E, M, E);
-}
-
 template <class X> static int logits(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	size_t T = fsmoe_rows(call->tensor[0]), M = fsmoe_columns(call->tensor[0]);
 
-	if (T == 0)
-		return 0;
-	all_logits<<<token_blocks(T), CHOOSE_THREADS, 0, cuda->stream>>>(
-		data_of<const X>(call, 0), data_of<const float>(call, 1), data_of<float>(call, 2),
-		T, M, fsmoe_rows(call->tensor[1]));
-	return launched(call);
+	return fixed_logits(call, cuda, data_of<const X>(call, 0), data_of<const float>(call, 1),
+			    data_of<float>(call, 2), T, M, fsmoe_rows(call->tensor[1]));
 }
 
 CUDA_KERNELS(gate_logits, logits)
@@ -162,9 +148,9 @@ static __device__ __forceinline__ float temperature(float scale, const float *th
 	return tau > least ? tau : least;
 }
 
+/* From products of directions that are not of length 1 yet. */
 template <class U>
 static __global__ void cosines(const U *u,                             /* (T, d) */
-			       const float *w,                         /* (E, d) */
 			       const float *theta, const float *norms, /* (E) */
 			       float *logits,                          /* (T, E) */
 			       float scale, size_t T, size_t dim, size_t E)
@@ -175,7 +161,6 @@ static __global__ void cosines(const U *u,                             /* (T, d)
 		return;
 	float norm = inverse_norm(u + t * dim, dim), tau = temperature(scale, theta);
 	float *row = logits + t * E;
-	fixed_logits(u + t * dim, w, row, dim, E);
 	for (size_t e = threadIdx.x % 32; e < E; e += 32)
 		row[e] = __fdiv_rn(__fmul_rn(__fmul_rn(row[e], norm), norms[e]), tau);
 }
@@ -189,14 +174,17 @@ template <class U> static int cosine(const struct fsmoe_call *call, const struct
 {
 	size_t T = fsmoe_rows(call->tensor[0]), dim = fsmoe_columns(call->tensor[0]);
 	size_t E = fsmoe_rows(call->tensor[1]);
+	const U *u = data_of<const U>(call, 0);
 	const float *w = data_of<const float>(call, 1);
-	float *norms = data_of<float>(call, 4);
+	float *norms = data_of<float>(call, 4), *logits = data_of<float>(call, 3);
+	int err = fixed_logits(call, cuda, u, w, logits, T, dim, E);
 
+	if (err)
+		return err;
 	inverse_norms<<<token_blocks(E), CHOOSE_THREADS, 0, cuda->stream>>>(w, norms, E, dim);
 	if (T > 0)
 		cosines<<<token_blocks(T), CHOOSE_THREADS, 0, cuda->stream>>>(
-			data_of<const U>(call, 0), w, data_of<const float>(call, 2), norms,
-			data_of<float>(call, 3), scale_of(call), T, dim, E);
+			u, data_of<const float>(call, 2), norms, logits, scale_of(call), T, dim, E);
 	return launched(call);
 }
 

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/gate_topk.h"
 #include "codelets/cuda/choose.cuh"
+#include "codelets/cuda/logits.cuh"
 
-/* Scores, choices, weights: one warp a token. */
-template <class X>
-static __global__ void choose(const X *x,      /* (T, M) */
-			      const float *wg, /* (E, M) */
-			      int32_t *expert, /* (T, k) */
+/* Choices, weights, and what the logits become: one warp a token. */
+static __global__ void choose(int32_t *expert, /* (T, k) */
 			      float *weight,   /* (T, k) */
-			      float *probs,    /* (T, E) */
-			      size_t T, size_t M, size_t E, size_t k, fault_to fault)
+			      float *probs,    /* (T, E), the logits */
+			      size_t T, size_t E, size_t k, fault_to fault)
 {
 	size_t t = (size_t)blockIdx.x * CHOOSE_WARPS + threadIdx.x / 32;
 
 	if (t >= T)
 		return;
 	float *row = probs + t * E, sum = 0, top = 0;
-	fixed_logits(x + t * M, wg, row, M, E);
 	check_logits(row, E, t, fault);
 	for (int j = 0, last = -1; j < (int)k; j++)
 	{
@@ -46,14 +43,19 @@ template <class X> static int forward(const struct fsmoe_call *call, const struc
 	size_t T = call->tensor[0]->shape.dim[0], M = call->tensor[0]->shape.dim[1];
 	size_t E = call->tensor[1]->shape.dim[0];
 	int32_t *expert = data_of<int32_t>(call, 2);
+	float *probs = data_of<float>(call, 5);
+	int err;
 
 	if (T == 0)
 		return 0;
+	err = fixed_logits(call, cuda, data_of<const X>(call, 0), data_of<const float>(call, 1),
+			   probs, T, M, E);
+	if (err)
+		return err;
 	choose<<<(unsigned)((T + CHOOSE_WARPS - 1) / CHOOSE_WARPS), CHOOSE_THREADS, 0,
-		 cuda->stream>>>(data_of<const X>(call, 0), data_of<const float>(call, 1), expert,
-				 data_of<float>(call, 4), data_of<float>(call, 5), T, M, E, a->topk,
+		 cuda->stream>>>(expert, data_of<float>(call, 4), probs, T, E, a->topk,
 				 fault_of(call, cuda));
-	number_choices<<<dim3((unsigned)E, (unsigned)(T / a->group)), CHOOSE_THREADS, 0,
+	number_choices<<<dim3((unsigned)E, (unsigned)(T / a->group)), NUMBER_THREADS, 0,
 			 cuda->stream>>>(expert, data_of<int32_t>(call, 3),
 					 data_of<int32_t>(call, 6), a->group, a->topk, a->capacity,
 					 false);
@@ -118,23 +120,75 @@ static __global__ void dlogits(const __grid_constant__ chosen c)
 	}
 }
 
-/* Terms of dwg, one expert a matrix; and the rows of dx. Float whatever x is, and not by cuBLAS:
- * its products would round factors, and there are few experts. */
-template <class X> struct weight_terms
+/* Sums of dwg, of so many experts at once: x is read once for them. Float whatever x is, and not by
+ * cuBLAS: its products would round factors, and there are few experts. */
+static constexpr unsigned EXPERTS_AT_ONCE = 4;
+
+/* The first stage of add_columns (reduce.cuh), a matrix an expert. */
+template <int V, class X>
+static __global__ void weight_sums(const X *x,           /* (T, M) */
+				   const float *dlogits, /* (T, E) */
+				   float *partial,       /* (E, slices, M) */
+				   size_t T, size_t M, size_t E)
 {
-	const X *x;           /* (T, M) */
-	const float *dlogits; /* (T, E) */
-	size_t M, E;
+	__shared__ pack<V> lane[ROW_LANES][COLUMN_LANES];
+	const size_t m = ((size_t)blockIdx.x * COLUMN_LANES + threadIdx.x) * V;
+	const size_t slices = gridDim.y, slice = blockIdx.y, expert = blockIdx.z * EXPERTS_AT_ONCE;
+	const size_t first = T * slice / slices, last = T * (slice + 1) / slices;
+	pack<V> sum[EXPERTS_AT_ONCE] = {};
 
-	template <int V> __device__ pack<V> at(size_t e, size_t t, size_t m) const
+	if (m < M)
+#pragma unroll 2
+		for (size_t t = first + threadIdx.y; t < last; t += ROW_LANES)
+		{
+			pack<V> a = load<V>(x + t * M + m);
+			for (unsigned q = 0; q < EXPERTS_AT_ONCE; q++)
+			{
+				float d = expert + q < E ? dlogits[t * E + expert + q] : 0;
+				for (int j = 0; j < V; j++)
+					sum[q].v[j] += d * a.v[j];
+			}
+		}
+	for (unsigned q = 0; q < EXPERTS_AT_ONCE && expert + q < E; q++)
 	{
-		pack<V> a = load<V>(x + t * M + m);
+		__syncthreads();
+		lane[threadIdx.y][threadIdx.x] = sum[q];
+		__syncthreads();
+		if (threadIdx.y > 0 || m >= M)
+			continue;
+		for (unsigned l = 1; l < ROW_LANES; l++)
+			for (int j = 0; j < V; j++)
+				sum[q].v[j] += lane[l][threadIdx.x].v[j];
 		for (int j = 0; j < V; j++)
-			a.v[j] *= dlogits[t * E + e];
-		return a;
+			partial[((expert + q) * slices + slice) * M + m + j] = sum[q].v[j];
 	}
-};
+}
 
+static size_t passes(size_t E)
+{
+	return (E + EXPERTS_AT_ONCE - 1) / EXPERTS_AT_ONCE;
+}
+
+template <class X>
+static int add_weights(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const X *x,
+		       const float *dlogits, float *dwg, size_t T, size_t M, size_t E)
+{
+	const bool wide = M % WIDE == 0 && aligned(x);
+	const size_t slices = column_slices(T, M, passes(E)), packs = wide ? M / WIDE : M;
+	const dim3 grid((unsigned)((packs + COLUMN_LANES - 1) / COLUMN_LANES), (unsigned)slices,
+			(unsigned)passes(E));
+	const dim3 block(COLUMN_LANES, ROW_LANES);
+	float *partial = static_cast<float *>(cuda->scratch);
+
+	if (wide)
+		weight_sums<WIDE><<<grid, block, 0, cuda->stream>>>(x, dlogits, partial, T, M, E);
+	else
+		weight_sums<1><<<grid, block, 0, cuda->stream>>>(x, dlogits, partial, T, M, E);
+	column_stage2<<<blocks_for(E * M, 128), 128, 0, cuda->stream>>>(partial, slices, M, E, dwg);
+	return launched(call);
+}
+
+/* The rows of dx. */
 template <class X> struct input_rows
 {
 	const float *wg, *dlogits; /* (E, M), (T, E) */
@@ -158,9 +212,10 @@ extern "C" size_t fsmoe_gate_topk_backward_cuda_scratch(const struct fsmoe_call 
 {
 	const size_t *x = call->tensor[0]->shape.dim;
 
-	return call->tensor[7]
-		       ? column_partials(x[0], x[1], call->tensor[1]->shape.dim[0]) * sizeof(float)
-		       : 0;
+	const size_t E = call->tensor[1]->shape.dim[0];
+
+	return call->tensor[7] ? column_slices(x[0], x[1], passes(E)) * x[1] * E * sizeof(float)
+			       : 0;
 }
 
 template <class X> static int backward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
@@ -188,8 +243,7 @@ template <class X> static int backward(const struct fsmoe_call *call, const stru
 		  cuda->stream>>>(c);
 	err = launched(call);
 	if (dwg && !err)
-		err = add_columns(call, cuda, weight_terms<X>{x, d, M, E}, T, M, E, aligned(x),
-				  static_cast<float *>(cuda->scratch), dwg);
+		err = add_weights(call, cuda, x, d, dwg, T, M, E);
 	if (f.dx && !err)
 		err = map_rows(call, cuda, f, T, M, aligned(f.wg, f.dx));
 	return err;

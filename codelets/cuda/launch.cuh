@@ -3,7 +3,7 @@
 #define FSMOE_CUDA_LAUNCH_CUH
 
 /*
- * What the files of codelets/cuda share: launching, matrix products, elementwise loops, faults.
+ * What the files of codelets/cuda share: launching, elementwise loops, faults.
  * A file holds kernels that know pointers and sizes, and extern "C" functions, declared by the
  * operation's header, that unpack a call and enqueue. Nothing here waits or allocates.
  */
@@ -14,7 +14,6 @@
 #include "graph/fresh.h"
 #include "graph/memory.h"
 
-#include <cublas_v2.h>
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 #include <errno.h>
@@ -150,63 +149,6 @@ struct scratch
 static inline scratch scratch_of(const struct fsmoe_cuda *cuda)
 {
 	return scratch{cuda ? static_cast<char *>(cuda->scratch) : nullptr, 0};
-}
-
-/* --- matrix products, row-major ----------------------------------------------------------- */
-
-/* C (m, n) = alpha * op(A) op(B) + beta * C, `batch` times, the matrices that many elements apart;
- * sums are float. cuBLAS is column-major: it computes C^T = op(B)^T op(A)^T. */
-template <class T, class C = T> struct product
-{
-	bool trans_a, trans_b;
-	size_t m, n, k;
-	const T *a;
-	size_t lda, stride_a;
-	const T *b;
-	size_t ldb, stride_b;
-	C *c;
-	size_t ldc, stride_c;
-	size_t batch;
-	float alpha, beta;
-};
-
-template <class T> struct cuda_type;
-template <> struct cuda_type<float>
-{
-	static constexpr cudaDataType_t value = CUDA_R_32F;
-};
-template <> struct cuda_type<bf16>
-{
-	static constexpr cudaDataType_t value = CUDA_R_16BF;
-};
-
-template <class T, class C>
-static inline int multiply(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			   const product<T, C> &p)
-{
-	if (p.m == 0 || p.n == 0 || p.batch == 0)
-		return 0;
-
-	cublasOperation_t op_a = p.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-	cublasOperation_t op_b = p.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
-	cudaDataType_t in = cuda_type<T>::value, out = cuda_type<C>::value;
-	int m = (int)p.m, n = (int)p.n, k = (int)p.k;
-	cublasStatus_t status =
-		p.batch == 1
-			? cublasGemmEx(cuda->cublas, op_b, op_a, n, m, k, &p.alpha, p.b, in,
-				       (int)p.ldb, p.a, in, (int)p.lda, &p.beta, p.c, out,
-				       (int)p.ldc, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT)
-			: cublasGemmStridedBatchedEx(
-				  cuda->cublas, op_b, op_a, n, m, k, &p.alpha, p.b, in, (int)p.ldb,
-				  (long long)p.stride_b, p.a, in, (int)p.lda, (long long)p.stride_a,
-				  &p.beta, p.c, out, (int)p.ldc, (long long)p.stride_c,
-				  (int)p.batch, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
-
-	return status == CUBLAS_STATUS_SUCCESS
-		       ? 0
-		       : fsmoe_fail(EIO, "cuBLAS failed in '%s' (%zu x %zu x %zu, %zu times): %s",
-				    call->node->op->name, p.m, p.n, p.k, p.batch,
-				    cublasGetStatusString(status));
 }
 
 /* --- elementwise loops -------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/linear.h"
+#include "codelets/cuda/product.cuh"
 #include "codelets/cuda/reduce.cuh"
 
 /* y and its gradient may be float in a bf16 run: logits. A product takes two factors of one type,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/order_einsum.h"
 #include "codelets/cuda/pieces.cuh"
+#include "codelets/cuda/product.cuh"
 
 /* --- masks from lists ------------------------------------------------------------------------- */
 

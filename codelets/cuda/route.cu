@@ -283,7 +283,7 @@ extern "C" int fsmoe_route_cuda(const struct fsmoe_call *call, const struct fsmo
 		count_kept<<<by_expert, CHOOSE_THREADS, 0, cuda->stream>>>(r);
 	}
 	else
-		number_choices<<<by_expert, CHOOSE_THREADS, 0, cuda->stream>>>(
+		number_choices<<<by_expert, NUMBER_THREADS, 0, cuda->stream>>>(
 			r.expert, r.slot, r.counts, r.group, r.k, r.capacity,
 			a->drop == FSMOE_DROP_TOKEN);
 	return launched(call);

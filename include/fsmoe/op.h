@@ -92,15 +92,17 @@ struct fsmoe_call
 typedef int (*fsmoe_kernel_fn)(const struct fsmoe_call *call);
 
 struct fsmoe_cuda_fault; /* codelets/cuda/fault.h */
+struct fsmoe_products;   /* codelets/cuda/product.h */
 
 /* What a CUDA kernel gets besides. One stream, handle and scratch belong to one lane: nobody else
  * uses them until what was enqueued before is done. */
 struct fsmoe_cuda
 {
-	struct CUstream_st *stream;     /* a cudaStream_t */
-	struct cublasContext *cublas;   /* a cublasHandle_t on that stream, with its workspace */
-	struct fsmoe_cuda_fault *fault; /* in device memory */
-	void *scratch;                  /* aligned to 256 bytes */
+	struct CUstream_st *stream;      /* a cudaStream_t */
+	struct cublasContext *cublas;    /* a cublasHandle_t on that stream, with its workspace */
+	struct fsmoe_products *products; /* of the compute lane, like cublas */
+	struct fsmoe_cuda_fault *fault;  /* in device memory */
+	void *scratch;                   /* aligned to 256 bytes */
 	size_t scratch_bytes;
 };
 

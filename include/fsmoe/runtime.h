@@ -34,8 +34,10 @@ struct fsmoe_runtime_opts
 	const char *executor;  /* "starpu", or on GPUs "stream": the graph goes to three CUDA
 				* streams without StarPU, which is not started then */
 	int chain;  /* consecutive nodes of the compute lane as one task, where no other lane waits
-		     * between them: 0 no, 1 within a layer's pass, 2 wherever it can be; -1: 1 on
-		     * GPUs, 0 on CPUs */
+		     * between them: 0 no, 1 within a layer's pass, 2 wherever it can be; -1: 2 on
+		     * GPUs, 1 there with a trace, 0 on CPUs */
+	int ahead;  /* of GPUs: a task of the compute lane ends for StarPU when it is enqueued, and
+		    * communication waits for it on the device: 0 no, 1 where it can be */
 	int timing; /* 1: fsmoe_program_observe works on GPUs too */
 	/* "fp32", or on GPUs "tf32": matrix products round their factors to TF32, or "bf16": a bf16
 	 * run, see fsmoe/graph.h. */
@@ -90,7 +92,8 @@ int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t runtime, fsmo
 			 fsmoe_memory_t memory);
 void fsmoe_program_destroy(fsmoe_program_t program); /* waits first; NULL is legal */
 
-/* Inserts one task a node and returns without waiting. The step's values are copied. */
+/* Inserts the step's tasks and returns without waiting for them; on a GPU it waits for a step before
+ * that nobody waited for. The step's values are copied. */
 int fsmoe_program_submit(fsmoe_program_t program, const struct fsmoe_step *step);
 /* Until all that was submitted has ended. The first failure of a kernel comes out here. */
 int fsmoe_program_wait(fsmoe_program_t program);

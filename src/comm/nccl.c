@@ -108,6 +108,7 @@ static int warm(struct fsmoe_comm *comm)
 {
 	const struct fsmoe_pattern alltoall = {FSMOE_PATTERN_ALLTOALL, comm->size, comm->rank, 1,
 					       256};
+	static const enum fsmoe_real summed[] = {FSMOE_F32, FSMOE_BF16};
 	size_t bytes = 256 * (size_t)comm->size;
 	char *buffer = NULL;
 	int err = fsmoe_nccl_cuda_check(cudaMalloc((void **)&buffer, 2 * bytes), "cudaMalloc");
@@ -119,8 +120,8 @@ static int warm(struct fsmoe_comm *comm)
 		err = fsmoe_device_exchange(comm, &alltoall, buffer, buffer + bytes, NULL);
 	if (!err)
 		err = fsmoe_device_allgather(comm, buffer, buffer + bytes, 256, NULL);
-	if (!err)
-		err = fsmoe_device_reduce_scatter(comm, FSMOE_F32, buffer, buffer + bytes, 64,
+	for (int i = 0; i < 2 && !err; i++)
+		err = fsmoe_device_reduce_scatter(comm, summed[i], buffer, buffer + bytes, 64,
 						  NULL);
 	if (!err)
 		err = fsmoe_device_allreduce(comm, (float *)buffer, 64, NULL);

@@ -31,8 +31,7 @@ static int joins(const struct fsmoe_program *p, const struct fsmoe_waits *waits,
 		if (waits->on[node][l] >= 0)
 			return 0;
 	if (waits->awaited[last] || (a->priority < 0) != (b->priority < 0) ||
-	    fsmoe_codelet_of(p->runtime, a->op)->where !=
-		    fsmoe_codelet_of(p->runtime, b->op)->where)
+	    !fsmoe_runtime_kernel(p->runtime, a->op) != !fsmoe_runtime_kernel(p->runtime, b->op))
 		return 0;
 	return p->runtime->chain > 1 ||
 	       (a->layer == b->layer && a->phase == b->phase && a->microbatch == b->microbatch);

@@ -134,13 +134,13 @@ fsmoe_cuda_fn fsmoe_runtime_kernel(fsmoe_runtime_t rt, const struct fsmoe_op *op
 	return !rt->gpu ? NULL : rt->real == FSMOE_BF16 ? op->cuda_bf16 : op->cuda;
 }
 
-struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_op *op)
+struct fsmoe_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_op *op)
 {
 	struct fsmoe_codelet *c;
 
 	for (c = rt->codelets; c; c = c->next)
 		if (c->op == op)
-			return &c->codelet;
+			return c;
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
@@ -159,10 +159,12 @@ struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_o
 	c->codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
 	c->codelet.name = op->name;
 	c->codelet.color = colours[op->kind];
+	c->ahead = c->codelet;
+	c->ahead.cuda_flags[0] = 0;
 	fsmoe_codelet_set_model(rt, c);
 	c->next = rt->codelets;
 	rt->codelets = c;
-	return &c->codelet;
+	return c;
 }
 
 void fsmoe_codelets_destroy(fsmoe_runtime_t rt)

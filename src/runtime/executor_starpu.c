@@ -121,6 +121,7 @@ static void collect(struct fsmoe_program *p, struct fsmoe_slot *slot)
 static int make_slot(struct fsmoe_program *p, struct fsmoe_slot *slot)
 {
 	const struct fsmoe_node *first = &p->nodes[slot->node[0]];
+	struct fsmoe_codelet *codelet;
 	size_t room = 1;
 	char label[160];
 	int n = fsmoe_node_label(first, label, sizeof(label) - 32);
@@ -131,14 +132,16 @@ static int make_slot(struct fsmoe_program *p, struct fsmoe_slot *slot)
 		snprintf(label + n, sizeof(label) - (size_t)n, " and %d more", slot->nnodes - 1);
 	fsmoe_trace_label(p->runtime->trace, label);
 	slot->label = strdup(label);
-	slot->codelet = fsmoe_codelet_of(p->runtime, first->op);
+	codelet = fsmoe_codelet_of(p->runtime, first->op);
 	slot->handles = calloc(room, sizeof(*slot->handles));
 	slot->modes = calloc(room, sizeof(*slot->modes));
 	slot->buffer = calloc(room, sizeof(*slot->buffer));
 	slot->tensor = calloc(room, sizeof(*slot->tensor));
-	if (!slot->label || !slot->codelet || !slot->handles || !slot->modes || !slot->buffer ||
+	if (!slot->label || !codelet || !slot->handles || !slot->modes || !slot->buffer ||
 	    !slot->tensor)
 		return fsmoe_fail(ENOMEM, "no memory for task '%s'", label);
+	slot->codelet = &codelet->codelet;
+	slot->ahead = first->lane == FSMOE_COMPUTE ? &codelet->ahead : NULL;
 	collect(p, slot);
 	if (first->seq >= 0)
 		p->nseq[first->lane]++;
@@ -247,7 +250,7 @@ static int submit(struct fsmoe_program *p, const struct fsmoe_step *step)
 	int err = fsmoe_trace_submit(p->runtime->trace, p->runtime->comms, step->step);
 
 	if (!err && p->runtime->gpu)
-		err = fsmoe_gpu_mark(p->runtime->gpu, p);
+		err = fsmoe_gpu_begin(p->runtime->gpu, p);
 	for (int i = 0; i < p->nslots && !err; i++)
 	{
 		fsmoe_trace_node(p->runtime->trace, p->nodes[p->slots[i].node[0]].layer);
@@ -275,6 +278,8 @@ static int wait(struct fsmoe_program *p)
 	wait_for_tasks(p->runtime);
 	fsmoe_trace_waited(p->runtime->trace);
 	if (p->runtime->gpu)
+		fault = fsmoe_gpu_finish(p->runtime->gpu);
+	if (p->runtime->gpu && !fault)
 		fault = fsmoe_gpu_fault(p->runtime->gpu, p->graph);
 	err = p->error;
 	p->error = 0; /* the next step starts afresh */

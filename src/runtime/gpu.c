@@ -3,31 +3,15 @@
 
 #include "base/clock.h"
 #include "comm/device.h"
+#include "runtime/ahead.h"
 #include "runtime/device_internal.h"
-#include "runtime/lanes.h"
+#include "runtime/gpu_internal.h"
 #include "runtime/runtime.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct fsmoe_gpu
-{
-	int device;
-	fsmoe_comms_t comms;
-	int timing, tf32;
-	enum fsmoe_real real;
-	double peak;
-	struct fsmoe_lanes lanes;
-};
-
-/* Events around every node that runs on the GPU; what they count from, on both clocks. */
-struct fsmoe_marks
-{
-	cudaEvent_t *begin, *end, zero;
-	double clock;
-};
 
 static int choose_device(struct fsmoe_gpu *gpu, int host_rank, int host_size)
 {
@@ -107,6 +91,9 @@ void fsmoe_gpu_destroy(struct fsmoe_gpu *gpu)
 	if (!gpu)
 		return;
 	fsmoe_device_comms_destroy(gpu->comms);
+	for (int l = 0; l < FSMOE_NLANES; l++)
+		if (gpu->ended[l])
+			cudaEventDestroy(gpu->ended[l]);
 	fsmoe_lanes_free(&gpu->lanes);
 	free(gpu);
 }
@@ -149,42 +136,28 @@ void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu)
 	setenv("STARPU_TARGET_CLEAN_BUFFERS", "0", 0);
 }
 
-struct streams
-{
-	const int *worker;
-	cudaStream_t stream[FSMOE_NLANES];
-};
-
-static void take_stream(void *arg)
-{
-	struct streams *s = arg;
-
-	for (int l = 0; l < FSMOE_NLANES; l++)
-		if (s->worker[l] == starpu_worker_get_id())
-			s->stream[l] = starpu_cuda_get_local_stream();
-}
-
-static int take_streams(int worker[FSMOE_NLANES], struct streams *s)
+static int find_workers(int worker[FSMOE_NLANES])
 {
 	int n = (int)starpu_worker_get_ids_by_type(STARPU_CUDA_WORKER, worker, FSMOE_NLANES);
 
-	if (n != FSMOE_NLANES)
-		return fsmoe_fail(ENODEV,
-				  "StarPU gave %d workers of the GPU, fsmoe needs %d: unset "
-				  "STARPU_NCUDA and STARPU_WORKERS_CUDAID",
-				  n < 0 ? 0 : n, FSMOE_NLANES);
-	s->worker = worker;
-	starpu_execute_on_each_worker(take_stream, s, STARPU_CUDA);
-	return 0;
+	return n == FSMOE_NLANES
+		       ? 0
+		       : fsmoe_fail(ENODEV,
+				    "StarPU gave %d workers of the GPU, fsmoe needs %d: unset "
+				    "STARPU_NCUDA and STARPU_WORKERS_CUDAID",
+				    n < 0 ? 0 : n, FSMOE_NLANES);
 }
 
 int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
 {
-	struct streams s;
-	int err = worker ? take_streams(worker, &s) : 0;
+	int err = worker ? find_workers(worker) : 0;
 
 	if (!err)
-		err = fsmoe_lanes_make(&gpu->lanes, worker ? s.stream : NULL, gpu->tf32);
+		err = fsmoe_lanes_make(&gpu->lanes, gpu->tf32);
+	for (int l = 0; l < FSMOE_NLANES && !err; l++)
+		err = fsmoe_cuda_check(
+			cudaEventCreateWithFlags(&gpu->ended[l], cudaEventDisableTiming),
+			"making an event");
 	gpu->lanes.real = gpu->real;
 	return err;
 }
@@ -268,7 +241,7 @@ static void free_marks(struct fsmoe_program *p)
 	p->marks = NULL;
 }
 
-int fsmoe_gpu_mark(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
+static int mark(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
 {
 	if (!p->marks)
 		return 0;
@@ -276,6 +249,26 @@ int fsmoe_gpu_mark(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
 	return fsmoe_cuda_check(
 		cudaEventRecord(p->marks->zero, gpu->lanes.cuda[FSMOE_COMPUTE].stream),
 		"recording an event");
+}
+
+/* Its edges to an earlier step are StarPU's alone, which may think that one ended. */
+int fsmoe_gpu_begin(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
+{
+	int err = 0;
+
+	if (gpu->running)
+		starpu_task_wait_for_all();
+	if (gpu->running)
+		err = fsmoe_gpu_finish(gpu);
+	gpu->running = 1;
+	return err ? err : mark(gpu, p);
+}
+
+int fsmoe_gpu_finish(struct fsmoe_gpu *gpu)
+{
+	gpu->running = 0;
+	return fsmoe_cuda_check(cudaStreamSynchronize(gpu->lanes.cuda[FSMOE_COMPUTE].stream),
+				"a step");
 }
 
 static int clock_of(const struct fsmoe_marks *m, cudaEvent_t event, double *clock)
@@ -312,7 +305,11 @@ int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
 
 	if (!err)
 		err = fsmoe_fresh_find(&p->fresh, p->graph);
+	if (!err)
+		err = fsmoe_ahead_plan(p);
 	starpu_task_wait_for_all(); /* another program may use the scratch memory */
+	if (!err)
+		err = fsmoe_gpu_finish(gpu);
 	for (int i = 0; i < p->nnodes && !err; i++)
 		err = fsmoe_lanes_reserve(&gpu->lanes, &p->nodes[i], p->tensors);
 	return err;
@@ -320,65 +317,10 @@ int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
 
 void fsmoe_gpu_release(struct fsmoe_program *p)
 {
+	fsmoe_gpu_finish(p->runtime->gpu);
 	free_marks(p);
+	fsmoe_ahead_free(p);
 	fsmoe_fresh_free(&p->fresh);
-}
-
-/* --- tasks -------------------------------------------------------------------------------- */
-
-static int enqueue(const struct fsmoe_job *job, const struct fsmoe_call *call)
-{
-	const struct fsmoe_node *node = call->node;
-	const struct fsmoe_marks *m = job->program->marks;
-	const struct fsmoe_cuda *cuda = &job->program->runtime->gpu->lanes.cuda[node->lane];
-	struct fsmoe_call here = *call;
-	int err = 0;
-
-	here.fresh = &job->program->fresh.node[node->id];
-
-	if (call->comm && call->comm->size > 1 && !call->comm->device)
-		return fsmoe_fail(EINVAL,
-				  "group %s has no communicator between GPUs: two of its ranks "
-				  "have one GPU; give every rank its own",
-				  fsmoe_group_name(call->comm->kind));
-	if (m)
-		err = fsmoe_cuda_check(cudaEventRecord(m->begin[node->id], cuda->stream),
-				       "recording an event");
-	if (!err)
-		err = fsmoe_runtime_kernel(job->program->runtime, node->op)(&here, cuda);
-	if (m && !err)
-		err = fsmoe_cuda_check(cudaEventRecord(m->end[node->id], cuda->stream),
-				       "recording an event");
-	return err;
-}
-
-static const struct fsmoe_node *first_node(const struct fsmoe_job *job)
-{
-	return &job->program->nodes[job->slot->node[0]];
-}
-
-void fsmoe_gpu_run(void *buffers[], void *arg)
-{
-	const struct fsmoe_job *job = arg;
-	const struct fsmoe_node *node = first_node(job);
-	struct fsmoe_watch *watch = job->program->runtime->watch;
-
-	starpu_cuda_get_local_stream(); /* it is the lane's; StarPU wants to see it asked for */
-	fsmoe_watch_task(watch, node->lane, job->slot->label, node->seq);
-	if (FSMOE_KIND_IS_COMM(node->op->kind))
-		fsmoe_watch_enter(watch, node->op->group(node->args), node->op->name);
-	fsmoe_job_run(job, buffers, enqueue);
-}
-
-void fsmoe_gpu_done(void *arg)
-{
-	const struct fsmoe_job *job = arg;
-	const struct fsmoe_node *node = first_node(job);
-	struct fsmoe_watch *watch = job->program->runtime->watch;
-
-	if (FSMOE_KIND_IS_COMM(node->op->kind))
-		fsmoe_watch_leave(watch, node->op->group(node->args));
-	fsmoe_watch_done(watch, node->lane);
 }
 
 int fsmoe_gpu_fault(struct fsmoe_gpu *gpu, fsmoe_graph_t graph)

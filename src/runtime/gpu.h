@@ -14,6 +14,7 @@
 struct fsmoe_gpu;
 struct fsmoe_program;
 struct fsmoe_executor;
+struct fsmoe_task_info; /* fsmoe/starpu.h */
 
 /* Takes the GPU of this rank of the host. Local. -ENODEV with a sentence. */
 int fsmoe_gpu_create(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmoe_comms_t comms,
@@ -27,8 +28,8 @@ int fsmoe_gpu_device(const struct fsmoe_gpu *gpu);
 double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu);
 /* StarPU's settings that are only read from the environment; before it starts. */
 void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu);
-/* Makes the lanes of all programs. Where StarPU runs its workers are the lanes, and their streams are
- * taken over; worker: by lane, out. NULL: streams of their own. */
+/* Makes the lanes of all programs, with their streams. Where StarPU runs its workers are the lanes;
+ * worker: by lane, out; else NULL. */
 int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES]);
 const struct fsmoe_executor *fsmoe_gpu_stream_executor(void);
 
@@ -47,16 +48,20 @@ int fsmoe_gpu_copy_bf16(void *device, float *to, const float *from, size_t n);
 int fsmoe_gpu_make_copy(const float *param, size_t n, void **copy);
 int fsmoe_gpu_write_copy(const float *param, size_t n, void *copy);
 void fsmoe_gpu_free_copy(void *copy);
-/* Everything a program needs besides its tensors: scratch, and events where it is timed. */
+/* Everything a program needs besides its tensors: scratch, and events. */
 int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
 void fsmoe_gpu_release(struct fsmoe_program *program);
-/* Before a step of a timed program: from here its times count. */
-int fsmoe_gpu_mark(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
+/* Before a step: waits for one that nobody waited for; from here times count. */
+int fsmoe_gpu_begin(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
+/* When StarPU's tasks have ended: until those that ran ahead have, too. */
+int fsmoe_gpu_finish(struct fsmoe_gpu *gpu);
 /* Times of the last step's nodes that ran on the GPU, on the clock of base/clock.h. */
 int fsmoe_gpu_observe(struct fsmoe_program *program);
 /* Every CUDA codelet's function, and what StarPU calls when its work is done. */
 void fsmoe_gpu_run(void *buffers[], void *job);
 void fsmoe_gpu_done(void *job);
+/* Of a task that runs ahead: whether its lane still works. */
+int fsmoe_gpu_held(const struct fsmoe_task_info *info);
 /* After a wait: what a kernel found, once. */
 int fsmoe_gpu_fault(struct fsmoe_gpu *gpu, fsmoe_graph_t graph);
 

@@ -112,9 +112,15 @@ void fsmoe_gpu_release(struct fsmoe_program *program)
 	(void)program;
 }
 
-int fsmoe_gpu_mark(struct fsmoe_gpu *gpu, struct fsmoe_program *program)
+int fsmoe_gpu_begin(struct fsmoe_gpu *gpu, struct fsmoe_program *program)
 {
 	(void)gpu, (void)program;
+	return -ENODEV;
+}
+
+int fsmoe_gpu_finish(struct fsmoe_gpu *gpu)
+{
+	(void)gpu;
 	return -ENODEV;
 }
 
@@ -132,6 +138,12 @@ void fsmoe_gpu_run(void *buffers[], void *job)
 void fsmoe_gpu_done(void *job)
 {
 	(void)job;
+}
+
+int fsmoe_gpu_held(const struct fsmoe_task_info *info)
+{
+	(void)info;
+	return 0;
 }
 
 int fsmoe_gpu_fault(struct fsmoe_gpu *gpu, fsmoe_graph_t graph)

@@ -2,6 +2,7 @@
 #include "runtime/lanes.h"
 
 #include "codelets/cuda/fault.h"
+#include "codelets/cuda/product.h"
 #include "runtime/runtime.h"
 
 #include <errno.h>
@@ -47,6 +48,10 @@ static int make_blas(struct fsmoe_lanes *lanes, int tf32)
 		err = blas_check(cublasSetMathMode(c->cublas, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH
 								   : CUBLAS_DEFAULT_MATH));
 	lanes->bytes += WORKSPACE;
+	if (!err)
+		c->products = fsmoe_products_make(lanes->workspace, WORKSPACE);
+	if (!err && !c->products)
+		err = fsmoe_fail(ENOMEM, "no memory for the choices of matrix products");
 	return err;
 }
 
@@ -65,22 +70,19 @@ static int make_stream(cudaStream_t *stream, int lane)
 			     "making a stream");
 }
 
-int fsmoe_lanes_make(struct fsmoe_lanes *lanes, cudaStream_t *streams, int tf32)
+int fsmoe_lanes_make(struct fsmoe_lanes *lanes, int tf32)
 {
 	struct fsmoe_cuda_fault *fault = NULL;
 	int err =
 		fsmoe_cuda_check(cudaMalloc((void **)&fault, sizeof(*fault)), "allocating memory");
 
-	*lanes = (struct fsmoe_lanes){.own_streams = !streams};
+	*lanes = (struct fsmoe_lanes){0};
 	if (!err)
 		err = fsmoe_cuda_check(cudaMemset(fault, 0, sizeof(*fault)), "clearing memory");
 	for (int l = 0; l < FSMOE_NLANES && !err; l++)
 	{
 		lanes->cuda[l].fault = fault;
-		if (streams)
-			lanes->cuda[l].stream = streams[l];
-		else
-			err = make_stream(&lanes->cuda[l].stream, l);
+		err = make_stream(&lanes->cuda[l].stream, l);
 	}
 	if (!err)
 		err = make_blas(lanes, tf32);
@@ -96,10 +98,11 @@ void fsmoe_lanes_free(struct fsmoe_lanes *lanes)
 {
 	if (lanes->cuda[FSMOE_COMPUTE].cublas)
 		cublasDestroy(lanes->cuda[FSMOE_COMPUTE].cublas);
+	fsmoe_products_free(lanes->cuda[FSMOE_COMPUTE].products);
 	for (int l = 0; l < FSMOE_NLANES; l++)
 	{
 		cudaFree(lanes->cuda[l].scratch);
-		if (lanes->own_streams && lanes->cuda[l].stream)
+		if (lanes->cuda[l].stream)
 			cudaStreamDestroy(lanes->cuda[l].stream);
 	}
 	cudaFree(lanes->cuda[0].fault);

@@ -14,7 +14,6 @@
 struct fsmoe_lanes
 {
 	struct fsmoe_cuda cuda[FSMOE_NLANES];
-	int own_streams;
 	void *workspace;      /* of the compute lane's cuBLAS */
 	size_t bytes;         /* device memory */
 	enum fsmoe_real real; /* of the run, FSMOE_F32 unless set */
@@ -23,9 +22,8 @@ struct fsmoe_lanes
 /* 0, or the failure with a sentence that says what failed. */
 int fsmoe_cuda_check(cudaError_t result, const char *what);
 
-/* On this thread's device. streams: by lane, the caller's; NULL: makes its own. tf32: matrix
- * products may round their factors to it. */
-int fsmoe_lanes_make(struct fsmoe_lanes *lanes, cudaStream_t *streams, int tf32);
+/* On this thread's device. tf32: matrix products may round their factors to it. */
+int fsmoe_lanes_make(struct fsmoe_lanes *lanes, int tf32);
 /* Whatever was enqueued must be done. */
 void fsmoe_lanes_free(struct fsmoe_lanes *lanes);
 /* Scratch for a node, by the shapes of its tensors. Blocks where a lane's scratch grows: not while

@@ -39,12 +39,16 @@ libfsmoe_core_la_SOURCES += \
 
 if HAVE_CUDA
 libfsmoe_core_la_SOURCES += \
+	src/runtime/ahead.c \
+	src/runtime/ahead.h \
 	src/runtime/device.c \
 	src/runtime/device.h \
 	src/runtime/device_internal.h \
 	src/runtime/executor_stream.c \
 	src/runtime/gpu.c \
 	src/runtime/gpu_copy.c \
+	src/runtime/gpu_internal.h \
+	src/runtime/gpu_task.c \
 	src/runtime/lanes.c \
 	src/runtime/lanes.h \
 	src/runtime/stream.c \

@@ -42,7 +42,7 @@ void fsmoe_codelet_set_model(fsmoe_runtime_t rt, struct fsmoe_codelet *c)
 	c->model.type = STARPU_PER_ARCH;
 	c->model.arch_cost_function = expected_us;
 	c->model.symbol = c->op->name;
-	c->codelet.model = rt->profile ? &c->model : NULL;
+	c->codelet.model = c->ahead.model = rt->profile ? &c->model : NULL;
 }
 
 int fsmoe_runtime_set_profile(fsmoe_runtime_t rt, fsmoe_profile_t profile)

@@ -231,7 +231,8 @@ static struct starpu_task *choose(struct policy *p, enum fsmoe_lane lane, int wo
 		if ((numbered(info) && (info->seq != l->next_seq || l->in_flight)) ||
 		    leaves_to_gpu(p, lane, worker, task))
 			continue;
-		if (starpu_worker_can_execute_task_first_impl(worker, task, &implementation))
+		if (starpu_worker_can_execute_task_first_impl(worker, task, &implementation) &&
+		    !(info->held && info->held(info)))
 		{
 			starpu_task_set_implementation(task, implementation);
 			return task;

@@ -18,6 +18,7 @@ struct fsmoe_codelet
 	struct fsmoe_codelet *next;
 	const struct fsmoe_op *op;
 	struct starpu_codelet codelet;
+	struct starpu_codelet ahead;   /* the same on a GPU, ended when it is enqueued */
 	struct starpu_perfmodel model; /* the codelet's where the runtime has a profile */
 };
 
@@ -80,7 +81,7 @@ struct fsmoe_runtime
 	struct fsmoe_gpu *gpu; /* runtime/gpu.h; NULL: the CPU computes */
 	enum fsmoe_real real;  /* of the programs: FSMOE_F32, or on a GPU FSMOE_BF16 */
 	const char *dtype;     /* by name */
-	int chain;             /* as in fsmoe_runtime_opts */
+	int chain, ahead;      /* as in fsmoe_runtime_opts */
 	struct fsmoe_codelet *codelets;
 	void *handles;                  /* tsearch tree of struct fsmoe_handle by data */
 	int64_t next_seq[FSMOE_NLANES]; /* of everything submitted so far */
@@ -110,9 +111,10 @@ enum
 /* One task made ready to be submitted: a node, or a chain of nodes of the compute lane. */
 struct fsmoe_slot
 {
-	struct starpu_codelet *codelet;
-	int *node; /* numbers, in program order */
+	struct starpu_codelet *codelet, *ahead; /* ahead: NULL where it must not run so */
+	int *node;                              /* numbers, in program order */
 	int nnodes;
+	int held; /* running ahead it waits until its lane is idle */
 	int nbuffers;
 	starpu_data_handle_t *handles;
 	enum starpu_data_access_mode *modes;
@@ -135,6 +137,7 @@ struct fsmoe_program
 	struct fsmoe_handle **handles; /* by tensor; bases only */
 	char **rides; /* by tensor; bases only: its place; NULL: tasks name its handle */
 	struct fsmoe_marks *marks;          /* on a GPU that is timed: runtime/gpu.h */
+	struct fsmoe_ahead *ahead;          /* on a GPU, or NULL: runtime/ahead.h */
 	struct fsmoe_fresh fresh;           /* on a GPU */
 	struct fsmoe_device_memory *device; /* of the stream executor */
 	struct fsmoe_stream *stream;
@@ -156,12 +159,13 @@ struct fsmoe_job
 	struct fsmoe_task_info info;
 	struct fsmoe_program *program;
 	const struct fsmoe_slot *slot;
+	int ahead;
 	struct fsmoe_step step;
 };
 
 /* The codelet's performance model, or none without a profile. */
 void fsmoe_codelet_set_model(fsmoe_runtime_t runtime, struct fsmoe_codelet *codelet);
-struct starpu_codelet *fsmoe_codelet_of(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
+struct fsmoe_codelet *fsmoe_codelet_of(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
 /* What runs on the GPU for an operation; NULL: it runs on the host. */
 fsmoe_cuda_fn fsmoe_runtime_kernel(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
 void fsmoe_codelets_destroy(fsmoe_runtime_t runtime);

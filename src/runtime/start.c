@@ -42,6 +42,7 @@ void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts)
 		.dtype = "fp32",
 		.cta_policy = "default",
 		.chain = -1,
+		.ahead = 1,
 	};
 }
 
@@ -219,7 +220,10 @@ static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *
 	rt->real = strcmp(opts->dtype, "bf16") ? FSMOE_F32 : FSMOE_BF16;
 	rt->dtype = one_of(fsmoe_runtime_dtypes, opts->dtype);
 	rt->windows = !strcmp(opts->cta_policy, "zero");
-	rt->chain = opts->chain < 0 ? !strcmp(opts->device, "cuda") : opts->chain;
+	rt->ahead = opts->ahead;
+	rt->chain = opts->chain;
+	if (opts->chain < 0) /* a trace tells where a step is */
+		rt->chain = strcmp(opts->device, "cuda") ? 0 : opts->trace ? 1 : 2;
 	return 0;
 }
 

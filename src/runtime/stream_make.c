@@ -55,7 +55,7 @@ int fsmoe_stream_create(struct fsmoe_stream **stream, fsmoe_graph_t graph,
 	s->timing = opts && opts->timing;
 	s->nodes = fsmoe_graph_nodes(graph, &s->nnodes);
 	s->lanes = opts && opts->lanes ? opts->lanes : &s->own;
-	err = s->lanes == &s->own ? fsmoe_lanes_make(&s->own, NULL, opts && opts->tf32) : 0;
+	err = s->lanes == &s->own ? fsmoe_lanes_make(&s->own, opts && opts->tf32) : 0;
 	s->lanes->real = memory->real;
 	if (!err)
 		err = make_events(s);

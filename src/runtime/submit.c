@@ -62,10 +62,13 @@ int fsmoe_submit_slot(struct fsmoe_program *p, const struct fsmoe_slot *slot,
 			 .ready = p->runtime->recording ? &p->ready[slot->node[0]] : NULL},
 		.program = p,
 		.slot = slot,
+		.ahead = p->ahead && slot->ahead && !p->runtime->recording,
 		.step = *step,
 	};
-	task->cl = slot->codelet;
+	task->cl = job->ahead ? slot->ahead : slot->codelet;
 	task->name = slot->label;
+	if (job->ahead && slot->held)
+		job->info.held = fsmoe_gpu_held;
 	task->cl_arg = job;
 	task->cl_arg_size = sizeof(*job);
 	task->cl_arg_free = 1;

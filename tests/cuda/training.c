@@ -152,10 +152,11 @@ static int train(const struct job *job, const char *preset, int microbatches, in
 static const struct way
 {
 	const char *executor;
-	int chain;
+	int chain, ahead;
 	const char *cta_policy;
-} ways[] = {{"stream", 0, "default"}, {"starpu", 0, "default"}, {"starpu", 1, "default"},
-	    {"starpu", 2, "default"}, {"stream", 0, "zero"},    {"starpu", 1, "zero"}};
+} ways[] = {{"stream", 0, 0, "default"}, {"starpu", 0, 1, "default"}, {"starpu", 1, 0, "default"},
+	    {"starpu", 1, 1, "default"}, {"starpu", 2, 1, "default"}, {"stream", 0, 0, "zero"},
+	    {"starpu", 2, 1, "zero"}};
 
 static void start(struct job *job, const struct way *way)
 {
@@ -165,6 +166,7 @@ static void start(struct job *job, const struct way *way)
 	opts.device = "cuda";
 	opts.executor = way->executor;
 	opts.chain = way->chain;
+	opts.ahead = way->ahead;
 	opts.cta_policy = way->cta_policy;
 	TRY(fsmoe_runtime_start(&job->runtime, job->groups, &opts));
 }
@@ -180,8 +182,8 @@ int check_training(void)
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 	{
 		if (job.rank == 0)
-			printf("executor %s, chains %d, CTA policy %s\n", ways[i].executor,
-			       ways[i].chain, ways[i].cta_policy);
+			printf("executor %s, chains %d, ahead %d, CTA policy %s\n",
+			       ways[i].executor, ways[i].chain, ways[i].ahead, ways[i].cta_policy);
 		start(&job, &ways[i]);
 		bad += train(&job, "tiny", 1, 1);
 		bad += train(&job, "tiny", 2, 2);
@@ -227,5 +229,5 @@ static int fault(const struct way *way)
 
 int check_faults(void)
 {
-	return fault(&ways[0]) + fault(&ways[2]);
+	return fault(&ways[0]) + fault(&ways[2]) + fault(&ways[3]);
 }

@@ -1,6 +1,9 @@
 # The StarPU side.
-check_PROGRAMS += tests/runtime/measure_np4 tests/runtime/models tests/runtime/record \
-	tests/runtime/restart tests/runtime/trace tests/runtime/walkers
+check_PROGRAMS += tests/runtime/held tests/runtime/measure_np4 tests/runtime/models \
+	tests/runtime/record tests/runtime/restart tests/runtime/trace tests/runtime/walkers
+tests_runtime_held_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
+tests_runtime_held_LDADD = libfsmoe_core.la
+TESTS += tests/runtime/held
 tests_runtime_measure_np4_LDADD = libfsmoe_core.la
 TESTS += tests/runtime/measure_np4
 tests_runtime_models_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
