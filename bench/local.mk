@@ -1,7 +1,9 @@
 # Measurements: built by `make check`, run by hand.
 check_PROGRAMS += bench/overhead/overhead
 bench_overhead_overhead_LDADD = libfsmoe_core.la
-EXTRA_DIST += bench/overhead/run.sh bench/overhead/plot.awk
+EXTRA_DIST += bench/overhead/run.sh bench/overhead/plot.awk bench/overhead/results/idle.csv \
+	bench/overhead/results/step.csv bench/overhead/results/tasks.csv \
+	bench/overhead/results/tasks.svg
 EXTRA_DIST += bench/gates/run.sh bench/gates/results/gates.csv bench/gates/results/spread.csv
 EXTRA_DIST += bench/peer/README.md bench/peer/bench_ideal.py bench/peer/common.py bench/peer/cpu.sh \
 	bench/peer/dropless.sh bench/peer/results/cpu.csv bench/peer/results/dropless.csv

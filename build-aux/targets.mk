@@ -75,5 +75,6 @@ check-style:
 check-size:
 	@$(SHELL) $(srcdir)/build-aux/check-size $(srcdir)
 
+# tests/.starpu-bus: what tests/lib/run-test keeps of StarPU's calibration.
 clean-local:
-	rm -rf check-asan.dir check-ubsan.dir
+	rm -rf check-asan.dir check-ubsan.dir tests/.starpu-bus

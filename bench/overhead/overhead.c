@@ -48,65 +48,97 @@ static double cpu_seconds(void)
 
 /* --- step --------------------------------------------------------------------------------- */
 
-static void bench_step(int pairs)
+/* One step, with a memory for each walker. */
+struct both
 {
-	struct fsmoe_model_spec spec;
-	struct fsmoe_train_opts opts;
 	struct fsmoe_step_graph step;
 	fsmoe_memory_t executed, submitted;
 	fsmoe_program_t program;
 	fsmoe_runtime_t rt;
-	struct fsmoe_step values = {.step = 1, .lr = 1e-4};
+	struct fsmoe_step values;
+};
+
+static void fill(fsmoe_memory_t memory, const struct fsmoe_step_graph *step, int n)
+{
+	int32_t *tokens = fsmoe_memory_data(memory, step->batch[0].tokens),
+		*targets = fsmoe_memory_data(memory, step->batch[0].targets);
+
+	TRY(fsmoe_memory_init_params(memory, 1));
+	for (int i = 0; i < n; i++)
+	{
+		tokens[i] = (int32_t)(fsmoe_rng_bits(1, (uint64_t)i) % 256);
+		targets[i] = (int32_t)(fsmoe_rng_bits(2, (uint64_t)i) % 256);
+	}
+}
+
+static void make_both(struct both *b)
+{
+	struct fsmoe_model_spec spec;
+	struct fsmoe_train_opts opts;
+
+	*b = (struct both){.values = {.step = 1, .lr = 1e-4}};
+	TRY(fsmoe_model_spec_init(&spec, "quickstart"));
+	fsmoe_train_opts_init(&opts);
+	opts.seq = spec.seq;
+	TRY(fsmoe_runtime_start(&b->rt, NULL, NULL));
+	TRY(fsmoe_step_create(&b->step, NULL, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_memory_create(&b->executed, b->step.graph, FSMOE_F32, NULL));
+	TRY(fsmoe_memory_create(&b->submitted, b->step.graph, FSMOE_F32, NULL));
+	fill(b->executed, &b->step, opts.batch * opts.seq);
+	fill(b->submitted, &b->step, opts.batch * opts.seq);
+	TRY(fsmoe_program_create(&b->program, b->rt, b->step.graph, b->submitted));
+}
+
+static void free_both(struct both *b)
+{
+	fsmoe_program_destroy(b->program);
+	fsmoe_memory_destroy(b->executed);
+	fsmoe_memory_destroy(b->submitted);
+	fsmoe_step_destroy(&b->step);
+	fsmoe_runtime_stop(b->rt);
+}
+
+/* Seconds of a step by either walker: [0] executed, [1] submitted. */
+static void time_pair(struct both *b, int submit_first, double *seconds)
+{
+	for (int half = 0; half < 2; half++)
+	{
+		const int submit = half != submit_first;
+		const double start = fsmoe_clock();
+
+		if (submit)
+		{
+			TRY(fsmoe_program_submit(b->program, &b->values));
+			TRY(fsmoe_program_wait(b->program));
+		}
+		else
+			TRY(fsmoe_graph_execute(b->step.graph, b->executed, NULL, &b->values));
+		seconds[submit] = fsmoe_clock() - start;
+	}
+	b->values.step++;
+}
+
+static void bench_step(int pairs)
+{
+	struct both both;
 	double *e = calloc((size_t)pairs, sizeof(double)),
 	       *s = calloc((size_t)pairs, sizeof(double)),
 	       *ratio = calloc((size_t)pairs, sizeof(double));
 	int nodes;
 
-	TRY(fsmoe_model_spec_init(&spec, "quickstart"));
-	fsmoe_train_opts_init(&opts);
-	opts.seq = spec.seq;
-	TRY(fsmoe_runtime_start(&rt, NULL, NULL));
-	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_forward, &spec, &opts));
-	TRY(fsmoe_memory_create(&executed, step.graph, FSMOE_F32, NULL));
-	TRY(fsmoe_memory_create(&submitted, step.graph, FSMOE_F32, NULL));
-	fsmoe_memory_t both[] = {executed, submitted};
-	for (int m = 0; m < 2; m++)
-	{
-		int32_t *tokens = fsmoe_memory_data(both[m], step.batch[0].tokens),
-			*targets = fsmoe_memory_data(both[m], step.batch[0].targets);
-		TRY(fsmoe_memory_init_params(both[m], 1));
-		for (int i = 0; i < opts.batch * opts.seq; i++)
-		{
-			tokens[i] = (int32_t)(fsmoe_rng_bits(1, (uint64_t)i) % 256);
-			targets[i] = (int32_t)(fsmoe_rng_bits(2, (uint64_t)i) % 256);
-		}
-	}
-	TRY(fsmoe_program_create(&program, rt, step.graph, submitted));
-	fsmoe_graph_nodes(step.graph, &nodes);
+	make_both(&both);
+	fsmoe_graph_nodes(both.step.graph, &nodes);
+	printf("pair,execute_ms,submit_ms,ratio\n");
 	for (int i = -2; i < pairs; i++)
 	{
-		double t1, t2;
+		double seconds[2];
 
-		/* who goes first changes, so that neither always finds the caches warm */
-		for (int half = 0; half < 2; half++)
-		{
-			t1 = fsmoe_clock();
-			if (half == (i & 1))
-				TRY(fsmoe_graph_execute(step.graph, executed, NULL, &values));
-			else
-			{
-				TRY(fsmoe_program_submit(program, &values));
-				TRY(fsmoe_program_wait(program));
-			}
-			t2 = fsmoe_clock();
-			if (i >= 0)
-				(half == (i & 1) ? e : s)[i] = t2 - t1;
-		}
-		values.step++;
-	}
-	printf("pair,execute_ms,submit_ms,ratio\n");
-	for (int i = 0; i < pairs; i++)
-	{
+		/* Who goes first changes, so that neither always finds the caches warm. */
+		time_pair(&both, i & 1, seconds);
+		if (i < 0)
+			continue;
+		e[i] = seconds[0];
+		s[i] = seconds[1];
 		ratio[i] = s[i] / e[i];
 		printf("%d,%.3f,%.3f,%.4f\n", i, e[i] * 1e3, s[i] * 1e3, ratio[i]);
 	}
@@ -116,11 +148,7 @@ static void bench_step(int pairs)
 		nodes, pairs, quantile(e, pairs, 0.5) * 1e3, quantile(s, pairs, 0.5) * 1e3,
 		quantile(ratio, pairs, 0.5), quantile(ratio, pairs, 0.0),
 		quantile(ratio, pairs, 1.0));
-	fsmoe_program_destroy(program);
-	fsmoe_memory_destroy(executed);
-	fsmoe_memory_destroy(submitted);
-	fsmoe_step_destroy(&step);
-	fsmoe_runtime_stop(rt);
+	free_both(&both);
 	free(e);
 	free(s);
 	free(ratio);

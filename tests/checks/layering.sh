@@ -9,15 +9,15 @@ declare -A level=([base]=0 [topo]=1 [graph]=1 [schedule]=1 [cost]=1 [comm]=1 [da
 	[codelets]=2 [moe]=3 [model]=4 [plan]=5 [step]=6 [runtime]=7 [measure]=8 [config]=9 [train]=10
 	[checkpoint]=11 [report]=12 [cli]=13)
 # A public header stands where its types are first needed, which may be below what implements it.
-declare -A public=([error]=base [topo]=topo [graph]=graph [op]=graph [timeline]=graph
+declare -A public=([error]=base [topo]=topo [graph]=graph [op]=graph
 	[schedule]=schedule [profile]=cost [drift]=cost [ops]=codelets [layer]=codelets
 	[gate]=codelets [hook]=codelets [module]=codelets [model]=model [plan]=plan
-	[runtime]=runtime [starpu]=runtime [mpi]=topo [train]=step [measure]=measure
+	[runtime]=runtime [starpu]=runtime [train]=step [measure]=measure
 	[checkpoint]=config)
 # Who may name a foreign header, as patterns of paths.
 declare -A foreign=(
 	[starpu]='src/runtime/*|include/fsmoe/starpu.h|examples/04*|tests/*|bench/*'
-	[mpi]='src/comm/*|src/topo/*|include/fsmoe/mpi.h|tests/*|bench/*'
+	[mpi]='src/comm/*|src/topo/*|tests/*|bench/*'
 	[nccl]='src/comm/*|tests/*|bench/*'
 	[cuda]='codelets/cuda/*|src/comm/*|src/runtime/*|tests/*|bench/*')
 

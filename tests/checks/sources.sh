@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Laws of every file: a licence line in each source, a place in the archive, nothing that names a
-# machine, a user's folder or a package host, no merge leftovers, text that ends in a newline.
+# machine, a user's folder or a package host, no merge leftovers, text that ends in a newline. What
+# the documentation names is there.
 . "$(dirname "$0")/tree.bash"
 cd "$src"
 
@@ -18,6 +19,21 @@ done
 
 self=tests/checks/sources.sh
 files=$(project_files | grep -vxF -e LICENSE -e "$self")
+for file in $files; do
+	case $file in
+	*.c | *.h | *.cu | *.cuh | .* | */.* | *.in | m4/* | configure.ac | build-aux/*) ;;
+	*) grep -qF -- "$file" <<<"$listed" || complain "$file: in no local.mk, so not in the archive" ;;
+	esac
+done
+
+# A path, or how it begins: examples/01, tests/plan/cases.
+named='(src|codelets|include|tests|examples|bench|doc|data|build-aux)/[[:alnum:]_/.-]*[[:alnum:]_]'
+documents=$(grep -E '\.md$' <<<"$files")
+# shellcheck disable=SC2086
+for path in $(grep -ohE "(^|[^[:alnum:]_/.])$named" $documents | sed 's/^[^a-z]//' | sort -u); do
+	compgen -G "$path*" >/dev/null || complain "$path: the documentation names it, and it is not there"
+done
+
 here=$(cd "$src" && pwd -P)
 refuse()
 {
