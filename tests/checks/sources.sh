@@ -29,10 +29,10 @@ done
 # A path, or how it begins: examples/01, tests/plan/cases.
 named='(src|codelets|include|tests|examples|bench|doc|data|build-aux)/[[:alnum:]_/.-]*[[:alnum:]_]'
 documents=$(grep -E '\.md$' <<<"$files")
-# shellcheck disable=SC2086
-for path in $(grep -ohE "(^|[^[:alnum:]_/.])$named" $documents | sed 's/^[^a-z]//' | sort -u); do
+while read -r path; do
 	compgen -G "$path*" >/dev/null || complain "$path: the documentation names it, and it is not there"
-done
+	# shellcheck disable=SC2086
+done < <(grep -ohE "(^|[^[:alnum:]_/.])$named" $documents | sed 's/^[^a-z]//' | sort -u)
 
 here=$(cd "$src" && pwd -P)
 refuse()
