@@ -29,10 +29,11 @@ done
 # A path, or how it begins: examples/01, tests/plan/cases.
 named='(src|codelets|include|tests|examples|bench|doc|data|build-aux)/[[:alnum:]_/.-]*[[:alnum:]_]'
 documents=$(grep -E '\.md$' <<<"$files")
+# shellcheck disable=SC2086
+paths=$(grep -ohE "(^|[^[:alnum:]_/.])$named" $documents | sed 's/^[^a-z]//' | sort -u)
 while read -r path; do
 	compgen -G "$path*" >/dev/null || complain "$path: the documentation names it, and it is not there"
-	# shellcheck disable=SC2086
-done < <(grep -ohE "(^|[^[:alnum:]_/.])$named" $documents | sed 's/^[^a-z]//' | sort -u)
+done <<<"$paths"
 
 here=$(cd "$src" && pwd -P)
 refuse()
