@@ -226,7 +226,7 @@ int cli_generate(int argc, char **argv)
 				 "--objective=next",
 				 g.checkpoint);
 	if (err)
-		return cli_fail(FSMOE_EXIT_DATA, err);
+		return fail_alone(&g, FSMOE_EXIT_DATA, err);
 	err = read_prompt(&g);
 	return err ? fail_alone(&g, FSMOE_EXIT_USAGE, err) : run(&g);
 }
