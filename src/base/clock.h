@@ -5,7 +5,7 @@
 /* Seconds of a clock that never jumps; only differences mean something. */
 double fsmoe_clock(void);
 
-/* Sleeps that many seconds, whatever signals arrive. */
+/* Sleeps that many seconds, to some microseconds, whatever signals arrive. */
 void fsmoe_clock_sleep(double seconds);
 
 #endif

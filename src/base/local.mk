@@ -2,6 +2,7 @@ libfsmoe_core_la_SOURCES += src/base/error.c \
 	src/base/clock.c src/base/clock.h \
 	src/base/crc32c.c src/base/crc32c.h \
 	src/base/file.c src/base/file.h \
+	src/base/hash.h \
 	src/base/json.c src/base/json.h \
 	src/base/json_reader.c src/base/json_reader.h \
 	src/base/log.c src/base/log.h \

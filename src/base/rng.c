@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/rng.h"
 
+#include "base/hash.h"
+
 #include <math.h>
+#include <string.h>
 
 /* The finalizer of splitmix64 (Steele, Lea, Flood 2014): a bijection of 64 bits that avalanches. */
 static uint64_t mix(uint64_t z)
@@ -15,10 +18,8 @@ static uint64_t mix(uint64_t z)
 
 uint64_t fsmoe_rng_key(uint64_t seed, const char *name)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	const uint64_t hash = fsmoe_hash(FSMOE_HASH_START, name, strlen(name));
 
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
 	/* Both go through the mixer: seeds 1, 2, 3 and names that differ in their last letter
 	 * must not give neighbouring streams. */
 	return mix(mix(seed + GOLDEN) ^ hash);

@@ -2,7 +2,6 @@
 #include "cli/bench_schedule.h"
 
 #include "cli/aborts.h"
-
 #include "cli/planning.h"
 #include "cli/profile.h"
 #include "runtime/inside.h"

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 
 /*
  * A slower link than this host has: a backend around another one, whose messages take as long as
@@ -44,7 +43,6 @@ static int end(const struct fsmoe_comm *comm, const struct due *due, int err)
 
 	if (err)
 		return err;
-	prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
 	if (left > near)
 		fsmoe_clock_sleep(left - near);
 	while (fsmoe_clock() < due->at)

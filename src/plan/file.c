@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/json_reader.h"
 #include "plan/from_json.h"
@@ -87,20 +88,17 @@ int fsmoe_plan_text(const struct fsmoe_plan *plan, char **text)
 	return make_text(plan, text, &size);
 }
 
-/* FNV-1a over the text: what the file says is what is compared. */
+/* Over the text: what the file says is what is compared. */
 int fsmoe_plan_hash(const struct fsmoe_plan *plan, uint64_t *hash)
 {
-	uint64_t h = 0xcbf29ce484222325u;
 	char *text;
 	size_t size;
 	int err = make_text(plan, &text, &size);
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < size; i++)
-		h = (h ^ (unsigned char)text[i]) * 0x100000001b3u;
+	*hash = fsmoe_hash(FSMOE_HASH_START, text, size);
 	free(text);
-	*hash = h;
 	return 0;
 }
 

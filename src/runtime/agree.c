@@ -1,28 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/hash.h"
 #include "runtime/runtime.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <string.h>
 
-/* What all ranks must have alike: how many collectives there are, and a hash (FNV-1a) of which,
+/* What all ranks must have alike: how many collectives there are, and a hash of which,
  * over which kind of group, on which lane, in which order. */
 struct fingerprint
 {
 	uint64_t collectives, hash;
 };
 
-static void mix(struct fingerprint *f, const void *data, size_t size)
-{
-	const unsigned char *byte = data;
-
-	for (size_t i = 0; i < size; i++)
-		f->hash = (f->hash ^ byte[i]) * 0x100000001b3u;
-}
-
 static struct fingerprint fingerprint_of(const struct fsmoe_program *p)
 {
-	struct fingerprint f = {.hash = 0xcbf29ce484222325u};
+	struct fingerprint f = {.hash = FSMOE_HASH_START};
 
 	for (int i = 0; i < p->nnodes; i++)
 	{
@@ -33,8 +26,8 @@ static struct fingerprint fingerprint_of(const struct fsmoe_program *p)
 		words[0] = node->op->group(node->args);
 		words[1] = node->lane;
 		words[2] = node->seq;
-		mix(&f, words, sizeof(words));
-		mix(&f, node->op->name, strlen(node->op->name));
+		f.hash = fsmoe_hash(f.hash, words, sizeof(words));
+		f.hash = fsmoe_hash(f.hash, node->op->name, strlen(node->op->name));
 		f.collectives++;
 	}
 	return f;

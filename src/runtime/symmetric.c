@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/symmetric.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "codelets/collective.h"
 #include "codelets/rows.h"
@@ -80,8 +81,7 @@ static uint64_t put(const struct walk *w, fsmoe_tensor_t tensor)
 
 static void mix(struct fsmoe_symmetric *s, uint64_t word)
 {
-	for (int i = 0; i < 8; i++)
-		s->hash = (s->hash ^ (word >> (8 * i) & 0xff)) * 0x100000001b3u;
+	s->hash = fsmoe_hash(s->hash, &word, sizeof(word));
 }
 
 static void visit(const struct walk *w, const struct fsmoe_node *node, unsigned may)
@@ -132,7 +132,7 @@ int fsmoe_symmetric_lay_out(struct fsmoe_symmetric *s, fsmoe_graph_t graph, enum
 	struct walk w = {s, fsmoe_graph_tensors(graph, &ntensors), real,
 			 calloc((size_t)ntensors + 1, 1)};
 
-	*s = (struct fsmoe_symmetric){.hash = 0xcbf29ce484222325u,
+	*s = (struct fsmoe_symmetric){.hash = FSMOE_HASH_START,
 				      .at = calloc((size_t)ntensors + 1, sizeof(*s->at))};
 	if (!s->at || !w.stays)
 	{

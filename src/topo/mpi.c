@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "topo/mpi.h"
 
+#include "base/clock.h"
+
 #include <fsmoe/error.h>
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <time.h>
 
 /* Topologies of this process that use MPI, and whether the first of them started it. Topologies
  * are made and destroyed by one thread. */
@@ -67,20 +67,12 @@ struct patience
 
 static void pause_between_tests(struct patience *patience)
 {
-	static _Thread_local int sharp;
-
 	if (patience->tests > 0)
 	{
 		patience->tests--;
 		return;
 	}
-	if (!sharp)
-	{
-		/* Linux stretches sleeps by 50 us unless told otherwise. */
-		prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
-		sharp = 1;
-	}
-	nanosleep(&(struct timespec){0, patience->pause}, NULL);
+	fsmoe_clock_sleep(1e-9 * (double)patience->pause);
 	patience->pause += patience->pause / 4;
 	if (patience->pause > patience->longest)
 		patience->pause = patience->longest;
