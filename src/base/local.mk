@@ -8,5 +8,6 @@ libfsmoe_core_la_SOURCES += src/base/error.c \
 	src/base/log.c src/base/log.h \
 	src/base/nearest.c src/base/nearest.h \
 	src/base/options.c src/base/options_help.c src/base/options.h \
+	src/base/option_rows.c src/base/option_rows.h \
 	src/base/parallel.c src/base/parallel.h \
 	src/base/rng.c src/base/rng.h

@@ -308,7 +308,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	}
 }
 
-int fsmoe_options_parse(const struct fsmoe_option *table, int argc, char **argv, void *target)
+static int parse_flat(const struct fsmoe_option *table, int argc, char **argv, void *target)
 {
 	struct parse parse = {.table = table, .target = target};
 	struct argp_option *rows;
@@ -341,4 +341,16 @@ int fsmoe_options_parse(const struct fsmoe_option *table, int argc, char **argv,
 	if (err && !parse.err)
 		return fsmoe_fail(err, "cannot read the command line: %s", strerror(err));
 	return parse.err;
+}
+
+int fsmoe_options_parse(const struct fsmoe_option *table, int argc, char **argv, void *target)
+{
+	struct fsmoe_option *flat;
+	int err = fsmoe_options_flat(&flat, table);
+
+	if (err)
+		return err;
+	err = parse_flat(flat, argc, argv, target);
+	free(flat);
+	return err;
 }

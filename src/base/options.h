@@ -25,6 +25,7 @@ enum fsmoe_option_type
 	FSMOE_OPTION_STRING,  /* const char *, points into argv or the JSON value; of choices,
 				 to the choice */
 	FSMOE_OPTION_FLAG,    /* int: --name or --name=yes is 1, --name=no is 0 */
+	FSMOE_OPTION_ROWS,    /* rows of the table `from`, which `name` lists with blanks between */
 };
 
 struct fsmoe_option
@@ -36,6 +37,9 @@ struct fsmoe_option
 	double min, max; /* both ends are allowed; equal: no limit */
 	int flags;
 	const char *const *choices; /* of a string: the valid ones, NULL at the end; or NULL */
+	/* So that a row that commands share is said once. Its struct begins at `offset`, and `from`
+	 * has no such rows itself. */
+	const struct fsmoe_option *from;
 };
 #define FSMOE_OPTION_NOT_JSON 1 /* has no key: --config */
 
@@ -47,8 +51,8 @@ struct fsmoe_option
 int fsmoe_options_parse(const struct fsmoe_option *table, int argc, char **argv, void *target);
 #define FSMOE_OPTIONS_HELP 1
 
-/* Reads the keys of a JSON object into target; the same failures as "PATH:LINE: ...". Strings
- * without choices point into json. */
+/* Reads the keys of a JSON object into target, by a table without rows of others; the same
+ * failures as "PATH:LINE: ...". Strings without choices point into json. */
 int fsmoe_options_json(const struct fsmoe_option *table, const struct fsmoe_json *json,
 		       void *target);
 
@@ -61,6 +65,9 @@ int fsmoe_options_man(const struct fsmoe_option *table, const void *defaults, FI
 
 /* "1 to 64", "at least 0", or "" without limits. Returns buffer. */
 const char *fsmoe_option_range(const struct fsmoe_option *option, char *buffer, size_t size);
+
+/* The table with what its FSMOE_OPTION_ROWS stand for in their place; free it. */
+int fsmoe_options_flat(struct fsmoe_option **flat, const struct fsmoe_option *table);
 
 /* For fsmoe_nearest and fsmoe_name_list: the names of a table. */
 const char *fsmoe_option_name_at(const void *table, int i);

@@ -94,18 +94,23 @@ int fsmoe_options_help(const struct fsmoe_option *table, const char *usage, cons
 		       const void *defaults, FILE *file)
 {
 	size_t n = 2; /* --help and the closing row */
+	struct fsmoe_option *flat;
 	struct argp_option *rows;
-	char(*docs)[DOC_SIZE], *name = strdup(usage);
+	char(*docs)[DOC_SIZE], *name;
+	const int err = fsmoe_options_flat(&flat, table);
 
-	for (const struct fsmoe_option *o = table; o->type != FSMOE_OPTION_END; o++)
+	if (err)
+		return err;
+	for (const struct fsmoe_option *o = flat; o->type != FSMOE_OPTION_END; o++)
 		n++;
+	name = strdup(usage);
 	rows = calloc(n, sizeof(*rows));
 	docs = calloc(n, sizeof(*docs));
 	if (rows && docs && name)
 	{
 		const struct argp argp = {.options = rows, .doc = doc};
 
-		fill_rows(table, defaults, rows, docs);
+		fill_rows(flat, defaults, rows, docs);
 		argp_help(&argp, file, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
 			  name);
 	}
@@ -114,6 +119,7 @@ int fsmoe_options_help(const struct fsmoe_option *table, const char *usage, cons
 	free(rows);
 	free(docs);
 	free(name);
+	free(flat);
 	return n ? 0 : fsmoe_fail(ENOMEM, "out of memory while writing the help");
 }
 
@@ -131,26 +137,35 @@ static void put_roff(const char *text, FILE *file)
 	}
 }
 
+static void put_entry(const struct fsmoe_option *option, const void *defaults, FILE *file)
+{
+	char doc[DOC_SIZE];
+
+	if (option->type == FSMOE_OPTION_HEADING)
+	{
+		fprintf(file, ".SS \"%s\"\n", option->help);
+		return;
+	}
+	describe(option, defaults, doc, sizeof(doc));
+	fputs(".TP\n\\fB\\-\\-", file);
+	put_roff(option->name, file);
+	if (option->type == FSMOE_OPTION_FLAG)
+		fputs("\\fR[=\\fIyes|no\\fR]\n", file);
+	else
+		fprintf(file, "\\fR=\\fI%s\\fR\n", option->metavar);
+	put_roff(doc, file);
+	putc('\n', file);
+}
+
 int fsmoe_options_man(const struct fsmoe_option *table, const void *defaults, FILE *file)
 {
-	for (; table->type != FSMOE_OPTION_END; table++)
-	{
-		char doc[DOC_SIZE];
+	struct fsmoe_option *flat;
+	const int err = fsmoe_options_flat(&flat, table);
 
-		if (table->type == FSMOE_OPTION_HEADING)
-		{
-			fprintf(file, ".SS \"%s\"\n", table->help);
-			continue;
-		}
-		describe(table, defaults, doc, sizeof(doc));
-		fputs(".TP\n\\fB\\-\\-", file);
-		put_roff(table->name, file);
-		if (table->type == FSMOE_OPTION_FLAG)
-			fputs("\\fR[=\\fIyes|no\\fR]\n", file);
-		else
-			fprintf(file, "\\fR=\\fI%s\\fR\n", table->metavar);
-		put_roff(doc, file);
-		putc('\n', file);
-	}
+	if (err)
+		return err;
+	for (const struct fsmoe_option *o = flat; o->type != FSMOE_OPTION_END; o++)
+		put_entry(o, defaults, file);
+	free(flat);
 	return ferror(file) ? fsmoe_fail(EIO, "cannot write the man page") : 0;
 }

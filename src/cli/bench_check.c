@@ -26,7 +26,7 @@ static float *data(const struct bench *b, fsmoe_tensor_t tensor)
 /* The matrices of an expert are streams of their own, by its number and theirs. */
 static uint64_t stream_of(const struct bench *b, const char *name)
 {
-	const uint64_t first = 1000 + 100000 * b->opts->seed;
+	const uint64_t first = 1000 + 100000 * b->opts->train.train.seed;
 
 	return first + (strcmp(name, "w2") == 0 ? 1 : strcmp(name, "w3") == 0 ? 2 : 0);
 }
@@ -72,7 +72,8 @@ static void unbalance(const struct bench *b, const float *w, float *x)
 
 	for (size_t e = 0; add && e < E; e++)
 	{
-		double off = bench_noise(b->opts->seed + 77, e, (float)b->opts->skew), square = 0;
+		double off = bench_noise(b->opts->train.train.seed + 77, e, (float)b->opts->skew),
+		       square = 0;
 
 		for (size_t m = 0; m < M; m++)
 			square += (double)w[e * M + m] * w[e * M + m];
@@ -87,13 +88,13 @@ static void unbalance(const struct bench *b, const float *w, float *x)
 void bench_fill(struct bench *b)
 {
 	const size_t M = b->spec.model_dim, n = b->tokens * M, E = (size_t)b->spec.experts;
-	const uint64_t stream = b->opts->seed * 7919 + (uint64_t)b->rank;
+	const uint64_t stream = b->opts->train.train.seed * 7919 + (uint64_t)b->rank;
 	float *wg = malloc(E * M * sizeof(*wg));
 	int nparams;
 	const struct fsmoe_param *p = fsmoe_graph_params(b->layer.graph, &nparams);
 
 	if (wg)
-		bench_noise_fill(wg, E * M, b->opts->seed, 1 / sqrt((double)M));
+		bench_noise_fill(wg, E * M, b->opts->train.train.seed, 1 / sqrt((double)M));
 	for (int i = 0; i < nparams; i++)
 	{
 		const char *name = strrchr(p[i].spec.name, '.');

@@ -26,8 +26,8 @@ static int begin(const struct bench *b, struct bench_program *p)
 
 	*p = (struct bench_program){0};
 	err = fsmoe_graph_create(&p->graph, b->groups);
-	if (!err && b->schedule)
-		err = fsmoe_graph_set_schedule(p->graph, b->schedule);
+	if (!err && *b->schedule.name)
+		err = fsmoe_graph_set_schedule(p->graph, &b->schedule);
 	return err;
 }
 
@@ -49,7 +49,7 @@ static int finish(const struct bench *b, struct bench_program *p)
 	if (!err)
 		err = fsmoe_memory_create(&p->memory, p->graph, FSMOE_F32, NULL);
 	if (!err)
-		err = fsmoe_memory_init_params(p->memory, b->opts->seed);
+		err = fsmoe_memory_init_params(p->memory, b->opts->train.train.seed);
 	return err;
 }
 
@@ -225,7 +225,7 @@ int bench_make_exchange(struct bench *b, struct bench_program *p, size_t *bytes)
 	if (err)
 		return err;
 	*bytes = layer.experts * b->slots * layer.model_dim *
-		 (strcmp(b->opts->runtime.dtype, "bf16") ? sizeof(float) : sizeof(uint16_t));
+		 (strcmp(b->opts->train.runtime.dtype, "bf16") ? sizeof(float) : sizeof(uint16_t));
 	x = fsmoe_graph_input(p->graph, FSMOE_REAL,
 			      FSMOE_SHAPE3(layer.experts, b->slots, layer.model_dim), "slots");
 	for (int pass = 0; pass < 2; pass++)

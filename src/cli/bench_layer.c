@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_layer.h"
 
+#include "base/option_rows.h"
 #include "cli/aborts.h"
+#include "cli/planning.h"
 
 #include "moe/layer.h"
 #include "moe/modules.h"
@@ -14,100 +16,71 @@
 #include <fsmoe/module.h>
 #include <limits.h>
 #include <math.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-/* clang-format off */
 #define AT(field) offsetof(struct bench_opts, field)
-#define HEADING(title) {.type = FSMOE_OPTION_HEADING, .help = (title)}
-#define INT(name_, field, lo, doc) \
-	{.type = FSMOE_OPTION_INT, .name = (name_), .offset = AT(field), .metavar = "N", \
-	 .help = (doc), .min = (lo), .max = 1 << 24}
-#define REAL(name_, field, doc) \
-	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = AT(field), .metavar = "X", \
-	 .help = (doc), .max = 1e6}
-#define TEXT(name_, field, what, doc) \
-	{.type = FSMOE_OPTION_STRING, .name = (name_), .offset = AT(field), .metavar = (what), \
-	 .help = (doc)}
 
 const struct fsmoe_option cli_bench_layer_options[] = {
 	HEADING("Layer; tokens are counted per rank, experts over all ranks"),
-	INT("batch", batch, 1, "Sequences of a rank"),
-	INT("seq", seq, 1, "Tokens of a sequence"),
-	INT("model-dim", model_dim, 1, "Width of a token"),
-	INT("hidden", hidden, 1, "Width of an expert's hidden layer"),
-	INT("experts", experts, 1, "Experts, all ranks together"),
-	INT("topk", topk, 1, "Experts that each token goes to"),
-	REAL("capacity-factor", capacity_factor,
+	INT("batch", train.train.batch, 1, 1 << 24, "Sequences of a rank"),
+	ROWS_OF(fsmoe_train_options, train, "seq model-dim hidden experts topk gate order"),
+	REAL("capacity-factor", train.model.capacity_factor, 0, 1e6,
 	     "Slots of an expert over its even share of a rank's tokens; 0: nothing is dropped"),
-	TEXT("ffn", ffn, "NAME", "What an expert computes: gpt (without biases), mixtral, or another"),
-	TEXT("gate", gate, "NAME", "Which experts a token goes to"),
-	TEXT("order", order, "NAME", "How tokens are laid out by expert"),
-	TEXT("dispatch", dispatch, "NAME", "How tokens travel between ranks"),
+	TEXT("ffn", train.model.expert, "NAME",
+	     "What an expert computes: gpt (without biases), mixtral, or another"),
+	TEXT("dispatch", train.model.dispatch, "NAME", "How tokens travel between ranks"),
 	TEXT("cuts", cuts, "F[/B]", "Chunks of the forward pass, and of the backward if others"),
-	TEXT("schedule", schedule, "NAME", "A row of the table of schedules, or a file with a row"),
-	REAL("aux-weight", aux_weight, "Weight of the load-balancing loss in the backward"),
+	TEXT("schedule", train.schedule, "NAME",
+	     "A row of the table of schedules, or a file with a row"),
+	REAL("aux-weight", train.model.gate_opts.balance_loss, 0, 1e6,
+	     "Weight of the load-balancing loss in the backward"),
 	HEADING("Data"),
-	{.type = FSMOE_OPTION_U64, .name = "seed", .offset = AT(seed), .metavar = "N",
-	 .help = "Weights, tokens and the output's gradient follow from it"},
-	REAL("skew", skew, "Deviation of an offset on each expert's logits: uneven routing"),
-	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
-	 .metavar = "NAME", .help = "fp32, or on GPUs tf32 or bf16", .choices = fsmoe_runtime_dtypes},
+	U64("seed", train.train.seed, "Weights, tokens and the output's gradient follow from it"),
+	REAL("skew", skew, 0, 1e6,
+	     "Deviation of an offset on each expert's logits: uneven routing"),
+	ROWS_OF(fsmoe_train_options, train, "dtype"),
 	HEADING("Layout"),
-	INT("nodes", nodes, 0, "Treat the ranks as this many equal nodes; 0: as they are"),
-	INT("ep", ep, 0, "Ranks that the experts are spread over; 0: all"),
-	INT("esp", esp, 0, "Ranks that share each expert; 0: one"),
+	ROWS_OF(fsmoe_train_options, train, "nodes"),
+	INT("ep", train.layout.ep, 0, INT_MAX, "Ranks that the experts are spread over; 0: all"),
+	INT("esp", train.layout.esp, 0, INT_MAX, "Ranks that share each expert; 0: one"),
 	HEADING("Measuring"),
-	INT("iters", iters, 1, "Steps to time"),
-	INT("warmup", warmup, 0, "Steps before them"),
-	{.type = FSMOE_OPTION_FLAG, .name = "parts", .offset = AT(parts),
-	 .help = "Also time the experts' products alone and the communication alone"},
-	REAL("peak", peak,
+	INT("iters", iters, 1, 1 << 24, "Steps to time"),
+	INT("warmup", warmup, 0, 1 << 24, "Steps before them"),
+	FLAG("parts", parts, "Also time the experts' products alone and the communication alone"),
+	REAL("peak", train.peak, 0, 1e9,
 	     "Peak of a GPU's matrix products in TFLOP/s, for mfu = operations of the products of "
 	     "the experts that tokens reached, forward and backward, without padding, over seconds "
 	     "x ranks x peak; 0: that of --dtype, as known for A100, H100, H200"),
 	TEXT("tag", tag, "TEXT", "Goes into the result as it is"),
 	HEADING("Machine"),
-	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
-	 .metavar = "NAME", .choices = fsmoe_runtime_devices, .help = "cpu, or cuda: a GPU for every rank of a host"},
-	{.type = FSMOE_OPTION_STRING, .name = "executor", .offset = AT(runtime.executor),
-	 .metavar = "NAME", .choices = fsmoe_runtime_executors,
-	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
-	{.type = FSMOE_OPTION_STRING, .name = "cta-policy", .offset = AT(runtime.cta_policy),
-	 .metavar = "NAME", .choices = fsmoe_runtime_cta_policies,
-	 .help = "What NCCL takes of a GPU's processors: default, efficiency or zero"},
-	INT("blas-threads", runtime.blas_threads, 0,
-	    "Threads of a rank's matrix products; 0: as many as it has cores"),
-	{.type = FSMOE_OPTION_FLAG, .name = "bind", .offset = AT(runtime.bind),
-	 .help = "Give every rank cores of its own where there are enough"},
-	{.type = FSMOE_OPTION_REAL, .name = "timeout", .offset = AT(runtime.timeout),
-	 .metavar = "SECONDS", .max = 1e9,
-	 .help = "Time without progress after which the job is ended; 0: never"},
+	ROWS_OF(fsmoe_train_options, train, "device executor cta-policy blas-threads bind timeout"),
 	{.type = FSMOE_OPTION_END},
 };
-/* clang-format on */
+
+static void init(struct bench_opts *o)
+{
+	*o = (struct bench_opts){.cuts = "1", .iters = 50, .warmup = 10, .parts = 1};
+	o->train.model = (struct fsmoe_model_spec){.seq = 1024,
+						   .model_dim = 2048,
+						   .hidden = 8192,
+						   .experts = 8,
+						   .topk = 2,
+						   .capacity_factor = 1,
+						   .gate = "topk",
+						   .dispatch = "flat",
+						   .expert = "gpt"};
+	o->train.train.batch = 4;
+	o->train.train.seed = 1;
+	fsmoe_runtime_opts_init(&o->train.runtime);
+	o->train.runtime.timing = 1;
+}
 
 const void *cli_bench_layer_defaults(void)
 {
 	static struct bench_opts opts;
 
-	opts = (struct bench_opts){.batch = 4,
-				   .seq = 1024,
-				   .model_dim = 2048,
-				   .hidden = 8192,
-				   .experts = 8,
-				   .topk = 2,
-				   .capacity_factor = 1,
-				   .seed = 1,
-				   .ffn = "gpt",
-				   .gate = "topk",
-				   .dispatch = "flat",
-				   .cuts = "1",
-				   .iters = 50,
-				   .warmup = 10,
-				   .parts = 1};
-	fsmoe_runtime_opts_init(&opts.runtime);
-	opts.runtime.timing = 1;
+	init(&opts);
 	return &opts;
 }
 
@@ -116,71 +89,60 @@ const void *cli_bench_layer_defaults(void)
 /* "2", or "2/4". */
 static int read_cuts(struct bench_opts *o)
 {
-	char *end, *last;
-	long forward = strtol(o->cuts, &end, 10), backward = forward;
+	long forward = 0, backward;
+	int end = 0;
 
-	last = end;
-	if (*end == '/')
-		backward = strtol(end + 1, &last, 10);
-	if (end == o->cuts || last == end + 1 || *last || forward < 1 || backward < 1 ||
-	    forward > 1 << 20 || backward > 1 << 20)
+	if (sscanf(o->cuts, "%ld%n/%ld%n", &forward, &end, &backward, &end) < 2)
+		backward = forward;
+	if (o->cuts[end] || forward < 1 || backward < 1 || forward > 1 << 20 || backward > 1 << 20)
 		return fsmoe_fail(EINVAL,
 				  "--cuts is '%s': give chunks of the forward pass, or of both: 2, "
 				  "or 2/4",
 				  o->cuts);
-	o->forward_degree = (int)forward;
-	o->backward_degree = (int)backward;
+	o->train.model.forward_degree = (int)forward;
+	o->train.model.backward_degree = (int)backward;
 	return 0;
-}
-
-static int read_schedule(struct bench *b, const char *name)
-{
-	if (!name)
-		return 0;
-	b->schedule = fsmoe_schedule_find(name);
-	if (b->schedule || !strchr(name, '.'))
-		return b->schedule ? 0 : -ENOENT;
-	b->schedule = &b->loaded;
-	return fsmoe_schedule_load(&b->loaded, name);
 }
 
 static int check(struct bench_opts *o)
 {
-	if (fsmoe_runtime_opts_check(&o->runtime) || !fsmoe_gate_find(o->gate) ||
-	    !fsmoe_dispatch_find(o->dispatch) || !fsmoe_expert_find(o->ffn))
+	struct fsmoe_model_spec *m = &o->train.model;
+
+	if (fsmoe_runtime_opts_check(&o->train.runtime) || !fsmoe_gate_find(m->gate) ||
+	    !fsmoe_dispatch_find(m->dispatch) || !fsmoe_expert_find(m->expert))
 		return -EINVAL;
-	if (!o->order)
-		o->order = fsmoe_order_for(fsmoe_gate_find(o->gate)->routing)->module.name;
-	else if (!fsmoe_order_find(o->order))
+	if (!m->order)
+		m->order = fsmoe_order_for(fsmoe_gate_find(m->gate)->routing)->module.name;
+	else if (!fsmoe_order_find(m->order))
 		return -EINVAL;
-	if ((long long)o->batch * o->seq * o->topk > INT_MAX)
+	if ((long long)o->train.train.batch * m->seq * m->topk > INT_MAX)
 		return fsmoe_fail(EINVAL,
 				  "%d sequences of %d tokens with %d experts each are more "
 				  "than 2^31 choices: lower --batch or --seq",
-				  o->batch, o->seq, o->topk);
-	return 0;
+				  o->train.train.batch, m->seq, m->topk);
+	return read_cuts(o);
 }
 
 static struct fsmoe_moe_spec spec_of(const struct bench *b)
 {
-	const struct bench_opts *o = b->opts;
+	const struct fsmoe_model_spec *m = &b->opts->train.model;
 
 	return (struct fsmoe_moe_spec){
 		.name = "moe",
-		.experts = o->experts,
-		.topk = o->topk,
-		.model_dim = (size_t)o->model_dim,
-		.hidden = (size_t)o->hidden,
-		.capacity_factor = o->capacity_factor,
-		.forward_degree = o->forward_degree,
-		.backward_degree = o->backward_degree,
-		.gate = o->gate,
-		.order = o->order,
-		.dispatch = o->dispatch,
-		.expert = o->ffn,
-		.init_scale = 1 / sqrt(o->model_dim),
-		.output_scale = 1 / sqrt(o->hidden),
-		.gate_opts = {.balance_loss = o->aux_weight},
+		.experts = m->experts,
+		.topk = m->topk,
+		.model_dim = (size_t)m->model_dim,
+		.hidden = (size_t)m->hidden,
+		.capacity_factor = m->capacity_factor,
+		.forward_degree = m->forward_degree,
+		.backward_degree = m->backward_degree,
+		.gate = m->gate,
+		.order = m->order,
+		.dispatch = m->dispatch,
+		.expert = m->expert,
+		.init_scale = 1 / sqrt(m->model_dim),
+		.output_scale = 1 / sqrt(m->hidden),
+		.gate_opts = m->gate_opts,
 		.expert_opts = {.no_bias = 1},
 		.loss_scale = 1.0 / (double)b->tokens, /* a rank's tokens are all there is */
 	};
@@ -191,26 +153,25 @@ static struct fsmoe_moe_spec spec_of(const struct bench *b)
 /* The job's ranks and groups; what cannot be is the same on all of them. */
 static int lay_out(struct bench *b)
 {
-	const struct bench_opts *o = b->opts;
-	const int esp = o->esp ? o->esp : 1;
-	size_t capacity, group;
+	const struct fsmoe_train_config *o = &b->opts->train;
+	const int esp = o->layout.esp ? o->layout.esp : 1, ep = o->layout.ep;
+	const size_t experts = (size_t)o->model.experts, topk = (size_t)o->model.topk;
+	const double factor = o->model.capacity_factor;
 
 	b->rank = fsmoe_topo_rank(b->topo);
 	b->ranks = fsmoe_topo_ranks(b->topo);
-	b->tokens = (size_t)o->batch * (size_t)o->seq;
+	b->tokens = (size_t)o->train.batch * (size_t)o->model.seq;
 	b->spec = spec_of(b);
-	if (b->ranks % esp || (o->ep && b->ranks % (o->ep * esp)))
+	if (b->ranks % esp || (ep && b->ranks % ((long long)ep * esp)))
 		return fsmoe_fail(EINVAL,
 				  "%d ranks cannot be cut into groups of %d x %d: --ep times --esp "
 				  "must divide them",
-				  b->ranks, o->ep ? o->ep : 1, esp);
+				  b->ranks, ep ? ep : 1, esp);
 	const struct fsmoe_layout layout = {
-		.dp = b->ranks, .mp = 1, .ep = o->ep ? o->ep : b->ranks / esp, .esp = esp};
-	capacity = fsmoe_moe_capacity(b->tokens, (size_t)o->experts, (size_t)o->topk,
-				      o->capacity_factor);
+		.dp = b->ranks, .mp = 1, .ep = ep ? ep : b->ranks / esp, .esp = esp};
 	/* Without a capacity: what balanced routing fills. */
-	group = (b->tokens * (size_t)o->topk + (size_t)o->experts - 1) / (size_t)o->experts;
-	b->slots = o->capacity_factor > 0 ? capacity : group;
+	b->slots = factor > 0 ? fsmoe_moe_capacity(b->tokens, experts, topk, factor)
+			      : (b->tokens * topk + experts - 1) / experts;
 	return fsmoe_groups_create(&b->groups, b->topo, &layout);
 }
 
@@ -234,21 +195,24 @@ static int matrices(const struct bench *b)
 static json_t *describe(const struct bench *b)
 {
 	const struct bench_opts *o = b->opts;
+	const struct fsmoe_model_spec *m = &o->train.model;
+	const struct fsmoe_runtime_opts *runtime = &o->train.runtime;
 
 	return json_pack(
 		"{s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:s, s:s, s:f, "
-		"s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s}",
-		"impl", "fsmoe", "world", b->ranks, "device", o->runtime.device, "fsmoe",
-		PACKAGE_VERSION, "starpu", fsmoe_starpu_version(), "batch", o->batch, "seq", o->seq,
-		"model_dim", o->model_dim, "hidden", o->hidden, "experts", o->experts, "topk",
-		o->topk, "capacity_factor", o->capacity_factor, "capacity",
-		o->capacity_factor > 0 ? (int)b->slots : 0, "dtype", o->runtime.dtype, "ffn",
-		o->ffn, "skew", o->skew, "iters", o->iters, "gate", o->gate, "order", o->order,
-		"dispatch", o->dispatch, "schedule", fsmoe_graph_schedule(b->layer.graph)->name,
-		"forward_degree", o->forward_degree, "backward_degree", o->backward_degree, "nodes",
+		"s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s*}",
+		"impl", "fsmoe", "world", b->ranks, "device", runtime->device, "fsmoe",
+		PACKAGE_VERSION, "starpu", fsmoe_starpu_version(), "batch", o->train.train.batch,
+		"seq", m->seq, "model_dim", m->model_dim, "hidden", m->hidden, "experts",
+		m->experts, "topk", m->topk, "capacity_factor", m->capacity_factor, "capacity",
+		m->capacity_factor > 0 ? (int)b->slots : 0, "dtype", runtime->dtype, "ffn",
+		m->expert, "skew", o->skew, "iters", o->iters, "gate", m->gate, "order", m->order,
+		"dispatch", m->dispatch, "schedule", fsmoe_graph_schedule(b->layer.graph)->name,
+		"forward_degree", m->forward_degree, "backward_degree", m->backward_degree, "nodes",
 		fsmoe_topo_nodes(b->topo), "ep", fsmoe_group_size(b->groups, FSMOE_GROUP_EP), "esp",
 		fsmoe_group_size(b->groups, FSMOE_GROUP_ESP), "blas_threads",
-		fsmoe_runtime_blas_threads(b->runtime), "cta_policy", o->runtime.cta_policy);
+		fsmoe_runtime_blas_threads(b->runtime), "cta_policy", runtime->cta_policy, "tag",
+		o->tag);
 }
 
 static json_t *number(double value)
@@ -259,8 +223,8 @@ static json_t *number(double value)
 /* NaN: the peak is not known. What was dropped was not computed; NaN of it: nothing was. */
 static double mfu(const struct bench *b, double tflops, double dropped)
 {
-	const double peak =
-		b->opts->peak > 0 ? b->opts->peak : 1e-12 * fsmoe_runtime_peak(b->runtime);
+	const double told = b->opts->train.peak,
+		     peak = told > 0 ? told : 1e-12 * fsmoe_runtime_peak(b->runtime);
 
 	return peak > 0 ? tflops * (isfinite(dropped) ? 1 - dropped : 1) / peak : NAN;
 }
@@ -337,15 +301,13 @@ static int measure(struct bench *b)
 {
 	double step_ms;
 	json_t *out;
-	int err = cli_runtime_start(&b->runtime, b->groups, &b->opts->runtime);
+	int err = cli_runtime_start(&b->runtime, b->groups, &b->opts->train.runtime);
 
 	if (!err)
 		err = bench_make_layer(b);
 	if (err)
 		return err;
 	out = describe(b);
-	if (b->opts->tag)
-		json_object_set_new(out, "tag", json_string(b->opts->tag));
 	err = measure_layer(b, out, &step_ms);
 	if (!err && b->opts->parts)
 		err = measure_parts(b, out, step_ms);
@@ -368,34 +330,30 @@ static void release(struct bench *b)
 
 int cli_bench_layer(int argc, char **argv)
 {
-	struct bench_opts o = *(const struct bench_opts *)cli_bench_layer_defaults();
+	struct bench_opts o;
 	struct bench b = {.opts = &o};
-	int err = fsmoe_options_parse(cli_bench_layer_options, argc, argv, &o), code;
+	int err, code = FSMOE_EXIT_OK;
 
+	init(&o);
+	err = fsmoe_options_parse(cli_bench_layer_options, argc, argv, &o);
 	if (err == FSMOE_OPTIONS_HELP)
 		return cli_show_help(argv[0]);
-	if (err || check(&o) || read_cuts(&o) || read_schedule(&b, o.schedule))
+	if (err || check(&o) ||
+	    (o.train.schedule && cli_planning_row(o.train.schedule, &b.schedule)))
 		return cli_fail(FSMOE_EXIT_USAGE, 0);
-	err = fsmoe_topo_create(&b.topo, NULL, o.nodes);
+	err = fsmoe_topo_create(&b.topo, NULL, o.train.nodes);
 	if (err)
 		return cli_fail(FSMOE_EXIT_LAYOUT, err);
 	if (lay_out(&b))
-	{
 		code = cli_fail_together(FSMOE_EXIT_LAYOUT);
-		release(&b);
-		return code;
-	}
-	err = measure(&b);
-	if (err)
+	else if ((err = measure(&b)))
 	{
 		code = cli_fail(err == -ENODEV || err == -ENOMEM ? FSMOE_EXIT_LAYOUT
 				: err == -EINVAL                 ? FSMOE_EXIT_USAGE
 								 : FSMOE_EXIT_RUN,
 				err);
 		fsmoe_topo_abort(b.topo, code);
-		release(&b);
-		return code;
 	}
 	release(&b);
-	return FSMOE_EXIT_OK;
+	return code;
 }

@@ -3,9 +3,9 @@
 #define FSMOE_CLI_BENCH_LAYER_H
 
 #include "cli/cli.h"
+#include "config/config.h"
 
 #include <fsmoe/ops.h>
-#include <fsmoe/runtime.h>
 #include <fsmoe/schedule.h>
 
 /*
@@ -16,16 +16,12 @@
 
 struct bench_opts
 {
-	int batch, seq, model_dim, hidden, experts, topk; /* tokens are of a rank, experts of all */
-	double capacity_factor, skew, aux_weight;
-	uint64_t seed;
-	const char *ffn, *gate, *order, *dispatch, *schedule, *cuts;
-	int nodes, ep, esp;
+	/* Of it model, layout, nodes, runtime, batch, seed, schedule and peak; tokens are of a rank,
+	 * experts of all. */
+	struct fsmoe_train_config train;
+	double skew;
+	const char *cuts, *tag;
 	int iters, warmup, parts;
-	double peak; /* TFLOP/s; 0: by the GPU's name */
-	const char *tag;
-	struct fsmoe_runtime_opts runtime;
-	int forward_degree, backward_degree; /* what `cuts` says */
 };
 
 /* A graph made ready to run. */
@@ -39,8 +35,7 @@ struct bench_program
 struct bench
 {
 	const struct bench_opts *opts;
-	const struct fsmoe_schedule *schedule; /* NULL: the graph's own */
-	struct fsmoe_schedule loaded;
+	struct fsmoe_schedule schedule; /* without a name: the graph's own */
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
 	fsmoe_runtime_t runtime;

@@ -21,27 +21,21 @@ struct bench_schedule
 	int rounds;
 };
 
-/* clang-format off */
 #define AT(field) offsetof(struct bench_schedule, field)
 
 const struct fsmoe_option cli_bench_schedule_options[] = {
-	{.type = FSMOE_OPTION_STRING, .name = "schedule", .offset = AT(schedule), .metavar = "NAME",
-	 .help = "A row of the table of schedules; left out: all"},
-	CLI_P_TEXT("profile", train.profile, "FILE",
-		   "What tasks cost here; left out: measured first"),
-	{.type = FSMOE_OPTION_INT, .name = "rounds", .offset = AT(rounds), .metavar = "N",
-	 .help = "Steps of every schedule, in turn; 0: 15", .max = 1000000},
-	{.type = FSMOE_OPTION_STRING, .name = "csv", .offset = AT(csv), .metavar = "FILE",
-	 .help = "Append a line for every schedule"},
-	CLI_P_INT("layers", train.model.layers, 1, "Transformer blocks"),
-	CLI_P_INT("max-degree", measure.max_degree, 1, "Most chunks of a layer"),
-	{.type = FSMOE_OPTION_REAL, .name = "seconds", .offset = AT(profile.measure.seconds),
-	 .metavar = "X", .help = "Without a profile, measure one for about so long", .min = 0.1,
-	 .max = 1e5},
-	CLI_PROFILE_MODEL_ROWS,
+	TEXT("schedule", schedule, "NAME", "A row of the table of schedules; left out: all"),
+	TEXT("profile", profile.train.profile, "FILE",
+	     "What tasks cost here; left out: measured first"),
+	INT("rounds", rounds, 0, 1000000, "Steps of every schedule, in turn; 0: 15"),
+	TEXT("csv", csv, "FILE", "Append a line for every schedule"),
+	INT("max-degree", profile.measure.max_degree, 1, 4096, "Most chunks of a layer"),
+	REAL("seconds", profile.measure.seconds, 0.1, 1e5,
+	     "Without a profile, measure one for about so long"),
+	ROWS_OF(fsmoe_train_options, profile.train, "layers"),
+	CLI_PROFILE_ROWS(profile.train),
 	{.type = FSMOE_OPTION_END},
 };
-/* clang-format on */
 
 const void *cli_bench_schedule_defaults(void)
 {

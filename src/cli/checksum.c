@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/option_rows.h"
 #include "cli/cli.h"
 #include "data/checksum.h"
 #include "data/sources.h"
@@ -12,14 +13,13 @@ struct checksum
 	const char *data;
 };
 
+#define AT(field) offsetof(struct checksum, field)
+
 const struct fsmoe_option cli_checksum_options[] = {
-	{.type = FSMOE_OPTION_STRING,
-	 .name = "data",
-	 .offset = offsetof(struct checksum, data),
-	 .metavar = "PATH",
-	 .help = "A file, a directory or a pattern, as train --data takes it; --data may be left "
-		 "out before it, and several may be given so. Beside every file its checksum is "
-		 "written, FILE.crc32c, which train then compares"},
+	TEXT("data", data, "PATH",
+	     "A file, a directory or a pattern, as train --data takes it; --data may be left out "
+	     "before it, and several may be given so. Beside every file its checksum is written, "
+	     "FILE.crc32c, which train then compares"),
 	{.type = FSMOE_OPTION_END},
 };
 

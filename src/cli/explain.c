@@ -22,12 +22,11 @@ struct options
 	const char *run;
 };
 
+#define AT(field) offsetof(struct options, field)
+
 const struct fsmoe_option cli_explain_options[] = {
-	{.type = FSMOE_OPTION_STRING,
-	 .name = "run",
-	 .offset = offsetof(struct options, run),
-	 .metavar = "DIR",
-	 .help = "The folder that fsmoe train --run=DIR left; --run may be left out before it"},
+	TEXT("run", run, "DIR",
+	     "The folder that fsmoe train --run=DIR left; --run may be left out before it"),
 	{.type = FSMOE_OPTION_END},
 };
 

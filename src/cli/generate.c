@@ -3,6 +3,8 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "base/option_rows.h"
+#include "config/config.h"
 #include "runtime/inside.h"
 #include "topo/abort.h"
 #include "train/generate.h"
@@ -17,10 +19,9 @@
 struct generate
 {
 	const char *checkpoint, *prompt;
-	int length, nodes, quiet;
+	int length;
 	struct fsmoe_sampling sampling;
-	struct fsmoe_layout layout;
-	struct fsmoe_runtime_opts runtime;
+	struct fsmoe_train_config train; /* of it nodes, layout and runtime */
 
 	struct fsmoe_checkpoint_info info;
 	fsmoe_topo_t topo;
@@ -32,44 +33,26 @@ struct generate
 	size_t n;
 };
 
-/* clang-format off */
 #define AT(field) offsetof(struct generate, field)
-#define COUNT(name_, field, lo, doc) \
-	{.type = FSMOE_OPTION_INT, .name = (name_), .offset = AT(field), .metavar = "N", \
-	 .help = (doc), .min = (lo), .max = INT_MAX}
-#define REAL(name_, field, hi, doc) \
-	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = AT(field), .metavar = "X", \
-	 .help = (doc), .min = 0, .max = (hi)}
 
 const struct fsmoe_option cli_generate_options[] = {
-	{.type = FSMOE_OPTION_STRING, .name = "checkpoint", .offset = AT(checkpoint),
-	 .metavar = "DIR", .help = "Where the model is: what train --checkpoint was given, or one "
-				   "step's directory in it"},
-	{.type = FSMOE_OPTION_STRING, .name = "prompt", .offset = AT(prompt), .metavar = "TEXT",
-	 .help = "What to continue; token numbers with blanks between them where the vocabulary is "
-		 "more than bytes"},
-	COUNT("length", length, 1, "Tokens to generate"),
-	REAL("temperature", sampling.temperature, 1e3, "How bold: 0 takes the likeliest token"),
-	COUNT("top-k", sampling.top_k, 0, "Choose among the k likeliest; 0: among all"),
-	REAL("top-p", sampling.top_p, 1, "Choose among the likeliest that have this probability"),
-	{.type = FSMOE_OPTION_U64, .name = "seed", .offset = AT(sampling.seed), .metavar = "N",
-	 .help = "The same seed gives the same text"},
-	COUNT("nodes", nodes, 0, "Treat the ranks as this many equal nodes; 0: as they are"),
-	COUNT("mp", layout.mp, 0, "Ranks that share a sequence's heads; 0: a node's"),
-	COUNT("ep", layout.ep, 0, "Ranks that the experts are spread over; 0: one of a node"),
-	COUNT("esp", layout.esp, 0, "Ranks that share each expert; 0: a node's"),
-	COUNT("dp", layout.dp, 0, "Ranks that do the same work; 0: what is left"),
-	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
-	 .metavar = "NAME", .choices = fsmoe_runtime_devices,
-	 .help = "cpu, or cuda: a GPU for every rank of a host"},
-	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
-	 .metavar = "NAME", .choices = fsmoe_runtime_dtypes, .help = "fp32, or on GPUs tf32 or bf16"},
-	{.type = FSMOE_OPTION_INT, .name = "blas-threads", .offset = AT(runtime.blas_threads),
-	 .metavar = "N", .help = "Threads of a rank's matrix products; 0: as many as it has cores",
-	 .max = 4096},
+	TEXT("checkpoint", checkpoint, "DIR",
+	     "Where the model is: what train --checkpoint was given, or one step's directory in "
+	     "it"),
+	TEXT("prompt", prompt, "TEXT",
+	     "What to continue; token numbers with blanks between them where the vocabulary is "
+	     "more than bytes"),
+	INT("length", length, 1, INT_MAX, "Tokens to generate"),
+	REAL("temperature", sampling.temperature, 0, 1e3, "How bold: 0 takes the likeliest token"),
+	INT("top-k", sampling.top_k, 0, INT_MAX, "Choose among the k likeliest; 0: among all"),
+	REAL("top-p", sampling.top_p, 0, 1,
+	     "Choose among the likeliest that have this probability"),
+	U64("seed", sampling.seed, "The same seed gives the same text"),
+	ROWS_OF(fsmoe_train_options, train, "nodes mp ep esp"),
+	INT("dp", train.layout.dp, 0, INT_MAX, "Ranks that do the same work; 0: what is left"),
+	ROWS_OF(fsmoe_train_options, train, "device dtype blas-threads"),
 	{.type = FSMOE_OPTION_END},
 };
-/* clang-format on */
 
 static void init(struct generate *g)
 {
@@ -78,7 +61,7 @@ static void init(struct generate *g)
 		.length = 300,
 		.sampling = {.temperature = 0.8, .top_p = 1, .seed = 1},
 	};
-	fsmoe_runtime_opts_init(&g->runtime);
+	fsmoe_runtime_opts_init(&g->train.runtime);
 	fsmoe_checkpoint_info_init(&g->info);
 }
 
@@ -175,16 +158,16 @@ static int fail_together(struct generate *g, int code)
 
 static int run(struct generate *g)
 {
-	int err = fsmoe_topo_create(&g->topo, NULL, g->nodes);
+	int err = fsmoe_topo_create(&g->topo, NULL, g->train.nodes);
 
 	if (err)
 		return fail_alone(g, FSMOE_EXIT_LAYOUT, err);
 	g->first = fsmoe_topo_rank(g->topo) == 0;
 	fsmoe_log_setup(fsmoe_topo_rank(g->topo), fsmoe_topo_ranks(g->topo), FSMOE_LOG_WARNING);
-	if (fsmoe_groups_create(&g->groups, g->topo, &g->layout) ||
+	if (fsmoe_groups_create(&g->groups, g->topo, &g->train.layout) ||
 	    fsmoe_model_spec_check(&g->info.model, g->groups))
 		return fail_together(g, FSMOE_EXIT_LAYOUT);
-	err = cli_runtime_start(&g->started, g->groups, &g->runtime);
+	err = cli_runtime_start(&g->started, g->groups, &g->train.runtime);
 	if (err)
 		return fail_alone(g, err == -ENODEV ? FSMOE_EXIT_LAYOUT : FSMOE_EXIT_RUN, err);
 	if (fsmoe_generator_create(&g->generator, g->started, &g->info.model, g->checkpoint))
@@ -210,7 +193,7 @@ int cli_generate(int argc, char **argv)
 				 "there is no model to generate with: give --checkpoint=DIR, "
 				 "where train --checkpoint=DIR has left one");
 	if (!err)
-		err = fsmoe_runtime_opts_check(&g.runtime);
+		err = fsmoe_runtime_opts_check(&g.train.runtime);
 	if (err)
 		return cli_fail(FSMOE_EXIT_USAGE, err);
 	err = fsmoe_checkpoint_read_info(g.checkpoint, &g.info);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/option_rows.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -10,11 +11,10 @@ struct help
 	int man;
 };
 
+#define AT(field) offsetof(struct help, field)
+
 const struct fsmoe_option cli_help_options[] = {
-	{.type = FSMOE_OPTION_FLAG,
-	 .name = "man",
-	 .offset = offsetof(struct help, man),
-	 .help = "Write the manual page, in the language of man"},
+	FLAG("man", man, "Write the manual page, in the language of man"),
 	{.type = FSMOE_OPTION_END},
 };
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/option_rows.h"
 #include "cli/cli.h"
+#include "config/config.h"
 
 #include "runtime/version.h"
 #include "topo/version.h"
@@ -16,31 +18,22 @@
 
 struct info
 {
-	int json, nodes;
+	int json;
 	const char *machine;
-	struct fsmoe_layout layout;
+	struct fsmoe_train_config train; /* of it nodes and layout */
 };
 
-/* clang-format off */
 #define AT(field) offsetof(struct info, field)
-#define COUNT(name_, field, doc) \
-	{.type = FSMOE_OPTION_INT, .name = (name_), .offset = AT(field), .metavar = "N", \
-	 .help = (doc), .max = INT_MAX}
 
 const struct fsmoe_option cli_info_options[] = {
-	{.type = FSMOE_OPTION_FLAG, .name = "json", .offset = AT(json),
-	 .help = "Write a JSON object"},
-	{.type = FSMOE_OPTION_STRING, .name = "machine", .offset = AT(machine), .metavar = "TEXT",
-	 .help = "Show the process groups of a machine: 'node:6 gpu:8', or file:PATH with such a "
-		 "text"},
-	COUNT("nodes", nodes, "Cut its ranks into this many equal nodes; 0: as they are"),
-	COUNT("dp", layout.dp, "Ranks with data of their own; 0: what is left"),
-	COUNT("mp", layout.mp, "Ranks that share a sequence's heads; 0: a node's"),
-	COUNT("ep", layout.ep, "Ranks that the experts are spread over; 0: one of a node"),
-	COUNT("esp", layout.esp, "Ranks that share each expert; 0: a node's"),
+	FLAG("json", json, "Write a JSON object"),
+	TEXT("machine", machine, "TEXT",
+	     "Show the process groups of a machine: 'node:6 gpu:8', or file:PATH with such a text"),
+	INT("nodes", train.nodes, 0, INT_MAX,
+	    "Cut its ranks into this many equal nodes; 0: as they are"),
+	ROWS_OF(fsmoe_train_options, train, "dp mp ep esp"),
 	{.type = FSMOE_OPTION_END},
 };
-/* clang-format on */
 
 static const char *blas_version(void)
 {
@@ -86,8 +79,8 @@ static json_t *machine_object(const struct info *info)
 	fsmoe_groups_t groups = NULL;
 	json_t *object = NULL;
 
-	if (!fsmoe_topo_create(&topo, info->machine, info->nodes) &&
-	    !fsmoe_groups_create(&groups, topo, &info->layout))
+	if (!fsmoe_topo_create(&topo, info->machine, info->train.nodes) &&
+	    !fsmoe_groups_create(&groups, topo, &info->train.layout))
 		object = json_pack("{s:i, s:i, s:o}", "ranks", fsmoe_topo_ranks(topo), "nodes",
 				   fsmoe_topo_nodes(topo), "groups", group_objects(groups));
 	if (groups)

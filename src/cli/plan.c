@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AT(field) offsetof(struct cli_planning, field)
+
 const struct fsmoe_option cli_plan_options[] = {
-	CLI_FLAG("json", json, "Write the plan as JSON; several as an array"),
-	CLI_TEXT("out", out, "FILE", "Write the plan into a file (one schedule)"),
+	FLAG("json", json, "Write the plan as JSON; several as an array"),
+	TEXT("out", out, "FILE", "Write the plan into a file (one schedule)"),
 	CLI_PLANNING_ROWS,
 	{.type = FSMOE_OPTION_END},
 };

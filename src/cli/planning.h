@@ -2,6 +2,7 @@
 #ifndef FSMOE_CLI_PLANNING_H
 #define FSMOE_CLI_PLANNING_H
 
+#include "base/option_rows.h"
 #include "cli/cli.h"
 
 #include <fsmoe/plan.h>
@@ -24,56 +25,41 @@ extern const char *const cli_testbeds[]; /* "A", "B" */
 extern const char *const cli_experts[];  /* "gpt", "mixtral" */
 
 /* clang-format off */
-#define CLI_AT(field) offsetof(struct cli_planning, field)
-#define CLI_SIZE(name_, field, doc) \
-	{.type = FSMOE_OPTION_INT, .name = (name_), .offset = CLI_AT(field), .metavar = "N", \
-	 .help = (doc), .max = INT_MAX}
-#define CLI_TEXT(name_, field, metavar_, doc) \
-	{.type = FSMOE_OPTION_STRING, .name = (name_), .offset = CLI_AT(field), \
-	 .metavar = (metavar_), .help = (doc)}
-#define CLI_FLAG(name_, field, doc) \
-	{.type = FSMOE_OPTION_FLAG, .name = (name_), .offset = CLI_AT(field), .help = (doc)}
-#define CLI_SECONDS(name_, field, doc) \
-	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = CLI_AT(field), \
-	 .metavar = "SECONDS", .help = (doc), .max = 1e9}
-
+/* For a table of which AT(field) is in a struct cli_planning. */
+#define SIZE(name_, field, doc) INT(name_, field, 0, INT_MAX, doc)
 #define CLI_PLANNING_ROWS \
-	{.type = FSMOE_OPTION_HEADING, .help = "Machine"}, \
-	CLI_TEXT("profile", profile, "FILE", "What tasks cost (doc/formats.md)"), \
-	{.type = FSMOE_OPTION_STRING, .name = "testbed", .offset = CLI_AT(testbed), \
-	 .metavar = "A|B", .help = "The profile of one of the FSMoE paper's machines instead", \
-	 .choices = cli_testbeds}, \
-	CLI_TEXT("machine", machine, "TEXT", \
-		 "Nodes and devices, 'node:6 gpu:8' or file:PATH; left out: the profile's"), \
-	CLI_SIZE("mp", layout.mp, "Ranks that share a sequence's heads and its experts; 0: a node's"), \
-	{.type = FSMOE_OPTION_HEADING, .help = "Model; 0 takes the preset's"}, \
-	CLI_TEXT("preset", preset, "NAME", \
-		 "gpt2-xl, mixtral-8x7b, mixtral-8x22b, or one of 'fsmoe train'"), \
-	CLI_SIZE("layers", layers, "Layers"), \
-	CLI_SIZE("batch", batch, "Sequences of a data-parallel rank"), \
-	CLI_SIZE("seq", seq, "Tokens of a sequence"), \
-	CLI_SIZE("model-dim", model_dim, "Model dimension"), \
-	CLI_SIZE("hidden", hidden, "Hidden dimension of an expert"), \
-	CLI_SIZE("heads", heads, "Attention heads"), \
-	CLI_SIZE("kv-heads", kv_heads, "Heads for keys and values"), \
-	CLI_SIZE("experts", experts, "Experts in all; of the paper's models: one a node"), \
-	CLI_SIZE("topk", topk, "Experts a token goes to"), \
-	{.type = FSMOE_OPTION_REAL, .name = "capacity-factor", .offset = CLI_AT(capacity_factor), \
-	 .metavar = "X", .help = "Slots over an even share; 0: nothing is dropped; -1: the preset's", \
-	 .min = -1, .max = 1e6}, \
-	{.type = FSMOE_OPTION_STRING, .name = "expert", .offset = CLI_AT(expert), .metavar = "NAME", \
-	 .help = "gpt: two products; mixtral: three", .choices = cli_experts}, \
-	CLI_SECONDS("dense-forward", dense_forward, \
-		    "Measured compute of a layer's dense part; 0: by formula"), \
-	CLI_SECONDS("dense-backward", dense_backward, "The same backward; 0: twice forward"), \
-	{.type = FSMOE_OPTION_HEADING, .help = "Schedule"}, \
-	CLI_TEXT("schedule", schedule, "NAME", \
-		 "A row of the table, all of them with 'all', or a file with a row of one's own"), \
-	{.type = FSMOE_OPTION_INT, .name = "max-degree", .offset = CLI_AT(max_degree), \
-	 .metavar = "N", .help = "Most chunks of a layer", .min = 1, .max = 4096}, \
-	CLI_FLAG("powers", powers, "Only 1, 2, 4, ... chunks"), \
-	CLI_FLAG("steady", steady, \
-		 "Layers in the middle of a long model: nothing before them, nothing after")
+	HEADING("Machine"), \
+	TEXT("profile", profile, "FILE", "What tasks cost (doc/formats.md)"), \
+	CHOICE("testbed", testbed, "A|B", cli_testbeds, \
+	       "The profile of one of the FSMoE paper's machines instead"), \
+	TEXT("machine", machine, "TEXT", \
+	     "Nodes and devices, 'node:6 gpu:8' or file:PATH; left out: the profile's"), \
+	SIZE("mp", layout.mp, "Ranks that share a sequence's heads and its experts; 0: a node's"), \
+	HEADING("Model; 0 takes the preset's"), \
+	TEXT("preset", preset, "NAME", \
+	     "gpt2-xl, mixtral-8x7b, mixtral-8x22b, or one of 'fsmoe train'"), \
+	SIZE("layers", layers, "Layers"), \
+	SIZE("batch", batch, "Sequences of a data-parallel rank"), \
+	SIZE("seq", seq, "Tokens of a sequence"), \
+	SIZE("model-dim", model_dim, "Width of a token"), \
+	SIZE("hidden", hidden, "Width of an expert's hidden layer"), \
+	SIZE("heads", heads, "Attention heads"), \
+	SIZE("kv-heads", kv_heads, "Heads for keys and values"), \
+	SIZE("experts", experts, "Experts in all; of the paper's models: one a node"), \
+	SIZE("topk", topk, "Experts that each token goes to"), \
+	REAL("capacity-factor", capacity_factor, -1, 1e6, \
+	     "Slots over an even share; 0: nothing is dropped; -1: the preset's"), \
+	CHOICE("expert", expert, "NAME", cli_experts, "gpt: two products; mixtral: three"), \
+	REAL("dense-forward", dense_forward, 0, 1e9, \
+	     "Measured seconds of computation of a layer's dense part; 0: by formula"), \
+	REAL("dense-backward", dense_backward, 0, 1e9, "The same backward; 0: twice forward"), \
+	HEADING("Schedule"), \
+	TEXT("schedule", schedule, "NAME", \
+	     "A row of the table, all of them with 'all', or a file with a row of one's own"), \
+	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer"), \
+	FLAG("powers", powers, "Only 1, 2, 4, ... chunks"), \
+	FLAG("steady", steady, \
+	     "Layers in the middle of a long model: nothing before them, nothing after")
 /* clang-format on */
 
 /* A problem with what it points to. */

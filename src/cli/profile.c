@@ -11,19 +11,18 @@
 #include <limits.h>
 #include <string.h>
 
-/* clang-format off */
+#define AT(field) offsetof(struct cli_profile, field)
+
 const struct fsmoe_option cli_profile_options[] = {
-	CLI_P_TEXT("out", out, "FILE", "Write the profile into a file"),
-	{.type = FSMOE_OPTION_REAL, .name = "seconds", .offset = CLI_P_AT(measure.seconds),
-	 .metavar = "X", .help = "Measure for about so long; starting comes on top",
-	 .min = 0.1, .max = 1e5},
-	CLI_P_INT("max-degree", measure.max_degree, 1,
-		  "Most chunks of a layer that will be planned with"),
-	CLI_P_FLAG("quiet", train.quiet, "Print nothing but failures"),
-	CLI_PROFILE_MODEL_ROWS,
+	TEXT("out", out, "FILE", "Write the profile into a file"),
+	REAL("seconds", measure.seconds, 0.1, 1e5,
+	     "Measure for about so long; starting comes on top"),
+	INT("max-degree", measure.max_degree, 1, 4096,
+	    "Most chunks of a layer that will be planned with"),
+	ROWS_OF(fsmoe_train_options, train, "quiet"),
+	CLI_PROFILE_ROWS(train),
 	{.type = FSMOE_OPTION_END},
 };
-/* clang-format on */
 
 const void *cli_profile_defaults(void)
 {

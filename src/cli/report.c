@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/report.h"
+#include "base/option_rows.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -14,21 +15,12 @@ struct options
 };
 
 #define AT(field) offsetof(struct options, field)
+
 const struct fsmoe_option cli_report_options[] = {
-	{.type = FSMOE_OPTION_STRING,
-	 .name = "run",
-	 .offset = AT(run),
-	 .metavar = "DIR",
-	 .help = "The folder that fsmoe train --run=DIR left; --run may be left out before it"},
-	{.type = FSMOE_OPTION_STRING,
-	 .name = "out",
-	 .offset = AT(out),
-	 .metavar = "FILE",
-	 .help = "Where to write the page; else report.html in that folder"},
-	{.type = FSMOE_OPTION_FLAG,
-	 .name = "text",
-	 .offset = AT(text),
-	 .help = "Print the numbers instead"},
+	TEXT("run", run, "DIR",
+	     "The folder that fsmoe train --run=DIR left; --run may be left out before it"),
+	TEXT("out", out, "FILE", "Where to write the page; else report.html in that folder"),
+	FLAG("text", text, "Print the numbers instead"),
 	{.type = FSMOE_OPTION_END},
 };
 

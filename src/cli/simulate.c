@@ -10,15 +10,13 @@
 
 static const char *const grids[] = {"paper", NULL};
 
+#define AT(field) offsetof(struct cli_planning, field)
+
 const struct fsmoe_option cli_simulate_options[] = {
-	CLI_FLAG("json", json, "Write a JSON object"),
-	{.type = FSMOE_OPTION_STRING,
-	 .name = "grid",
-	 .offset = CLI_AT(grid),
-	 .metavar = "NAME",
-	 .help = "paper: its 1458 configured layers on --testbed, instead of one model",
-	 .choices = grids},
-	CLI_TEXT("csv", csv, "FILE", "Write a line for every point of the grid and schedule"),
+	FLAG("json", json, "Write a JSON object"),
+	CHOICE("grid", grid, "NAME", grids,
+	       "paper: its 1458 configured layers on --testbed, instead of one model"),
+	TEXT("csv", csv, "FILE", "Write a line for every point of the grid and schedule"),
 	CLI_PLANNING_ROWS,
 	{.type = FSMOE_OPTION_END},
 };

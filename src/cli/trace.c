@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/option_rows.h"
 #include "cli/cli.h"
 #include "cli/trace.h"
 #include "runtime/trace_files.h"
@@ -12,12 +13,11 @@ struct trace
 	const char *dir;
 };
 
+#define AT(field) offsetof(struct trace, field)
+
 const struct fsmoe_option cli_trace_options[] = {
-	{.type = FSMOE_OPTION_STRING,
-	 .name = "dir",
-	 .offset = offsetof(struct trace, dir),
-	 .metavar = "DIR",
-	 .help = "The folder that fsmoe train --trace=DIR left; --dir may be left out before it"},
+	TEXT("dir", dir, "DIR",
+	     "The folder that fsmoe train --trace=DIR left; --dir may be left out before it"),
 	{.type = FSMOE_OPTION_END},
 };
 

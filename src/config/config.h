@@ -48,7 +48,8 @@ struct fsmoe_train_config
 /* A dispatch that is to be chosen by the profile: `fsmoe train` does. */
 #define FSMOE_DISPATCH_AUTO "auto"
 
-/* The option table: one row for every field above. */
+/* The option table: one row for every field above. A command that takes some of the options has a
+ * train_config for them, and names them: ROWS_OF(fsmoe_train_options, train, "nodes mp ep"). */
 extern const struct fsmoe_option fsmoe_train_options[];
 
 /* Neutral values, or those of a preset of the model. -ENOENT lists the presets. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/option_rows.h"
 #include "config/config.h"
 #include "runtime/inside.h"
 
@@ -8,18 +9,6 @@
 
 /* clang-format off */
 #define AT(field) offsetof(struct fsmoe_train_config, field)
-#define HEADING(title) {.type = FSMOE_OPTION_HEADING, .help = (title)}
-#define INT(name_, field, lo, hi, doc) \
-	{.type = FSMOE_OPTION_INT, .name = (name_), .offset = AT(field), .metavar = "N", \
-	 .help = (doc), .min = (lo), .max = (hi)}
-#define REAL(name_, field, lo, hi, doc) \
-	{.type = FSMOE_OPTION_REAL, .name = (name_), .offset = AT(field), .metavar = "X", \
-	 .help = (doc), .min = (lo), .max = (hi)}
-#define TEXT(name_, field, what, doc) \
-	{.type = FSMOE_OPTION_STRING, .name = (name_), .offset = AT(field), .metavar = (what), \
-	 .help = (doc)}
-#define FLAG(name_, field, doc) \
-	{.type = FSMOE_OPTION_FLAG, .name = (name_), .offset = AT(field), .help = (doc)}
 
 static const char *const optimizers[] = {"adamw", "sgd", NULL};
 static const char *const drops[] = {"position", "probability", "token", NULL};
@@ -57,10 +46,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	HEADING("Data"),
 	TEXT("data", data, "PATH", "What to train on: a file, a directory, or a pattern such as "
 				   "'texts/*.txt'; text is read as bytes, *.bin as token numbers"),
-	{.type = FSMOE_OPTION_STRING, .name = "data-format", .offset = AT(data_format),
-	 .metavar = "NAME", .choices = formats,
-	 .help = "auto (llm.c's header is recognized, other *.bin are uint16), bytes, uint16 or "
-		 "llmc"},
+	CHOICE("data-format", data_format, "NAME", formats,
+	       "auto (llm.c's header is recognized, other *.bin are uint16), bytes, uint16 or llmc"),
 	TEXT("val", val, "PATH", "Held-out data; none is then taken from --data"),
 	REAL("val-fraction", val_fraction, 0, 0.9, "Last part of --data that is held out"),
 	INT("val-every", val_every, 0, INT_MAX,
@@ -75,8 +62,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("keep", keep, 1, INT_MAX, "Checkpoints to keep, the newest"),
 	TEXT("resume", resume, "PATH", "Go on from a checkpoint; 'latest': the last in --checkpoint, "
 				       "if there is one"),
-	{.type = FSMOE_OPTION_STRING, .name = "on-nan", .offset = AT(on_nan), .metavar = "WHAT",
-	 .help = "When the loss is no finite number: stop, or skip the step", .choices = on_nan},
+	CHOICE("on-nan", on_nan, "WHAT", on_nan,
+	       "When the loss is no finite number: stop, or skip the step"),
 
 	HEADING("Model"),
 	INT("layers", model.layers, 1, 10000, "Transformer blocks"),
@@ -96,9 +83,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	     "How tokens are laid out by expert; else the first that reads the gate's routing"),
 	TEXT("dispatch", model.dispatch, "NAME", "How tokens travel between ranks; auto: as --profile says is fastest"),
 	TEXT("expert", model.expert, "NAME", "What an expert computes"),
-	{.type = FSMOE_OPTION_STRING, .name = "expert-activation",
-	 .offset = AT(model.expert_activation), .metavar = "NAME", .choices = activations,
-	 .help = "Of expert gpt, between its matrices: gelu (that if not given) or relu"},
+	CHOICE("expert-activation", model.expert_activation, "NAME", activations,
+	       "Of expert gpt, between its matrices: gelu (that if not given) or relu"),
 	FLAG("expert-bias", model.expert_bias, "Expert gpt has biases (--expert-bias=no: none)"),
 	REAL("gate-spread", model.gate_opts.spread, 0, 1e6,
 	     "How far apart the gate's scores start, over its own choice; 0: 1"),
@@ -111,13 +97,11 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	REAL("importance-loss", model.gate_opts.importance_loss, 0, 1e6,
 	     "Weight of the loss of uneven importance and load"),
 	REAL("z-loss", model.gate_opts.z_loss, 0, 1e6, "Weight of the loss of large gate logits"),
-	{.type = FSMOE_OPTION_STRING, .name = "drop", .offset = AT(model.gate_opts.drop),
-	 .metavar = "WHAT", .choices = drops,
-	 .help = "Who gives way when an expert is full: by position, probability or token"},
-	{.type = FSMOE_OPTION_STRING, .name = "weights", .offset = AT(model.gate_opts.weights),
-	 .metavar = "WHAT", .choices = weights,
-	 .help = "What the weights of a token's experts are made of: the chosen, all, or sigmoid; "
-		 "the gate's own else"},
+	CHOICE("drop", model.gate_opts.drop, "WHAT", drops,
+	       "Who gives way when an expert is full: by position, probability or token"),
+	CHOICE("weights", model.gate_opts.weights, "WHAT", weights,
+	       "What the weights of a token's experts are made of: the chosen, all, or sigmoid; "
+	       "the gate's own else"),
 	FLAG("allow-leak", model.allow_leak,
 	     "Take a gate that looks at later tokens: losses then mean little"),
 	FLAG("bidirectional", model.bidirectional,
@@ -129,12 +113,10 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("batch", train.batch, 1, 1 << 24, "Sequences of a step, over all ranks"),
 	INT("microbatches", train.microbatches, 1, 1 << 20, "Parts that a step's batch is cut in"),
 	INT("seq", model.seq, 1, 1 << 24, "Tokens of a sequence"),
-	{.type = FSMOE_OPTION_STRING, .name = "optimizer", .offset = AT(train.optimizer),
-	 .metavar = "NAME", .help = "adamw or sgd", .choices = optimizers},
-	{.type = FSMOE_OPTION_STRING, .name = "objective", .offset = AT(objective),
-	 .metavar = "WHAT", .choices = objectives,
-	 .help = "Predict the next token; or masked: 15 % of the tokens, hidden behind the "
-		 "vocabulary's last, for gates that look at later ones"},
+	CHOICE("optimizer", train.optimizer, "NAME", optimizers, "adamw or sgd"),
+	CHOICE("objective", objective, "WHAT", objectives,
+	       "Predict the next token; or masked: 15 % of the tokens, hidden behind the "
+	       "vocabulary's last, for gates that look at later ones"),
 	REAL("lr", lr, 0, 1e6, "Learning rate"),
 	INT("warmup", warmup, 0, INT_MAX, "Steps in which the learning rate grows to its value"),
 	REAL("lr-end", lr_end, 0, 1,
@@ -144,8 +126,7 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	REAL("eps", train.eps, 0, 1, "AdamW's guard against division by zero"),
 	REAL("weight-decay", train.weight_decay, 0, 1e3, "Decoupled weight decay of matrices"),
 	REAL("clip", train.clip, 0, 1e9, "Largest norm of the gradient; 0: any"),
-	{.type = FSMOE_OPTION_U64, .name = "seed", .offset = AT(train.seed), .metavar = "N",
-	 .help = "Weights, noise and the order of data follow from it"},
+	U64("seed", train.seed, "Weights, noise and the order of data follow from it"),
 
 	HEADING("Layout"),
 	INT("nodes", nodes, 0, INT_MAX, "Treat the ranks as this many equal nodes; 0: as they are"),
@@ -171,21 +152,17 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	TEXT("plan", plan, "FILE", "Do as this plan says (of a run, or of 'fsmoe plan --out')"),
 
 	HEADING("Machine"),
-	{.type = FSMOE_OPTION_STRING, .name = "device", .offset = AT(runtime.device),
-	 .metavar = "NAME", .choices = fsmoe_runtime_devices,
-	 .help = "cpu, or cuda: a GPU for every rank of a host"},
-	{.type = FSMOE_OPTION_STRING, .name = "executor", .offset = AT(runtime.executor),
-	 .metavar = "NAME", .choices = fsmoe_runtime_executors,
-	 .help = "starpu, or on GPUs stream: CUDA streams without StarPU"},
-	{.type = FSMOE_OPTION_STRING, .name = "dtype", .offset = AT(runtime.dtype),
-	 .metavar = "NAME", .choices = fsmoe_runtime_dtypes,
-	 .help = "fp32; on GPUs also tf32: products round their factors, or bf16: activations and "
-		 "weights of products are bf16, weights proper, their gradients, moments and gates "
-		 "stay fp32"},
-	{.type = FSMOE_OPTION_STRING, .name = "cta-policy", .offset = AT(runtime.cta_policy),
-	 .metavar = "NAME", .choices = fsmoe_runtime_cta_policies,
-	 .help = "What NCCL takes of a GPU's processors: default, efficiency, or zero: copy engines "
-		 "carry AlltoAlls and AllGathers between GPUs that reach each other's memory"},
+	CHOICE("device", runtime.device, "NAME", fsmoe_runtime_devices,
+	       "cpu, or cuda: a GPU for every rank of a host"),
+	CHOICE("executor", runtime.executor, "NAME", fsmoe_runtime_executors,
+	       "starpu, or on GPUs stream: CUDA streams without StarPU"),
+	CHOICE("dtype", runtime.dtype, "NAME", fsmoe_runtime_dtypes,
+	       "fp32; on GPUs also tf32: products round their factors, or bf16: activations and "
+	       "weights of products are bf16, weights proper, their gradients, moments and gates "
+	       "stay fp32"),
+	CHOICE("cta-policy", runtime.cta_policy, "NAME", fsmoe_runtime_cta_policies,
+	       "What NCCL takes of a GPU's processors: default, efficiency, or zero: copy engines "
+	       "carry AlltoAlls and AllGathers between GPUs that reach each other's memory"),
 	REAL("peak", peak, 0, 1e9,
 	     "Peak of a GPU's matrix products in TFLOP/s, for MFU = operations of linear maps, "
 	     "attention and the experts of the tokens that reached them, forward and backward, "

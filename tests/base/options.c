@@ -71,6 +71,50 @@ static void command_line_sets_every_type(void **state)
 	assert_int_equal(parse(&target, NULL, NULL, NULL), 0);
 }
 
+/* A command of its own that takes two rows of the table above. */
+struct other
+{
+	int own;
+	struct target taken;
+};
+
+static void rows_of_another_table(void **state)
+{
+	static const struct fsmoe_option own[] = {
+		{.type = FSMOE_OPTION_INT, .name = "own", .metavar = "N", .help = "Its own"},
+		{.type = FSMOE_OPTION_ROWS,
+		 .name = "kind steps",
+		 .offset = offsetof(struct other, taken),
+		 .from = table},
+		{.type = FSMOE_OPTION_END},
+	};
+	static const struct fsmoe_option wrong[] = {
+		{.type = FSMOE_OPTION_ROWS, .name = "step", .from = table},
+		{.type = FSMOE_OPTION_END},
+	};
+	char *argv[] = {(char *)"other", (char *)"--own=1", (char *)"--steps=2",
+			(char *)"--kind=sgd", NULL};
+	struct other other = {0};
+	struct fsmoe_option *flat;
+
+	(void)state;
+	assert_int_equal(fsmoe_options_parse(own, 4, argv, &other), 0);
+	assert_int_equal(other.own, 1);
+	assert_int_equal(other.taken.steps, 2);
+	assert_string_equal(other.taken.kind, "sgd");
+	argv[2] = (char *)"--steps=101";
+	assert_fails(fsmoe_options_parse(own, 4, argv, &other), EINVAL, "1 to 100");
+	argv[2] = (char *)"--quiet";
+	assert_fails(fsmoe_options_parse(own, 4, argv, &other), EINVAL, "unknown option --quiet");
+	assert_int_equal(fsmoe_options_flat(&flat, own), 0);
+	assert_string_equal(flat[1].help, "Kind");
+	assert_string_equal(flat[2].help, "Steps to take");
+	assert_int_equal(flat[3].type, FSMOE_OPTION_END);
+	free(flat);
+	assert_fails(fsmoe_options_parse(wrong, 1, argv, &other), EINVAL,
+		     "there is no option 'step' to take");
+}
+
 static void command_line_errors(void **state)
 {
 	struct target target = {.steps = 5};
@@ -285,6 +329,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(command_line_sets_every_type),
+		cmocka_unit_test(rows_of_another_table),
 		cmocka_unit_test(command_line_errors),
 		cmocka_unit_test(json_sets_every_type),
 		cmocka_unit_test(json_errors),
