@@ -100,7 +100,7 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 const struct fsmoe_op fsmoe_op_cross_entropy = {
 	.name = "cross_entropy",
 	.doc = "scaled sum over rows of -log softmax at the target",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(ports),
 	.check = check,
 	.work = fsmoe_work_bytes,
@@ -113,7 +113,7 @@ const struct fsmoe_op fsmoe_op_cross_entropy = {
 const struct fsmoe_op fsmoe_op_cross_entropy_backward = {
 	.name = "cross_entropy.backward",
 	.doc = "dlogits = dloss * scale * (softmax - one-hot)",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(backward_ports),
 	.check = check_backward,
 	.work = fsmoe_work_bytes,

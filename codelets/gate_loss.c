@@ -117,7 +117,7 @@ fsmoe_tensor_t fsmoe_gate_loss(fsmoe_graph_t graph, const struct fsmoe_gate_loss
 const struct fsmoe_op fsmoe_op_gate_loss = {
 	.name = "gate_loss",
 	.doc = "balance, importance and load, and z losses of a gate",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_ROUTING,
 	FSMOE_PORTS(ports),
 	.check = check,
 	.work = fsmoe_work_bytes,
@@ -130,7 +130,7 @@ const struct fsmoe_op fsmoe_op_gate_loss = {
 const struct fsmoe_op fsmoe_op_gate_loss_backward = {
 	.name = "gate_loss.backward",
 	.doc = "gradients of logits and noise from the auxiliary losses",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_ROUTING,
 	FSMOE_PORTS(backward_ports),
 	.check = check,
 	.work = fsmoe_work_bytes,

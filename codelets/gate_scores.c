@@ -303,7 +303,7 @@ const struct fsmoe_op fsmoe_op_gate_logits = {
 const struct fsmoe_op fsmoe_op_gate_noise = {
 	.name = "gate_noise",
 	.doc = "logits plus noise of a learned deviation",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_ROUTING,
 	FSMOE_PORTS(noise_ports),
 	.check = check_alike,
 	.work = fsmoe_work_bytes,
@@ -315,7 +315,7 @@ const struct fsmoe_op fsmoe_op_gate_noise = {
 const struct fsmoe_op fsmoe_op_gate_noise_backward = {
 	.name = "gate_noise.backward",
 	.doc = "draw = (eps dnoisy + ddeviation) sigmoid(raw)",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_ROUTING,
 	FSMOE_PORTS(noise_backward_ports),
 	.check = check_alike,
 	.work = fsmoe_work_bytes,

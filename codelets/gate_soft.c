@@ -87,7 +87,7 @@ struct fsmoe_gate_soft fsmoe_gate_soft(fsmoe_graph_t graph, fsmoe_tensor_t logit
 const struct fsmoe_op fsmoe_op_gate_soft = {
 	.name = "gate_soft",
 	.doc = "softmax of the logits over a group's tokens, and over its slots",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_ROUTING,
 	FSMOE_PORTS(ports),
 	.check = check,
 	.work = fsmoe_work_bytes,
@@ -99,7 +99,7 @@ const struct fsmoe_op fsmoe_op_gate_soft = {
 const struct fsmoe_op fsmoe_op_gate_soft_backward = {
 	.name = "gate_soft.backward",
 	.doc = "gradient of the logits from both softmaxes",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(backward_ports),
 	.check = check,
 	.work = fsmoe_work_bytes,

@@ -110,7 +110,7 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 const struct fsmoe_op fsmoe_op_layer_norm = {
 	.name = "layer_norm",
 	.doc = "rows to mean 0 and variance 1, times gamma, plus beta",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(ports),
 	.check = check,
 	.work = fsmoe_work_bytes,
@@ -122,7 +122,7 @@ const struct fsmoe_op fsmoe_op_layer_norm = {
 const struct fsmoe_op fsmoe_op_layer_norm_backward = {
 	.name = "layer_norm.backward",
 	.doc = "dx; dgamma and dbeta +=",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(backward_ports),
 	.check = check_backward,
 	.work = fsmoe_work_bytes,

@@ -135,7 +135,7 @@ void fsmoe_sgd(fsmoe_graph_t graph, fsmoe_tensor_t param, fsmoe_tensor_t grad, f
 const struct fsmoe_op fsmoe_op_sum_squares = {
 	.name = "sum_squares",
 	.doc = "adds the scaled sum of squares",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(sum_squares_ports),
 	.check = check_sum_squares,
 	.work = fsmoe_work_bytes,

@@ -157,7 +157,7 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 const struct fsmoe_op fsmoe_op_route = {
 	.name = "route",
 	.doc = "experts, slots and weights from scores; tokens or experts choose",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_ROUTING,
 	FSMOE_PORTS(ports),
 	.check = check,
 	.work = fsmoe_work_bytes,
@@ -169,7 +169,7 @@ const struct fsmoe_op fsmoe_op_route = {
 const struct fsmoe_op fsmoe_op_route_backward = {
 	.name = "route.backward",
 	.doc = "gradient of the scores from that of the weights",
-	.kind = FSMOE_KIND_MEMORY,
+	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(backward_ports),
 	.check = check_backward,
 	.work = fsmoe_work_bytes,

@@ -59,8 +59,10 @@ enum fsmoe_kind
 	FSMOE_KIND_GEMM,      /* flops */
 	FSMOE_KIND_EXPERT,    /* flops */
 	FSMOE_KIND_ATTENTION, /* flops */
-	FSMOE_KIND_MEMORY,    /* bytes: norms, adds, order, optimizer */
+	FSMOE_KIND_MEMORY,    /* bytes that are copied or added: order, residuals, optimizer */
+	FSMOE_KIND_REDUCTION, /* bytes that are summed over: norms, softmaxes, losses */
 	FSMOE_KIND_GATE,      /* flops */
+	FSMOE_KIND_ROUTING,   /* bytes of scores: who goes where, and losses of that */
 	FSMOE_KIND_ALLTOALL,  /* from here on: bytes, and a communication lane */
 	FSMOE_KIND_ALLGATHER,
 	FSMOE_KIND_REDUCE_SCATTER,

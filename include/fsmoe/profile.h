@@ -88,9 +88,9 @@ int fsmoe_profile_simulate(fsmoe_profile_t profile, fsmoe_graph_t graph,
 /*
  * Fits a line to `count` measurements: medians of equal sizes make a first line; measurements
  * further from it than five times the median distance are dropped and counted; least squares of
- * relative errors over the medians of the rest. alpha and beta come out 0 rather than negative. Any
- * order of the measurements gives the same line. -EINVAL: fewer than two sizes, or one that is no
- * number.
+ * errors relative to the line over the medians of the rest. alpha and beta come out 0 rather than
+ * negative. Any order of the measurements gives the same line. -EINVAL: fewer than two sizes, or one
+ * that is no number.
  */
 int fsmoe_fit_line(const double *n, const double *seconds, int count, struct fsmoe_fit *fit);
 

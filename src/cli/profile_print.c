@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/profile.h"
+#include "cost/profile.h"
 #include "runtime/inside.h"
 #include "runtime/version.h"
 #include "topo/version.h"
@@ -102,11 +103,11 @@ void cli_profile_print(fsmoe_profile_t profile, double seconds)
 	       "R2", "off %", "from", "to", "samples", "dropped");
 	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
 		for (int lane = 0; lane < FSMOE_NLANES; lane++)
-			if (FSMOE_KIND_IS_COMM(kind) == (lane != FSMOE_COMPUTE) &&
-			    !fsmoe_profile_get(profile, (enum fsmoe_kind)kind,
-					       (enum fsmoe_lane)lane, &fit))
-				print_line((enum fsmoe_kind)kind, (enum fsmoe_lane)lane, &fit);
-	printf("from, to: flops; bytes of memory and of communication. G/s: 10^9 of them a second, "
+			if (profile->fitted[kind][lane])
+				print_line((enum fsmoe_kind)kind, (enum fsmoe_lane)lane,
+					   &profile->fit[kind][lane]);
+	printf("from, to: flops; bytes of memory, reduction, routing and communication. G/s: 10^9 "
+	       "of them a second, "
 	       "beyond alpha.\noff: median distance of the measurements from the line. Measured in "
 	       "%.0f s\n",
 	       seconds);

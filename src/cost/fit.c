@@ -18,6 +18,11 @@ struct sample
 	double n, t;
 };
 
+enum
+{
+	PASSES = 5 /* then nothing changes any more that a measurement could tell */
+};
+
 static int by_size(const void *a, const void *b)
 {
 	const struct sample *x = a, *y = b;
@@ -55,14 +60,16 @@ static int medians(const struct sample *s, int n, struct sample *out)
 	return sizes;
 }
 
-/* Least squares of (alpha + beta n - t) / t, both kept from being negative. */
-static void solve(const struct sample *s, int n, double *alpha, double *beta)
+/* One least squares of (alpha + beta n - t) / size of the time, both kept from being negative. The
+ * size is what the line before says, or without one what was measured. */
+static void solve_once(const struct sample *s, int n, int again, double *alpha, double *beta)
 {
 	double w0 = 0, w1 = 0, w2 = 0, y0 = 0, y1 = 0, det;
 
 	for (int i = 0; i < n; i++)
 	{
-		const double w = 1 / (s[i].t * s[i].t);
+		const double line = again ? fsmoe_line_seconds(*alpha, *beta, s[i].n) : 0,
+			     size = line > 0 ? line : s[i].t, w = 1 / (size * size);
 
 		w0 += w;
 		w1 += w * s[i].n;
@@ -83,6 +90,14 @@ static void solve(const struct sample *s, int n, double *alpha, double *beta)
 		*beta = 0;
 		*alpha = y0 / w0;
 	}
+}
+
+/* Errors over what was measured alone would favour the quick of equal size: of operations that take
+ * 1 and 2 the line would say 1.2. Over the line it says 1.5, their mean. */
+static void solve(const struct sample *s, int n, double *alpha, double *beta)
+{
+	for (int i = 0; i < PASSES; i++)
+		solve_once(s, n, i, alpha, beta);
 }
 
 static double distance(const struct sample *s, double alpha, double beta)

@@ -13,13 +13,23 @@ static const char *const kind_names[FSMOE_NKINDS] = {
 	[FSMOE_KIND_EXPERT] = "expert",
 	[FSMOE_KIND_ATTENTION] = "attention",
 	[FSMOE_KIND_MEMORY] = "memory",
+	[FSMOE_KIND_REDUCTION] = "reduction",
 	[FSMOE_KIND_GATE] = "gate",
+	[FSMOE_KIND_ROUTING] = "routing",
 	[FSMOE_KIND_ALLTOALL] = "alltoall",
 	[FSMOE_KIND_ALLGATHER] = "allgather",
 	[FSMOE_KIND_REDUCE_SCATTER] = "reduce-scatter",
 	[FSMOE_KIND_ALLREDUCE] = "allreduce",
 	[FSMOE_KIND_BROADCAST] = "broadcast",
 	[FSMOE_KIND_STAGE] = "alltoall-stage",
+};
+
+/* Whose line tells of a kind without one as well as can be told: of bytes as many moved, of a stage
+ * one exchange of as much on that lane. 0: nobody's. */
+static const enum fsmoe_kind stand_in[FSMOE_NKINDS] = {
+	[FSMOE_KIND_REDUCTION] = FSMOE_KIND_MEMORY,
+	[FSMOE_KIND_ROUTING] = FSMOE_KIND_MEMORY,
+	[FSMOE_KIND_STAGE] = FSMOE_KIND_ALLTOALL,
 };
 
 const char *fsmoe_kind_name(enum fsmoe_kind kind)
@@ -160,9 +170,8 @@ static const struct fsmoe_fit *find(fsmoe_profile_t p, enum fsmoe_kind kind, enu
 				    int *err)
 {
 	*err = check_place(kind, lane);
-	/* As well as can be told without: one exchange of as much on that lane. */
-	if (!*err && kind == FSMOE_KIND_STAGE && !p->fitted[kind][lane])
-		kind = FSMOE_KIND_ALLTOALL;
+	if (!*err && stand_in[kind] && !p->fitted[kind][lane])
+		kind = stand_in[kind];
 	if (!*err && !p->fitted[kind][lane])
 		*err = fsmoe_fail(ENODATA,
 				  "the profile has no line for %s on the lane %s: measure it with "

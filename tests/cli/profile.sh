@@ -7,7 +7,7 @@ file=$work/profile.json
 
 expect 0 "" $ranks 4 "$fsmoe" profile --preset tiny --nodes 2 --seconds 2 --out "$file"
 for line in 'gemm  *compute' 'expert  *compute' 'attention  *compute' 'memory  *compute' \
-	'gate  *compute' 'alltoall  *inter' 'allgather  *intra' 'reduce-scatter  *intra' \
+	'reduction  *compute' 'gate  *compute' 'alltoall  *inter' 'allgather  *intra' 'reduce-scatter  *intra' \
 	'allreduce  *inter'; do
 	grep -q "^$line " "$work/out" || complain "the table has no line $line" profile
 done

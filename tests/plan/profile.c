@@ -49,6 +49,27 @@ static void the_order_of_measurements_does_not_matter(void **state)
 		    a.r2 == b.r2 && a.residual == b.residual);
 }
 
+/* Two operations of one kind, one twice as slow a byte: together they take what the line says. */
+static void a_mix_is_in_the_middle(void **state)
+{
+	double n[40], t[40], measured = 0, predicted = 0;
+	struct fsmoe_fit fit;
+
+	(void)state;
+	for (int i = 0; i < 40; i++)
+	{
+		n[i] = 1000 * (i + 1);
+		t[i] = 1e-9 * (1 + i % 2) * n[i];
+	}
+	assert_int_equal(fsmoe_fit_line(n, t, 40, &fit), 0);
+	for (int i = 0; i < 40; i++)
+	{
+		measured += t[i];
+		predicted += fsmoe_line_seconds(fit.alpha, fit.beta, n[i]);
+	}
+	assert_float_equal(predicted / measured, 1, 0.02);
+}
+
 static void a_line_never_falls_or_starts_below_nothing(void **state)
 {
 	static const double n[] = {1, 2, 4}, falling[] = {3, 2, 1}, steep[] = {1, 4, 10};
@@ -110,6 +131,12 @@ static void what_is_saved_is_what_is_read(void **state)
 	assert_memory_equal(&read, &fit, sizeof(fit));
 	assert_int_equal(fsmoe_profile_set(q, FSMOE_KIND_STAGE, FSMOE_INTER, &stage), 0);
 	assert_int_equal(fsmoe_profile_get(q, FSMOE_KIND_STAGE, FSMOE_INTER, &read), 0);
+	assert_memory_equal(&read, &stage, sizeof(stage));
+	/* And what reads bytes as what moves them. */
+	assert_fails(fsmoe_profile_get(q, FSMOE_KIND_ROUTING, FSMOE_COMPUTE, &read), ENODATA,
+		     "no line for memory on the lane compute");
+	assert_int_equal(fsmoe_profile_set(q, FSMOE_KIND_MEMORY, FSMOE_COMPUTE, &stage), 0);
+	assert_int_equal(fsmoe_profile_get(q, FSMOE_KIND_REDUCTION, FSMOE_COMPUTE, &read), 0);
 	assert_memory_equal(&read, &stage, sizeof(stage));
 	assert_fails(fsmoe_profile_set(q, FSMOE_KIND_ALLTOALL, FSMOE_COMPUTE, &fit), EINVAL,
 		     "does not run on the lane compute");
@@ -334,6 +361,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_line_is_found_through_noise_and_outliers),
 		cmocka_unit_test(the_order_of_measurements_does_not_matter),
+		cmocka_unit_test(a_mix_is_in_the_middle),
 		cmocka_unit_test(a_line_never_falls_or_starts_below_nothing),
 		cmocka_unit_test(what_is_saved_is_what_is_read),
 		cmocka_unit_test(units_are_converted_where_they_are_read),

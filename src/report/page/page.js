@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById('data').textContent);
 const $ = (q) => document.querySelector(q);
 // By kind, as in StarPU's traces.
-const colours = { gemm: '#4caf50', expert: '#1b8e3a', attention: '#8bc34a', memory: '#90a4ae', gate: '#00bcd4',
+const colours = { gemm: '#4caf50', expert: '#1b8e3a', attention: '#8bc34a', memory: '#90a4ae', reduction: '#607d8b', gate: '#00bcd4', routing: '#00838f',
 	alltoall: '#ec407a', allgather: '#fb8c00', 'reduce-scatter': '#fdd835', allreduce: '#8e24aa', broadcast: '#8d6e63',
 	dependency: '#b0bec5', order: '#5c6bc0', 'late peer': '#d32f2f', 'slow link': '#ff7043', scheduler: '#6d4c41', overhead: '#a1887f',
 	submission: '#00897b', done: '#78909c', unexplained: '#212121' };
@@ -365,8 +365,9 @@ function step() {
 function profile() {
 	if (!data.profile || !data.profile.fits.length) return $('#profile').remove();
 	const scale = { s: 1, ms: 1e-3, us: 1e-6 }, grid = $('#profile .grid');
-	const groups = [['communication: seconds over bytes', (f) => f.lane && f.lane !== 'compute'], ['memory: seconds over bytes', (f) => f.kind === 'memory'],
-		['computation: seconds over flops', (f) => (!f.lane || f.lane === 'compute') && f.kind !== 'memory']];
+	const communicates = (f) => f.lane && f.lane !== 'compute', moves = (f) => ['memory', 'reduction', 'routing'].includes(f.kind);
+	const groups = [['communication: seconds over bytes', communicates], ['memory: seconds over bytes', moves],
+		['computation: seconds over flops', (f) => !communicates(f) && !moves(f)]];
 	for (const [title, mine] of groups) {
 		const fits = data.profile.fits.filter(mine);
 		if (!fits.length) continue;
