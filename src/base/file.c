@@ -92,6 +92,23 @@ int fsmoe_file_mkdir(const char *path)
 	return 0;
 }
 
+int fsmoe_file_check_writable(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	struct stat status;
+	int err = 0;
+
+	if (!folder)
+		return fsmoe_fail(ENOMEM, "no memory for the path %s", path);
+	if (!stat(path, &status))
+		err = S_ISDIR(status.st_mode) ? EISDIR : access(path, W_OK) ? errno : 0;
+	else if (stat(folder, &status) || access(folder, W_OK | X_OK))
+		err = errno;
+	free(folder);
+	return err ? fsmoe_fail(err, "cannot write %s: %s", path, strerror(err)) : 0;
+}
+
 int fsmoe_path_join(char *path, size_t size, const char *folder, const char *name)
 {
 	const int n = snprintf(path, size, "%s/%s", folder, name);

@@ -8,6 +8,10 @@
  * sentence that names the file. */
 int fsmoe_file_read(const char *path, char **text, size_t *size);
 
+/* That a file at this path could be written, whose folder must be there: better known before what
+ * goes into it is measured. Makes nothing. */
+int fsmoe_file_check_writable(const char *path);
+
 /* Makes a directory and those above it that are missing. */
 int fsmoe_file_mkdir(const char *path);
 

@@ -267,6 +267,8 @@ static int explain(const struct fsmoe_option *table, const char *argument)
 		if (o->name && !strcmp(o->name, name))
 			return fsmoe_fail(EINVAL, "--%s needs a value: --%s=%s", name, name,
 					  o->metavar);
+	if (!strcmp(name, "help"))
+		return fsmoe_fail(EINVAL, "--help takes no value");
 	near = fsmoe_nearest(name, fsmoe_option_name_at, table);
 	return fsmoe_fail(EINVAL, "unknown option --%s%s%s%s", name,
 			  near ? "; did you mean --" : "", near ? near : "",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_schedule.h"
 
+#include "base/file.h"
 #include "cli/aborts.h"
 #include "cli/planning.h"
 #include "cli/profile.h"
@@ -138,9 +139,9 @@ static int bench(struct bench_schedule *o, struct bench_rows *b)
 		return err;
 	b->world = fsmoe_comms_get(fsmoe_runtime_comms(b->runtime), FSMOE_GROUP_WORLD);
 	fsmoe_runtime_set_recording(b->runtime, 1);
-	if (train->profile)
-		err = fsmoe_profile_load(&b->profile, train->profile);
-	else
+	if (o->csv && b->world->rank == 0)
+		err = fsmoe_file_check_writable(o->csv);
+	if (!err && !b->profile)
 		err = fsmoe_profile_measure(&b->profile, b->runtime, &train->model, &train->train,
 					    &o->profile.measure);
 	if (!err && train->profile && b->world->rank == 0)
@@ -183,6 +184,9 @@ int cli_bench_schedule(int argc, char **argv)
 		err = find_rows(o.schedule, &b);
 	if (err)
 		code = cli_fail(FSMOE_EXIT_USAGE, err);
+	else if (o.profile.train.profile &&
+		 (err = fsmoe_profile_load(&b.profile, o.profile.train.profile)))
+		code = cli_fail(FSMOE_EXIT_DATA, err);
 	else if (lay_out(&o, &topo, &b))
 		code = cli_fail_together(FSMOE_EXIT_LAYOUT);
 	if (!code)

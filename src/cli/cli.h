@@ -15,6 +15,7 @@ struct cli_command
 	/* Commands of which the next argument names one, "fsmoe bench layer"; the other fields but
 	 * name and doc are then not used. NULL: none. */
 	const struct cli_command *commands;
+	const char *argument; /* that may stand before the options, "DIR"; NULL: none */
 };
 
 extern const struct cli_command cli_commands[]; /* a row without a name ends it */

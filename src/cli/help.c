@@ -68,7 +68,8 @@ int cli_show_help(const char *name)
 		return FSMOE_EXIT_OK;
 	if (command->commands)
 		return show_commands(command);
-	snprintf(usage, sizeof(usage), "fsmoe %s", name);
+	snprintf(usage, sizeof(usage), "fsmoe %s%s%s", name, command->argument ? " " : "",
+		 command->argument ? command->argument : "");
 	snprintf(doc, sizeof(doc), "%s.", command->doc);
 	err = fsmoe_options_help(command->options, usage, doc,
 				 command->defaults ? command->defaults() : NULL, stdout);

@@ -37,6 +37,11 @@ int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile)
 		 data && *data ? data : FSMOE_PKGDATADIR,
 		 o->testbed && *o->testbed == 'B' ? 'b' : 'a');
 	err = fsmoe_profile_load(profile, o->profile ? o->profile : path);
+	if (err == -ENOENT && o->testbed)
+		fsmoe_fail(ENOENT,
+			   "%s; it is installed with fsmoe: before that, set FSMOE_DATA to "
+			   "the folder 'data' of its sources",
+			   fsmoe_last_error());
 	return err ? FSMOE_EXIT_DATA : FSMOE_EXIT_OK;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "base/file.h"
 #include "cli/aborts.h"
 #include "cli/cli.h"
 #include "cli/profile.h"
@@ -77,10 +78,11 @@ static int measure(struct cli_profile *p, fsmoe_groups_t groups, int first)
 	fsmoe_profile_t profile = NULL;
 	fsmoe_runtime_t runtime = NULL;
 	double start = fsmoe_clock();
-	int err;
+	int err = first && p->out ? fsmoe_file_check_writable(p->out) : 0;
 
 	p->train.runtime.timing = 1;
-	err = cli_runtime_start(&runtime, groups, &p->train.runtime);
+	if (!err)
+		err = cli_runtime_start(&runtime, groups, &p->train.runtime);
 	if (!err)
 		err = fsmoe_profile_measure(&profile, runtime, &p->train.model, &p->train.train,
 					    &p->measure);

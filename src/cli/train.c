@@ -75,8 +75,8 @@ static int open_data(struct run *run)
 	return err;
 }
 
-/* Where rank 0 leaves the log, and all ranks checkpoints: that there is no such place is better
- * known now than when a run is to be saved. */
+/* Where rank 0 leaves the log and the last step's timeline, and all ranks checkpoints: that there is
+ * no such place is better known now than when a run is to be saved. */
 static int open_places(const struct fsmoe_train_config *config)
 {
 	char log[PATH_MAX];
@@ -85,10 +85,13 @@ static int open_places(const struct fsmoe_train_config *config)
 	if (!err && config->checkpoint && access(config->checkpoint, W_OK | X_OK))
 		err = fsmoe_fail(errno, "cannot save checkpoints in %s: %s", config->checkpoint,
 				 strerror(errno));
+	if (!err && config->run)
+		err = fsmoe_file_mkdir(config->run);
+	if (!err && config->timeline)
+		err = fsmoe_file_check_writable(config->timeline);
 	if (err || !config->run)
 		return err;
-	err = fsmoe_file_mkdir(config->run);
-	if (!err && snprintf(log, sizeof(log), "%s/log", config->run) >= PATH_MAX)
+	if (snprintf(log, sizeof(log), "%s/log", config->run) >= PATH_MAX)
 		err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
 	return err ? err : fsmoe_log_open(log, config->resume != NULL);
 }

@@ -52,9 +52,9 @@ static int cut(struct fsmoe_topo *topo, int nodes)
 		if (topo->ranks % nodes)
 			return fsmoe_fail(
 				EINVAL,
-				"%d ranks cannot be cut into %d equal nodes; start a "
+				"%d rank%s cannot be cut into %d equal nodes; start a "
 				"multiple of %d ranks, or ask for another number of nodes",
-				topo->ranks, nodes, nodes);
+				topo->ranks, topo->ranks == 1 ? "" : "s", nodes, nodes);
 		topo->nodes = nodes;
 	}
 	if (topo->nodes == 0)

@@ -125,6 +125,7 @@ static void command_line_errors(void **state)
 	assert_fails(parse(&target, "--quiet", "--learning_rate=1", NULL), EINVAL,
 		     "did you mean --learning-rate?");
 	assert_fails(parse(&target, "--xyzzy", NULL, NULL), EINVAL, "--help lists");
+	assert_fails(parse(&target, "--help=3", NULL, NULL), EINVAL, "--help takes no value");
 	assert_fails(parse(&target, "-x", NULL, NULL), EINVAL, "unknown option -x");
 	assert_fails(parse(&target, "--steps", NULL, NULL), EINVAL, "--steps needs a value");
 	assert_fails(parse(&target, "--steps=0", NULL, NULL), EINVAL,

@@ -51,5 +51,14 @@ expect 2 "no preset 'none'" "$fsmoe" profile --preset none
 expect 2 "cannot read" "$fsmoe" profile --config "$work/none.json"
 expect 2 "cannot be cut" "$fsmoe" profile --preset tiny --batch 3 --microbatches 2
 expect 4 "the number of ranks" $ranks 4 "$fsmoe" profile --preset tiny --nodes 2 --mp 3
-expect 1 "cannot write" "$fsmoe" profile --preset tiny --seconds 0.1 --out "$work/no/such/place"
+# Before anything is measured: within the time that expect gives it.
+for options in "profile --preset tiny --seconds 1000 --out" \
+	"bench schedule --preset tiny --seconds 1000 --csv" \
+	"train --preset tiny --data $text --steps 100000000 --timeline"; do
+	# shellcheck disable=SC2086
+	expect 1 "cannot write $work/no/such" "$fsmoe" $options "$work/no/such"
+done
+expect 1 "cannot write $work: Is a directory" $ranks 2 "$fsmoe" profile --preset tiny --nodes 2 \
+	--seconds 1000 --out "$work"
+expect 3 "cannot read $work/none" "$fsmoe" bench schedule --preset tiny --profile "$work/none"
 finish

@@ -28,5 +28,5 @@ expect 2 "--grid needs --testbed" "$fsmoe" simulate --grid paper --profile "$FSM
 expect 2 "--grid is 'papers'" "$fsmoe" simulate --grid papers --testbed A
 expect 2 "--csv is of a grid" "$fsmoe" simulate --testbed A --csv "$work/x"
 expect 1 "cannot write $work/no/x" "$fsmoe" simulate --grid paper --testbed A --csv "$work/no/x"
-expect 3 "cannot read $work/none/profiles/testbed-a.json" env FSMOE_DATA="$work/none" "$fsmoe" simulate --testbed A
+expect 3 "set FSMOE_DATA to the folder" env FSMOE_DATA="$work/none" "$fsmoe" simulate --testbed A
 finish
