@@ -168,8 +168,8 @@ static int forward_one(const struct fsmoe_call *call, const struct fsmoe_cuda *c
 	size_t S = l.S, row = 3 * l.HD, step = l.inner_step(3), rows = l.inner * S;
 	size_t apart = IN_PLACE<T> ? l.inner_square() : S * S;
 	int err = multiply(call, cuda,
-			   product<T, float>{false, true, S, S, l.D, q, row, step, k, row, step,
-					     scores, S, apart, l.inner, 1 / sqrtf((float)l.D), 0});
+			   product(S, S, l.D, plain(q, row, step), transposed(k, row, step),
+				   into(scores, S, apart), l.inner, 0, 1 / sqrtf((float)l.D)));
 
 	if (err)
 		return err;
@@ -178,8 +178,9 @@ static int forward_one(const struct fsmoe_call *call, const struct fsmoe_cuda *c
 	err = launched(call);
 	return err ? err
 		   : multiply(call, cuda,
-			      product<T>{false, false, S, l.D, S, probs, S, l.inner_square(), v,
-					 row, step, y, l.HD, l.inner_step(1), l.inner, 1, 0});
+			      product(S, l.D, S, plain(probs, S, l.inner_square()),
+				      plain(v, row, step), into(y, l.HD, l.inner_step(1)),
+				      l.inner));
 }
 
 /* What a pass keeps in scratch, in this order. */
@@ -277,25 +278,25 @@ static int backward_one(const struct fsmoe_call *call, const struct fsmoe_cuda *
 	size_t S = l.S, row = 3 * l.HD, square = S * S, step = l.inner_step(3);
 	size_t step_y = l.inner_step(1);
 	int err = multiply(call, cuda,
-			   product<T>{true, false, S, l.D, S, p, S, l.inner_square(), dy, l.HD,
-				      step_y, dv, row, step, l.inner, 1, 0});
+			   product(S, l.D, S, transposed(p, S, l.inner_square()),
+				   plain(dy, l.HD, step_y), into(dv, row, step), l.inner));
 
 	if (IN_PLACE<T>)
 		ds = reinterpret_cast<T *>(r.scores);
 	if (!err)
 		err = multiply(call, cuda,
-			       product<T, float>{false, true, S, S, l.D, dy, l.HD, step_y, v, row,
-						 step, r.scores, S, square, l.inner, 1, 0});
+			       product(S, S, l.D, plain(dy, l.HD, step_y), transposed(v, row, step),
+				       into(r.scores, S, square), l.inner));
 	if (!err)
 		err = softmax_gradient(call, cuda, l, p, r.scores, ds);
 	if (!err)
 		err = multiply(call, cuda,
-			       product<T>{false, false, S, l.D, S, ds, S, square, k, row, step, dq,
-					  row, step, l.inner, 1, 0});
+			       product(S, l.D, S, plain(ds, S, square), plain(k, row, step),
+				       into(dq, row, step), l.inner));
 	return err ? err
 		   : multiply(call, cuda,
-			      product<T>{true, false, S, l.D, S, ds, S, square, q, row, step, dk,
-					 row, step, l.inner, 1, 0});
+			      product(S, l.D, S, transposed(ds, S, square), plain(q, row, step),
+				      into(dk, row, step), l.inner));
 }
 
 template <class T>
