@@ -78,7 +78,7 @@ cuda_sources += codelets/cuda/expert_ffn_weight.cu
 cuda_headers = codelets/cuda/launch.cuh codelets/cuda/reduce.cuh
 cuda_headers += codelets/cuda/pieces.cuh codelets/cuda/gelu.cuh codelets/cuda/choose.cuh
 cuda_headers += codelets/cuda/rng.cuh codelets/cuda/product.cuh codelets/cuda/logits.cuh
-cuda_headers += codelets/cuda/expert_ffn.cuh
+cuda_headers += codelets/cuda/expert_ffn.cuh codelets/cuda/softmax.cuh
 EXTRA_DIST += $(cuda_sources) $(cuda_headers)
 
 if HAVE_CUDA
