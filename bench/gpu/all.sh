@@ -19,6 +19,7 @@ ROWS=${ROWS:-gpt:peer gpt:stream:plain:1 gpt:starpu:plain:1 mixtral:peer mixtral
 work=$(mktemp -d)
 folders=()
 trap 'rm -rf "$work"' EXIT
+trap 'kill $(jobs -p); exit 143' INT TERM
 # Torch's compiler keeps what it made; StarPU measures a machine's links once for all GPUs that it
 # sees.
 export TORCHINDUCTOR_CACHE_DIR=$work/inductor TRITON_CACHE_DIR=$work/triton
@@ -48,7 +49,7 @@ wait_for()
 		while kill -0 "$pid" 2>/dev/null && [ "$(date +%s)" -lt $late ]; do
 			sleep 0.5
 		done
-		kill -KILL "$pid" 2>/dev/null && say "a lane did not end"
+		kill -TERM "$pid" 2>/dev/null && say "a lane did not end"
 	done
 }
 
@@ -93,7 +94,9 @@ checks()
 	lanes+=($!)
 	lane two-ranks run.sh ranks
 	lanes+=($!)
-	lane late faults.sh late
+	LATE_ROWS="ds-moe tutel tutel-improved" lane late faults.sh late
+	lanes+=($!)
+	LATE_ROWS="pipemoe-lina fsmoe-no-iio fsmoe" lane later faults.sh late
 	lanes+=($!)
 	KILL_AFTER=20 lane faults faults.sh faults four
 	lanes+=($!)
@@ -121,6 +124,8 @@ timings()
 export SANITIZE_SECONDS=${SANITIZE_SECONDS:-$((${CHECKS:-235} - 70))}
 say "checks"
 checks
+nvidia-smi --query-compute-apps=pid,name --format=csv,noheader 2>/dev/null |
+	sed 's/^/-- still on a GPU: /'
 say "timings"
 timings
 say "done"

@@ -84,8 +84,10 @@ limited()
 	[ "$limit" -le $left ] || limit=$left
 	setsid timeout -k 4 "$limit" "$@" &
 	pid=$!
+	trap 'pkill -KILL -s $pid; exit 143' INT TERM
 	wait $pid
 	status=$?
+	trap - INT TERM
 	for _ in 1 2 3 4 5; do
 		pgrep -s $pid >/dev/null || return $status
 		sleep 0.5
