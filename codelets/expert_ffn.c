@@ -107,12 +107,18 @@ static fsmoe_tensor_t rows_scratch(fsmoe_graph_t graph, fsmoe_tensor_t counts, s
 						"expert.rows");
 }
 
+/* Of a chunk's z: by expert, for it stays. */
+static struct fsmoe_shape shape_of_z(struct fsmoe_shape x, const struct fsmoe_ffn *ffn, size_t H)
+{
+	return FSMOE_SHAPE4(x.dim[1], x.dim[0], x.dim[2], H * (size_t)fsmoe_ffn_inputs(ffn));
+}
+
 fsmoe_tensor_t fsmoe_ffn_forward(fsmoe_graph_t graph, struct fsmoe_expert_args net,
 				 fsmoe_tensor_t counts, const fsmoe_tensor_t *weight,
 				 struct fsmoe_expert_chunk *chunk)
 {
 	const struct fsmoe_ffn *ffn = net.ffn;
-	struct fsmoe_shape x = fsmoe_shape_of(graph, chunk->in), z = x;
+	struct fsmoe_shape x = fsmoe_shape_of(graph, chunk->in);
 	size_t H = hidden_of(graph, ffn, weight);
 	/* With one expert its rows from all sources lie together and are one run; by counts they
 	 * are gathered. */
@@ -121,7 +127,7 @@ fsmoe_tensor_t fsmoe_ffn_forward(fsmoe_graph_t graph, struct fsmoe_expert_args n
 	struct fsmoe_access access[FSMOE_EXPERT_WEIGHTS + 6], *at = access;
 	fsmoe_tensor_t y, saved, h;
 
-	z.dim[3] = H * (size_t)fsmoe_ffn_inputs(ffn);
+	struct fsmoe_shape z = shape_of_z(x, ffn, H);
 	y = fsmoe_graph_activation(graph, FSMOE_REAL, x, "expert.y");
 	saved = fsmoe_graph_activation(graph, FSMOE_REAL, z, "expert.z");
 	h = fsmoe_graph_activation(graph, FSMOE_REAL, FSMOE_SHAPE2(block_rows(run), H),
@@ -155,7 +161,8 @@ fsmoe_tensor_t fsmoe_ffn_backward_input(fsmoe_graph_t graph, struct fsmoe_expert
 {
 	const struct fsmoe_ffn *ffn = net.ffn;
 	struct fsmoe_expert_chunk *chunk = &backward->chunk[i];
-	struct fsmoe_shape shape = fsmoe_shape_of(graph, chunk->in), shape_z = shape;
+	struct fsmoe_shape shape = fsmoe_shape_of(graph, chunk->in);
+	struct fsmoe_shape shape_z = shape_of_z(shape, ffn, hidden_of(graph, ffn, weight));
 	size_t lo = backward->cuts.at[i], hi = backward->cuts.at[i + 1], first, last, size;
 	const int DX = 1 + fsmoe_ffn_matrices(ffn), Z = DX + 2;
 	struct fsmoe_expert_input_args *args;
@@ -163,7 +170,6 @@ fsmoe_tensor_t fsmoe_ffn_backward_input(fsmoe_graph_t graph, struct fsmoe_expert
 	fsmoe_tensor_t dx, dz;
 	int port = 1;
 
-	shape_z.dim[3] = hidden_of(graph, ffn, weight) * (size_t)fsmoe_ffn_inputs(ffn);
 	cover(forward->cuts, lo, hi, &first, &last);
 	size = FSMOE_CUTS_SIZE(struct fsmoe_expert_input_args, last - first);
 	args = fsmoe_graph_alloc(graph, size);

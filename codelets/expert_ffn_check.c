@@ -18,6 +18,12 @@ static struct sizes sizes_of(const struct fsmoe_shape *s)
 	return (struct sizes){s->dim[0], s->dim[1], s->dim[2], s->dim[3]};
 }
 
+/* Of its z, which lies by expert: the first two dimensions change places. */
+static struct sizes sizes_of_z(struct sizes x, size_t columns)
+{
+	return (struct sizes){x.experts, x.sources, x.slots, columns};
+}
+
 static int check_chunk(const struct fsmoe_check *c, int i, struct sizes want)
 {
 	const struct fsmoe_shape *s = &c->tensor[i]->shape;
@@ -94,10 +100,10 @@ int fsmoe_ffn_check(const struct fsmoe_check *c)
 {
 	const struct fsmoe_ffn *ffn = ((const struct fsmoe_expert_args *)c->args)->ffn;
 	const int Y = 1 + ffn->nweights, Z = Y + 1, ACT = Z + 1, ROWS = ACT + 1;
-	struct sizes x = sizes_of(&c->tensor[0]->shape), z = x;
 	size_t H = fsmoe_columns(c->tensor[ACT]);
+	struct sizes x = sizes_of(&c->tensor[0]->shape);
+	struct sizes z = sizes_of_z(x, H * (size_t)fsmoe_ffn_inputs(ffn));
 
-	z.columns = H * (size_t)fsmoe_ffn_inputs(ffn);
 	return check_chunk(c, 0, x) || check_chunk(c, Y, x) || check_chunk(c, Z, z) ||
 			       check_weights(ffn, c, 1, 0, x, H) ||
 			       fsmoe_check_dtype(c, ACT, FSMOE_REAL) ||
@@ -111,9 +117,9 @@ int fsmoe_ffn_check_backward_input(const struct fsmoe_check *c)
 	const struct fsmoe_expert_input_args *a = c->args;
 	const struct fsmoe_ffn *ffn = a->net.ffn;
 	const int DX = 1 + fsmoe_ffn_matrices(ffn), DZ = DX + 1, Z = DZ + 1;
-	struct sizes x = sizes_of(&c->tensor[0]->shape), z = x;
+	struct sizes x = sizes_of(&c->tensor[0]->shape);
+	struct sizes z = sizes_of_z(x, fsmoe_columns(c->tensor[DZ]));
 
-	z.columns = fsmoe_columns(c->tensor[DZ]);
 	if ((size_t)(c->n - Z - 2) != a->n || a->n == 0 || a->lo < a->at[0] ||
 	    a->hi > a->at[a->n] || a->hi - a->lo != x.slots)
 		return fsmoe_fail(EINVAL,
@@ -141,8 +147,8 @@ int fsmoe_ffn_check_backward_weight(const struct fsmoe_check *c)
 		return fsmoe_fail(EINVAL, "%s: slots %zu to %zu are not covered by what was saved",
 				  c->op->name, nb < 1 ? 0 : backward[0], nb < 1 ? 0 : backward[nb]);
 
-	struct sizes x = sizes_of(&c->tensor[X]->shape), z = x;
-	z.columns = fsmoe_columns(c->tensor[X + nf]);
+	struct sizes x = sizes_of(&c->tensor[X]->shape);
+	struct sizes z = sizes_of_z(x, fsmoe_columns(c->tensor[X + nf]));
 	return check_pieces(c, X, a->forward, forward, x) ||
 			       check_pieces(c, X + nf, a->forward, forward, z) ||
 			       check_pieces(c, X + 2 * nf, a->backward, backward, x) ||

@@ -11,18 +11,24 @@ static void spread(const real *bias, real *c, size_t n, size_t columns)
 		memcpy(&c[i * columns], bias, columns * sizeof(*c));
 }
 
-/* A chunk (P, E, c, ...) is runs of rows of one expert: c rows each, or all P * c at once when
- * there is one expert only. Run r belongs to expert r % E. */
+/* A chunk is runs of rows of one expert: c rows each, or all P * c at once when there is one expert
+ * only. Run r of what travels, (P, E, c, ...), belongs to expert r % E. */
 struct runs
 {
-	size_t n, rows, experts;
+	size_t n, rows, sources, experts;
 };
 
 static struct runs runs_of(const struct fsmoe_shape *s)
 {
 	if (s->dim[1] == 1)
-		return (struct runs){1, s->dim[0] * s->dim[2], 1};
-	return (struct runs){s->dim[0] * s->dim[1], s->dim[2], s->dim[1]};
+		return (struct runs){1, s->dim[0] * s->dim[2], 1, 1};
+	return (struct runs){s->dim[0] * s->dim[1], s->dim[2], s->dim[0], s->dim[1]};
+}
+
+/* Which run of what stays, (E, P, c, ...), run r of what travels is. */
+static size_t by_expert(const struct runs *s, size_t r)
+{
+	return r % s->experts * s->sources + r / s->experts;
 }
 
 /* --- rows that there are, by counts ----------------------------------------------------------- */
@@ -37,10 +43,19 @@ struct walk
 };
 
 /* Some rows of a walk: runs of rows of the chunk, `rows` in all. */
+enum lie
+{
+	BY_SOURCE, /* (P, E, c, ...) */
+	BY_EXPERT, /* (E, P, c, ...) */
+};
+
 struct block
 {
 	size_t rows, n;
-	struct fsmoe_span run[FSMOE_FFN_BLOCK];
+	struct
+	{
+		size_t at[2], n; /* first row of a tensor that lies so, and how many */
+	} run[FSMOE_FFN_BLOCK];
 };
 
 static struct walk walk_of(const struct fsmoe_filled *f, const int32_t *counts,
@@ -57,12 +72,14 @@ static int next_block(struct walk *w, size_t most, struct block *b)
 	b->rows = b->n = 0;
 	while (w->source < w->sources && b->rows < most)
 	{
-		size_t block = w->source * w->experts + w->expert, n;
-		if (fsmoe_filled_here(f, w->counts, block, w->slot, &n))
+		size_t by_source = w->source * w->experts + w->expert, n;
+		size_t by_expert = w->expert * w->sources + w->source, span = f->hi - f->lo;
+		if (fsmoe_filled_here(f, w->counts, by_source, w->slot, &n))
 		{
 			n = n < most - b->rows ? n : most - b->rows;
-			b->run[b->n++] =
-				(struct fsmoe_span){block * (f->hi - f->lo) + w->slot - f->lo, n};
+			b->run[b->n].at[BY_SOURCE] = by_source * span + w->slot - f->lo;
+			b->run[b->n].at[BY_EXPERT] = by_expert * span + w->slot - f->lo;
+			b->run[b->n++].n = n;
 			b->rows += n;
 		}
 		w->slot += n;
@@ -77,22 +94,24 @@ static int next_block(struct walk *w, size_t most, struct block *b)
 
 /* Where the block's rows of a tensor lie together: where they are, when they are one run, or in
  * `scratch`. */
-static real *place(const struct block *b, real *tensor, real *scratch, size_t columns)
+static real *place(const struct block *b, enum lie lie, real *tensor, real *scratch, size_t columns)
 {
-	return b->n == 1 ? tensor + b->run[0].at * columns : scratch;
+	return b->n == 1 ? tensor + b->run[0].at[lie] * columns : scratch;
 }
 
-static void gather(const struct block *b, const real *tensor, real *place, size_t columns)
+static void gather(const struct block *b, enum lie lie, const real *tensor, real *place,
+		   size_t columns)
 {
 	for (size_t i = 0; b->n > 1 && i < b->n; place += b->run[i++].n * columns)
-		memcpy(place, tensor + b->run[i].at * columns,
+		memcpy(place, tensor + b->run[i].at[lie] * columns,
 		       b->run[i].n * columns * sizeof(*place));
 }
 
-static void scatter(const struct block *b, const real *place, real *tensor, size_t columns)
+static void scatter(const struct block *b, enum lie lie, const real *place, real *tensor,
+		    size_t columns)
 {
 	for (size_t i = 0; b->n > 1 && i < b->n; place += b->run[i++].n * columns)
-		memcpy(tensor + b->run[i].at * columns, place,
+		memcpy(tensor + b->run[i].at[lie] * columns, place,
 		       b->run[i].n * columns * sizeof(*place));
 }
 
@@ -137,13 +156,13 @@ static int forward_filled(const struct fsmoe_call *call, const struct forward *f
 			walk_of(&a->filled, call->data[Y + 4], &call->tensor[0]->shape, e);
 		while (next_block(&walk, most, &b))
 		{
-			real *bx = place(&b, x, rows, f->M);
-			real *by = place(&b, y, rows + most * f->M, f->M);
-			real *bz = place(&b, z, rows + 2 * most * f->M, f->Z);
-			gather(&b, x, bx, f->M);
+			real *bx = place(&b, BY_SOURCE, x, rows, f->M);
+			real *by = place(&b, BY_SOURCE, y, rows + most * f->M, f->M);
+			real *bz = place(&b, BY_EXPERT, z, rows + 2 * most * f->M, f->Z);
+			gather(&b, BY_SOURCE, x, bx, f->M);
 			forward_rows(f, e, b.rows, bx, bz, by);
-			scatter(&b, by, y, f->M);
-			scatter(&b, bz, z, f->Z);
+			scatter(&b, BY_SOURCE, by, y, f->M);
+			scatter(&b, BY_EXPERT, bz, z, f->Z);
 		}
 	}
 	return 0;
@@ -167,9 +186,9 @@ int KERNEL(ffn)(const struct fsmoe_call *call)
 	for (size_t r = 0; r < runs.n; r++)
 		for (size_t i = 0, n; i < runs.rows; i += n)
 		{
-			size_t row = r * runs.rows + i;
+			size_t row = r * runs.rows + i, row_z = by_expert(&runs, r) * runs.rows + i;
 			n = runs.rows - i < block ? runs.rows - i : block;
-			forward_rows(&f, r % runs.experts, n, x + row * f.M, z + row * f.Z,
+			forward_rows(&f, r % runs.experts, n, x + row * f.M, z + row_z * f.Z,
 				     y + row * f.M);
 		}
 	return 0;
@@ -177,7 +196,7 @@ int KERNEL(ffn)(const struct fsmoe_call *call)
 
 /* --- backward: the input -------------------------------------------------------------------- */
 
-/* dz of slots [first, last) of one (source, expert), in the pieces in which z was saved. */
+/* dz of slots [first, last) of one (expert, source), in the pieces in which z was saved. */
 static void chain_run(const struct fsmoe_expert_input_args *a, void *const *z, struct rows rows,
 		      size_t run, size_t first, size_t last, real *dz)
 {
@@ -205,8 +224,8 @@ static void input_rows(const struct fsmoe_call *call, const struct weights *w, s
 	gemm(0, 0, b->rows, H, M, 1, from, M, w->out + e * H * M, H, 0, dz, rows.columns);
 	for (size_t i = 0; i < b->n; at += b->run[i++].n * rows.columns)
 	{
-		size_t first = a->lo + b->run[i].at % span;
-		chain_run(a, z, rows, b->run[i].at / span, first, first + b->run[i].n, at);
+		size_t row = b->run[i].at[BY_EXPERT], first = a->lo + row % span;
+		chain_run(a, z, rows, row / span, first, first + b->run[i].n, at);
 	}
 	for (size_t j = 0; j < w->nin; j++)
 		gemm(0, 0, b->rows, M, H, 1, dz + j * H, rows.columns, w->in[j] + e * H * M, M,
@@ -229,13 +248,13 @@ static int input_filled(const struct fsmoe_call *call, const struct weights *w, 
 					   &call->tensor[0]->shape, e);
 		while (next_block(&walk, most, &b))
 		{
-			real *bdy = place(&b, dy, scratch, M);
-			real *bdx = place(&b, dx, scratch + most * M, M);
-			real *bdz = place(&b, dz, scratch + 2 * most * M, Z);
-			gather(&b, dy, bdy, M);
+			real *bdy = place(&b, BY_SOURCE, dy, scratch, M);
+			real *bdx = place(&b, BY_SOURCE, dx, scratch + most * M, M);
+			real *bdz = place(&b, BY_EXPERT, dz, scratch + 2 * most * M, Z);
+			gather(&b, BY_SOURCE, dy, bdy, M);
 			input_rows(call, w, rows, &b, e, bdy, bdz, bdx);
-			scatter(&b, bdx, dx, M);
-			scatter(&b, bdz, dz, Z);
+			scatter(&b, BY_SOURCE, bdx, dx, M);
+			scatter(&b, BY_EXPERT, bdz, dz, Z);
 		}
 	}
 	return 0;
@@ -257,14 +276,16 @@ int KERNEL(ffn_backward_input)(const struct fsmoe_call *call)
 		return input_filled(call, &w, (struct rows){0, H, Z});
 	for (size_t r = 0; r < runs.n; r++)
 		gemm(0, 0, runs.rows, H, M, 1, dy + r * runs.rows * M, M,
-		     w.out + r % runs.experts * H * M, H, 0, dz + r * runs.rows * Z, Z);
-	/* A run here is a (source, expert) whatever the number of experts. */
+		     w.out + r % runs.experts * H * M, H, 0,
+		     dz + by_expert(&runs, r) * runs.rows * Z, Z);
+	/* A run here is an (expert, source) whatever the number of experts. */
 	for (size_t r = 0; r < shape->dim[0] * shape->dim[1]; r++)
 		chain_run(a, &call->data[DX + 2], (struct rows){0, H, Z}, r, a->lo, a->hi,
 			  dz + r * span * Z);
 	for (size_t r = 0; r < runs.n; r++)
 		for (size_t j = 0; j < w.nin; j++)
-			gemm(0, 0, runs.rows, M, H, 1, dz + r * runs.rows * Z + j * H, Z,
+			gemm(0, 0, runs.rows, M, H, 1,
+			     dz + by_expert(&runs, r) * runs.rows * Z + j * H, Z,
 			     w.in[j] + r % runs.experts * H * M, M, j ? 1 : 0,
 			     dx + r * runs.rows * M, M);
 	return 0;

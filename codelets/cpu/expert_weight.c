@@ -10,17 +10,18 @@ static void add_rows(const real *rows, size_t n, size_t columns, real *sum)
 			sum[k] += rows[i * columns + k];
 }
 
-/* One pass' chunks of two tensors of different width: x and z, or dy and dz. */
+/* One pass' chunks of two tensors: x and z, or dy and dz. */
 struct pass
 {
 	const size_t *at;
 	size_t n;
-	void *const *narrow, *const *wide; /* M and Z columns */
+	void *const *narrow; /* (P, E, c, M) */
+	void *const *wide;   /* (E, P, c, Z) */
 };
 
 struct sizes
 {
-	size_t experts, M, Z;
+	size_t sources, experts, M, Z;
 	const struct fsmoe_filled *filled;
 	const int32_t *counts; /* NULL: every slot holds a row */
 };
@@ -32,11 +33,12 @@ static void copy_rows(const struct pass *pass, const struct sizes *z, size_t e, 
 {
 	size_t piece = fsmoe_cuts_find(pass->at, pass->n, s), lo = pass->at[piece];
 	size_t span = pass->at[piece + 1] - lo, row = (p * z->experts + e) * span + s - lo;
+	size_t row_wide = (e * z->sources + p) * span + s - lo;
 
 	if (*n > span - (s - lo))
 		*n = span - (s - lo);
 	memcpy(narrow, (const real *)pass->narrow[piece] + row * z->M, *n * z->M * sizeof(real));
-	memcpy(wide, (const real *)pass->wide[piece] + row * z->Z, *n * z->Z * sizeof(real));
+	memcpy(wide, (const real *)pass->wide[piece] + row_wide * z->Z, *n * z->Z * sizeof(real));
 }
 
 /* Rows [first, first + n) of expert e in (source, slot) order over the backward pieces; returns how
@@ -87,12 +89,16 @@ int KERNEL(ffn_backward_weight)(const struct fsmoe_call *call)
 	void *const *many = &call->data[X];
 	const struct pass forward = {a->at, nf, many, many + nf};
 	const struct pass backward = {a->at + nf + 1, nb, many + 2 * nf, many + 2 * nf + nb};
-	const struct sizes s = {call->tensor[X]->shape.dim[1], fsmoe_columns(call->tensor[X]),
-				fsmoe_columns(call->tensor[X + nf]), &a->net.filled,
+	const struct fsmoe_shape *chunk = &call->tensor[X]->shape;
+	const struct sizes s = {chunk->dim[0],
+				chunk->dim[1],
+				fsmoe_columns(call->tensor[X]),
+				fsmoe_columns(call->tensor[X + nf]),
+				&a->net.filled,
 				call->data[call->n - 1]};
 	const struct weights d = weights_of(a->net.ffn, call->data, 0);
 	size_t lo = backward.at[0], hi = backward.at[nb];
-	size_t rows = call->tensor[X]->shape.dim[0] * (hi - lo);
+	size_t rows = s.sources * (hi - lo);
 	real *x = call->data[ROWS], *dy = x + block * s.M, *z = dy + block * s.M;
 	real *dz = z + block * s.Z;
 

@@ -119,22 +119,22 @@ struct act_swiglu
 	}
 };
 
-/* h = act(z), z in pieces; with a bias, which networks of one matrix in have, z += b before. Row
- * (p, e, s) of [lo, lo + c), or (e, p, s) where there are `sources`. */
+/* h = act(z) of slots [lo, lo + c), row by row as z lies, which is in pieces; with a bias, which
+ * networks of one matrix in have, z += b before. */
 template <class A, class T> struct activate
 {
 	pieces<T> z;
-	const float *bias; /* (E, H) or NULL; not with sources */
-	T *h;              /* (P, E, c, H), or (E, P, c, H) */
-	size_t sources, E, lo, c, H, Z;
+	const float *bias; /* (E, H) or NULL */
+	T *h;              /* (E, P, c, H) */
+	size_t P, lo, c, H, Z;
 
 	template <int V> __device__ void run(size_t row, size_t k) const
 	{
 		size_t b = row / c;
-		T *at = z.row(sources ? b % sources * E + b / sources : b, lo + row % c, Z);
+		T *at = z.row(b, lo + row % c, Z);
 		if (bias)
 		{
-			pack<V> a = load<V>(at + k), add = load<V>(bias + b % E * H + k);
+			pack<V> a = load<V>(at + k), add = load<V>(bias + b / P * H + k);
 			for (int j = 0; j < V; j++)
 				a.v[j] += add.v[j];
 			store<V>(at + k, a);
@@ -147,7 +147,7 @@ template <class A, class T>
 static int activate_by(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 		       const activate<void, T> &a, size_t rows)
 {
-	activate<A, T> f = {a.z, a.bias, a.h, a.sources, a.E, a.lo, a.c, a.H, a.Z};
+	activate<A, T> f = {a.z, a.bias, a.h, a.P, a.lo, a.c, a.H, a.Z};
 
 	return map_rows(call, cuda, f, rows, f.H, aligned(f.z) && aligned(f.h, f.bias));
 }

@@ -5,27 +5,30 @@
 
 /*
  * Gradients of the weights. A product over all rows of an expert is faster than the same by source,
- * and much faster than by source and chunk, since every one of them reads and writes sums in float.
- * So act(z), which is computed anew, is laid out by expert, dy is copied so, and where there are more
- * than two products otherwise x and dz as well. Two sources do not pay for it: M 2048, H 8192, 9824
- * rows on an H100 take 0.48 ms in one product, 0.57 in two, and 0.16 of copies; of M 4096, H 14336
- * either of two matrices 1.65 and 1.84 ms, while there is 3.2 times as much to copy.
+ * and much faster than by source and chunk, since every one of them reads and writes sums in float:
+ * M 2048, H 8192, 9824 rows on an H100 take 0.48 ms in one product, 0.57 in two; either matrix in
+ * of M 4096, H 14336 1.67 and 1.87 ms. So dz lies by expert, act(z) is laid out so as it is computed
+ * anew, and what travelled, x and dy, which are narrow, is copied. Of more than two chunks dz is
+ * copied together as well.
  */
+
+/* Rows of slots in pieces, each (P, E, c, columns) or (E, P, c, columns). */
+template <class T> struct chunks
+{
+	pieces<T> p;
+	size_t columns, next_source, next_expert; /* in blocks of c rows */
+};
 
 template <class T> struct weight_pass
 {
 	const struct fsmoe_expert_args *net;
 	weights d;
 	size_t P, E, M, H, Z, lo, hi;
-	pieces<T> x, z, dy, dz;
+	chunks<T> x, z, dy, dz;
 
-	size_t span() const
-	{
-		return hi - lo;
-	}
 	size_t rows() const /* of an expert */
 	{
-		return P * span();
+		return P * (hi - lo);
 	}
 };
 
@@ -46,132 +49,76 @@ template <class T> static int weight_pass_of(const struct fsmoe_call *call, weig
 	w->H = w->Z / w->d.nin;
 	w->lo = backward[0];
 	w->hi = backward[nb];
-	if (pieces_of(call, nf, forward, X, &w->x) || pieces_of(call, nf, forward, X + nf, &w->z) ||
-	    pieces_of(call, nb, backward, X + 2 * nf, &w->dy) ||
-	    pieces_of(call, nb, backward, X + 2 * nf + nb, &w->dz))
+	w->x = w->dy = {{}, w->M, w->E, 1};
+	w->z = w->dz = {{}, w->Z, 1, w->P};
+	if (pieces_of(call, nf, forward, X, &w->x.p) ||
+	    pieces_of(call, nf, forward, X + nf, &w->z.p) ||
+	    pieces_of(call, nb, backward, X + 2 * nf, &w->dy.p) ||
+	    pieces_of(call, nb, backward, X + 2 * nf + nb, &w->dz.p))
 		return -EINVAL;
 	return 0;
 }
 
-/* n columns from `first` on of rows of ld, in pieces. */
-template <class T> struct columns_of
-{
-	const pieces<T> &p;
-	size_t first, n, ld;
-
-	T *at(size_t run, size_t slot) const
-	{
-		return p.row(run, slot, ld) + first;
-	}
-	size_t span(size_t slot) const
-	{
-		size_t i = p.find(slot);
-		return p.at[i + 1] - p.at[i];
-	}
-	size_t end(size_t slot) const
-	{
-		return p.at[p.find(slot) + 1];
-	}
-};
-
-/* Up to where pieces of both reach from a slot on. */
-template <class T> static size_t common_end(const weight_pass<T> &w, size_t slot)
-{
-	const columns_of<T> x = {w.x, 0, 0, 0}, dz = {w.dz, 0, 0, 0};
-	size_t end = x.end(slot) < dz.end(slot) ? x.end(slot) : dz.end(slot);
-
-	return end < w.hi ? end : w.hi;
-}
-
-/* Of x and dz where they lie. */
-template <class T> static size_t count_products(const weight_pass<T> &w)
-{
-	size_t n = 0;
-
-	for (size_t s = w.lo; s < w.hi; s = common_end(w, s))
-		n += w.E == 1 ? 1 : w.P;
-	return n;
-}
-
-/* dw (E, a.n, b.n) += a^T b, added up over the sources and over [lo, hi) in steps that lie in one
- * piece of both. */
-template <class T>
-static int add_products(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			const weight_pass<T> &w, const columns_of<T> &a, const columns_of<T> &b,
-			int dw)
-{
-	float beta = kept(call, (size_t)dw);
-	int err = 0;
-
-	for (size_t s = w.lo, end; s < w.hi; s = end)
-	{
-		size_t span_a = a.span(s), span_b = b.span(s);
-		end = common_end(w, s);
-
-		/* Whole pieces of one expert: the rows of all sources lie together. */
-		bool all = w.E == 1 && end - s == span_a && end - s == span_b;
-		size_t rows = all ? w.P * (end - s) : end - s;
-		for (size_t p = 0; p < (all ? 1 : w.P) && !err; p++, beta = 1)
-			err = multiply(call, cuda,
-				       product<T, float>{true, false, a.n, b.n, rows,
-							 a.at(p * w.E, s), a.ld, span_a * a.ld,
-							 b.at(p * w.E, s), b.ld, span_b * b.ld,
-							 data_of<float>(call, (size_t)dw), b.n,
-							 a.n * b.n, w.E, 1, beta});
-	}
-	return err;
-}
-
 /* --- rows by expert ------------------------------------------------------------------------- */
 
-/* Row (e, p, s) of [lo, lo + span). */
+/* Slots of a layer whose rows are taken by one product. */
+struct range
+{
+	size_t lo, hi;
+};
+
+/* Row (e, p, s) of a part. */
 template <class T> struct gather_rows
 {
-	pieces<T> from;
+	chunks<T> from;
 	T *to; /* (E, P, span, columns) */
-	size_t P, E, lo, span, columns;
+	size_t P, lo, span;
 
 	template <int V> __device__ void run(size_t row, size_t k) const
 	{
-		size_t b = row / span;
-		const T *at = from.row(b % P * E + b / P, lo + row % span, columns);
+		size_t b = row / span, block = b % P * from.next_source + b / P * from.next_expert;
+		const T *at = from.p.row(block, lo + row % span, from.columns);
 
-		store<V>(to + row * columns + k, load<V>(at + k));
+		store<V>(to + row * from.columns + k, load<V>(at + k));
 	}
 };
 
-/* They lie so already. */
-template <class T> static bool together(const weight_pass<T> &w, const pieces<T> &p)
+/* Where the rows of a part lie so already; NULL: nowhere. */
+template <class T>
+static const T *in_place(const weight_pass<T> &w, const chunks<T> &from, range part)
 {
-	return p.n == 1 && p.at[0] == w.lo && p.at[1] == w.hi && (w.P == 1 || w.E == 1);
+	size_t i = from.p.find(part.lo);
+	bool whole = from.p.at[i] == part.lo && from.p.at[i + 1] == part.hi;
+
+	return whole && (from.next_source == 1 || w.P == 1) ? from.p.data[i] : nullptr;
 }
 
-/* Address of all rows by expert: where they are, or `room` after copying them there. */
+/* Address of a part's rows: where they are, or `room` after copying them there. */
 template <class T>
 static int by_expert(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-		     const weight_pass<T> &w, const pieces<T> &p, size_t columns, T *room,
+		     const weight_pass<T> &w, const chunks<T> &from, range part, T *room,
 		     const T **at)
 {
-	const gather_rows<T> f = {p, room, w.P, w.E, w.lo, w.span(), columns};
+	const gather_rows<T> f = {from, room, w.P, part.lo, part.hi - part.lo};
 
-	*at = together(w, p) ? p.data[0] : room;
-	return together(w, p) ? 0
-			      : map_rows(call, cuda, f, w.E * w.rows(), columns,
-					 aligned(p) && aligned(room));
+	*at = in_place(w, from, part);
+	if (*at)
+		return 0;
+	*at = room;
+	return map_rows(call, cuda, f, w.E * w.P * f.span, from.columns,
+			aligned(from.p) && aligned(room));
 }
 
-/* dw (E, na, nb) += a^T b; a and b are columns of rows lda and ldb long, by expert. */
+/* dw (E, na, nb) = keep * dw + a^T b; a and b are columns of rows lda and ldb long, by expert. */
 template <class T>
-static int add_product(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-		       const weight_pass<T> &w, const T *a, size_t na, size_t lda, const T *b,
-		       size_t nb, size_t ldb, int dw)
+static int add_product(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, size_t E,
+		       size_t rows, const T *a, size_t na, size_t lda, const T *b, size_t nb,
+		       size_t ldb, int dw, float keep)
 {
-	size_t rows = w.rows();
-
 	return multiply(call, cuda,
-			product<T, float>{true, false, na, nb, rows, a, lda, rows * lda, b, ldb,
-					  rows * ldb, data_of<float>(call, (size_t)dw), nb, na * nb,
-					  w.E, 1, kept(call, (size_t)dw)});
+			product(na, nb, rows, transposed(a, lda, rows * lda),
+				plain(b, ldb, rows * ldb),
+				into(data_of<float>(call, (size_t)dw), nb, na * nb), E, keep));
 }
 
 /* --- biases ----------------------------------------------------------------------------------- */
@@ -179,44 +126,59 @@ static int add_product(const struct fsmoe_call *call, const struct fsmoe_cuda *c
 /* Rows (source, slot) of an expert. */
 template <class T> struct expert_rows
 {
-	pieces<T> x;
-	size_t E, lo, span, columns;
+	chunks<T> x;
+	size_t lo, span;
 
 	template <int V> __device__ pack<V> at(size_t e, size_t row, size_t column) const
 	{
-		return load<V>(x.row(row / span * E + e, lo + row % span, columns) + column);
+		size_t block = row / span * x.next_source + e * x.next_expert;
+
+		return load<V>(x.p.row(block, lo + row % span, x.columns) + column);
 	}
 };
 
 template <class T>
 static int add_bias_gradient(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			     const weight_pass<T> &w, const pieces<T> &d, size_t columns,
-			     float *partial, float *db)
+			     const weight_pass<T> &w, const chunks<T> &d, float *partial, float *db)
 {
-	size_t span = w.hi - w.lo;
-	expert_rows<T> f = {d, w.E, w.lo, span, columns};
+	expert_rows<T> f = {d, w.lo, w.hi - w.lo};
 
-	return db ? add_columns(call, cuda, f, w.P * span, columns, w.E, aligned(d), partial, db)
+	return db ? add_columns(call, cuda, f, w.rows(), d.columns, w.E, aligned(d.p), partial, db)
 		  : 0;
 }
 
 /* --- all of them -------------------------------------------------------------------------------- */
 
+/* dz is taken chunk by chunk, or copied together. */
+template <class T> static size_t count_parts(const weight_pass<T> &w)
+{
+	return w.dz.p.n <= 2 ? w.dz.p.n : 1;
+}
+
+template <class T> static range part_of(const weight_pass<T> &w, size_t i)
+{
+	return count_parts(w) == 1 ? range{w.lo, w.hi} : range{w.dz.p.at[i], w.dz.p.at[i + 1]};
+}
+
 template <class T> struct room
 {
 	T *narrow, *wide; /* rows of M, of H or Z */
 	float *partial;
-	bool gather; /* x and dz */
 };
 
 template <class T> static room<T> take_room(scratch *s, const weight_pass<T> &w)
 {
 	size_t in = column_partials(w.rows(), w.H, w.E), out = column_partials(w.rows(), w.M, w.E);
+	bool narrow = !in_place(w, w.dy, {w.lo, w.hi}), wide = false;
 	room<T> r = {};
 
-	r.gather = count_products(w) > 2 && !(together(w, w.x) && together(w, w.dz));
-	r.wide = s->take<T>(w.rows() * w.E * (r.gather ? w.Z : w.H));
-	if (r.gather || !together(w, w.dy))
+	for (size_t i = 0; i < count_parts(w); i++)
+	{
+		narrow = narrow || !in_place(w, w.x, part_of(w, i));
+		wide = wide || !in_place(w, w.dz, part_of(w, i));
+	}
+	r.wide = s->take<T>(w.rows() * w.E * (wide ? w.Z : w.H));
+	if (narrow)
 		r.narrow = s->take<T>(w.rows() * w.E * w.M);
 	r.partial = s->take<float>(in > out ? in : out);
 	return r;
@@ -239,18 +201,19 @@ static int matrices_in(const struct fsmoe_call *call, const struct fsmoe_cuda *c
 	const T *x = nullptr, *dz = nullptr;
 	int err = 0;
 
-	if (r.gather)
-		err = by_expert(call, cuda, w, w.x, w.M, r.narrow, &x);
-	if (r.gather && !err)
-		err = by_expert(call, cuda, w, w.dz, w.Z, r.wide, &dz);
-	for (size_t j = 0; j < w.d.nin && !err; j++)
+	for (size_t i = 0; i < count_parts(w) && !err; i++)
 	{
-		int dw = w.d.in[j];
-		if (dw >= 0 && r.gather)
-			err = add_product(call, cuda, w, dz + j * w.H, w.H, w.Z, x, w.M, w.M, dw);
-		else if (dw >= 0)
-			err = add_products(call, cuda, w, {w.dz, j * w.H, w.H, w.Z},
-					   {w.x, 0, w.M, w.M}, dw);
+		const range part = part_of(w, i);
+		size_t rows = w.P * (part.hi - part.lo);
+
+		err = by_expert(call, cuda, w, w.x, part, r.narrow, &x);
+		if (!err)
+			err = by_expert(call, cuda, w, w.dz, part, r.wide, &dz);
+		for (size_t j = 0; j < w.d.nin && !err; j++)
+			if (w.d.in[j] >= 0)
+				err = add_product(call, cuda, w.E, rows, dz + j * w.H, w.H, w.Z, x,
+						  w.M, w.M, w.d.in[j],
+						  i ? 1 : kept(call, (size_t)w.d.in[j]));
 	}
 	return err;
 }
@@ -259,18 +222,18 @@ template <class T>
 static int matrix_out(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 		      const weight_pass<T> &w, const room<T> &r)
 {
-	const activate<void, T> act = {w.z, nullptr, r.wide, w.P, w.E, w.lo, w.span(), w.H, w.Z};
-	const T *dy;
+	const activate<void, T> act = {w.z.p, nullptr, r.wide, w.P, w.lo, w.hi - w.lo, w.H, w.Z};
+	const T *h = r.wide, *dy;
 	int err;
 
 	if (w.d.out < 0)
 		return 0;
 	err = activated(call, cuda, *w.net, act, w.E * w.rows());
 	if (!err)
-		err = by_expert(call, cuda, w, w.dy, w.M, r.narrow, &dy);
+		err = by_expert(call, cuda, w, w.dy, range{w.lo, w.hi}, r.narrow, &dy);
 	return err ? err
-		   : add_product(call, cuda, w, dy, w.M, w.M, static_cast<const T *>(r.wide), w.H,
-				 w.H, w.d.out);
+		   : add_product(call, cuda, w.E, w.rows(), dy, w.M, w.M, h, w.H, w.H, w.d.out,
+				 kept(call, (size_t)w.d.out));
 }
 
 template <class T>
@@ -285,12 +248,12 @@ static int backward_weight(const struct fsmoe_call *call, const struct fsmoe_cud
 	const room<T> r = take_room(&all, w);
 	err = matrices_in(call, cuda, w, r);
 	if (!err)
-		err = add_bias_gradient(call, cuda, w, w.dz, w.Z, r.partial,
+		err = add_bias_gradient(call, cuda, w, w.dz, r.partial,
 					float_at(call, w.d.in_bias));
 	if (!err)
 		err = matrix_out(call, cuda, w, r);
 	if (!err)
-		err = add_bias_gradient(call, cuda, w, w.dy, w.M, r.partial,
+		err = add_bias_gradient(call, cuda, w, w.dy, r.partial,
 					float_at(call, w.d.out_bias));
 	return err;
 }

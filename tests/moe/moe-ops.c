@@ -164,6 +164,14 @@ static fsmoe_tensor_t build_expert(struct opcase_graph *og, const size_t *s)
 	return y;
 }
 
+/* Where row (p, e, s) of (P, E, c) lies by expert, as z does. */
+static size_t by_expert(const size_t *size, size_t row)
+{
+	size_t P = size[0], E = size[1], c = size[2], block = row / c;
+
+	return (block % E * P + block / E) * c + row % c;
+}
+
 static void expect_expert(const struct opcase_values *v)
 {
 	size_t P = v->size[0], E = v->size[1], c = v->size[2], M = v->size[3], H = v->size[4];
@@ -178,7 +186,7 @@ static void expect_expert(const struct opcase_values *v)
 
 	for (size_t row = 0; row < P * E * c; row++)
 		reference_expert(&r, row / c % E, v->real[0] + row * M, v->out[0] + row * M,
-				 v->out[1] + row * H);
+				 v->out[1] + by_expert(v->size, row) * H);
 }
 
 /* The last two have more rows than a kernel takes at a time; the two before are of multiples of
@@ -217,7 +225,7 @@ static void expect_mixtral(const struct opcase_values *v)
 
 	for (size_t row = 0; row < P * E * c; row++)
 		reference_expert(&r, row / c % E, v->real[0] + row * M, v->out[0] + row * M,
-				 v->out[1] + row * 2 * H);
+				 v->out[1] + by_expert(v->size, row) * 2 * H);
 }
 
 static const size_t mixtral_sizes[][OPCASE_MAX_SIZES] = {
