@@ -20,8 +20,7 @@ work=$(mktemp -d)
 folders=()
 trap 'rm -rf "$work"' EXIT
 trap 'kill $(jobs -p); exit 143' INT TERM
-# Torch's compiler keeps what it made; StarPU measures a machine's links once for all GPUs that it
-# sees.
+# What torch's compiler made is kept.
 export TORCHINDUCTOR_CACHE_DIR=$work/inductor TRITON_CACHE_DIR=$work/triton
 
 say()
@@ -29,15 +28,17 @@ say()
 	echo "-- $(($(date +%s) - begin)) s: $*"
 }
 
-# lane NAME SCRIPT ARGUMENT...: a script of this folder beside the others, with an $OUT of its own.
+# lane NAME SCRIPT ARGUMENT...: a script of this folder beside the others, with an $OUT of its own, and
+# what StarPU measured of the links to as many GPUs as it sees, if somebody did already.
 lane()
 {
-	local name=$1 script=$2
+	local name=$1 script=$2 links=$work/two
+	[ -z "${CUDA_VISIBLE_DEVICES:-}" ] || links=$work/one
 	shift 2
-	mkdir -p "$work/$name"
+	mkdir -p "$work/$name/starpu"
+	[ ! -d "$links" ] || cp -R "$links/." "$work/$name/starpu/"
 	folders+=("$work/$name")
-	OUT=$work/$name DEADLINE=$checks_end \
-		STARPU_HOME=$work/starpu${CUDA_VISIBLE_DEVICES:+-of-one} \
+	OUT=$work/$name DEADLINE=$checks_end STARPU_HOME=$work/$name/starpu \
 		bash "$here/$script" "$@" >"$work/$name/said.txt" 2>&1 &
 }
 
@@ -88,7 +89,9 @@ checks()
 	lanes+=($!)
 	wait_for $room
 	say "memory was measured"
-	STARPU_HOME=$work/starpu DEADLINE=$checks_end limited 60 "$bundle/bin/check-cuda" faults \
+	mkdir -p "$work/two"
+	cp -R "$work/room/starpu" "$work/one"
+	STARPU_HOME=$work/two DEADLINE=$checks_end limited 60 "$bundle/bin/check-cuda" faults \
 		>>"$OUT/log.txt" 2>&1
 	lane one-node run.sh one-node
 	lanes+=($!)
@@ -117,7 +120,7 @@ timings()
 	folders+=("$work/layers")
 	# One word a row.
 	# shellcheck disable=SC2086
-	OUT=$work/layers DEADLINE=$end PARTS=no STARPU_HOME=$work/starpu bash "$here/pair.sh" $ROWS \
+	OUT=$work/layers DEADLINE=$end PARTS=no STARPU_HOME=$work/two bash "$here/pair.sh" $ROWS \
 		2>&1 | tee "$work/layers/said.txt"
 }
 

@@ -26,8 +26,9 @@ layers = list(lines_of("layers.csv"))
 
 def passed(*names):
     """Every one of these runs ended well; seen: what the last of them said."""
-    bad = ["%s: %s" % (n, results[n]["state"] if n in results else "not run")
-           for n in names if n not in results or results[n]["state"] != "ok"]
+    none = {"state": "not run", "said": ""}
+    bad = ["%s: %s %s" % (n, results.get(n, none)["state"], results.get(n, none)["said"] or "")
+           for n in names if results.get(n, none)["state"] != "ok"]
     said = results[names[-1]]["said"] if names[-1] in results else ""
     return not bad, "; ".join(bad) if bad else said or "%d of %d" % (len(names), len(names))
 

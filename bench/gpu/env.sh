@@ -116,6 +116,12 @@ result()
 	printf '%-28s %-12s %4d s  %s\n' "$1" "$2" "$3" "${4:-}" | tee -a "$OUT/summary.txt"
 }
 
+# complaint FILE: the line that most likely says what went wrong.
+complaint()
+{
+	grep -m 1 -E 'error: |: fail|[a-z]Error:|FAILED|off by|differ|No such' "$1" | cut -c1-150
+}
+
 # values KEY FILE: numbers of that name in lines of JSON, one a line.
 values()
 {

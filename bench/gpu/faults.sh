@@ -22,6 +22,7 @@ try()
 	{ echo "== $name: $*"; cat "$OUT/$name.log"; } >>"$OUT/log.txt"
 	said=$(grep -m 1 -E -- "$pattern" "$OUT/$name.log" | cut -c1-150)
 	[ -n "$said" ] || [ "$state" != ok ] || state="SAID NOTHING"
+	[ "$state" = ok ] || said=$(complaint "$OUT/$name.log")
 	result "$name" "$state" $((SECONDS - start)) "$said"
 	if [ "$state" != ok ]; then
 		tail -n 12 "$OUT/$name.log" | cut -c1-250

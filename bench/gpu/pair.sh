@@ -35,7 +35,7 @@ keep()
 		echo "$line" >>"$lines"
 		said=$(echo "$line" | grep -o '"step_ms": {[^}]*}')
 	else
-		tail -n 5 "$OUT/run.log" | cut -c1-300
+		said=$(complaint "$OUT/run.log")
 		failures=$((failures + 1))
 	fi
 	result "$ffn $tag" "$(state_of $status)" $((SECONDS - start)) "${said:-}"

@@ -20,7 +20,7 @@ trap 'rm -rf "$logs"' EXIT
 # the last line of the output says is in the summary where $say is set.
 run()
 {
-	local limit=$1 name=$2 start=$SECONDS status
+	local limit=$1 name=$2 start=$SECONDS status said
 	shift 2
 	if [ "$(type -t "$1")" = function ]; then
 		"$@" >"$logs/$name.log" 2>&1
@@ -30,8 +30,9 @@ run()
 	status=$?
 	[ "$(type -t "$1")" = function ] && left_behind=0
 	{ echo "== $name: $*"; cat "$logs/$name.log"; } >>"$OUT/log.txt"
-	result "$name" "$(state_of $status)" $((SECONDS - start)) \
-		"$(grep -hE "${say:-^no such line$}" "$logs/$name.log" | tail -n 1 | cut -c1-150)"
+	said=$(grep -hE "${say:-^no such line$}" "$logs/$name.log" | tail -n 1 | cut -c1-150)
+	[ $status -eq 0 ] || said=$(complaint "$logs/$name.log")
+	result "$name" "$(state_of $status)" $((SECONDS - start)) "$said"
 	[ $status -eq 0 ] || [ $status -eq 77 ] || failures=$((failures + 1))
 	[ $status -eq 0 ] || tail -n 25 "$logs/$name.log" | cut -c1-300
 	return $status
