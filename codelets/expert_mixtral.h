@@ -9,7 +9,7 @@
  *
  *   y = (silu(x w1^T) * (x w3^T)) w2^T,  silu(a) = a / (1 + exp(-a))
  *
- * z holds x w1^T and x w3^T side by side: (P, E, c, 2 H).
+ * z holds x w1^T and x w3^T side by side: (E, P, c, 2 H).
  */
 extern const struct fsmoe_op fsmoe_op_expert_mixtral;
 extern const struct fsmoe_op fsmoe_op_expert_mixtral_backward_input;

@@ -3,7 +3,7 @@
 # stripped, and the shared libraries that such a machine has not. Run by `make gpu-bundle`; the
 # folder is build-gpu in the source tree unless named. Prints its size; over 40 MiB fails.
 #
-#	bin/          programs; run.sh, pair.sh, faults.sh
+#	bin/          programs and scripts; all.sh is the one to begin with
 #	peer/         the PyTorch layer to measure against
 #	text          something to train on
 #	lib/          libraries; always used
@@ -26,8 +26,9 @@ for program in fsmoe tests/cuda/check-cuda bench/gpu/layer bench/gpu/products \
 	cp "$real" "$out/bin/"
 	strip "$out/bin/$(basename $program)"
 done
-cp "$top_srcdir"/bench/gpu/run.sh "$top_srcdir"/bench/gpu/env.sh \
-	"$top_srcdir"/bench/gpu/pair.sh "$top_srcdir"/bench/gpu/faults.sh "$out/bin/"
+for script in all.sh env.sh run.sh pair.sh faults.sh claims.py; do
+	cp "$top_srcdir/bench/gpu/$script" "$out/bin/"
+done
 mkdir -p "$out/peer"
 cp "$top_srcdir"/bench/peer/*.py "$out/peer/"
 cat "$top_srcdir"/*.md "$top_srcdir"/doc/*.md >"$out/text"

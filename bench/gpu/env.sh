@@ -1,7 +1,8 @@
 #!/bin/bash
 # env.sh: sourced by the scripts of this folder where a bundle runs. Finds the bundle, which is the
 # folder above this one or build-gpu in the current one, makes $OUT (default: a new folder in
-# $TMPDIR), finds the libraries, writes machine.txt. Sets bundle, OUT, LD_LIBRARY_PATH.
+# $TMPDIR), finds the libraries, writes machine.txt. Sets bundle, OUT, LD_LIBRARY_PATH, mpi (mpirun
+# and what it passes on; empty: there is none). At the end are the functions that they share.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bundle=$(dirname "$here")
 [ -x "$bundle/bin/check-cuda" ] || bundle=$PWD/build-gpu
@@ -49,9 +50,80 @@ export NCCL_NVLS_ENABLE=0 CUDA_MODULE_LOADING=EAGER CUDA_DEVICE_MAX_CONNECTIONS=
 unset NVIDIA_TF32_OVERRIDE
 {
 	cat "$bundle/version"
+	du -sk "$bundle" | sed 's/\t.*/ KiB of bundle/'
 	nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
 	nvcc --version 2>/dev/null | tail -1
 	uname -r
 	nproc
 } >"$OUT/machine.txt" 2>&1
-cat "$OUT/machine.txt"
+[ -n "${DEADLINE:-}" ] || cat "$OUT/machine.txt"
+
+mpi=()
+if command -v mpirun >/dev/null; then
+	mpi=("$(command -v mpirun)" --allow-run-as-root --oversubscribe --bind-to none)
+	for name in LD_LIBRARY_PATH NCCL_NVLS_ENABLE NCCL_P2P_DISABLE CUDA_MODULE_LOADING \
+		CUDA_DEVICE_MAX_CONNECTIONS; do
+		mpi+=(-x "$name")
+	done
+fi
+export NCCL_P2P_DISABLE=${NCCL_P2P_DISABLE:-0}
+left_behind=0
+
+# --- running ------------------------------------------------------------------------------------
+
+# limited SECONDS COMMAND...: under that time limit, and no longer than until DEADLINE, in seconds
+# since the epoch, where that is set. What the command leaves running is ended, and left_behind is 1.
+# Status 124: it took too long; 125: there was no time for it, nothing was run.
+limited()
+{
+	local limit=$1 left status pid
+	shift
+	left_behind=0
+	left=$((${DEADLINE:-9999999999} - $(date +%s)))
+	[ $left -ge 5 ] || return 125
+	[ "$limit" -le $left ] || limit=$left
+	setsid timeout -k 4 "$limit" "$@" &
+	pid=$!
+	trap 'pkill -KILL -s $pid; exit 143' INT TERM
+	wait $pid
+	status=$?
+	trap - INT TERM
+	for _ in 1 2 3 4 5; do
+		pgrep -s $pid >/dev/null || return $status
+		sleep 0.5
+	done
+	left_behind=1
+	pkill -KILL -s $pid
+	return $status
+}
+
+# state_of STATUS [WANTED]: an exit status of limited in a word or two.
+state_of()
+{
+	case $1 in
+	"${2:-0}") [ "$left_behind" = 0 ] && echo ok || echo "LEFT BEHIND" ;;
+	77) echo skipped ;;
+	124 | 137) echo "TIME OUT" ;;
+	125) echo "not run" ;;
+	*) echo "FAILED ($1)" ;;
+	esac
+}
+
+# result NAME STATE SECONDS [TEXT]: a line of the summary, and of results.tsv.
+result()
+{
+	printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4:-}" >>"$OUT/results.tsv"
+	printf '%-28s %-12s %4d s  %s\n' "$1" "$2" "$3" "${4:-}" | tee -a "$OUT/summary.txt"
+}
+
+# complaint FILE: the line that most likely says what went wrong.
+complaint()
+{
+	grep -m 1 -E 'error: |: fail|[a-z]Error:|FAILED|off by|differ|No such' "$1" | cut -c1-150
+}
+
+# values KEY FILE: numbers of that name in lines of JSON, one a line.
+values()
+{
+	grep -o "\"$1\": [^,}]*" "$2" | sed 's/.*: //'
+}

@@ -1,38 +1,44 @@
 #!/bin/bash
-# pair.sh [PART...]: one MoE layer in bf16 on two GPUs of a host beside the PyTorch layer of
+# pair.sh [PART | ROW]...: one MoE layer in bf16 on two GPUs of a host beside the PyTorch layer of
 # bench/peer, from a bundle as run.sh. Parts: gpt, mixtral (over NVLink), host (gpt through host
-# memory, NCCL_P2P_DISABLE=1); none: all. Without PyTorch, or with PEER=0, only ours are run.
+# memory, NCCL_P2P_DISABLE=1); none: all. A part is its peer and the rows of $ROWS; a row alone is
+# PART:peer, PART:EXECUTOR:SCHEDULE:CHUNKS[:CTA POLICY], or PART:share, what StarPU costs: ratio's
+# pairs. Schedule plain: weight gradients once a layer, after all chunks. Without PyTorch, or with
+# PEER=0, only ours are run.
 #
 # layers.jsonl in $OUT has a line a run, layers.csv the same as a table; printed last are medians
-# with p10 and p90 in milliseconds, and the ratio to the peer's median in the same part. Exit status
+# with p10 and p90 in milliseconds, and the ratio to the peer's median of the same part. Exit status
 # 1 when a run failed or its check values are not the peer's.
 set -u
+# shellcheck source-path=SCRIPTDIR source=env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 [ $# -gt 0 ] || set -- gpt host mixtral
-mpirun=$(command -v mpirun) || { echo "pair.sh: no mpirun here" >&2; exit 2; }
+[ ${#mpi[@]} -gt 0 ] || { echo "pair.sh: no mpirun here" >&2; exit 2; }
 failures=0
 lines=$OUT/layers.jsonl
 : >"$lines"
 ITERS=${ITERS:-40}
-# Executor, schedule (plain: weight gradients once a layer, after all chunks), chunks of the passes,
-# and, where it is not the default, the CTA policy.
-ROWS=${ROWS:-"stream:plain:1 starpu:plain:1 stream:plain:2 starpu:plain:2 stream:fsmoe:2 stream:tutel:2"}
+ROWS=${ROWS:-"peer stream:plain:1 starpu:plain:1 stream:plain:2 starpu:plain:2 stream:fsmoe:2 stream:tutel:2"}
+layer=(--batch 4 --seq 1024 --experts 8 --topk 2 --capacity-factor 1.2 --dtype bf16)
 
 # keep TAG COMMAND...: the line of JSON that a command prints last.
 keep()
 {
-	local tag=$1 start=$SECONDS line
+	local tag=$1 start=$SECONDS line status said
 	shift
-	line=$(timeout -k 5 "${LIMIT:-110}" "$@" --tag "$tag" 2>>"$OUT/log.txt" | tee -a "$OUT/log.txt" |
-		grep '^{' | tail -n 1)
-	if [ -n "$line" ]; then
+	limited "${LIMIT:-110}" "$@" --tag "$tag" >"$OUT/run.log" 2>&1
+	status=$?
+	cat "$OUT/run.log" >>"$OUT/log.txt"
+	line=$(grep '^{' "$OUT/run.log" | tail -n 1)
+	[ -n "$line" ] || [ $status -ne 0 ] || status=1
+	if [ $status -eq 0 ]; then
 		echo "$line" >>"$lines"
+		said=$(echo "$line" | grep -o '"step_ms": {[^}]*}')
 	else
-		echo "$tag: FAILED"
-		tail -n 5 "$OUT/log.txt" | cut -c1-300
+		said=$(complaint "$OUT/run.log")
 		failures=$((failures + 1))
 	fi
-	echo "   $tag $((SECONDS - start)) s"
+	result "$ffn $tag" "$(state_of $status)" $((SECONDS - start)) "${said:-}"
 }
 
 ours() # FABRIC P2P EXECUTOR SCHEDULE CUTS POLICY OPTION...
@@ -40,11 +46,9 @@ ours() # FABRIC P2P EXECUTOR SCHEDULE CUTS POLICY OPTION...
 	local fabric=$1 p2p=$2 executor=$3 schedule=$4 cuts=$5 policy=$6 row=()
 	shift 6
 	[ "$schedule" = plain ] || row=(--schedule "$schedule")
-	NCCL_P2P_DISABLE=$p2p keep "$fabric fsmoe $executor $schedule $cuts${policy:+ $policy}" "$mpirun" \
-		--allow-run-as-root --oversubscribe --bind-to none -np 2 -x LD_LIBRARY_PATH \
-		-x NCCL_NVLS_ENABLE -x NCCL_P2P_DISABLE -x CUDA_MODULE_LOADING \
-		-x CUDA_DEVICE_MAX_CONNECTIONS "$bundle/bin/fsmoe" bench layer --device cuda --bind \
-		--executor "$executor" --cuts "$cuts" --cta-policy "${policy:-default}" --iters "$ITERS" --warmup 10 "${row[@]}" "$@"
+	NCCL_P2P_DISABLE=$p2p keep "$fabric fsmoe $executor $schedule $cuts${policy:+ $policy}" "${mpi[@]}" \
+		-np 2 "$bundle/bin/fsmoe" bench layer --device cuda --bind --executor "$executor" \
+		--cuts "$cuts" --cta-policy "${policy:-default}" --iters "$ITERS" --warmup 10 "${row[@]}" "$@"
 }
 
 peer() # FABRIC P2P OPTION...
@@ -52,24 +56,43 @@ peer() # FABRIC P2P OPTION...
 	local fabric=$1 p2p=$2
 	shift 2
 	[ "${PEER:-1}" = 1 ] || return
-	python3 -c 'import torch' 2>/dev/null || { echo "pair.sh: no PyTorch here"; return; }
+	python3 -c 'import torch' 2>/dev/null || { result "$ffn $fabric peer" "not there" 0 "no PyTorch here"; return; }
 	NCCL_P2P_DISABLE=$p2p TORCH_SYMM_MEM_DISABLE_MULTICAST=1 keep "$fabric peer" \
 		env -u LD_LIBRARY_PATH python3 -m torch.distributed.run --standalone \
 		--nproc_per_node=2 "$bundle/peer/bench_ideal.py" --compile 1 --iters "$ITERS" \
 		--warmup 15 "$@"
 }
 
-part() # FABRIC P2P OPTION...
+# 21 pairs of 5 steps, with the chains of tasks that are the default.
+share() # NAME P2P WORK...
 {
-	local fabric=$1 p2p=$2 row executor schedule cuts policy parts=yes
-	local layer=(--batch 4 --seq 1024 --experts 8 --topk 2 --capacity-factor 1.2 --dtype bf16)
+	local name=$1 p2p=$2 start=$SECONDS state
 	shift 2
-	peer "$fabric" "$p2p" "${layer[@]}" "$@"
-	for row in $ROWS; do
-		IFS=: read -r executor schedule cuts policy <<<"$row"
-		ours "$fabric" "$p2p" "$executor" "$schedule" "$cuts" "$policy" --parts=$parts "${layer[@]}" "$@"
-		parts=no
-	done
+	NCCL_P2P_DISABLE=$p2p limited 120 "${mpi[@]}" -np 2 "$bundle/bin/ratio" "$@" bf16 nodes=2 \
+		default >"$OUT/run.log" 2>&1
+	state=$(state_of $?)
+	cat "$OUT/run.log" >>"$OUT/log.txt"
+	[ "$state" = ok ] || failures=$((failures + 1))
+	result "$name share" "$state" $((SECONDS - start)) \
+		"$(grep -o 'StarPU .* ms .*)' "$OUT/run.log" | tail -n 1 | cut -c1-150)"
+}
+
+one() # ROW FABRIC P2P FFN M H
+{
+	local how=$1 fabric=$2 p2p=$3 executor schedule cuts policy options work
+	ffn=$4
+	options=("${layer[@]}" --ffn "$4" --model-dim "$5" --hidden "$6")
+	work=("$5" "$6" 8 2 1.2 4096)
+	[ "$4" = gpt ] || work+=("$4")
+	case $how in
+	peer) peer "$fabric" "$p2p" "${options[@]}" ;;
+	share) share "$fabric $4" "$p2p" "${work[@]}" ;;
+	*)
+		IFS=: read -r executor schedule cuts policy <<<"$how"
+		ours "$fabric" "$p2p" "$executor" "$schedule" "$cuts" "$policy" "--parts=$parts" \
+			"${options[@]}"
+		parts=no ;;
+	esac
 }
 
 # Numbers that are off by more than bf16's roundings of one path through the layer allow: see agree
@@ -87,7 +110,7 @@ for r in rows:
         peers[r["fabric"], r["ffn"]] = r
 out = csv.writer(open(sys.argv[2], "w"))
 out.writerow(["fabric", "ffn", "row", "step", "p10", "p90", "forward", "backward", "gemm", "a2a4",
-              "ratio", *keys])
+              "ratio", "as_peer", *keys])
 print("%-7s %-8s %-24s %8s %15s %7s %7s %6s %s" % ("fabric", "ffn", "row", "ms", "p10..p90",
                                              "forward", "gemm", "ratio", "check"))
 for r in rows:
@@ -107,7 +130,7 @@ for r in rows:
     a2a = r.get("a2a4_ms", {}).get("median", float("nan"))
     out.writerow([r["fabric"], r["ffn"], r["row"], s["median"], s["p10"], s["p90"],
                   r["fwd_ms"]["median"], r["bwd_ms"]["median"], gemm, a2a, round(ratio, 3),
-                  *(check[k] for k in keys)])
+                  "-" if not p or r is p else "no" if off else "yes", *(check[k] for k in keys)])
     print("%-7s %-8s %-24s %8.3f %6.2f .. %6.2f %7.3f %7.2f %6.3f %s" % (
         r["fabric"], r["ffn"], r["row"], s["median"], s["p10"], s["p90"], r["fwd_ms"]["median"],
         gemm, ratio, off or ("as the peer's" if p and r is not p else "")))
@@ -116,14 +139,19 @@ END
 }
 
 for name in "$@"; do
-	case $name in
-	gpt) part nvlink 0 --ffn gpt --model-dim 2048 --hidden 8192 ;;
-	host) part host 1 --ffn gpt --model-dim 2048 --hidden 8192 ;;
-	mixtral) part nvlink 0 --ffn mixtral --model-dim 4096 --hidden 14336 ;;
-	*)
-		echo "pair.sh: no part '$name': gpt, host or mixtral" >&2
-		exit 2 ;;
-	esac
+	part=${name%%:*} rows=${name#*:}
+	[ "$part" != "$name" ] || rows=$ROWS
+	parts=${PARTS:-yes} # once a part
+	for how in $rows; do
+		case $part in
+		gpt) one "$how" nvlink 0 gpt 2048 8192 ;;
+		host) one "$how" host 1 gpt 2048 8192 ;;
+		mixtral) one "$how" nvlink 0 mixtral 4096 14336 ;;
+		*)
+			echo "pair.sh: no part '$part': gpt, host or mixtral" >&2
+			exit 2 ;;
+		esac
+	done
 done
 table || failures=$((failures + 1))
 echo "$failures failures; layers.csv, layers.jsonl and log.txt in $OUT"

@@ -98,18 +98,13 @@ static struct fsmoe_product product_of(const struct bench *b, const struct row *
 {
 	const size_t rows_a = r->trans_a ? r->k : r->m, rows_b = r->trans_b ? r->n : r->k;
 
-	return (struct fsmoe_product){.trans_a = r->trans_a,
-				      .trans_b = r->trans_b,
-				      .into_float = r->into_float,
+	return (struct fsmoe_product){.type = CUDA_R_16BF,
+				      .into = r->into_float ? CUDA_R_32F : CUDA_R_16BF,
 				      .m = r->m,
 				      .n = r->n,
 				      .k = r->k,
-				      .a = b->a,
-				      .lda = r->lda,
-				      .stride_a = rows_a * r->lda,
-				      .b = b->b,
-				      .ldb = r->ldb,
-				      .stride_b = rows_b * r->ldb,
+				      .a = {b->a, r->lda, rows_a * r->lda, r->trans_a},
+				      .b = {b->b, r->ldb, rows_b * r->ldb, r->trans_b},
 				      .c = c,
 				      .ldc = r->ldc,
 				      .stride_c = r->m * r->ldc,
@@ -133,16 +128,15 @@ static void ours(struct bench *b, const struct fsmoe_product *p)
 
 static void by_default(struct bench *b, const struct fsmoe_product *p)
 {
-	const cublasOperation_t op_a = p->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N,
-				op_b = p->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+	const cublasOperation_t op_a = p->a.trans ? CUBLAS_OP_T : CUBLAS_OP_N,
+				op_b = p->b.trans ? CUBLAS_OP_T : CUBLAS_OP_N;
 
-	if (cublasGemmStridedBatchedEx(b->lanes.cuda[FSMOE_COMPUTE].cublas, op_b, op_a, (int)p->n,
-				       (int)p->m, (int)p->k, &p->alpha, p->b, CUDA_R_16BF,
-				       (int)p->ldb, (long long)p->stride_b, p->a, CUDA_R_16BF,
-				       (int)p->lda, (long long)p->stride_a, &p->beta, p->c,
-				       p->into_float ? CUDA_R_32F : CUDA_R_16BF, (int)p->ldc,
-				       (long long)p->stride_c, (int)p->batch, CUBLAS_COMPUTE_32F,
-				       CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
+	if (cublasGemmStridedBatchedEx(
+		    b->lanes.cuda[FSMOE_COMPUTE].cublas, op_b, op_a, (int)p->n, (int)p->m,
+		    (int)p->k, &p->alpha, p->b.x, p->type, (int)p->b.ld, (long long)p->b.stride,
+		    p->a.x, p->type, (int)p->a.ld, (long long)p->a.stride, &p->beta, p->c, p->into,
+		    (int)p->ldc, (long long)p->stride_c, (int)p->batch, CUBLAS_COMPUTE_32F,
+		    CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
 		TRY(fsmoe_fail(EIO, "cuBLAS failed"));
 }
 

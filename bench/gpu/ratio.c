@@ -2,14 +2,16 @@
 /*
  * What StarPU costs: the same graph submitted to StarPU and walked on bare streams, in turns.
  *
- *	ratio WORK [tf32|bf16] [nodes=N] [all]   the work as in work.h; under mpirun a rank has a GPU
+ *	ratio WORK [tf32|bf16] [nodes=N] [all|default]
+ *	                     the work as in work.h; under mpirun a rank has a GPU
  *
  * A pair is STEPS steps each way, every step waited for; the first of a pair changes. Prints, for
- * chains within a layer's pass (1) where every edge goes through the host, and for what is the
- * default: chains across (2), where computation runs ahead (struct fsmoe_runtime_opts); with `all`
- * also for what is between, and for a node a task (0): tasks a step, the median milliseconds of a
- * step both ways, of the pairs' ratios the median, the quartiles and the extremes, and the mean
- * milliseconds until everything is submitted, both ways. The times are of the slowest rank.
+ * what is the default: chains of tasks across passes (2), where computation runs ahead (struct
+ * fsmoe_runtime_opts), and for chains within a layer's pass (1) where every edge goes through the
+ * host; with `default` only for the former, with `all` also for what is between, and for a node a
+ * task (0): tasks a step, the median milliseconds of a step both ways, of the pairs' ratios the
+ * median, the quartiles and the extremes, and the mean milliseconds until everything is submitted,
+ * both ways. The times are of the slowest rank.
  */
 #include "base/clock.h"
 #include "comm/comm.h"
@@ -88,7 +90,7 @@ static double run_steps(struct both *b, int starpu, int n)
 static const struct way
 {
 	int chain, ahead;
-} ways[] = {{1, 0}, {2, 1}, {0, 0}, {0, 1}, {1, 1}};
+} ways[] = {{2, 1}, {1, 0}, {0, 0}, {0, 1}, {1, 1}}; /* the default first */
 
 static void run_pairs(struct both *b, const struct way *way, int first)
 {
@@ -162,13 +164,15 @@ int main(int argc, char **argv)
 			dtype = argv[argc - 1];
 		else if (!strcmp(argv[argc - 1], "all"))
 			n = sizeof(ways) / sizeof(ways[0]);
+		else if (!strcmp(argv[argc - 1], "default"))
+			n = 1;
 		else if (sscanf(argv[argc - 1], "nodes=%d", &nodes) != 1)
 			break;
 	}
 	if (work_arguments(argc - 1, argv + 1) != argc - 1)
 	{
 		fprintf(stderr, "usage: ratio M H E k f T | PRESET BATCH, then [tf32|bf16] "
-				"[nodes=N] [all]\n");
+				"[nodes=N] [all|default]\n");
 		return 64;
 	}
 	if (fsmoe_device_count() == 0)

@@ -1,66 +1,88 @@
 #!/bin/bash
 # run.sh [MODE...]: checks and measures fsmoe on a GPU machine, from a bundle (bundle.sh), which is
 # the folder above this script, or from build-gpu in the current one. Modes: check, train, sanitize,
-# time, ratio, bench, bf16, ranks (two GPUs); none: all but the last three. Three files go to $OUT (default:
-# a new folder in $TMPDIR): log.txt, all output; summary.txt; machine.txt. Every command has a time
-# limit; exit status 1 when a check failed.
+# time, ratio, bench, refusal, bf16; on two GPUs: ranks, one-node, two-nodes,
+# agree; none: the first six. Files go to
+# $OUT (default: a new folder in $TMPDIR): log.txt, all output; summary.txt; machine.txt. Every
+# command has a time limit; exit status 1 when a check failed. all.sh runs this and more.
+# shellcheck disable=SC2086,SC2206 # names of ours in for loops: one word each
 set -u
+# shellcheck source-path=SCRIPTDIR source=env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
-[ $# -gt 0 ] || set -- check train sanitize time ratio
+[ $# -gt 0 ] || set -- check train sanitize time ratio bench
 failures=0
-summary=$OUT/summary.txt
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-: >"$summary"
 
 # --- running --------------------------------------------------------------------------------------
 
-# run LIMIT NAME COMMAND...: one line in the summary, the output in $logs/NAME.log and log.txt.
+# run LIMIT NAME COMMAND...: one line in the summary, the output in $logs/NAME.log and log.txt. What
+# the last line of the output says is in the summary where $say is set.
 run()
 {
-	local limit=$1 name=$2 start=$SECONDS status
+	local limit=$1 name=$2 start=$SECONDS status said
 	shift 2
-	echo "== $name: $*"
 	if [ "$(type -t "$1")" = function ]; then
 		"$@" >"$logs/$name.log" 2>&1
 	else
-		timeout -k 5 "$limit" "$@" >"$logs/$name.log" 2>&1
+		limited "$limit" "$@" >"$logs/$name.log" 2>&1
 	fi
 	status=$?
+	[ "$(type -t "$1")" = function ] && left_behind=0
 	{ echo "== $name: $*"; cat "$logs/$name.log"; } >>"$OUT/log.txt"
-	case $status in
-	0) set -- ok ;;
-	77) set -- skipped ;;
-	124 | 137) set -- "TIME OUT after $limit s" ;;
-	*) set -- "FAILED ($status)" ;;
-	esac
+	said=$(grep -hE "${say:-^no such line$}" "$logs/$name.log" | tail -n 1 | cut -c1-150)
+	[ $status -eq 0 ] || said=$(complaint "$logs/$name.log")
+	result "$name" "$(state_of $status)" $((SECONDS - start)) "$said"
 	[ $status -eq 0 ] || [ $status -eq 77 ] || failures=$((failures + 1))
-	printf '%-28s %-22s %4d s\n' "$name" "$1" $((SECONDS - start)) | tee -a "$summary"
 	[ $status -eq 0 ] || tail -n 25 "$logs/$name.log" | cut -c1-300
+	return $status
 }
 
+# Modules are loaded when they are needed where nothing is measured and nobody waits for another GPU.
 check()
 {
-	for part in ${CHECK_PARTS:-ops moe gates faults bf16 band room replan training}; do
-		run 120 check-$part "$bundle/bin/check-cuda" $part
+	local part loading say
+	for part in ${CHECK_PARTS:-ops moe gates large faults bf16 band room replan training}; do
+		case $part in
+		room | replan | training) loading=EAGER ;;
+		*) loading=LAZY ;;
+		esac
+		case $part in
+		ops | moe | gates) say='sizes were run' ;;
+		*) say='off by|worst error|CPU' ;;
+		esac
+		run "${CHECK_LIMIT:-120}" check-$part env CUDA_MODULE_LOADING=$loading "$bundle/bin/check-cuda" $part
 	done
 	grep -hE 'off by|worst error|\[  FAILED|ERROR|^  step|preset|executor|in the steps|is .* on the GPU' "$logs"/check-*.log | cut -c1-200
 }
 
+# The operations' tables, or a part of them, under compute-sanitizer, in SANITIZE_PARTS processes
+# for each tool and table; loaded eagerly, all of cuBLAS would be instrumented. A process begins no
+# case after SANITIZE_SECONDS, and says how far it came.
 sanitize()
 {
-	local tool part sanitizer
+	local tool part i parts=${SANITIZE_PARTS:-2} seconds=${SANITIZE_SECONDS:-120} port=50000
+	local sanitizer say='sizes were run'
 	sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
-	[ -n "$sanitizer" ] || { echo "sanitize: no compute-sanitizer here" | tee -a "$summary"; return; }
-	for tool in memcheck racecheck; do
+	[ -n "$sanitizer" ] || { result sanitize "not there" 0 "no compute-sanitizer here"; return; }
+	for tool in ${SANITIZE_TOOLS:-memcheck racecheck}; do
 		for part in ops moe gates; do
-			# Eager loading would instrument all of cuBLAS.
-			run "${SANITIZE_LIMIT:-130}" $tool-$part env CUDA_MODULE_LOADING=LAZY \
-				FSMOE_CHECK_SIZES="${SANITIZE_SIZES:-3}" "$sanitizer" --tool $tool \
-				--error-exitcode 9 "$bundle/bin/check-cuda" $part
-			grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$logs/$tool-$part.log"
+			for ((i = 0; i < parts; i++)); do
+				port=$((port + 20))
+				run $((seconds + 45)) "$tool-$part-$i" env CUDA_MODULE_LOADING=LAZY \
+					CUDA_VISIBLE_DEVICES="${SANITIZE_GPU:-0}" \
+					FSMOE_CHECK_SIZES="${SANITIZE_SIZES:-48}" \
+					FSMOE_CHECK_PART=$i/"$parts" FSMOE_CHECK_SECONDS="$seconds" \
+					"$sanitizer" --tool "$tool" --error-exitcode 9 \
+					--target-processes application-only --launch-timeout 90 \
+					--port $((port + (${SANITIZE_GPU:-0} * 1000))) --report-api-errors no \
+					"$bundle/bin/check-cuda" "$part" &
+			done
 		done
 	done
+	wait
+	grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$logs"/memcheck-* "$logs"/racecheck-* | sort | uniq -c
+	failures=$((failures + $(grep -c '^[mr][a-z]*check-.*FAILED' "$OUT/results.tsv")))
 }
 
 measure()
@@ -105,24 +127,29 @@ losses()
 		END { printf "%d steps, losses differ by at most %.2g\n", n, most; exit !(n && most <= bound) }' "$@"
 }
 
-# train_on NAME STEPS LAUNCHER... -- OPTIONS...: the same run on CPU and GPU, by both executors.
+# train_on NAME LAUNCHER... -- OPTIONS...: the same run on CPU and GPU, by both executors, and with
+# TRAIN_ZERO=1 with collectives that take none of the GPU's processors: the same losses, to the bit.
 train_on()
 {
-	local name=$1 launcher=() way
+	local name=$1 launcher=() way say
+	local ways=("cpu" "cuda" "cuda --executor stream")
+	[ "${TRAIN_ZERO:-0}" = 0 ] || ways+=("cuda --cta-policy zero")
 	shift
 	while [ "$1" != -- ]; do launcher+=("$1"); shift; done
 	shift
-	for way in cpu cuda "cuda --executor stream"; do
+	for way in "${ways[@]}"; do
 		# shellcheck disable=SC2086
-		run 150 "train-$name-${way##* }" "${launcher[@]}" "$bundle/bin/fsmoe" train \
+		say=trained run 150 "train-$name-${way##* }" "${launcher[@]}" "$bundle/bin/fsmoe" train \
 			--data "$bundle/text" --steps 20 --log-every 5 --device $way \
 			--metrics "$logs/$name-${way##* }.jsonl" "$@"
-		cat "$logs/train-$name-${way##* }.log"
 	done
-	for way in cuda stream; do
+	say='losses differ'
+	for way in "${ways[@]:1}"; do
+		way=${way##* }
 		run 5 "losses-$name-$way" losses 1e-4 "$logs/$name-cpu.jsonl" "$logs/$name-$way.jsonl"
-		cat "$logs/losses-$name-$way.log"
 	done
+	[ "${TRAIN_ZERO:-0}" = 0 ] ||
+		run 5 "same-$name-zero" losses 0 "$logs/$name-cuda.jsonl" "$logs/$name-zero.jsonl"
 }
 
 train()
@@ -135,20 +162,44 @@ train()
 	cat "$logs/generate.log"
 }
 
-# agree NAME FSMOE PEER: the numbers of bench layer are the peer's. A path through the layer rounds
-# to bf16 eight times at most on either side, by 2^-9 each, which is what a root mean square can be
-# off by; a mean of products of n numbers averages that out to 6 deviations over sqrt(n).
+# agree NAME FSMOE PEER ELEMENTS [EPS]: the numbers of bench layer are the peer's. A path through the
+# layer rounds to bf16 eight times at most on either side, by 2^-9 each (EPS 2^-6), which is what a
+# root mean square can be off by; a mean of products of n numbers averages that out to 6 deviations
+# over sqrt(n).
 agree()
 {
 	local key name=$1
 	for key in y_rms y_dy dx_rms dwg_rms dwe_rms; do
-		sed -n "s/.*\"$key\": \([^,}]*\).*/$key \1/p" "$2" "$3" | paste -sd' '
-	done | awk -v name="$name" -v n="$4" '{
-		want = $4 < 0 ? -$4 : $4; off = $2 - $4; off = off < 0 ? -off : off
+		paste -d' ' <(echo $key) <(values $key "$2") <(values $key "$3")
+	done | awk -v name="$name" -v n="$4" -v eps="${5:-0.015625}" '{
+		want = $3 < 0 ? -$3 : $3; off = $2 - $3; off = off < 0 ? -off : off
 		if ($1 == "y_rms") size = want
-		tolerance = $1 == "y_dy" ? 6 * 2 ^ -6 * size / sqrt(n) : 2 ^ -6 * want
-		printf "%s %s: fsmoe %s, peer %s, %.3f of the tolerance\n", name, $1, $2, $4, off / tolerance
-		rows++; bad += !(off <= tolerance) } END { exit bad || rows != 5 }'
+		tolerance = $1 == "y_dy" ? 6 * eps * size / sqrt(n) : eps * want
+		printf "%s %s: fsmoe %s, peer %s, %.3f of the tolerance\n", name, $1, $2, $3, off / tolerance
+		rows++; bad += !(NF == 3 && off <= tolerance); if (off / tolerance > most) most = off / tolerance }
+		END { printf "%d numbers, off by %.3f of the tolerance at most\n", rows, most
+			exit bad || rows != 5 }'
+}
+
+# Small layers of two ranks beside the peer's. Sums of floats have up to M + H terms here: of each
+# 2 (M + H + 16) roundings of 2^-23.
+agree_all()
+{
+	local ffn dtype eps peer=$bundle/peer/bench_ideal.py sizes say
+	[ ${#mpi[@]} -gt 0 ] || { result agree "not there" 0 "no mpirun here"; return; }
+	for ffn in gpt mixtral; do
+		for dtype in fp32 bf16; do
+			sizes=(--batch 2 --seq 48 --model-dim 64 --hidden 96 --experts 8 --topk 2
+				--capacity-factor 1.2 --ffn $ffn --dtype $dtype --iters 3 --warmup 1 --device cuda)
+			eps=$([ $dtype = fp32 ] && echo 4.2e-5 || echo 0.015625)
+			run 90 peer-$ffn-$dtype env -u LD_LIBRARY_PATH python3 -m torch.distributed.run \
+				--standalone --nproc_per_node=2 "$peer" "${sizes[@]}" --parts 0
+			run 60 vector-$ffn-$dtype "${mpi[@]}" -np 2 "$bundle/bin/fsmoe" bench layer \
+				"${sizes[@]}" --parts=no
+			say='of the tolerance at most' run 5 agree-$ffn-$dtype agree $ffn-$dtype \
+				"$logs/vector-$ffn-$dtype.log" "$logs/peer-$ffn-$dtype.log" 6144 $eps
+		done
+	done
 }
 
 # One layer and a training in bf16: beside the peer (its folder bench/peer in the current one), by
@@ -180,9 +231,13 @@ bf16()
 			--steps 205 --device cuda --dtype $way --log-every 1 --val-every 0
 		grep -h '^step' "$logs/resume-in-$way.log"
 	done
-	run 60 refused refused "$fsmoe" train --data "$bundle/text" --preset quickstart --device cuda \
-		--batch "${REFUSED_BATCH:-4096}"
-	cat "$logs/refused.log"
+	refusal
+}
+
+refusal()
+{
+	say='this takes' run 60 refused refused "$bundle/bin/fsmoe" train --data "$bundle/text" \
+		--preset quickstart --device cuda --batch "${REFUSED_BATCH:-4096}"
 }
 
 # means BOUND FILE FILE: how far the means of the last 50 losses are apart, relative to the first.
@@ -204,7 +259,7 @@ means()
 # executors' are equal to the last bit; what was predicted of memory is what is taken.
 bands()
 {
-	local name=$1 launcher=() way
+	local name=$1 launcher=() way say
 	shift
 	while [ "$1" != -- ]; do launcher+=("$1"); shift; done
 	shift
@@ -214,41 +269,67 @@ bands()
 	for way in starpu stream; do
 		run 90 band-$name-$way "${launcher[@]}" --dtype bf16 --executor $way \
 			--metrics "$logs/$name-$way.jsonl" --checkpoint "$logs/$name-checkpoint"
-		run 5 means-$name-$way means 0.01 "$logs/$name-fp32.jsonl" "$logs/$name-$way.jsonl"
+		say='means of' run 5 means-$name-$way means 0.01 "$logs/$name-fp32.jsonl" "$logs/$name-$way.jsonl"
 	done
-	run 5 losses-$name losses 0 "$logs/$name-starpu.jsonl" "$logs/$name-stream.jsonl"
+	say='losses differ' run 5 losses-$name losses 0 "$logs/$name-starpu.jsonl" "$logs/$name-stream.jsonl"
 	grep -h 'memory:\|held-out\|^step\|trained' "$logs/band-$name"-*.log
-	cat "$logs/means-$name"-*.log "$logs/losses-$name.log"
 }
 
 # refused COMMAND...: exit code 4, with a sentence about the GPU.
 refused()
 {
-	"$@"
-	[ $? -eq 4 ] && "$@" 2>&1 | grep -q 'this takes .* of GPU'
+	limited 60 "$@" >"$logs/sentence" 2>&1
+	[ $? -eq 4 ] && grep 'this takes .* of GPU' "$logs/sentence"
 }
 
-# Two ranks, a GPU each, over NCCL: as one node, and as two.
+# Two ranks, a GPU each, over NCCL: steps beside the CPU's, and the band of bf16.
 ranks()
 {
-	local mpirun two
-	mpirun=$(command -v mpirun) || { echo "ranks: no mpirun here" | tee -a "$summary"; return; }
-	two=("$mpirun" --allow-run-as-root --oversubscribe --bind-to none -np 2
-		-x LD_LIBRARY_PATH -x NCCL_NVLS_ENABLE)
-	run 150 ranks-2 "${two[@]}" "$bundle/bin/check-cuda" replan training
-	cat "$logs/ranks-2.log"
-	bands mp-2 "${two[@]}" --
-	bands ep-2 "${two[@]}" -- --nodes 2
-	train_on two-nodes "${two[@]}" -- --preset quickstart --nodes 2 --forward-degree 2 \
+	[ ${#mpi[@]} -gt 0 ] || { result ranks "not there" 0 "no mpirun here"; return; }
+	say='training: . failures' run 150 ranks-2 "${mpi[@]}" -np 2 "$bundle/bin/check-cuda" replan training
+	bands ep-2 "${mpi[@]}" -np 2 -- --nodes 2
+}
+
+# Losses of the CPU. As one node, MP 2 ESP 2: AllGather and ReduceScatter, by default and with
+# collectives that take none of the GPU's processors; so a layer alone.
+one_node()
+{
+	local way two=("${mpi[@]}" -np 2)
+	[ ${#mpi[@]} -gt 0 ] || { result one-node "not there" 0 "no mpirun here"; return; }
+	TRAIN_ZERO=1 train_on one-node "${two[@]}" -- --preset quickstart
+	for way in default zero; do
+		run 90 esp-$way "${two[@]}" "$bundle/bin/fsmoe" bench layer --device cuda --executor stream \
+			--nodes 1 --ep 1 --esp 2 --batch 2 --seq 256 --model-dim 256 --hidden 512 --experts 8 \
+			--topk 2 --capacity-factor 1.2 --dtype bf16 --cuts 2/3 --iters 10 --parts=no \
+			--cta-policy $way
+	done
+	say='same numbers|does nothing' run 5 same-esp-zero same_checks "$logs/esp-default.log" "$logs/esp-zero.log"
+}
+
+# As two nodes, EP 2: AlltoAll.
+two_nodes()
+{
+	[ ${#mpi[@]} -gt 0 ] || { result two-nodes "not there" 0 "no mpirun here"; return; }
+	train_on two-nodes "${mpi[@]}" -np 2 -- --preset quickstart --nodes 2 --forward-degree 2 \
 		--backward-degree 3
-	run 90 ratio-2 "${two[@]}" "$bundle/bin/ratio" 2048 8192 8 2 1.2 4096 tf32 nodes=2
-	run 90 ratio-2-quickstart "${two[@]}" "$bundle/bin/ratio" quickstart 32 nodes=2
-	cat "$logs"/ratio-2*.log
+}
+
+# same_checks FILE FILE: `check` of two layers is the same in every digit, and neither says that the
+# policy did nothing.
+same_checks()
+{
+	! grep -h 'does nothing' "$@" || return 1
+	grep -ho '"check": {[^}]*}' "$@" | uniq -c | awk '{ n = $1 } END { exit !(NR == 1 && n == 2) }' &&
+		echo "the same numbers with zero"
 }
 
 for mode in "$@"; do
 	case $mode in
 	check) check ;;
+	refusal) refusal ;;
+	agree) agree_all ;;
+	one-node) one_node ;;
+	two-nodes) two_nodes ;;
 	sanitize) sanitize ;;
 	train) train ;;
 	time) measure ;;
@@ -257,11 +338,11 @@ for mode in "$@"; do
 	bf16) bf16 ;;
 	ranks) ranks ;;
 	*)
-		echo "run.sh: no mode '$mode': check, train, sanitize, time, ratio, bench, bf16 or ranks" >&2
+		echo "run.sh: no mode '$mode': check, refusal, train, sanitize, time, ratio, bench, bf16, ranks, one-node, two-nodes or agree" >&2
 		exit 2 ;;
 	esac
 done
 echo "-- summary"
-cat "$summary"
+cat "$OUT/summary.txt"
 echo "$failures failures; logs in $OUT"
 [ $failures -eq 0 ]

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "work.h"
 
+#include "base/rng.h"
 #include "tests/lib/try.h"
 
 #include <errno.h>
 #include <fsmoe/ops.h>
 #include <fsmoe/schedule.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void fill_tokens(fsmoe_memory_t memory, fsmoe_tensor_t tensor, size_t n, int vocab)
@@ -32,6 +34,36 @@ static const struct fsmoe_schedule *found(const struct fsmoe_schedule *schedule)
 {
 	TRY(schedule ? 0 : -ENOENT);
 	return schedule;
+}
+
+/* Normal deviates drawn once and laid out again and again: to draw a large layer's takes longer than
+ * to measure it. */
+static void fill_params(const struct work *w)
+{
+	const size_t period = (1 << 20) - 3; /* no multiple of a row */
+	float *normal = malloc(period * sizeof(*normal));
+	int nparams, n;
+	const struct fsmoe_param *param = fsmoe_graph_params(w->step.graph, &nparams);
+	const struct fsmoe_tensor_info *info = fsmoe_graph_tensors(w->step.graph, &n);
+
+	TRY(normal ? 0 : -ENOMEM);
+	for (size_t i = 0; i < period; i++)
+		normal[i] = (float)fsmoe_rng_normal(1, i);
+	for (int k = 0; k < nparams; k++)
+	{
+		const float scale = (float)param[k].spec.scale;
+		const size_t count = fsmoe_shape_count(&info[param[k].tensor].shape);
+		float *x = fsmoe_memory_data(w->memory, param[k].tensor);
+
+		if (param[k].spec.init != FSMOE_INIT_NORMAL)
+			continue;
+		for (size_t i = 0, at = (size_t)k * 1000; i < count; i++)
+		{
+			x[i] = scale * normal[at];
+			at = at + 1 < period ? at + 1 : 0;
+		}
+	}
+	free(normal);
 }
 
 static void create_layer(struct work *w, fsmoe_groups_t groups, int argc, char **argv)
@@ -76,6 +108,7 @@ static void create_layer(struct work *w, fsmoe_groups_t groups, int argc, char *
 		 spec.expert ? spec.expert : "gpt", M, H, spec.experts, spec.topk,
 		 spec.capacity_factor, T, spec.forward_degree, spec.backward_degree,
 		 fsmoe_graph_schedule(graph)->name);
+	fill_params(w);
 }
 
 static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
@@ -99,6 +132,7 @@ static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
 	}
 	snprintf(w->name, sizeof(w->name), "training step of preset %s, %d sequences of %d tokens",
 		 argv[0], opts.batch, opts.seq);
+	TRY(fsmoe_memory_init_params(w->memory, 1));
 }
 
 int work_arguments(int argc, char **argv)
@@ -120,7 +154,6 @@ void work_create(struct work *w, fsmoe_groups_t groups, int argc, char **argv)
 		create_layer(w, groups, work_arguments(argc, argv), argv);
 	else
 		create_step(w, groups, argv);
-	TRY(fsmoe_memory_init_params(w->memory, 1));
 }
 
 void work_destroy(struct work *w)

@@ -6,28 +6,45 @@
 
 /* --- one sequence ------------------------------------------------------------------------- */
 
-/* Rows `first` .. `last` - 1 of a square of scores become probabilities over the columns that they
- * see; the rest of a row is zero. */
-static void softmax_rows(const struct fsmoe_attention_args *a, real *p /* (S, S) */, size_t first,
-			 size_t last)
+/* n rows of `end` columns, S apart, the first of them row i of a square: scores become
+ * probabilities over the columns that a row sees, the rest is zero. */
+static void softmax_rows(const struct fsmoe_attention_args *a, real *p, size_t i, size_t n,
+			 size_t end, real *lse)
 {
-	for (size_t i = first; i < last; i++)
+	for (size_t r = 0; r < n; r++, p += a->seq)
 	{
-		size_t n = fsmoe_attention_seen(a, i);
-		real *row = p + i * a->seq, max = row_max(row, n), sum = 0;
-		for (size_t j = 0; j < n; j++)
-			row[j] = fast_exp(row[j] - max);
-		for (size_t j = 0; j < n; j++)
-			sum += row[j];
-		for (size_t j = 0; j < n; j++)
-			row[j] /= sum;
-		memset(row + n, 0, (a->seq - n) * sizeof(*row));
+		size_t seen = fsmoe_attention_seen(a, i + r);
+		real max = row_max(p, seen), sum = 0;
+
+		for (size_t j = 0; j < seen; j++)
+			p[j] = fast_exp(p[j] - max);
+		for (size_t j = 0; j < seen; j++)
+			sum += p[j];
+		for (size_t j = 0; j < seen; j++)
+			p[j] /= sum;
+		memset(p + seen, 0, (end - seen) * sizeof(*p));
+		lse[r] = max + log(sum);
+	}
+}
+
+/* The same once more, by what the first time left. */
+static void softmax_again(const struct fsmoe_attention_args *a, real *p, size_t i, size_t n,
+			  size_t end, const real *lse)
+{
+	for (size_t r = 0; r < n; r++, p += a->seq)
+	{
+		size_t seen = fsmoe_attention_seen(a, i + r);
+
+		for (size_t j = 0; j < seen; j++)
+			p[j] = fast_exp(p[j] - lse[r]);
+		memset(p + seen, 0, (end - seen) * sizeof(*p));
 	}
 }
 
 static void forward_sequence(const struct fsmoe_attention_args *a, const real *qkv, /* (S, 3 HD) */
 			     real *y,                                               /* (S, HD) */
-			     real *probs /* (heads, S, S) */)
+			     real *lse,                                             /* (heads, S) */
+			     real *p /* (B, S) */)
 {
 	size_t S = a->seq, D = a->head_dim, HD = a->heads * D, B = fsmoe_attention_block(a);
 	real scale = 1 / sqrt((real)D);
@@ -35,54 +52,63 @@ static void forward_sequence(const struct fsmoe_attention_args *a, const real *q
 	for (size_t h = 0; h < a->heads; h++)
 	{
 		const real *q = qkv + h * D, *k = q + HD, *v = k + HD;
-		real *p = probs + h * S * S;
 		for (size_t i = 0; i < S; i += B)
 		{
 			size_t n = i + B < S ? B : S - i, end = fsmoe_attention_seen(a, i + n - 1);
-			gemm(0, 1, n, end, D, scale, q + i * 3 * HD, 3 * HD, k, 3 * HD, 0,
-			     p + i * S, S);
-			softmax_rows(a, p, i, i + n);
-			gemm(0, 0, n, D, end, 1, p + i * S, S, v, 3 * HD, 0, y + i * HD + h * D,
-			     HD);
+			gemm(0, 1, n, end, D, scale, q + i * 3 * HD, 3 * HD, k, 3 * HD, 0, p, S);
+			softmax_rows(a, p, i, n, end, lse + h * S + i);
+			gemm(0, 0, n, D, end, 1, p, S, v, 3 * HD, 0, y + i * HD + h * D, HD);
 		}
 	}
 }
 
-/* dP (n rows of `end` columns, leading dimension S) becomes dS, given the same rows of P. */
-static void softmax_backward(const real *p, real *dp, size_t n, size_t end, size_t S, real scale)
+/* dP (n rows of `end` columns, S apart) becomes dS; y and dy are rows of a head, HD apart. */
+static void softmax_backward(const struct fsmoe_attention_args *a, const real *p, real *dp,
+			     size_t n, size_t end, const real *y, const real *dy)
 {
-	for (size_t i = 0; i < n; i++, p += S, dp += S)
+	const size_t D = a->head_dim, HD = a->heads * D;
+	const real scale = 1 / sqrt((real)D);
+
+	for (size_t i = 0; i < n; i++, p += a->seq, dp += a->seq, y += HD, dy += HD)
 	{
 		real dot = 0;
-		for (size_t j = 0; j < end; j++)
-			dot += p[j] * dp[j];
+		for (size_t d = 0; d < D; d++)
+			dot += y[d] * dy[d];
 		for (size_t j = 0; j < end; j++)
 			dp[j] = p[j] * (dp[j] - dot) * scale;
 	}
 }
 
-static void backward_sequence(const struct fsmoe_attention_args *a, const real *qkv, /* (S, 3 HD) */
-			      const real *probs, /* (heads, S, S) */
-			      const real *dy,    /* (S, HD) */
-			      real *dqkv,        /* (S, 3 HD) */
-			      real *ds /* (B, S) */)
+/* What the backward of a sequence reads, and scratch. */
+struct backward
+{
+	const real *qkv;    /* (S, 3 HD) */
+	const real *y, *dy; /* (S, HD) */
+	const real *lse;    /* (heads, S) */
+	real *p, *ds;       /* (B, S) */
+};
+
+static void backward_sequence(const struct fsmoe_attention_args *a, const struct backward *b,
+			      real *dqkv /* (S, 3 HD) */)
 {
 	size_t S = a->seq, D = a->head_dim, HD = a->heads * D, B = fsmoe_attention_block(a);
 	size_t row = 3 * HD;
-	real scale = 1 / sqrt((real)D);
+	real scale = 1 / sqrt((real)D), *p = b->p, *ds = b->ds;
 
 	memset(dqkv, 0, S * row * sizeof(*dqkv)); /* dk and dv grow block by block */
 	for (size_t h = 0; h < a->heads; h++)
 	{
-		const real *q = qkv + h * D, *k = q + HD, *v = k + HD;
+		const real *q = b->qkv + h * D, *k = q + HD, *v = k + HD;
 		real *dq = dqkv + h * D, *dk = dq + HD, *dv = dk + HD;
 		for (size_t i = 0; i < S; i += B)
 		{
 			size_t n = i + B < S ? B : S - i, end = fsmoe_attention_seen(a, i + n - 1);
-			const real *p = probs + h * S * S + i * S, *dyi = dy + i * HD + h * D;
-			gemm(1, 0, end, D, n, 1, p, S, dyi, HD, 1, dv, row);
-			gemm(0, 1, n, end, D, 1, dyi, HD, v, row, 0, ds, S);
-			softmax_backward(p, ds, n, end, S, scale);
+			const real *y = b->y + i * HD + h * D, *dy = b->dy + i * HD + h * D;
+			gemm(0, 1, n, end, D, scale, q + i * row, row, k, row, 0, p, S);
+			softmax_again(a, p, i, n, end, b->lse + h * S + i);
+			gemm(1, 0, end, D, n, 1, p, S, dy, HD, 1, dv, row);
+			gemm(0, 1, n, end, D, 1, dy, HD, v, row, 0, ds, S);
+			softmax_backward(a, p, ds, n, end, y, dy);
 			gemm(0, 0, n, D, end, 1, ds, S, k, row, 0, dq + i * row, row);
 			gemm(1, 0, end, D, n, 1, ds, S, q + i * row, row, 1, dk, row);
 		}
@@ -120,20 +146,20 @@ int KERNEL(attention)(const struct fsmoe_call *call)
 {
 	const struct fsmoe_attention_args *a = call->args;
 	const real *qkv = call->data[0];
-	real *y = call->data[1], *probs = call->data[2], *scratch = call->data[3];
+	real *y = call->data[1], *lse = call->data[2], *p = call->data[3];
 	size_t S = a->seq, HD = a->heads * a->head_dim;
+	real *own_qkv = p + fsmoe_attention_block(a) * S, *own_y = own_qkv + S * 3 * HD;
 
-	for (size_t b = 0; b < a->batch; b++)
+	for (size_t b = 0; b < a->batch; b++, lse += a->heads * S)
 	{
-		real *p = probs + b * a->heads * S * S;
 		if (!fsmoe_attention_gathers(a))
 		{
-			forward_sequence(a, qkv + b * S * 3 * HD, y + b * S * HD, p);
+			forward_sequence(a, qkv + b * S * 3 * HD, y + b * S * HD, lse, p);
 			continue;
 		}
-		gather(a, b, 3 * HD, qkv, scratch);
-		forward_sequence(a, scratch, scratch + S * 3 * HD, p);
-		scatter(a, b, HD, scratch + S * 3 * HD, y);
+		gather(a, b, 3 * HD, qkv, own_qkv);
+		forward_sequence(a, own_qkv, own_y, lse, p);
+		scatter(a, b, HD, own_y, y);
 	}
 	return 0;
 }
@@ -141,24 +167,28 @@ int KERNEL(attention)(const struct fsmoe_call *call)
 int KERNEL(attention_backward)(const struct fsmoe_call *call)
 {
 	const struct fsmoe_attention_args *a = call->args;
-	const real *qkv = call->data[0], *probs = call->data[1], *dy = call->data[2];
-	real *dqkv = call->data[3], *ds = call->data[4];
-	size_t S = a->seq, HD = a->heads * a->head_dim;
-	real *own_qkv = ds + fsmoe_attention_block(a) * S;
-	real *own_dqkv = own_qkv + S * 3 * HD, *own_dy = own_dqkv + S * 3 * HD;
+	const real *qkv = call->data[0], *y = call->data[1], *lse = call->data[2];
+	const real *dy = call->data[3];
+	real *dqkv = call->data[4], *p = call->data[5];
+	size_t S = a->seq, HD = a->heads * a->head_dim, block = fsmoe_attention_block(a) * S;
+	real *own_qkv = p + 2 * block, *own_dqkv = own_qkv + S * 3 * HD;
+	real *own_dy = own_dqkv + S * 3 * HD, *own_y = own_dy + S * HD;
 
-	for (size_t b = 0; b < a->batch; b++)
+	for (size_t b = 0; b < a->batch; b++, lse += a->heads * S)
 	{
-		const real *p = probs + b * a->heads * S * S;
 		if (!fsmoe_attention_gathers(a))
 		{
-			backward_sequence(a, qkv + b * S * 3 * HD, p, dy + b * S * HD,
-					  dqkv + b * S * 3 * HD, ds);
+			backward_sequence(a,
+					  &(struct backward){qkv + b * S * 3 * HD, y + b * S * HD,
+							     dy + b * S * HD, lse, p, p + block},
+					  dqkv + b * S * 3 * HD);
 			continue;
 		}
 		gather(a, b, 3 * HD, qkv, own_qkv);
+		gather(a, b, HD, y, own_y);
 		gather(a, b, HD, dy, own_dy);
-		backward_sequence(a, own_qkv, p, own_dy, own_dqkv, ds);
+		backward_sequence(a, &(struct backward){own_qkv, own_y, own_dy, lse, p, p + block},
+				  own_dqkv);
 		scatter(a, b, 3 * HD, own_dqkv, dqkv);
 	}
 	return 0;

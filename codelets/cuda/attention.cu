@@ -1,82 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/attention.h"
 #include "codelets/cuda/product.cuh"
-#include "codelets/cuda/reduce.cuh"
+#include "codelets/cuda/softmax.cuh"
 
 /*
  * Products by cuBLAS over whole squares, strided batched over heads and looped over sequences, or
- * the other way round where there are more sequences; softmax in between. Where the rows of a
- * sequence do not lie one after another, all are gathered into scratch first.
+ * the other way round where there are more sequences; softmax in between. Squares are scratch, as
+ * many at a time as SQUARES elements hold. Where the rows of a sequence do not lie one after
+ * another, all are gathered into scratch first.
  */
-
-/* (S, S) matrices, `step` elements apart. */
-template <class X> struct squares
-{
-	X *x;
-	size_t step;
-
-	__device__ X *row(size_t r, size_t S) const
-	{
-		return x + r / S * step + r % S * S;
-	}
-};
-
-/* How many columns row i of a square sees: those up to its own, or all. */
-static __device__ __forceinline__ size_t seen(size_t i, size_t S, bool all)
-{
-	return all ? S : i + 1;
-}
-
-/* One warp a row. A row becomes probabilities over the columns that it sees, else zero; they may
- * take the place of the scores. */
-template <class P>
-static __global__ void softmax_rows(squares<float> scores, squares<P> probs, size_t rows, size_t S,
-				    bool all)
-{
-	size_t r = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
-	unsigned lane = threadIdx.x % 32;
-
-	if (r >= rows)
-		return;
-	float *row = scores.row(r, S), max = -INFINITY, sum = 0;
-	P *out = probs.row(r, S);
-	size_t n = seen(r % S, S, all);
-	for (size_t j = lane; j < n; j += 32)
-		max = fmaxf(max, row[j]);
-	max = warp_max(max);
-	for (size_t j = lane; j < n; j += 32)
-		sum += row[j] = expf(row[j] - max);
-	sum = warp_sum(sum);
-	for (size_t j = lane; j < S; j += 32)
-		put(out + j, j < n ? row[j] / sum : 0);
-}
-
-/* ds = p (dp - sum p dp) scale, which may take the place of dp. */
-template <class P>
-static __global__ void softmax_backward(squares<const P> p, squares<const float> dp, squares<P> ds,
-					size_t rows, size_t S, float scale, bool all)
-{
-	size_t r = (size_t)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
-	unsigned lane = threadIdx.x % 32;
-
-	if (r >= rows)
-		return;
-	const P *probs = p.row(r, S);
-	const float *row = dp.row(r, S);
-	P *out = ds.row(r, S);
-	float dot = 0;
-	size_t n = seen(r % S, S, all);
-	for (size_t j = lane; j < n; j += 32)
-		dot += get(probs[j]) * row[j];
-	dot = warp_sum(dot);
-	for (size_t j = lane; j < S; j += 32)
-		put(out + j, j < n ? get(probs[j]) * (row[j] - dot) * scale : 0);
-}
+static constexpr size_t SQUARES = (size_t)1 << 26;
 
 /* --- which sequence and head, where --------------------------------------------------------- */
 
-/* `inner` squares by one call, `outer` calls. Of a matrix of `width` heads' columns (3 for qkv)
- * square (o, i) starts at o * outer_step(width) + i * inner_step(width). */
+/* `inner` squares by one call, or as many of them as may be, and `outer` times that. Of a matrix of
+ * `width` heads' columns (3 for qkv) square (o, i) starts at o * outer_step(width) + i *
+ * inner_step(width), of the rows' sums at o * outer_lse() + i * inner_lse(). */
 struct loops
 {
 	size_t S, D, HD, outer, inner;
@@ -94,14 +33,20 @@ struct loops
 	{
 		return step(heads_inside, width);
 	}
-	/* Of (batch * heads, S, S). */
-	size_t outer_square() const
+	/* Of (batch * heads, S). */
+	size_t outer_lse() const
 	{
-		return (heads_inside ? inner : 1) * S * S;
+		return (heads_inside ? inner : 1) * S;
 	}
-	size_t inner_square() const
+	size_t inner_lse() const
 	{
-		return (heads_inside ? 1 : outer) * S * S;
+		return (heads_inside ? 1 : outer) * S;
+	}
+	/* Squares by one call. */
+	size_t at_once() const
+	{
+		size_t most = SQUARES / (S * S);
+		return most < 1 ? 1 : most < inner ? most : inner;
 	}
 };
 
@@ -154,76 +99,148 @@ static int regrouped(const struct fsmoe_call *call, const struct fsmoe_cuda *cud
 	return map_rows(call, cuda, f, a->batch * a->seq, columns, aligned(from, to));
 }
 
-/* --- forward -------------------------------------------------------------------------------- */
+/* --- some squares ----------------------------------------------------------------------------- */
 
-/* Scores and their gradients are float; what products read of them is T. In a float run the one
- * takes the place of the other. */
-template <class T> static constexpr bool IN_PLACE = sizeof(T) == sizeof(float);
+/* What a pass works on, moved from square to square, and what it keeps in scratch: scores (n, S, S)
+ * and probabilities, which in a float run of the forward take the scores' place. */
+template <class T> struct pass
+{
+	const T *qkv, *dy;
+	T *y, *dqkv;
+	float *lse, *scores;
+	T *probs;
+
+	pass at(const loops &l, size_t o, size_t i) const
+	{
+		const size_t three = o * l.outer_step(3) + i * l.inner_step(3);
+		const size_t one = o * l.outer_step(1) + i * l.inner_step(1);
+		pass p = *this;
+
+		p.qkv += three;
+		p.y += one;
+		p.lse += o * l.outer_lse() + i * l.inner_lse();
+		p.dy = dy ? dy + one : nullptr;
+		p.dqkv = dqkv ? dqkv + three : nullptr;
+		return p;
+	}
+};
+
+static unsigned row_blocks(size_t rows)
+{
+	return (unsigned)((rows + 7) / 8);
+}
 
 template <class T>
-static int forward_one(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const loops &l,
-		       const T *q, T *y, T *probs, float *scores)
+static int scores_of(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const loops &l,
+		     const pass<T> &p, size_t n)
 {
-	const T *k = q + l.HD, *v = k + l.HD;
-	size_t S = l.S, row = 3 * l.HD, step = l.inner_step(3), rows = l.inner * S;
-	size_t apart = IN_PLACE<T> ? l.inner_square() : S * S;
-	int err = multiply(call, cuda,
-			   product<T, float>{false, true, S, S, l.D, q, row, step, k, row, step,
-					     scores, S, apart, l.inner, 1 / sqrtf((float)l.D), 0});
+	const size_t S = l.S, row = 3 * l.HD, step = l.inner_step(3);
+
+	return multiply(call, cuda,
+			product(S, S, l.D, plain(p.qkv, row, step),
+				transposed(p.qkv + l.HD, row, step), into(p.scores, S, S * S), n, 0,
+				1 / sqrtf((float)l.D)));
+}
+
+template <class T>
+static int forward_some(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			const loops &l, const pass<T> &p, size_t n)
+{
+	const size_t S = l.S;
+	int err = scores_of(call, cuda, l, p, n);
 
 	if (err)
 		return err;
-	softmax_rows<<<(unsigned)((rows + 7) / 8), 256, 0, cuda->stream>>>(
-		squares<float>{scores, apart}, squares<T>{probs, l.inner_square()}, rows, S, l.all);
+	softmax_rows<<<row_blocks(n * S), 256, 0, cuda->stream>>>(p.scores, p.probs, p.lse,
+								  l.inner_lse(), n * S, S, l.all);
 	err = launched(call);
 	return err ? err
 		   : multiply(call, cuda,
-			      product<T>{false, false, S, l.D, S, probs, S, l.inner_square(), v,
-					 row, step, y, l.HD, l.inner_step(1), l.inner, 1, 0});
+			      product(S, l.D, S, plain(p.probs, S, S * S),
+				      plain(p.qkv + 2 * l.HD, 3 * l.HD, l.inner_step(3)),
+				      into(p.y, l.HD, l.inner_step(1)), n));
 }
 
-/* What a pass keeps in scratch, in this order. */
+template <class T>
+static int backward_some(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			 const loops &l, const pass<T> &p, size_t n)
+{
+	const T *q = p.qkv, *k = q + l.HD, *v = k + l.HD;
+	T *dq = p.dqkv, *dk = dq + l.HD, *dv = dk + l.HD;
+	const size_t S = l.S, row = 3 * l.HD, square = S * S, step = l.inner_step(3);
+	const size_t step_y = l.inner_step(1);
+	const head_rows<T> y = {p.y, step_y, l.HD, l.D}, dy = {p.dy, step_y, l.HD, l.D};
+	int err = scores_of(call, cuda, l, p, n);
+
+	if (err)
+		return err;
+	softmax_again<<<row_blocks(n * S), 256, 0, cuda->stream>>>(p.scores, p.probs, p.lse,
+								   l.inner_lse(), n * S, S, l.all);
+	err = launched(call);
+	if (!err)
+		err = multiply(call, cuda,
+			       product(S, l.D, S, transposed(p.probs, S, square),
+				       plain(p.dy, l.HD, step_y), into(dv, row, step), n));
+	if (!err)
+		err = multiply(call, cuda,
+			       product(S, S, l.D, plain(p.dy, l.HD, step_y),
+				       transposed(v, row, step), into(p.scores, S, square), n));
+	if (err)
+		return err;
+	softmax_backward<<<row_blocks(n * S), 256, 0, cuda->stream>>>(
+		p.probs, p.scores, y, dy, n * S, S, 1 / sqrtf((float)l.D), l.all);
+	err = launched(call);
+	if (!err)
+		err = multiply(call, cuda,
+			       product(S, l.D, S, plain(p.probs, S, square), plain(k, row, step),
+				       into(dq, row, step), n));
+	return err ? err
+		   : multiply(call, cuda,
+			      product(S, l.D, S, transposed(p.probs, S, square),
+				      plain(q, row, step), into(dk, row, step), n));
+}
+
+/* --- all of them ------------------------------------------------------------------------------- */
+
+/* In scratch, in this order: squares, then what is gathered. */
 template <class T> struct room
 {
-	float *scores; /* (inner, S, S); in a float run of the forward the probabilities' place */
-	T *ds;         /* (inner, S, S), of the backward */
-	T *qkv, *dqkv, *y;
+	float *scores;
+	T *probs, *qkv, *dqkv, *y, *dy;
 };
 
 template <class T>
 static room<T> room_of(const struct fsmoe_attention_args *a, scratch *s, bool backward)
 {
 	const loops l = loops_of(a);
-	size_t T_rows = a->batch * a->seq, squares = l.inner * l.S * l.S;
+	size_t T_rows = a->batch * a->seq, squares = l.at_once() * l.S * l.S;
 	room<T> r = {};
 
-	if (backward || !IN_PLACE<T>)
-		r.scores = s->take<float>(squares);
-	if (backward && !IN_PLACE<T>)
-		r.ds = s->take<T>(squares);
+	r.scores = s->take<float>(squares);
+	r.probs = backward || sizeof(T) < sizeof(float) ? s->take<T>(squares)
+							: reinterpret_cast<T *>(r.scores);
 	if (!fsmoe_attention_gathers(a))
 		return r;
 	r.qkv = s->take<T>(T_rows * 3 * l.HD);
-	r.dqkv = backward ? s->take<T>(T_rows * 3 * l.HD) : nullptr;
 	r.y = s->take<T>(T_rows * l.HD);
+	r.dqkv = backward ? s->take<T>(T_rows * 3 * l.HD) : nullptr;
+	r.dy = backward ? s->take<T>(T_rows * l.HD) : nullptr;
 	return r;
 }
 
-template <class T>
-static int forward_all(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-		       const room<T> &r, const T *qkv, T *y)
+template <class T, int (*some)(const struct fsmoe_call *, const struct fsmoe_cuda *, const loops &,
+			       const pass<T> &, size_t)>
+static int all_squares(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+		       const pass<T> &p)
 {
 	const loops l = loops_of(args_of(call));
-	T *probs = data_of<T>(call, 2);
+	const size_t most = l.at_once();
 	int err = 0;
 
 	for (size_t o = 0; o < l.outer && !err; o++)
-	{
-		T *p = probs + o * l.outer_square();
-		float *scores = IN_PLACE<T> ? reinterpret_cast<float *>(p) : r.scores;
-		err = forward_one(call, cuda, l, qkv + o * l.outer_step(3), y + o * l.outer_step(1),
-				  p, scores);
-	}
+		for (size_t i = 0; i < l.inner && !err; i += most)
+			err = some(call, cuda, l, p.at(l, o, i),
+				   l.inner - i < most ? l.inner - i : most);
 	return err;
 }
 
@@ -239,78 +256,26 @@ template <class T> static int forward(const struct fsmoe_call *call, const struc
 {
 	const struct fsmoe_attention_args *a = args_of(call);
 	size_t HD = a->heads * a->head_dim;
-	const T *qkv = data_of<const T>(call, 0);
-	T *y = data_of<T>(call, 1);
 	scratch s = scratch_of(cuda);
 	const room<T> r = room_of<T>(a, &s, false);
+	pass<T> p = {};
 
+	p.qkv = data_of<const T>(call, 0);
+	p.y = data_of<T>(call, 1);
+	p.lse = data_of<float>(call, 2);
+	p.scores = r.scores;
+	p.probs = r.probs;
 	if (!fsmoe_attention_gathers(a))
-		return forward_all(call, cuda, r, qkv, y);
+		return all_squares<T, forward_some<T>>(call, cuda, p);
 
-	int err = regrouped(call, cuda, true, 3 * HD, qkv, r.qkv);
+	int err = regrouped(call, cuda, true, 3 * HD, p.qkv, r.qkv);
+	p.qkv = r.qkv;
+	p.y = r.y;
 	if (!err)
-		err = forward_all(call, cuda, r, static_cast<const T *>(r.qkv), r.y);
-	return err ? err : regrouped(call, cuda, false, HD, static_cast<const T *>(r.y), y);
-}
-
-/* --- backward ------------------------------------------------------------------------------- */
-
-template <class T>
-static int softmax_gradient(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			    const loops &l, const T *p, const float *dp, T *ds)
-{
-	size_t S = l.S, rows = l.inner * S;
-
-	softmax_backward<<<(unsigned)((rows + 7) / 8), 256, 0, cuda->stream>>>(
-		squares<const T>{p, l.inner_square()}, squares<const float>{dp, S * S},
-		squares<T>{ds, S * S}, rows, S, 1 / sqrtf((float)l.D), l.all);
-	return launched(call);
-}
-
-template <class T>
-static int backward_one(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			const loops &l, const T *q, const T *p, const T *dy, T *dq,
-			const room<T> &r)
-{
-	const T *k = q + l.HD, *v = k + l.HD;
-	T *dk = dq + l.HD, *dv = dk + l.HD, *ds = r.ds;
-	size_t S = l.S, row = 3 * l.HD, square = S * S, step = l.inner_step(3);
-	size_t step_y = l.inner_step(1);
-	int err = multiply(call, cuda,
-			   product<T>{true, false, S, l.D, S, p, S, l.inner_square(), dy, l.HD,
-				      step_y, dv, row, step, l.inner, 1, 0});
-
-	if (IN_PLACE<T>)
-		ds = reinterpret_cast<T *>(r.scores);
-	if (!err)
-		err = multiply(call, cuda,
-			       product<T, float>{false, true, S, S, l.D, dy, l.HD, step_y, v, row,
-						 step, r.scores, S, square, l.inner, 1, 0});
-	if (!err)
-		err = softmax_gradient(call, cuda, l, p, r.scores, ds);
-	if (!err)
-		err = multiply(call, cuda,
-			       product<T>{false, false, S, l.D, S, ds, S, square, k, row, step, dq,
-					  row, step, l.inner, 1, 0});
+		err = all_squares<T, forward_some<T>>(call, cuda, p);
 	return err ? err
-		   : multiply(call, cuda,
-			      product<T>{true, false, S, l.D, S, ds, S, square, q, row, step, dk,
-					 row, step, l.inner, 1, 0});
-}
-
-template <class T>
-static int backward_all(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
-			const room<T> &r, const T *qkv, const T *dy, T *dqkv)
-{
-	const loops l = loops_of(args_of(call));
-	const T *probs = data_of<const T>(call, 1);
-	int err = 0;
-
-	for (size_t o = 0; o < l.outer && !err; o++)
-		err = backward_one(call, cuda, l, qkv + o * l.outer_step(3),
-				   probs + o * l.outer_square(), dy + o * l.outer_step(1),
-				   dqkv + o * l.outer_step(3), r);
-	return err;
+		   : regrouped(call, cuda, false, HD, static_cast<const T *>(r.y),
+			       data_of<T>(call, 1));
 }
 
 template <class T> static size_t backward_scratch(const struct fsmoe_call *call)
@@ -325,22 +290,34 @@ template <class T> static int backward(const struct fsmoe_call *call, const stru
 {
 	const struct fsmoe_attention_args *a = args_of(call);
 	size_t HD = a->heads * a->head_dim;
-	const T *qkv = data_of<const T>(call, 0), *dy = data_of<const T>(call, 2);
-	T *dqkv = data_of<T>(call, 3);
 	scratch s = scratch_of(cuda);
 	const room<T> r = room_of<T>(a, &s, true);
+	pass<T> p = {};
 
+	p.qkv = data_of<const T>(call, 0);
+	p.y = data_of<T>(call, 1);
+	p.lse = data_of<float>(call, 2);
+	p.dy = data_of<const T>(call, 3);
+	p.dqkv = data_of<T>(call, 4);
+	p.scores = r.scores;
+	p.probs = r.probs;
 	if (!fsmoe_attention_gathers(a))
-		return backward_all(call, cuda, r, qkv, dy, dqkv);
+		return all_squares<T, backward_some<T>>(call, cuda, p);
 
-	int err = regrouped(call, cuda, true, 3 * HD, qkv, r.qkv);
+	int err = regrouped(call, cuda, true, 3 * HD, p.qkv, r.qkv);
 	if (!err)
-		err = regrouped(call, cuda, true, HD, dy, r.y);
+		err = regrouped(call, cuda, true, HD, static_cast<const T *>(p.y), r.y);
 	if (!err)
-		err = backward_all(call, cuda, r, static_cast<const T *>(r.qkv),
-				   static_cast<const T *>(r.y), r.dqkv);
+		err = regrouped(call, cuda, true, HD, p.dy, r.dy);
+	p.qkv = r.qkv;
+	p.y = r.y;
+	p.dy = r.dy;
+	p.dqkv = r.dqkv;
+	if (!err)
+		err = all_squares<T, backward_some<T>>(call, cuda, p);
 	return err ? err
-		   : regrouped(call, cuda, false, 3 * HD, static_cast<const T *>(r.dqkv), dqkv);
+		   : regrouped(call, cuda, false, 3 * HD, static_cast<const T *>(r.dqkv),
+			       data_of<T>(call, 4));
 }
 
 CUDA_KERNELS(attention, forward)

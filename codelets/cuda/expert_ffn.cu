@@ -50,28 +50,12 @@ template <class T> static block<T> by_expert(const sizes &s, T *x, size_t n, siz
 
 /* y = x op(w) + beta y for every expert, of run r; w (N, K), or (K, N) when not transposed. */
 template <class T>
-static product<T> product_of(const sizes &s, size_t r, bool trans, const block<T> &x, const T *w,
-			     const block<T> &y, float beta)
+static fsmoe_product of_run(const sizes &s, size_t r, bool trans, const block<T> &x, const T *w,
+			    const block<T> &y, float beta)
 {
-	product<T> p = {};
-
-	p.trans_b = trans;
-	p.m = s.rows;
-	p.n = y.n;
-	p.k = x.n;
-	p.a = x.x + r * x.next_run;
-	p.lda = x.ld;
-	p.stride_a = x.next_expert;
-	p.b = w;
-	p.ldb = trans ? x.n : y.n;
-	p.stride_b = y.n * x.n;
-	p.c = y.x + r * y.next_run;
-	p.ldc = y.ld;
-	p.stride_c = y.next_expert;
-	p.batch = s.E;
-	p.alpha = 1;
-	p.beta = beta;
-	return p;
+	return product(s.rows, y.n, x.n, plain<T>(x.x + r * x.next_run, x.ld, x.next_expert),
+		       trans ? transposed(w, x.n, y.n * x.n) : plain(w, y.n, y.n * x.n),
+		       into(y.x + r * y.next_run, y.ld, y.next_expert), s.E, beta);
 }
 
 template <class T>
@@ -82,29 +66,39 @@ static int multiply_rows(const struct fsmoe_call *call, const struct fsmoe_cuda 
 	int err = 0;
 
 	for (size_t r = 0; r < s.runs && !err; r++)
-		err = multiply(call, cuda, product_of(s, r, trans, x, w, y, beta));
+		err = multiply(call, cuda, of_run(s, r, trans, x, w, y, beta));
 	return err;
 }
 
 /* --- products with epilogues, of bf16 --------------------------------------------------------- */
 
-/* y = x op(w) with an epilogue, run by run; e's addresses are those of the first run, whose aux
- * lies as y does. *done is 0 when cuBLAS has none that fits, and y is to be computed otherwise. */
+/* Done to a product's result while it is in registers (codelets/cuda/product.h). */
+struct epilogue
+{
+	cublasLtEpilogue_t kind;
+	const bf16 *bias; /* (E, n) or NULL */
+	bf16 *aux;        /* lies as the result */
+};
+
+/* y = x op(w) with an epilogue. *done is 0 when cuBLAS has none that fits, and y is to be computed
+ * otherwise. */
 static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			      const sizes &s, bool trans, const block<bf16> &x, const bf16 *w,
-			      const block<bf16> &y, epilogue e, int *done)
+			      const block<bf16> &y, const epilogue &e, int *done)
 {
 	int err = 0;
 
-	e.ld_aux = y.ld;
-	e.aux_stride = y.next_expert;
-	for (size_t r = 0; r < s.runs && !err; r++)
+	*done = 1;
+	for (size_t r = 0; r < s.runs && !err && *done; r++)
 	{
-		epilogue here = e;
-		here.aux = e.aux ? e.aux + r * y.next_run : nullptr;
-		err = multiply_with(call, cuda, product_of(s, r, trans, x, w, y, 0), here, done);
-		if (!*done)
-			return err;
+		fsmoe_product p = of_run(s, r, trans, x, w, y, 0);
+		p.epilogue = e.kind;
+		p.bias = e.bias;
+		p.bias_stride = y.n;
+		p.aux = e.aux + r * y.next_run;
+		p.ld_aux = y.ld;
+		p.aux_stride = y.next_expert;
+		err = fsmoe_product_enqueue(call, cuda, &p, done);
 	}
 	return err;
 }
@@ -114,14 +108,12 @@ static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_
 static int hidden_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			  const sizes &s, const weights &w, bf16 *x, bf16 *z, bf16 *h, int *done)
 {
-	epilogue e = {};
+	const bf16 *bias = w.in_bias >= 0 ? copy_of(call, (size_t)w.in_bias) : nullptr;
+	const epilogue e = {bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX,
+			    bias, z};
 
-	e.kind = w.in_bias >= 0 ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
-	e.bias = w.in_bias >= 0 ? copy_of(call, (size_t)w.in_bias) : nullptr;
-	e.bias_stride = s.H;
-	e.aux = z;
 	*done = 0;
-	if (s.H % 8 || s.M % 8 || (w.in_bias >= 0 && !e.bias) || !aligned(x, z, h))
+	if (s.H % 8 || s.M % 8 || (w.in_bias >= 0 && !bias) || !aligned(x, z, h))
 		return 0;
 	return multiply_rows_with(call, cuda, s, true, by_source(s, x, s.M),
 				  weight_of<bf16>(call, (size_t)w.in[0]), by_expert(s, h, s.H, s.H),

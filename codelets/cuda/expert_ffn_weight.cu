@@ -116,9 +116,9 @@ static int add_product(const struct fsmoe_call *call, const struct fsmoe_cuda *c
 		       size_t ldb, int dw, float keep)
 {
 	return multiply(call, cuda,
-			product<T, float>{true, false, na, nb, rows, a, lda, rows * lda, b, ldb,
-					  rows * ldb, data_of<float>(call, (size_t)dw), nb, na * nb,
-					  E, 1, keep});
+			product(na, nb, rows, transposed(a, lda, rows * lda),
+				plain(b, ldb, rows * ldb),
+				into(data_of<float>(call, (size_t)dw), nb, na * nb), E, keep));
 }
 
 /* --- biases ----------------------------------------------------------------------------------- */

@@ -326,13 +326,13 @@ static int cosine_backward(const struct fsmoe_call *call, const struct fsmoe_cud
 		return 0;
 	inverse_norms<<<token_blocks(E), CHOOSE_THREADS, 0, cuda->stream>>>(g.w, g.norms, E, dim);
 	measure_tokens<<<token_blocks(T), CHOOSE_THREADS, 0, cuda->stream>>>(g);
-	err = multiply(call, cuda,
-		       product<U, float>{true, false, E, dim, T, g.pull, E, 0, g.u, dim, 0, g.sums,
-					 dim, 0, 1, 1, 0});
+	err = multiply(
+		call, cuda,
+		product(E, dim, T, transposed(g.pull, E), plain(g.u, dim), into(g.sums, dim)));
 	if (!err && g.du)
 		err = multiply(call, cuda,
-			       product<float>{false, false, T, dim, E, g.push, E, 0, g.w, dim, 0,
-					      g.direction, dim, 0, 1, 1, 0});
+			       product(T, dim, E, plain(g.push, E), plain(g.w, dim),
+				       into(g.direction, dim)));
 	if (!err && g.du)
 		err = map_rows(call, cuda, token_directions<U>{g}, T, dim, false);
 	if (!err && dw)

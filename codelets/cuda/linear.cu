@@ -32,8 +32,8 @@ static int forward_to(const struct fsmoe_call *call, const struct fsmoe_cuda *cu
 		err = map_rows(call, cuda, f, T, O, aligned(f.bias, f.y));
 	return err ? err
 		   : multiply(call, cuda,
-			      product<X, Y>{false, true, T, O, K, x, K, 0, w, K, 0, f.y, O, 0, 1, 1,
-					    f.bias ? 1.0f : 0.0f});
+			      product(T, O, K, plain(x, K), transposed(w, K), into(f.y, O), 1,
+				      f.bias ? 1.0f : 0.0f));
 }
 
 template <class X> static int forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
@@ -63,9 +63,7 @@ static int backward_input(const struct fsmoe_call *call, const struct fsmoe_cuda
 	int err = narrowed(call, cuda, 0, &s, &dy);
 
 	return err ? err
-		   : multiply(call, cuda,
-			      product<X>{false, false, T, K, O, dy, O, 0, w, K, 0, dx, K, 0, 1, 1,
-					 0});
+		   : multiply(call, cuda, product(T, K, O, plain(dy, O), plain(w, K), into(dx, K)));
 }
 
 template <class X> static size_t weight_scratch(const struct fsmoe_call *call)
@@ -101,8 +99,8 @@ static int backward_weight(const struct fsmoe_call *call, const struct fsmoe_cud
 
 	if (dw && !err)
 		err = multiply(call, cuda,
-			       product<X, float>{true, false, O, K, T, dy, O, 0, x, K, 0, dw, K, 0,
-						 1, 1, kept(call, 2)});
+			       product(O, K, T, transposed(dy, O), plain(x, K), into(dw, K), 1,
+				       kept(call, 2)));
 	if (!call->data[3] || err)
 		return err;
 	float *partial = s.take<float>(column_partials(T, O, 1));

@@ -141,22 +141,12 @@ template <class T> static int slots(const struct fsmoe_call *call, const struct 
 	for (size_t g = lo / C; g * C < hi && !err; g++)
 	{
 		size_t from = g * C > lo ? g * C : lo, to = (g + 1) * C < hi ? (g + 1) * C : hi;
-		product<T> p = {};
-		p.trans_a = true;
-		p.m = to - from;
-		p.n = s.dim;
-		p.k = s.group;
-		p.a = mask + g * s.group * s.columns + from - g * C;
-		p.lda = s.columns;
-		p.stride_a = C;
-		p.b = rows + g * s.group * s.dim;
-		p.ldb = s.dim;
-		p.c = chunk + (from - lo) * s.dim;
-		p.ldc = s.dim;
-		p.stride_c = (hi - lo) * s.dim;
-		p.batch = s.experts;
-		p.alpha = 1;
-		err = multiply(call, cuda, p);
+		const T *slots = mask + g * s.group * s.columns + from - g * C;
+		err = multiply(call, cuda,
+			       product(to - from, s.dim, s.group, transposed(slots, s.columns, C),
+				       plain(rows + g * s.group * s.dim, s.dim),
+				       into(chunk + (from - lo) * s.dim, s.dim, (hi - lo) * s.dim),
+				       s.experts));
 	}
 	return err;
 }
@@ -214,10 +204,10 @@ template <class T> static int rows(const struct fsmoe_call *call, const struct f
 		err = packed_group(call, cuda, s, &f, g);
 		if (!err)
 			err = multiply(call, cuda,
-				       product<T>{false, false, s.group, s.dim, s.columns,
-						  mask + g * s.group * s.columns, s.columns, 0,
-						  packed, s.dim, 0, out + g * s.group * s.dim,
-						  s.dim, 0, 1, 1, 0});
+				       product(s.group, s.dim, s.columns,
+					       plain(mask + g * s.group * s.columns, s.columns),
+					       plain(packed, s.dim),
+					       into(out + g * s.group * s.dim, s.dim)));
 	}
 	return err;
 }
@@ -235,10 +225,10 @@ template <class T> static int dmask(const struct fsmoe_call *call, const struct 
 		err = packed_group(call, cuda, s, &f, g);
 		if (!err)
 			err = multiply(call, cuda,
-				       product<T, float>{false, true, s.group, s.columns, s.dim,
-							 x + g * s.group * s.dim, s.dim, 0, packed,
-							 s.dim, 0, out + g * s.group * s.columns,
-							 s.columns, 0, 1, 1, 0});
+				       product(s.group, s.columns, s.dim,
+					       plain(x + g * s.group * s.dim, s.dim),
+					       transposed(packed, s.dim),
+					       into(out + g * s.group * s.columns, s.columns)));
 	}
 	return err;
 }

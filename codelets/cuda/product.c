@@ -51,7 +51,7 @@ static const int preferred[2][TILES] = {
 enum
 {
 	TRANSPOSED,
-	INTO_FLOAT,
+	INTO,
 	EPILOGUE,
 	M,
 	N,
@@ -167,8 +167,8 @@ static cublasStatus_t describe(struct choice *c, const struct fsmoe_product *p)
 {
 	cublasStatus_t status = cublasLtMatmulDescInit(&c->what, CUBLAS_COMPUTE_32F, CUDA_R_32F);
 
-	set_int(c, CUBLASLT_MATMUL_DESC_TRANSA, p->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N, &status);
-	set_int(c, CUBLASLT_MATMUL_DESC_TRANSB, p->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N, &status);
+	set_int(c, CUBLASLT_MATMUL_DESC_TRANSA, p->b.trans ? CUBLAS_OP_T : CUBLAS_OP_N, &status);
+	set_int(c, CUBLASLT_MATMUL_DESC_TRANSB, p->a.trans ? CUBLAS_OP_T : CUBLAS_OP_N, &status);
 	set_int(c, CUBLASLT_MATMUL_DESC_EPILOGUE, (int)p->epilogue, &status);
 	if (p->bias)
 	{
@@ -181,12 +181,11 @@ static cublasStatus_t describe(struct choice *c, const struct fsmoe_product *p)
 		set_stride(c, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_BATCH_STRIDE, p->aux_stride,
 			   &status);
 	}
-	set_matrix(&c->a, CUDA_R_16BF, p->trans_b ? p->k : p->n, p->trans_b ? p->n : p->k, p->ldb,
-		   p->stride_b, p->batch, &status);
-	set_matrix(&c->b, CUDA_R_16BF, p->trans_a ? p->m : p->k, p->trans_a ? p->k : p->m, p->lda,
-		   p->stride_a, p->batch, &status);
-	set_matrix(&c->c, p->into_float ? CUDA_R_32F : CUDA_R_16BF, p->n, p->m, p->ldc, p->stride_c,
-		   p->batch, &status);
+	set_matrix(&c->a, CUDA_R_16BF, p->b.trans ? p->k : p->n, p->b.trans ? p->n : p->k, p->b.ld,
+		   p->b.stride, p->batch, &status);
+	set_matrix(&c->b, CUDA_R_16BF, p->a.trans ? p->m : p->k, p->a.trans ? p->k : p->m, p->a.ld,
+		   p->a.stride, p->batch, &status);
+	set_matrix(&c->c, p->into, p->n, p->m, p->ldc, p->stride_c, p->batch, &status);
 	keep(&status, set_addresses(c, p));
 	return status;
 }
@@ -204,21 +203,21 @@ static size_t alignment(const void *address)
 
 static void key_of(const struct fsmoe_product *p, size_t key[KEYS])
 {
-	key[TRANSPOSED] = (p->trans_a ? 1 : 0) + (p->trans_b ? 2 : 0);
-	key[INTO_FLOAT] = p->into_float != 0;
+	key[TRANSPOSED] = (p->a.trans ? 1 : 0) + (p->b.trans ? 2 : 0);
+	key[INTO] = (size_t)p->into;
 	key[EPILOGUE] = (size_t)p->epilogue;
 	key[M] = p->m;
 	key[N] = p->n;
 	key[K] = p->k;
-	key[LDA] = p->lda;
-	key[LDB] = p->ldb;
+	key[LDA] = p->a.ld;
+	key[LDB] = p->b.ld;
 	key[LDC] = p->ldc;
-	key[STRIDE_A] = p->stride_a;
-	key[STRIDE_B] = p->stride_b;
+	key[STRIDE_A] = p->a.stride;
+	key[STRIDE_B] = p->b.stride;
 	key[STRIDE_C] = p->stride_c;
 	key[BATCH] = p->batch;
-	key[ALIGN_A] = alignment(p->a);
-	key[ALIGN_B] = alignment(p->b);
+	key[ALIGN_A] = alignment(p->a.x);
+	key[ALIGN_B] = alignment(p->b.x);
 	key[ALIGN_C] = alignment(p->c);
 }
 
@@ -268,7 +267,7 @@ static int tile_of(const cublasLtMatmulAlgo_t *algorithm)
 static int prefer(const cublasLtMatmulHeuristicResult_t *candidate, int n,
 		  const struct fsmoe_product *p)
 {
-	const int *tile = preferred[p->trans_a ? 1 : 0];
+	const int *tile = preferred[p->a.trans ? 1 : 0];
 
 	if (p->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
 		return 0;
@@ -348,7 +347,7 @@ int fsmoe_product_enqueue(const struct fsmoe_call *call, const struct fsmoe_cuda
 		return 0;
 	status = set_addresses(c, p);
 	if (status == CUBLAS_STATUS_SUCCESS)
-		status = cublasLtMatmul(handle, &c->what, &p->alpha, p->b, &c->a, p->a, &c->b,
+		status = cublasLtMatmul(handle, &c->what, &p->alpha, p->b.x, &c->a, p->a.x, &c->b,
 					&p->beta, p->c, &c->c, p->c, &c->c, &c->algorithm,
 					products->workspace, products->bytes, cuda->stream);
 	*done = status == CUBLAS_STATUS_SUCCESS;

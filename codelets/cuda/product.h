@@ -6,43 +6,42 @@
 
 #include <cublasLt.h>
 
-/*
- * Products of bf16 matrices by cuBLASLt, with a kernel that we prefer and with something done to
- * the result while it is in registers. What was chosen for a shape is kept: asking costs the host
- * more than enqueueing.
- */
+/* Matrix products, row-major, as cuBLAS chooses or, where it pays, with a kernel that we prefer. */
 
-/* Row-major: C (m, n) = alpha op(A) op(B) + beta C, `batch` times, the matrices that many elements
- * apart. */
+struct fsmoe_factor
+{
+	const void *x;
+	size_t ld, stride; /* elements from row to row, and from matrix to matrix of a batch */
+	int trans;         /* it is the transpose of what lies at x */
+};
+
+/* c (m, n) = alpha a b + beta c, with k columns of a, `batch` times; sums are float. */
 struct fsmoe_product
 {
-	int trans_a, trans_b;
-	int into_float; /* C is float, else bf16 */
+	cudaDataType_t type, into; /* of both factors, of c: CUDA_R_32F or CUDA_R_16BF */
 	size_t m, n, k;
-	const void *a;
-	size_t lda, stride_a;
-	const void *b;
-	size_t ldb, stride_b;
+	struct fsmoe_factor a, b;
 	void *c;
 	size_t ldc, stride_c;
 	size_t batch;
 	float alpha, beta;
-	/* c = act(a b + bias), with a b + bias kept in aux; beta must be 0. */
-	cublasLtEpilogue_t epilogue; /* CUBLASLT_EPILOGUE_DEFAULT: none */
-	const void *bias;            /* (n) of bf16, or NULL */
+	/* Done while the result is in registers, which otherwise is a pass over memory: c = act(a b
+	 * + bias), with a b + bias kept in aux; of bf16 alone, beta must be 0, and enqueued by
+	 * fsmoe_product_enqueue. CUBLASLT_EPILOGUE_DEFAULT: none. */
+	cublasLtEpilogue_t epilogue;
+	const void *bias; /* (n) of bf16, or NULL */
 	size_t bias_stride;
 	void *aux; /* as c, or NULL */
 	size_t ld_aux, aux_stride;
 };
 
-/* Whether it is so large, in every direction, that a kernel of our choice is worth its while. */
-static inline int fsmoe_product_large(size_t m, size_t n, size_t k, size_t batch)
-{
-	const size_t side = 512;
+FSMOE_KERNEL_LINKAGE int fsmoe_multiply(const struct fsmoe_call *call,
+					const struct fsmoe_cuda *cuda,
+					const struct fsmoe_product *p);
 
-	return m >= side && n >= side && k >= side &&
-	       2.0 * (double)m * (double)n * (double)k * (double)batch >= 3e10;
-}
+/* --- products of bf16 by cuBLASLt ------------------------------------------------------------ */
+
+/* What was chosen for a shape is kept: asking costs the host more than enqueueing. */
 
 /* Choices of one lane, all of whose products may use `workspace`, in device memory. NULL: no
  * memory. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CUDA kernels and the stream walker against the CPU. Arguments: which parts, of ops, moe, gates,
- * faults, bf16, band, room, replan, training; none: all. Under mpirun, one rank a GPU, only
+ * large, faults, bf16, band, room, replan, training; none: all. Under mpirun, one rank a GPU, only
  * `replan` and `training` make sense.
  * Exit status 77: no GPU here.
  */
@@ -16,9 +16,11 @@ static const struct
 	const char *name;
 	int (*run)(void);
 } parts[] = {
-	{"ops", ops_main},        {"moe", moe_main},        {"gates", gates_main},
-	{"faults", check_faults}, {"bf16", check_bf16},     {"band", check_band},
-	{"room", check_room},     {"replan", check_replan}, {"training", check_training},
+	{"ops", ops_main},        {"moe", moe_main},
+	{"gates", gates_main},    {"large", check_large},
+	{"faults", check_faults}, {"bf16", check_bf16},
+	{"band", check_band},     {"room", check_room},
+	{"replan", check_replan}, {"training", check_training},
 };
 
 static int wanted(int argc, char **argv, const char *name)

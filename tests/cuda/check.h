@@ -19,6 +19,8 @@ int check_bf16(void);
 int check_band(void);
 /* Plans changed between steps, against plans from the start. */
 int check_replan(void);
+/* Experts whose products in bf16 are of our own choice. */
+int check_large(void);
 /* Memory of the GPU, predicted and taken. */
 int check_room(void);
 

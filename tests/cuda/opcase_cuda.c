@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "base/log.h"
 #include "check.h"
 #include "runtime/device.h"
 #include "tests/lib/try.h"
 #include "tests/lib/opcase_internal.h"
 
+#include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/runtime.h>
 #include <math.h>
@@ -28,10 +30,50 @@ static const struct
 	const char *name;
 } runs[] = {{FSMOE_F32, "float"}, {FSMOE_BF16, "bf16"}};
 
-static fsmoe_runtime_t starpu; /* of a bf16 run */
+static fsmoe_runtime_t starpu; /* of a bf16 run; NULL: only bare streams */
 static double worst[2];        /* error over tolerance, of the case in hand, by run */
 
-static void run_on_gpu(struct opcase_graph *og, struct fsmoe_device_memory *memory)
+/*
+ * What part of the table is run, from the environment:
+ *
+ *	FSMOE_CHECK_SIZES=N    for slow tools: of every case N sizes, spread out, once each, and not
+ *	                       under StarPU
+ *	FSMOE_CHECK_PART=I/N   of the sizes of all cases every N-th from the I-th (0 .. N - 1) on:
+ *	                       N processes share the table
+ *	FSMOE_CHECK_SECONDS=S  no size is begun later than that after the start
+ */
+static struct share
+{
+	int sizes, part, parts; /* sizes 0: all */
+	double until;
+	int at, done, late; /* sizes seen so far of all cases; run; left out for lack of time */
+} share;
+
+static void read_share(void)
+{
+	const char *sizes = getenv("FSMOE_CHECK_SIZES"), *part = getenv("FSMOE_CHECK_PART"),
+		   *seconds = getenv("FSMOE_CHECK_SECONDS");
+
+	share = (struct share){.parts = 1};
+	share.sizes = sizes ? atoi(sizes) : 0;
+	share.until = seconds ? fsmoe_clock() + atof(seconds) : INFINITY;
+	if (part && (sscanf(part, "%d/%d", &share.part, &share.parts) != 2 || share.parts < 1))
+		TRY(fsmoe_fail(EINVAL, "FSMOE_CHECK_PART is '%s': give I/N, as 0/4", part));
+}
+
+static int is_ours(void)
+{
+	if (share.at++ % share.parts != share.part)
+		return 0;
+	if (fsmoe_clock() > share.until)
+	{
+		share.late++;
+		return 0;
+	}
+	return 1;
+}
+
+static void run_on_gpu(const struct opcase_graph *og, struct fsmoe_device_memory *memory)
 {
 	if (fsmoe_device_memory_fill(memory, 0xff) ||
 	    fsmoe_device_memory_upload(memory, og->memory) ||
@@ -265,11 +307,29 @@ static void setup(struct trio *t, const struct opcase *c, const size_t *size)
 		fail_msg("%s: %s", c->name, fsmoe_last_error());
 }
 
+/* On streams, and in bf16 under StarPU. */
+static void run_again(const struct trio *t)
+{
+	char *first, *second;
+	size_t bytes;
+
+	first = snapshot(t, &bytes);
+	run_on_gpu(&t->gpu, t->memory);
+	second = snapshot(t, &bytes);
+	compare_snapshots(t, first, second, "a second run");
+	free(second);
+	if (runs[t->run].real == FSMOE_BF16)
+	{
+		second = snapshot_under_starpu(t, bytes);
+		compare_snapshots(t, first, second, "a run under StarPU");
+		free(second);
+	}
+	free(first);
+}
+
 static void case_at(const struct opcase *c, const size_t *size, int run)
 {
 	struct trio t = {.run = run};
-	char *first, *second;
-	size_t bytes;
 
 	setup(&t, c, size);
 	check_rows(&t.gpu);
@@ -282,18 +342,8 @@ static void case_at(const struct opcase *c, const size_t *size, int run)
 		    opcase_info(&t.gpu, t.gpu.leaf[l].tensor)->grad != FSMOE_NONE)
 			compare(&t, "gradient of leaf", l,
 				opcase_info(&t.gpu, t.gpu.leaf[l].tensor)->grad);
-	first = snapshot(&t, &bytes);
-	run_on_gpu(&t.gpu, t.memory);
-	second = snapshot(&t, &bytes);
-	compare_snapshots(&t, first, second, "a second run");
-	free(second);
-	if (runs[run].real == FSMOE_BF16)
-	{
-		second = snapshot_under_starpu(&t, bytes);
-		compare_snapshots(&t, first, second, "a run under StarPU");
-		free(second);
-	}
-	free(first);
+	if (!share.sizes)
+		run_again(&t);
 	fsmoe_device_memory_destroy(t.memory);
 	opcase_graph_teardown(&t.gpu);
 	opcase_graph_teardown(&t.f32);
@@ -303,18 +353,21 @@ static void case_at(const struct opcase *c, const size_t *size, int run)
 static void on_gpu(void **state)
 {
 	const struct opcase *c = *state;
-	const char *limit = getenv("FSMOE_CHECK_SIZES"); /* for slow tools: so many, spread out */
-	int n = limit && atoi(limit) < c->nsizes ? atoi(limit) : c->nsizes;
+	int n = share.sizes && share.sizes < c->nsizes ? share.sizes : c->nsizes, done = 0;
 
 	complaints = 0;
-	for (int run = 0; run < 2; run++)
+	worst[0] = worst[1] = 0;
+	for (int s = 1; s <= n; s++)
 	{
-		worst[run] = 0;
-		for (int s = 1; s <= n; s++)
+		if (!is_ours())
+			continue;
+		for (int run = 0; run < 2; run++)
 			case_at(c, c->sizes[s * c->nsizes / n - 1], run);
+		done++;
 	}
+	share.done += done;
 	print_message("%-36s %2d sizes, worst error over tolerance: float %.3f, bf16 %.3f\n",
-		      c->name, n, worst[0], worst[1]);
+		      c->name, done, worst[0], worst[1]);
 	assert_int_equal(complaints, 0);
 }
 
@@ -327,16 +380,21 @@ int opcase_main(const char *name, const struct opcase *cases, int ncases)
 	if (!tests)
 		return 99;
 	fsmoe_log_setup(0, 1, FSMOE_LOG_ERROR); /* it warns of operations without a CUDA kernel */
+	read_share();
 	fsmoe_runtime_opts_init(&opts);
 	opts.device = "cuda";
 	opts.dtype = "bf16";
-	TRY(fsmoe_runtime_start(&starpu, NULL, &opts));
+	if (!share.sizes)
+		TRY(fsmoe_runtime_start(&starpu, NULL, &opts));
 	for (int i = 0; i < ncases; i++)
 		tests[i] = (struct CMUnitTest){.name = cases[i].name,
 					       .test_func = on_gpu,
 					       .initial_state = (void *)&cases[i]};
 	failed = _cmocka_run_group_tests(name, tests, (size_t)ncases, NULL, NULL);
 	fsmoe_runtime_stop(starpu);
+	starpu = NULL;
 	free(tests);
+	printf("%s: %d of %d sizes were run%s\n", name, share.done, share.at,
+	       share.late ? ", for others there was no time" : "");
 	return failed;
 }
