@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/planning.h"
+#include "config/config.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/topo.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,9 +47,9 @@ int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile)
 	return err ? FSMOE_EXIT_DATA : FSMOE_EXIT_OK;
 }
 
-/* Nodes and devices of a node. */
+/* Nodes and devices of a node; *dp: ranks with data of their own. */
 static int find_machine(const struct cli_planning *o, fsmoe_profile_t profile,
-			struct fsmoe_layer_sizes *sizes)
+			struct fsmoe_layer_sizes *sizes, int *dp)
 {
 	const char *text = o->machine ? o->machine : fsmoe_profile_machine(profile);
 	fsmoe_groups_t groups = NULL;
@@ -67,6 +69,7 @@ static int find_machine(const struct cli_planning *o, fsmoe_profile_t profile,
 	{
 		sizes->mp = fsmoe_group_size(groups, FSMOE_GROUP_MP);
 		sizes->ep = fsmoe_group_size(groups, FSMOE_GROUP_EP);
+		*dp = fsmoe_group_size(groups, FSMOE_GROUP_DP);
 	}
 	if (groups)
 		fsmoe_groups_destroy(groups);
@@ -110,6 +113,23 @@ static int find_sizes(const struct cli_planning *o, struct fsmoe_layer_sizes *s,
 	return 0;
 }
 
+/* What depends on the ranks. The paper's models are measured with an expert a node; presets of
+ * `fsmoe train` have the batch that they are trained with. */
+static int find_shares(const struct cli_planning *o, int dp, struct fsmoe_layer_sizes *s)
+{
+	struct fsmoe_train_config config;
+	int paper = 0, err = 0;
+
+	for (int i = 0; fsmoe_layer_sizes_name(i); i++)
+		paper |= !strcmp(o->preset, fsmoe_layer_sizes_name(i));
+	if (paper)
+		s->experts = s->ep;
+	else if (!(err = fsmoe_train_config_init(&config, o->preset)) && !o->batch)
+		s->batch = fmax(1, (double)config.train.batch / config.train.microbatches / dp);
+	s->experts = o->experts ? o->experts : s->experts;
+	return err;
+}
+
 int cli_planning_start(const struct cli_planning *o, fsmoe_profile_t profile,
 		       struct fsmoe_plan_problem *p)
 {
@@ -131,17 +151,14 @@ int cli_planning_problem(const struct cli_planning *o, fsmoe_profile_t profile,
 {
 	struct fsmoe_layer_sizes sizes;
 	struct fsmoe_layer_cost cost;
-	int layers, code, err;
+	int layers, dp = 1, code, err;
 
 	if (find_sizes(o, &sizes, &layers))
 		return FSMOE_EXIT_USAGE;
-	if (find_machine(o, profile, &sizes))
+	if (find_machine(o, profile, &sizes, &dp))
 		return FSMOE_EXIT_LAYOUT;
-	/* The paper's models are measured with an expert a node. */
-	for (int i = 0; fsmoe_layer_sizes_name(i); i++)
-		if (!strcmp(o->preset, fsmoe_layer_sizes_name(i)))
-			sizes.experts = sizes.ep;
-	sizes.experts = o->experts ? o->experts : sizes.experts;
+	if (find_shares(o, dp, &sizes))
+		return FSMOE_EXIT_USAGE;
 	err = fsmoe_layer_cost_init(&cost, profile, &sizes);
 	if (err)
 		return err == -ENODATA ? FSMOE_EXIT_DATA : FSMOE_EXIT_USAGE;

@@ -98,9 +98,8 @@ int fsmoe_sources_find(struct fsmoe_sources *sources, const char *source)
 		if (S_ISDIR(status.st_mode))
 		{
 			err = from_directory(sources, source);
-			none = "the directory has no regular file whose name has no '.'; name "
-			       "files "
-			       "by a pattern such as 'DIR/*.txt'";
+			none = "of a directory files without a '.' in their names are taken, and "
+			       "it has none; give a pattern such as 'DIR/*.txt'";
 		}
 		else
 			err = add(sources, strdup(source));
