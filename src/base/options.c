@@ -200,13 +200,17 @@ static int unknown_key(const struct fsmoe_option *table, const struct fsmoe_json
 		       const char *key)
 {
 	const char *near = fsmoe_nearest(key, fsmoe_option_name_at, table);
-	char name[64] = "";
+	char name[200];
 
 	if (near)
 		underscored(near, name, sizeof(name));
+	else
+		fsmoe_name_list(fsmoe_option_name_at, table, name, sizeof(name));
+	if (strstr(name, " ...")) /* more than one reads */
+		strcpy(name, "those that --help lists");
 	return fsmoe_fail(EINVAL, "%s:%d: unknown key \"%s\"%s%s%s", json->path,
-			  fsmoe_json_line(json, key), key, near ? "; did you mean \"" : "", name,
-			  near ? "\"?" : "; the keys are the options of --help");
+			  fsmoe_json_line(json, key), key,
+			  near ? "; did you mean \"" : ": there are ", name, near ? "\"?" : "");
 }
 
 int fsmoe_options_json(const struct fsmoe_option *table, const struct fsmoe_json *json,

@@ -161,7 +161,7 @@ static int summarize(const struct bench_rows *b, struct bench_row *row)
 		err = over_ranks(b, row->seconds[i], 1, &row->seconds[i]);
 	row->measured = fsmoe_median(row->seconds, b->rounds); /* sorted from here on */
 	row->low = row->seconds[(int)(0.1 * (b->rounds - 1))];
-	row->high = row->seconds[(int)(0.9 * (b->rounds - 1))];
+	row->high = row->seconds[(int)ceil(0.9 * (b->rounds - 1))];
 	if (!err)
 		err = over_ranks(b, fsmoe_median(row->exposed, b->rounds), 1,
 				 &row->measured_exposed);

@@ -64,12 +64,23 @@ static unsigned nap(void *arg)
 	return 1;
 }
 
+/* Of StarPU's policies the one that is asked for; NULL: none, fsmoe's own. */
+static const char *scheduler_of(const struct fsmoe_runtime_opts *opts)
+{
+	const char *name = opts->scheduler ? opts->scheduler : getenv("STARPU_SCHED");
+
+	return name && strcmp(name, "fsmoe") ? name : NULL;
+}
+
 /* StarPU itself only warns of a policy that it does not have, and takes another. */
-static int check_scheduler(const char *name)
+static int check_scheduler(const struct fsmoe_runtime_opts *opts)
 {
 	struct starpu_sched_policy **policy;
+	const char *name = scheduler_of(opts);
 	char known[512] = "fsmoe";
 
+	if (!name)
+		return 0;
 	for (policy = starpu_sched_get_predefined_policies(); *policy; policy++)
 	{
 		if (!strcmp((*policy)->policy_name, name))
@@ -94,7 +105,6 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 {
 	const struct fsmoe_binding *binding = &rt->binding;
 	struct starpu_conf conf;
-	const char *scheduler = opts->scheduler ? opts->scheduler : getenv("STARPU_SCHED");
 	int err = 0, n = 0;
 
 	/* A build with FxT records unless it is told not to. */
@@ -115,15 +125,11 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	}
 	conf.nopencl = 0;
 	conf.catch_signals = 0;
-	rt->own_policy = !scheduler || !strcmp(scheduler, "fsmoe");
-	if (!rt->own_policy)
-		err = check_scheduler(scheduler);
-	if (err)
-		return err;
+	rt->own_policy = !scheduler_of(opts);
 	if (rt->own_policy)
 		conf.sched_policy = fsmoe_starpu_policy();
 	else
-		conf.sched_policy_name = scheduler;
+		conf.sched_policy_name = scheduler_of(opts);
 	if (binding->bound)
 	{
 		conf.use_explicit_workers_bindid = 1;
@@ -206,7 +212,7 @@ int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 		return fsmoe_fail(EINVAL,
 				  "the dtype '%s' is of GPUs: use 'fp32', or the device 'cuda'",
 				  opts->dtype);
-	return 0;
+	return check_scheduler(opts);
 }
 
 static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts)

@@ -191,6 +191,7 @@ static void json_errors(void **state)
 	} cases[] = {
 		{"{\"steps\": 3,\n\n \"stesp\": 3}", EINVAL,
 		 "options.json:3: unknown key \"stesp\"; did you mean \"steps\"?"},
+		{"{\"xyzzy\": 3}", EINVAL, "\"xyzzy\": there are steps, seed, "},
 		{"{\"learningrate\": 3}", EINVAL, "did you mean \"learning_rate\"?"},
 		{"{\"file\": \"x\"}", EINVAL, ":1: unknown key \"file\""},
 		{"{\n\"steps\": 0}", EINVAL,

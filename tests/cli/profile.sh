@@ -48,6 +48,7 @@ expect 2 "the CTA policy 'zero' is of GPUs" "$fsmoe" profile --preset tiny --cta
 expect 2 "the CTA policy 'zero' is of GPUs" \
 	"$fsmoe" train --preset tiny --data "$text" --cta-policy zero
 expect 2 "no preset 'none'" "$fsmoe" profile --preset none
+expect 2 "no scheduling policy 'none': there are fsmoe, " "$fsmoe" profile --scheduler none
 expect 2 "cannot read" "$fsmoe" profile --config "$work/none.json"
 expect 2 "cannot be cut" "$fsmoe" profile --preset tiny --batch 3 --microbatches 2
 expect 4 "the number of ranks" $ranks 4 "$fsmoe" profile --preset tiny --nodes 2 --mp 3
