@@ -61,9 +61,6 @@ done
 for name in late lost; do
 	${CC:-cc} -O2 -shared -fPIC -o "$out/lib/$name.so" "$top_srcdir/bench/gpu/$name.c" -ldl
 done
-# shellcheck disable=SC2086
-${NVCC:-nvcc} ${NVCC_FLAGS:--std=c++17 -O3 -Xcompiler -fPIC} -shared -cudart shared \
-	-o "$out/lib/gemm.so" "$top_srcdir/bench/gpu/gemm.cu"
 
 {
 	echo "commit $(git -C "$top_srcdir" rev-parse --short HEAD 2>/dev/null || echo unknown)"

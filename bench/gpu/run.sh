@@ -57,8 +57,8 @@ check()
 }
 
 # The operations' tables, or a part of them, under compute-sanitizer, in SANITIZE_PARTS processes
-# for each tool and table. Products are by gemm.cu in place of cuBLAS. A process begins no case
-# after SANITIZE_SECONDS, and says how far it came.
+# for each tool and table; loaded eagerly, all of cuBLAS would be instrumented. A process begins no
+# case after SANITIZE_SECONDS, and says how far it came.
 sanitize()
 {
 	local tool part i parts=${SANITIZE_PARTS:-2} seconds=${SANITIZE_SECONDS:-120} port=50000
@@ -75,7 +75,7 @@ sanitize()
 					FSMOE_CHECK_PART=$i/"$parts" FSMOE_CHECK_SECONDS="$seconds" \
 					"$sanitizer" --tool "$tool" --error-exitcode 9 \
 					--target-processes application-only --launch-timeout 90 \
-					--port $((port + (${SANITIZE_GPU:-0} * 1000))) --report-api-errors no --preload-library "$bundle/lib/gemm.so" \
+					--port $((port + (${SANITIZE_GPU:-0} * 1000))) --report-api-errors no \
 					"$bundle/bin/check-cuda" "$part" &
 			done
 		done
