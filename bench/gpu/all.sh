@@ -105,7 +105,9 @@ checks()
 	lanes+=($!)
 	(DEADLINE=$checks_end warm) >"$work/warm.txt" 2>&1 &
 	lanes+=($!)
-	lane two-nodes run.sh two-nodes refusal agree
+	lane two-nodes run.sh two-nodes refusal
+	lanes+=($!)
+	lane agree run.sh agree
 	lanes+=($!)
 	CUDA_VISIBLE_DEVICES=1 CHECK_PARTS="band replan" lane band run.sh check
 	lanes+=($!)

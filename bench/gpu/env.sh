@@ -76,7 +76,7 @@ left_behind=0
 # Status 124: it took too long; 125: there was no time for it, nothing was run.
 limited()
 {
-	local limit=$1 left status pid
+	local limit=$1 left status pid traps
 	shift
 	left_behind=0
 	left=$((${DEADLINE:-9999999999} - $(date +%s)))
@@ -84,10 +84,12 @@ limited()
 	[ "$limit" -le $left ] || limit=$left
 	setsid timeout -k 4 "$limit" "$@" &
 	pid=$!
+	traps=$(trap -p INT TERM)
 	trap 'pkill -KILL -s $pid; exit 143' INT TERM
 	wait $pid
 	status=$?
 	trap - INT TERM
+	eval "$traps"
 	for _ in 1 2 3 4 5; do
 		pgrep -s $pid >/dev/null || return $status
 		sleep 0.5

@@ -83,14 +83,14 @@ template <class T> struct gather_rows
 	}
 };
 
-/* Where the rows of a part lie so already; NULL: nowhere. */
-template <class T>
-static const T *in_place(const weight_pass<T> &w, const chunks<T> &from, range part)
+/* The rows of a part lie so already: known without data, for scratch is counted before there is
+ * any. */
+template <class T> static bool in_place(const weight_pass<T> &w, const chunks<T> &from, range part)
 {
 	size_t i = from.p.find(part.lo);
 	bool whole = from.p.at[i] == part.lo && from.p.at[i + 1] == part.hi;
 
-	return whole && (from.next_source == 1 || w.P == 1) ? from.p.data[i] : nullptr;
+	return whole && (from.next_source == 1 || w.P == 1);
 }
 
 /* Address of a part's rows: where they are, or `room` after copying them there. */
@@ -101,10 +101,9 @@ static int by_expert(const struct fsmoe_call *call, const struct fsmoe_cuda *cud
 {
 	const gather_rows<T> f = {from, room, w.P, part.lo, part.hi - part.lo};
 
-	*at = in_place(w, from, part);
-	if (*at)
+	*at = in_place(w, from, part) ? from.p.data[from.p.find(part.lo)] : room;
+	if (*at != room)
 		return 0;
-	*at = room;
 	return map_rows(call, cuda, f, w.E * w.P * f.span, from.columns,
 			aligned(from.p) && aligned(room));
 }

@@ -32,27 +32,29 @@ struct square_row
 	}
 };
 
-/* Scores become probabilities over the columns that a row sees, else zero; lse of square i begins
- * at i * step. */
+/* Scores become probabilities over the columns that a row sees, else zero, which may take their
+ * place; lse of square i begins at i * step. An exponential costs less than to write it and read it
+ * back. */
 template <class P>
-static __global__ void softmax_rows(float *scores, P *probs, float *lse, size_t step, size_t rows,
-				    size_t S, bool all)
+static __global__ void softmax_rows(const float *scores, P *probs, float *lse, size_t step,
+				    size_t rows, size_t S, bool all)
 {
 	const square_row at(rows, S);
 
 	if (at.r == rows)
 		return;
-	float *row = scores + at.r * S, max = -INFINITY, sum = 0;
+	const float *row = scores + at.r * S;
+	float max = -INFINITY, sum = 0;
 	P *out = probs + at.r * S;
 	size_t n = seen(at.r % S, S, all);
 	for (size_t j = at.lane; j < n; j += 32)
 		max = fmaxf(max, row[j]);
 	max = warp_max(max);
 	for (size_t j = at.lane; j < n; j += 32)
-		sum += row[j] = expf(row[j] - max);
+		sum += expf(row[j] - max);
 	sum = warp_sum(sum);
 	for (size_t j = at.lane; j < S; j += 32)
-		put(out + j, j < n ? row[j] / sum : 0);
+		put(out + j, j < n ? expf(row[j] - max) / sum : 0);
 	if (at.lane == 0)
 		*at.of(lse, step, 1) = max + logf(sum);
 }

@@ -189,13 +189,13 @@ static void expect_expert(const struct opcase_values *v)
 				 v->out[1] + by_expert(v->size, row) * H);
 }
 
-/* The last two have more rows than a kernel takes at a time; the two before are of multiples of
+/* The last two have more rows than a kernel takes at a time; the three before are of multiples of
  * eight, for which GPUs have kernels of their own. */
 static const size_t expert_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 1, 1, 1, 1, 3},   {1, 3, 4, 3, 5, 3},    {3, 1, 2, 4, 3, 2},    {2, 3, 5, 2, 4, 2},
 	{2, 2, 3, 3, 2, 0},   {1, 2, 3, 2, 3, 1},    {2, 2, 3, 2, 4, 3, 1}, {1, 3, 2, 2, 3, 0, 1},
-	{3, 1, 2, 3, 2, 2},   {2, 3, 16, 16, 24, 3}, {3, 1, 24, 8, 40, 3},  {1, 1, 300, 1, 2, 3},
-	{2, 2, 270, 1, 1, 3},
+	{3, 1, 2, 3, 2, 2},   {2, 3, 16, 16, 24, 3}, {2, 3, 16, 16, 24, 0}, {3, 1, 24, 8, 40, 3},
+	{1, 1, 300, 1, 2, 3}, {2, 2, 270, 1, 1, 3},
 };
 
 /* --- expert mixtral: P, E, c, M, H ------------------------------------------------------------ */
@@ -229,8 +229,69 @@ static void expect_mixtral(const struct opcase_values *v)
 }
 
 static const size_t mixtral_sizes[][OPCASE_MAX_SIZES] = {
-	{1, 1, 1, 1, 1}, {1, 3, 4, 3, 5},   {3, 1, 2, 4, 3},
-	{2, 3, 5, 2, 4}, {1, 1, 300, 1, 2}, {2, 2, 270, 1, 1},
+	{1, 1, 1, 1, 1},    {1, 3, 4, 3, 5},   {3, 1, 2, 4, 3},   {2, 3, 5, 2, 4},
+	{2, 3, 16, 16, 24}, {1, 1, 300, 1, 2}, {2, 2, 270, 1, 1},
+};
+
+/* --- experts in chunks: P, E, M, H, 1 for mixtral, backward chunks of the first weight node ---- */
+
+static fsmoe_tensor_t expert_leaf(struct opcase_graph *og, enum fsmoe_ffn_part part,
+				  const size_t *s, int gradient)
+{
+	const size_t E = s[1], M = s[2], H = s[3];
+	const struct fsmoe_shape shape = part == FSMOE_FFN_IN        ? FSMOE_SHAPE3(E, H, M)
+					 : part == FSMOE_FFN_OUT     ? FSMOE_SHAPE3(E, M, H)
+					 : part == FSMOE_FFN_IN_BIAS ? FSMOE_SHAPE2(E, H)
+								     : FSMOE_SHAPE2(E, M);
+
+	return gradient ? opcase_state(og, shape, -1, 1) : opcase_param(og, shape, -1, 1);
+}
+
+/* Forward and backward as a layer builds them, cut differently: outputs are dx of every chunk and
+ * the weights' gradients. What they must be the layer's own cases say; here it is the same of all
+ * types and machines. */
+static fsmoe_tensor_t build_chunks(struct opcase_graph *og, const size_t *s)
+{
+	static const size_t at[] = {0, 5, 9}, back_at[] = {0, 4, 6, 9};
+	const struct fsmoe_ffn *ffn = s[4] ? &fsmoe_ffn_mixtral : &fsmoe_ffn_gpt;
+	const struct fsmoe_expert_args net = {ffn, s[4] ? FSMOE_FFN_SWIGLU : FSMOE_FFN_GELU, {0}};
+	struct fsmoe_expert_chunk x[2], dy[3];
+	const struct fsmoe_expert_pass forward = {{2, at}, x};
+	struct fsmoe_expert_pass backward = {{3, back_at}, dy};
+	fsmoe_tensor_t weight[FSMOE_EXPERT_WEIGHTS], gradient[FSMOE_EXPERT_WEIGHTS], dx[3];
+	fsmoe_graph_t graph = opcase_graph(og);
+
+	for (int w = 0; w < ffn->nweights; w++)
+		weight[w] = expert_leaf(og, ffn->part[w], s, 0);
+	for (int w = 0; w < ffn->nweights; w++)
+		gradient[w] = expert_leaf(og, ffn->part[w], s, 1);
+	for (int i = 0; i < 2; i++)
+	{
+		x[i].in = opcase_activation(og, FSMOE_SHAPE4(s[0], s[1], at[i + 1] - at[i], s[2]),
+					    -1, 1);
+		fsmoe_ffn_forward(graph, net, FSMOE_NONE, weight, &x[i]);
+	}
+	for (size_t i = 0; i < 3; i++)
+	{
+		dy[i].in = opcase_activation(
+			og, FSMOE_SHAPE4(s[0], s[1], back_at[i + 1] - back_at[i], s[2]), -1, 1);
+		dx[i] = fsmoe_ffn_backward_input(graph, net, FSMOE_NONE, weight, &forward,
+						 &backward, i);
+	}
+	fsmoe_ffn_backward_weight(graph, net, FSMOE_NONE, gradient, &forward, &backward, 0, s[5]);
+	if (s[5] < 3)
+		fsmoe_ffn_backward_weight(graph, net, FSMOE_NONE, gradient, &forward, &backward,
+					  s[5], 3);
+	opcase_also(og, dx[1]);
+	opcase_also(og, dx[2]);
+	for (int w = 0; w < ffn->nweights; w++)
+		opcase_also(og, gradient[w]);
+	return dx[0];
+}
+
+static const size_t chunks_sizes[][OPCASE_MAX_SIZES] = {
+	{2, 3, 3, 5, 0, 3},  {2, 3, 16, 24, 0, 2}, {3, 1, 8, 16, 0, 3},  {3, 1, 4, 6, 0, 1},
+	{1, 2, 16, 8, 0, 2}, {2, 3, 3, 5, 1, 2},   {2, 3, 16, 24, 1, 3}, {3, 1, 8, 16, 1, 2},
 };
 
 /* --- the layer: T, M, H, E, k, group, factor in tenths, degrees forward * 10 + backward, and 100
@@ -308,6 +369,8 @@ static const struct opcase cases[] = {
 	{"inverse_order", build_inverse, expect_inverse, OPCASE_SIZES(inverse_sizes), .seed = 1},
 	{"expert_gpt", build_expert, expect_expert, OPCASE_SIZES(expert_sizes), .seed = 1},
 	{"expert_mixtral", build_mixtral, expect_mixtral, OPCASE_SIZES(mixtral_sizes), .seed = 1},
+	{"experts in chunks", build_chunks, NULL, OPCASE_SIZES(chunks_sizes),
+	 .flags = OPCASE_NO_GRADIENT, .seed = 1},
 	{"moe layer", build_layer, expect_layer, OPCASE_SIZES(layer_sizes), .seed = 1},
 };
 
