@@ -10,31 +10,32 @@ enum
 {
 	QKV,
 	Y,
-	LSE,
+	STATS,
 	SCRATCH
 };
 
 static const struct fsmoe_port ports[] = {
 	[QKV] = {"qkv", FSMOE_R, 0},
 	[Y] = {"y", FSMOE_W, 0},
-	[LSE] = {"lse", FSMOE_W, FSMOE_FLOAT},
+	[STATS] = {"stats", FSMOE_W, FSMOE_FLOAT},
 	[SCRATCH] = {"scratch", FSMOE_W, FSMOE_SCRATCH},
 };
 
 enum
 {
 	B_QKV,
-	B_Y,
-	B_LSE,
+	B_STATS,
 	B_DY,
 	B_DQKV,
 	B_SCRATCH
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	[B_QKV] = {"qkv", FSMOE_R, 0},           [B_Y] = {"y", FSMOE_R, 0},
-	[B_LSE] = {"lse", FSMOE_R, FSMOE_FLOAT}, [B_DY] = {"dy", FSMOE_R, 0},
-	[B_DQKV] = {"dqkv", FSMOE_W, 0},         [B_SCRATCH] = {"scratch", FSMOE_W, FSMOE_SCRATCH},
+	[B_QKV] = {"qkv", FSMOE_R, 0},
+	[B_STATS] = {"stats", FSMOE_R, FSMOE_FLOAT},
+	[B_DY] = {"dy", FSMOE_R, 0},
+	[B_DQKV] = {"dqkv", FSMOE_W, 0},
+	[B_SCRATCH] = {"scratch", FSMOE_W, FSMOE_SCRATCH},
 };
 
 static size_t forward_scratch(const struct fsmoe_attention_args *a)
@@ -46,7 +47,7 @@ static size_t forward_scratch(const struct fsmoe_attention_args *a)
 
 static size_t backward_scratch(const struct fsmoe_attention_args *a)
 {
-	size_t gathered = fsmoe_attention_gathers(a) ? a->seq * 8 * a->heads * a->head_dim : 0;
+	size_t gathered = fsmoe_attention_gathers(a) ? a->seq * 7 * a->heads * a->head_dim : 0;
 
 	return 2 * fsmoe_attention_block(a) * a->seq + gathered;
 }
@@ -78,7 +79,7 @@ static int check(const struct fsmoe_check *c)
 
 	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
 	return fsmoe_check_matrix(c, QKV, T, 3 * HD) || fsmoe_check_matrix(c, Y, T, HD) ||
-			       fsmoe_check_matrix(c, LSE, a->batch * a->heads, a->seq) ||
+			       fsmoe_check_matrix(c, STATS, T * a->heads, 2) ||
 			       fsmoe_check_count(c, SCRATCH, forward_scratch(a))
 		       ? -EINVAL
 		       : 0;
@@ -92,8 +93,8 @@ static int check_backward(const struct fsmoe_check *c)
 		return -EINVAL;
 
 	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
-	return fsmoe_check_matrix(c, B_QKV, T, 3 * HD) || fsmoe_check_matrix(c, B_Y, T, HD) ||
-			       fsmoe_check_matrix(c, B_LSE, a->batch * a->heads, a->seq) ||
+	return fsmoe_check_matrix(c, B_QKV, T, 3 * HD) ||
+			       fsmoe_check_matrix(c, B_STATS, T * a->heads, 2) ||
 			       fsmoe_check_matrix(c, B_DY, T, HD) ||
 			       fsmoe_check_matrix(c, B_DQKV, T, 3 * HD) ||
 			       fsmoe_check_count(c, B_SCRATCH, backward_scratch(a))
@@ -129,13 +130,13 @@ fsmoe_tensor_t fsmoe_attention(fsmoe_graph_t graph, fsmoe_tensor_t qkv,
 	fsmoe_tensor_t y = fsmoe_graph_activation(
 		graph, FSMOE_REAL, FSMOE_SHAPE2(a.batch * a.seq, a.heads * a.head_dim),
 		"attention");
-	fsmoe_tensor_t lse = fsmoe_graph_activation(
-		graph, FSMOE_WIDE, FSMOE_SHAPE2(a.batch * a.heads, a.seq), "attention.lse");
+	fsmoe_tensor_t stats = fsmoe_graph_activation(
+		graph, FSMOE_WIDE, FSMOE_SHAPE2(a.batch * a.heads * a.seq, 2), "attention.stats");
 	fsmoe_tensor_t scratch = fsmoe_graph_activation(
 		graph, FSMOE_REAL, FSMOE_SHAPE1(forward_scratch(&a)), "attention.scratch");
 
 	if (fsmoe_graph_append(graph, &fsmoe_op_attention, &a, sizeof(a),
-			       FSMOE_ACCESSES(qkv, y, lse, scratch)) < 0)
+			       FSMOE_ACCESSES(qkv, y, stats, scratch)) < 0)
 		return FSMOE_NONE;
 	return y;
 }
@@ -144,8 +145,8 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 {
 	fsmoe_graph_t graph = fsmoe_backward_graph(backward);
 	const struct fsmoe_attention_args *a = node->args;
-	fsmoe_tensor_t qkv = node->access[QKV].tensor, y = node->access[Y].tensor;
-	fsmoe_tensor_t lse = node->access[LSE].tensor, dy = fsmoe_backward_out(backward, y);
+	fsmoe_tensor_t qkv = node->access[QKV].tensor, stats = node->access[STATS].tensor;
+	fsmoe_tensor_t dy = fsmoe_backward_out(backward, node->access[Y].tensor);
 
 	if (dy == FSMOE_NONE || !fsmoe_backward_wants(backward, qkv))
 		return 0;
@@ -154,7 +155,7 @@ static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 	fsmoe_tensor_t scratch = fsmoe_graph_activation(
 		graph, FSMOE_REAL, FSMOE_SHAPE1(backward_scratch(a)), "attention.backward.scratch");
 	fsmoe_graph_append(graph, &fsmoe_op_attention_backward, a, sizeof(*a),
-			   FSMOE_ACCESSES(qkv, y, lse, dy, dqkv, scratch));
+			   FSMOE_ACCESSES(qkv, stats, dy, dqkv, scratch));
 	fsmoe_backward_give(backward, qkv, dqkv);
 	return fsmoe_graph_status(graph);
 }

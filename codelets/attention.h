@@ -9,9 +9,10 @@
  * Multi-head attention, with D = head_dim, HD = heads * D, S = seq:
  *   P = softmax of q k^T / sqrt(D) over the columns that a row sees,  y = P v
  * Those are the columns up to its own, or, bidirectional, all. qkv (T, 3 HD), y (T, HD). No square
- * is kept: of every row there is the logarithm of the sum that it was divided by, lse (batch *
- * heads, S), and the backward computes P = exp(q k^T / sqrt(D) - lse) anew (Dao et al. 2022):
- *   dv = P^T dy,  dP = dy v^T,  dS = P * (dP - sum over D of dy * y) / sqrt(D)
+ * is kept: of every row there are its largest score and the sum that it was divided by, stats (batch
+ * * heads * S, 2), and the backward computes the same P anew (after Dao et al. 2022, who keep one
+ * number, max + log sum, which of large scores loses the sum):
+ *   dv = P^T dy,  dP = dy v^T,  dS = P * (dP - sum over columns of P * dP) / sqrt(D)
  *   dq = dS k,  dk = dS^T q
  *
  * Rows are taken FSMOE_ATTENTION_BLOCK at a time and a block's products end at the last column that
@@ -19,8 +20,7 @@
  * lie one after another (parts > 1) a sequence is gathered into scratch first.
  *
  * scratch, elements: forward   a block of P (BLOCK, S), [gathered: qkv (S, 3 HD), y (S, HD)]
- *                    backward  a block of P and of dS, [gathered: qkv, dqkv (S, 3 HD), dy, y (S,
- * HD)]
+ *                    backward  a block of P and of dS, [gathered: qkv, dqkv (S, 3 HD), dy (S, HD)]
  */
 #define FSMOE_ATTENTION_BLOCK 64
 

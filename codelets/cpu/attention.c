@@ -7,43 +7,34 @@
 /* --- one sequence ------------------------------------------------------------------------- */
 
 /* n rows of `end` columns, S apart, the first of them row i of a square: scores become
- * probabilities over the columns that a row sees, the rest is zero. */
-static void softmax_rows(const struct fsmoe_attention_args *a, real *p, size_t i, size_t n,
-			 size_t end, real *lse)
+ * probabilities over the columns that a row sees, the rest is zero. Of every row its largest score
+ * and the sum it is divided by are in `stats`, from the first time on. */
+static void softmax_rows(const struct fsmoe_attention_args *a, int again, real *p, size_t i,
+			 size_t n, size_t end, real (*stats)[2])
 {
 	for (size_t r = 0; r < n; r++, p += a->seq)
 	{
 		size_t seen = fsmoe_attention_seen(a, i + r);
-		real max = row_max(p, seen), sum = 0;
+		real max = again ? stats[r][0] : row_max(p, seen), sum = 0;
 
 		for (size_t j = 0; j < seen; j++)
 			p[j] = fast_exp(p[j] - max);
-		for (size_t j = 0; j < seen; j++)
+		for (size_t j = 0; j < seen && !again; j++)
 			sum += p[j];
+		if (!again)
+		{
+			stats[r][0] = max;
+			stats[r][1] = sum;
+		}
 		for (size_t j = 0; j < seen; j++)
-			p[j] /= sum;
-		memset(p + seen, 0, (end - seen) * sizeof(*p));
-		lse[r] = max + log(sum);
-	}
-}
-
-/* The same once more, by what the first time left. */
-static void softmax_again(const struct fsmoe_attention_args *a, real *p, size_t i, size_t n,
-			  size_t end, const real *lse)
-{
-	for (size_t r = 0; r < n; r++, p += a->seq)
-	{
-		size_t seen = fsmoe_attention_seen(a, i + r);
-
-		for (size_t j = 0; j < seen; j++)
-			p[j] = fast_exp(p[j] - lse[r]);
+			p[j] /= stats[r][1];
 		memset(p + seen, 0, (end - seen) * sizeof(*p));
 	}
 }
 
 static void forward_sequence(const struct fsmoe_attention_args *a, const real *qkv, /* (S, 3 HD) */
 			     real *y,                                               /* (S, HD) */
-			     real *lse,                                             /* (heads, S) */
+			     real (*stats)[2],                                      /* (heads, S) */
 			     real *p /* (B, S) */)
 {
 	size_t S = a->seq, D = a->head_dim, HD = a->heads * D, B = fsmoe_attention_block(a);
@@ -56,24 +47,20 @@ static void forward_sequence(const struct fsmoe_attention_args *a, const real *q
 		{
 			size_t n = i + B < S ? B : S - i, end = fsmoe_attention_seen(a, i + n - 1);
 			gemm(0, 1, n, end, D, scale, q + i * 3 * HD, 3 * HD, k, 3 * HD, 0, p, S);
-			softmax_rows(a, p, i, n, end, lse + h * S + i);
+			softmax_rows(a, 0, p, i, n, end, stats + h * S + i);
 			gemm(0, 0, n, D, end, 1, p, S, v, 3 * HD, 0, y + i * HD + h * D, HD);
 		}
 	}
 }
 
-/* dP (n rows of `end` columns, S apart) becomes dS; y and dy are rows of a head, HD apart. */
-static void softmax_backward(const struct fsmoe_attention_args *a, const real *p, real *dp,
-			     size_t n, size_t end, const real *y, const real *dy)
+/* dP (n rows of `end` columns, S apart) becomes dS, given the same rows of P. */
+static void softmax_backward(const real *p, real *dp, size_t n, size_t end, size_t S, real scale)
 {
-	const size_t D = a->head_dim, HD = a->heads * D;
-	const real scale = 1 / sqrt((real)D);
-
-	for (size_t i = 0; i < n; i++, p += a->seq, dp += a->seq, y += HD, dy += HD)
+	for (size_t i = 0; i < n; i++, p += S, dp += S)
 	{
 		real dot = 0;
-		for (size_t d = 0; d < D; d++)
-			dot += y[d] * dy[d];
+		for (size_t j = 0; j < end; j++)
+			dot += p[j] * dp[j];
 		for (size_t j = 0; j < end; j++)
 			dp[j] = p[j] * (dp[j] - dot) * scale;
 	}
@@ -82,10 +69,10 @@ static void softmax_backward(const struct fsmoe_attention_args *a, const real *p
 /* What the backward of a sequence reads, and scratch. */
 struct backward
 {
-	const real *qkv;    /* (S, 3 HD) */
-	const real *y, *dy; /* (S, HD) */
-	const real *lse;    /* (heads, S) */
-	real *p, *ds;       /* (B, S) */
+	const real *qkv;  /* (S, 3 HD) */
+	const real *dy;   /* (S, HD) */
+	real (*stats)[2]; /* (heads, S) */
+	real *p, *ds;     /* (B, S) */
 };
 
 static void backward_sequence(const struct fsmoe_attention_args *a, const struct backward *b,
@@ -103,12 +90,12 @@ static void backward_sequence(const struct fsmoe_attention_args *a, const struct
 		for (size_t i = 0; i < S; i += B)
 		{
 			size_t n = i + B < S ? B : S - i, end = fsmoe_attention_seen(a, i + n - 1);
-			const real *y = b->y + i * HD + h * D, *dy = b->dy + i * HD + h * D;
+			const real *dy = b->dy + i * HD + h * D;
 			gemm(0, 1, n, end, D, scale, q + i * row, row, k, row, 0, p, S);
-			softmax_again(a, p, i, n, end, b->lse + h * S + i);
+			softmax_rows(a, 1, p, i, n, end, b->stats + h * S + i);
 			gemm(1, 0, end, D, n, 1, p, S, dy, HD, 1, dv, row);
 			gemm(0, 1, n, end, D, 1, dy, HD, v, row, 0, ds, S);
-			softmax_backward(a, p, ds, n, end, y, dy);
+			softmax_backward(p, ds, n, end, S, scale);
 			gemm(0, 0, n, D, end, 1, ds, S, k, row, 0, dq + i * row, row);
 			gemm(1, 0, end, D, n, 1, ds, S, q + i * row, row, 1, dk, row);
 		}
@@ -146,19 +133,19 @@ int KERNEL(attention)(const struct fsmoe_call *call)
 {
 	const struct fsmoe_attention_args *a = call->args;
 	const real *qkv = call->data[0];
-	real *y = call->data[1], *lse = call->data[2], *p = call->data[3];
+	real *y = call->data[1], (*stats)[2] = call->data[2], *p = call->data[3];
 	size_t S = a->seq, HD = a->heads * a->head_dim;
 	real *own_qkv = p + fsmoe_attention_block(a) * S, *own_y = own_qkv + S * 3 * HD;
 
-	for (size_t b = 0; b < a->batch; b++, lse += a->heads * S)
+	for (size_t b = 0; b < a->batch; b++, stats += a->heads * S)
 	{
 		if (!fsmoe_attention_gathers(a))
 		{
-			forward_sequence(a, qkv + b * S * 3 * HD, y + b * S * HD, lse, p);
+			forward_sequence(a, qkv + b * S * 3 * HD, y + b * S * HD, stats, p);
 			continue;
 		}
 		gather(a, b, 3 * HD, qkv, own_qkv);
-		forward_sequence(a, own_qkv, own_y, lse, p);
+		forward_sequence(a, own_qkv, own_y, stats, p);
 		scatter(a, b, HD, own_y, y);
 	}
 	return 0;
@@ -167,28 +154,26 @@ int KERNEL(attention)(const struct fsmoe_call *call)
 int KERNEL(attention_backward)(const struct fsmoe_call *call)
 {
 	const struct fsmoe_attention_args *a = call->args;
-	const real *qkv = call->data[0], *y = call->data[1], *lse = call->data[2];
-	const real *dy = call->data[3];
-	real *dqkv = call->data[4], *p = call->data[5];
+	const real *qkv = call->data[0], *dy = call->data[2];
+	real(*stats)[2] = call->data[1], *dqkv = call->data[3], *p = call->data[4];
 	size_t S = a->seq, HD = a->heads * a->head_dim, block = fsmoe_attention_block(a) * S;
 	real *own_qkv = p + 2 * block, *own_dqkv = own_qkv + S * 3 * HD;
-	real *own_dy = own_dqkv + S * 3 * HD, *own_y = own_dy + S * HD;
+	real *own_dy = own_dqkv + S * 3 * HD;
 
-	for (size_t b = 0; b < a->batch; b++, lse += a->heads * S)
+	for (size_t b = 0; b < a->batch; b++, stats += a->heads * S)
 	{
+		struct backward s = {qkv + b * S * 3 * HD, dy + b * S * HD, stats, p, p + block};
+
 		if (!fsmoe_attention_gathers(a))
 		{
-			backward_sequence(a,
-					  &(struct backward){qkv + b * S * 3 * HD, y + b * S * HD,
-							     dy + b * S * HD, lse, p, p + block},
-					  dqkv + b * S * 3 * HD);
+			backward_sequence(a, &s, dqkv + b * S * 3 * HD);
 			continue;
 		}
 		gather(a, b, 3 * HD, qkv, own_qkv);
-		gather(a, b, HD, y, own_y);
 		gather(a, b, HD, dy, own_dy);
-		backward_sequence(a, &(struct backward){own_qkv, own_y, own_dy, lse, p, p + block},
-				  own_dqkv);
+		s.qkv = own_qkv;
+		s.dy = own_dy;
+		backward_sequence(a, &s, own_dqkv);
 		scatter(a, b, 3 * HD, own_dqkv, dqkv);
 	}
 	return 0;

@@ -15,7 +15,7 @@ static constexpr size_t SQUARES = (size_t)1 << 26;
 
 /* `inner` squares by one call, or as many of them as may be, and `outer` times that. Of a matrix of
  * `width` heads' columns (3 for qkv) square (o, i) starts at o * outer_step(width) + i *
- * inner_step(width), of the rows' sums at o * outer_lse() + i * inner_lse(). */
+ * inner_step(width), of the rows' stats at o * outer_rows() + i * inner_rows(). */
 struct loops
 {
 	size_t S, D, HD, outer, inner;
@@ -34,11 +34,11 @@ struct loops
 		return step(heads_inside, width);
 	}
 	/* Of (batch * heads, S). */
-	size_t outer_lse() const
+	size_t outer_rows() const
 	{
 		return (heads_inside ? inner : 1) * S;
 	}
-	size_t inner_lse() const
+	size_t inner_rows() const
 	{
 		return (heads_inside ? 1 : outer) * S;
 	}
@@ -107,7 +107,8 @@ template <class T> struct pass
 {
 	const T *qkv, *dy;
 	T *y, *dqkv;
-	float *lse, *scores;
+	float2 *stats;
+	float *scores;
 	T *probs;
 
 	pass at(const loops &l, size_t o, size_t i) const
@@ -117,8 +118,8 @@ template <class T> struct pass
 		pass p = *this;
 
 		p.qkv += three;
-		p.y += one;
-		p.lse += o * l.outer_lse() + i * l.inner_lse();
+		p.y = y ? y + one : nullptr;
+		p.stats += o * l.outer_rows() + i * l.inner_rows();
 		p.dy = dy ? dy + one : nullptr;
 		p.dqkv = dqkv ? dqkv + three : nullptr;
 		return p;
@@ -151,8 +152,8 @@ static int forward_some(const struct fsmoe_call *call, const struct fsmoe_cuda *
 
 	if (err)
 		return err;
-	softmax_rows<<<row_blocks(n * S), 256, 0, cuda->stream>>>(p.scores, p.probs, p.lse,
-								  l.inner_lse(), n * S, S, l.all);
+	softmax_rows<false><<<row_blocks(n * S), 256, 0, cuda->stream>>>(
+		p.scores, p.probs, p.stats, l.inner_rows(), n * S, S, l.all);
 	err = launched(call);
 	return err ? err
 		   : multiply(call, cuda,
@@ -169,13 +170,12 @@ static int backward_some(const struct fsmoe_call *call, const struct fsmoe_cuda 
 	T *dq = p.dqkv, *dk = dq + l.HD, *dv = dk + l.HD;
 	const size_t S = l.S, row = 3 * l.HD, square = S * S, step = l.inner_step(3);
 	const size_t step_y = l.inner_step(1);
-	const head_rows<T> y = {p.y, step_y, l.HD, l.D}, dy = {p.dy, step_y, l.HD, l.D};
 	int err = scores_of(call, cuda, l, p, n);
 
 	if (err)
 		return err;
-	softmax_again<<<row_blocks(n * S), 256, 0, cuda->stream>>>(p.scores, p.probs, p.lse,
-								   l.inner_lse(), n * S, S, l.all);
+	softmax_rows<true><<<row_blocks(n * S), 256, 0, cuda->stream>>>(
+		p.scores, p.probs, p.stats, l.inner_rows(), n * S, S, l.all);
 	err = launched(call);
 	if (!err)
 		err = multiply(call, cuda,
@@ -187,8 +187,8 @@ static int backward_some(const struct fsmoe_call *call, const struct fsmoe_cuda 
 				       transposed(v, row, step), into(p.scores, S, square), n));
 	if (err)
 		return err;
-	softmax_backward<<<row_blocks(n * S), 256, 0, cuda->stream>>>(
-		p.probs, p.scores, y, dy, n * S, S, 1 / sqrtf((float)l.D), l.all);
+	softmax_backward<<<row_blocks(n * S), 256, 0, cuda->stream>>>(p.probs, p.scores, n * S, S,
+								      1 / sqrtf((float)l.D), l.all);
 	err = launched(call);
 	if (!err)
 		err = multiply(call, cuda,
@@ -222,9 +222,8 @@ static room<T> room_of(const struct fsmoe_attention_args *a, scratch *s, bool ba
 	if (!fsmoe_attention_gathers(a))
 		return r;
 	r.qkv = s->take<T>(T_rows * 3 * l.HD);
-	r.y = s->take<T>(T_rows * l.HD);
 	r.dqkv = backward ? s->take<T>(T_rows * 3 * l.HD) : nullptr;
-	r.dy = backward ? s->take<T>(T_rows * l.HD) : nullptr;
+	(backward ? r.dy : r.y) = s->take<T>(T_rows * l.HD);
 	return r;
 }
 
@@ -262,7 +261,7 @@ template <class T> static int forward(const struct fsmoe_call *call, const struc
 
 	p.qkv = data_of<const T>(call, 0);
 	p.y = data_of<T>(call, 1);
-	p.lse = data_of<float>(call, 2);
+	p.stats = data_of<float2>(call, 2);
 	p.scores = r.scores;
 	p.probs = r.probs;
 	if (!fsmoe_attention_gathers(a))
@@ -295,10 +294,9 @@ template <class T> static int backward(const struct fsmoe_call *call, const stru
 	pass<T> p = {};
 
 	p.qkv = data_of<const T>(call, 0);
-	p.y = data_of<T>(call, 1);
-	p.lse = data_of<float>(call, 2);
-	p.dy = data_of<const T>(call, 3);
-	p.dqkv = data_of<T>(call, 4);
+	p.stats = data_of<float2>(call, 1);
+	p.dy = data_of<const T>(call, 2);
+	p.dqkv = data_of<T>(call, 3);
 	p.scores = r.scores;
 	p.probs = r.probs;
 	if (!fsmoe_attention_gathers(a))
@@ -306,18 +304,15 @@ template <class T> static int backward(const struct fsmoe_call *call, const stru
 
 	int err = regrouped(call, cuda, true, 3 * HD, p.qkv, r.qkv);
 	if (!err)
-		err = regrouped(call, cuda, true, HD, static_cast<const T *>(p.y), r.y);
-	if (!err)
 		err = regrouped(call, cuda, true, HD, p.dy, r.dy);
 	p.qkv = r.qkv;
-	p.y = r.y;
 	p.dy = r.dy;
 	p.dqkv = r.dqkv;
 	if (!err)
 		err = all_squares<T, backward_some<T>>(call, cuda, p);
 	return err ? err
 		   : regrouped(call, cuda, false, 3 * HD, static_cast<const T *>(r.dqkv),
-			       data_of<T>(call, 4));
+			       data_of<T>(call, 3));
 }
 
 CUDA_KERNELS(attention, forward)
