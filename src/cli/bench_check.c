@@ -4,7 +4,10 @@
 
 #include "base/parallel.h"
 #include "graph/memory.h"
+#include "runtime/inside.h"
 
+#include <errno.h>
+#include <fsmoe/error.h>
 #include <fsmoe/op.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +117,47 @@ void bench_fill(struct bench *b)
 
 /* --- what comes out ------------------------------------------------------------------------- */
 
+/* The tensor of integers that a node of the layer writes through a port of that name. */
+static fsmoe_tensor_t output(const struct bench *b, const char *port)
+{
+	int nnodes, ntensors;
+	const struct fsmoe_node *node = fsmoe_graph_nodes(b->layer.graph, &nnodes);
+	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(b->layer.graph, &ntensors);
+
+	for (int i = 0; i < nnodes; i++)
+		for (int k = 0; k < node[i].naccess; k++)
+		{
+			const struct fsmoe_access *a = &node[i].access[k];
+			if (a->mode == FSMOE_W && a->tensor != FSMOE_NONE &&
+			    t[a->tensor].dtype == FSMOE_INT32 &&
+			    !strcmp(node[i].op->ports[a->port].name, port))
+				return a->tensor;
+		}
+	return FSMOE_NONE;
+}
+
+/* Of a layer's tensors most are large, and none of them is looked at here. */
+int bench_pull(const struct bench *b)
+{
+	int nparams, ntensors, n = 0;
+	const struct fsmoe_param *p = fsmoe_graph_params(b->layer.graph, &nparams);
+	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(b->layer.graph, &ntensors);
+	const fsmoe_tensor_t some[] = {b->y, b->dx, output(b, "expert"), output(b, "slot")};
+	fsmoe_tensor_t *all = malloc(((size_t)nparams + 4) * sizeof(*all));
+	int err;
+
+	if (!all)
+		return fsmoe_fail(ENOMEM, "no memory for a list of tensors");
+	for (int i = 0; i < nparams; i++)
+		all[n++] = t[p[i].tensor].grad;
+	for (int i = 0; i < 4; i++)
+		if (some[i] != FSMOE_NONE)
+			all[n++] = some[i];
+	err = fsmoe_program_pull(b->layer.program, all, n);
+	free(all);
+	return err;
+}
+
 static double sum_of_products(const float *x, const float *y, size_t n)
 {
 	double sum = 0;
@@ -152,25 +196,6 @@ json_t *bench_check(const struct bench *b)
 			 sum_of_products(y, dy, n) / (double)n, "dx_rms",
 			 sqrt(sum_of_products(dx, dx, n) / (double)n), "dwg_rms",
 			 gradient_rms(b, ".gate."), "dwe_rms", gradient_rms(b, ".experts."));
-}
-
-/* The tensor of integers that a node of the layer writes through a port of that name. */
-static fsmoe_tensor_t output(const struct bench *b, const char *port)
-{
-	int nnodes, ntensors;
-	const struct fsmoe_node *node = fsmoe_graph_nodes(b->layer.graph, &nnodes);
-	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(b->layer.graph, &ntensors);
-
-	for (int i = 0; i < nnodes; i++)
-		for (int k = 0; k < node[i].naccess; k++)
-		{
-			const struct fsmoe_access *a = &node[i].access[k];
-			if (a->mode == FSMOE_W && a->tensor != FSMOE_NONE &&
-			    t[a->tensor].dtype == FSMOE_INT32 &&
-			    !strcmp(node[i].op->ports[a->port].name, port))
-				return a->tensor;
-		}
-	return FSMOE_NONE;
 }
 
 void bench_routing(const struct bench *b, double *dropped, double *max_over_mean)

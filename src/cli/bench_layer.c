@@ -237,7 +237,7 @@ static int measure_layer(struct bench *b, json_t *out, double *step_ms)
 	int err = bench_time_layer(b, &step, &forward, &backward, &ops);
 
 	if (!err)
-		err = fsmoe_program_pull(b->layer.program, NULL, 0);
+		err = bench_pull(b);
 	if (err)
 		return err;
 	*step_ms = step.median;

@@ -78,6 +78,8 @@ int bench_time_layer(const struct bench *b, struct bench_times *step, struct ben
 
 /* Fills parameters, tokens and the gradient of the output. */
 void bench_fill(struct bench *b);
+/* What the functions below look at, from a GPU. */
+int bench_pull(const struct bench *b);
 /* Numbers of this rank that every implementation must agree on, summed in double; after a run. */
 json_t *bench_check(const struct bench *b);
 /* Of this rank's routing: the part of choices that was dropped, and choices of the most wanted
