@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/clock.h"
 #include "base/log.h"
 #include "check.h"
+#include "share.h"
 #include "runtime/device.h"
 #include "runtime/lanes.h"
 #include "tests/lib/try.h"
@@ -33,47 +33,8 @@ static const struct
 
 static fsmoe_runtime_t starpu;   /* of a bf16 run; NULL: only bare streams */
 static struct fsmoe_lanes lanes; /* of all runs of a slow tool, for which cuBLAS starts slowly */
-static double worst[2];          /* error over tolerance, of the case in hand, by run */
-
-/*
- * What part of the table is run, from the environment:
- *
- *	FSMOE_CHECK_SIZES=N    for slow tools: of every case N sizes, spread out, once each, and not
- *	                       under StarPU
- *	FSMOE_CHECK_PART=I/N   of the sizes of all cases every N-th from the I-th (0 .. N - 1) on:
- *	                       N processes share the table
- *	FSMOE_CHECK_SECONDS=S  no size is begun later than that after the start
- */
-static struct share
-{
-	int sizes, part, parts; /* sizes 0: all */
-	double until;
-	int at, done, late; /* sizes seen so far of all cases; run; left out for lack of time */
-} share;
-
-static void read_share(void)
-{
-	const char *sizes = getenv("FSMOE_CHECK_SIZES"), *part = getenv("FSMOE_CHECK_PART"),
-		   *seconds = getenv("FSMOE_CHECK_SECONDS");
-
-	share = (struct share){.parts = 1};
-	share.sizes = sizes ? atoi(sizes) : 0;
-	share.until = seconds ? fsmoe_clock() + atof(seconds) : INFINITY;
-	if (part && (sscanf(part, "%d/%d", &share.part, &share.parts) != 2 || share.parts < 1))
-		TRY(fsmoe_fail(EINVAL, "FSMOE_CHECK_PART is '%s': give I/N, as 0/4", part));
-}
-
-static int is_ours(void)
-{
-	if (share.at++ % share.parts != share.part)
-		return 0;
-	if (fsmoe_clock() > share.until)
-	{
-		share.late++;
-		return 0;
-	}
-	return 1;
-}
+static struct share share;
+static double worst[2]; /* error over tolerance, of the case in hand, by run */
 
 static void run_on_gpu(const struct opcase_graph *og, struct fsmoe_device_memory *memory)
 {
@@ -366,7 +327,7 @@ static void on_gpu(void **state)
 	worst[0] = worst[1] = 0;
 	for (int s = 1; s <= n; s++)
 	{
-		if (!is_ours())
+		if (!share_takes(&share))
 			continue;
 		for (int run = 0; run < 2; run++)
 			case_at(c, c->sizes[s * c->nsizes / n - 1], run);
@@ -387,7 +348,7 @@ int opcase_main(const char *name, const struct opcase *cases, int ncases)
 	if (!tests)
 		return 99;
 	fsmoe_log_setup(0, 1, FSMOE_LOG_ERROR); /* it warns of operations without a CUDA kernel */
-	read_share();
+	TRY(share_read(&share));
 	fsmoe_runtime_opts_init(&opts);
 	opts.device = "cuda";
 	opts.dtype = "bf16";
