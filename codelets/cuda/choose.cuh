@@ -112,7 +112,8 @@ struct choice_order
 	}
 };
 
-/* Numbers a group's choices of one expert. */
+/* Numbers a group's choices of one expert. Blocks (groups, experts): only of the first may there be
+ * more than 65535. */
 static __global__ void number_choices(const int32_t *expert, /* (T, k) */
 				      int32_t *slot,         /* (T, k) */
 				      int32_t *counts,       /* (groups, E) */
@@ -120,8 +121,8 @@ static __global__ void number_choices(const int32_t *expert, /* (T, k) */
 {
 	__shared__ unsigned warp_count[NUMBER_THREADS / 32];
 	const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-	const size_t n = group * k, first = blockIdx.y * n;
-	const int32_t mine = (int32_t)blockIdx.x;
+	const size_t n = group * k, first = blockIdx.x * n;
+	const int32_t mine = (int32_t)blockIdx.y;
 	size_t position = 0;
 
 	for (size_t base = 0; base < n; base += NUMBER_THREADS * NUMBER_RUN)
@@ -148,13 +149,13 @@ static __global__ void number_choices(const int32_t *expert, /* (T, k) */
 			if (hits >> r & 1)
 			{
 				slot[first + o.at()] =
-					at < capacity ? (int32_t)(blockIdx.y * capacity + at) : -1;
+					at < capacity ? (int32_t)(blockIdx.x * capacity + at) : -1;
 				at++;
 			}
 		position += all;
 	}
 	if (threadIdx.x == 0)
-		counts[(size_t)blockIdx.y * gridDim.x + blockIdx.x] =
+		counts[(size_t)blockIdx.x * gridDim.y + blockIdx.y] =
 			(int32_t)(position < capacity ? position : capacity);
 }
 

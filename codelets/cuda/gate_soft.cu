@@ -36,7 +36,7 @@ static __global__ void softmax_of_columns(const float *logits, /* (T, N) */
 					  float *dispatch,     /* (T, N) */
 					  size_t group, size_t N)
 {
-	size_t s = (size_t)blockIdx.x * blockDim.x + threadIdx.x, at = blockIdx.y * group * N + s;
+	size_t s = (size_t)blockIdx.y * blockDim.x + threadIdx.x, at = blockIdx.x * group * N + s;
 	float top = -INFINITY, sum = 0;
 
 	if (s >= N)
@@ -56,7 +56,7 @@ static size_t group_of(const struct fsmoe_call *call)
 
 static dim3 column_grid(size_t T, size_t N, size_t group)
 {
-	return dim3((unsigned)((N + 63) / 64), (unsigned)(T / group));
+	return dim3((unsigned)(T / group), (unsigned)((N + 63) / 64));
 }
 
 extern "C" int fsmoe_gate_soft_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
@@ -99,8 +99,8 @@ static __global__ void columns_backward(const float *p,  /* (T, N) */
 					float *dlogits,  /* (T, N) */
 					size_t group, size_t N)
 {
-	size_t s = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-	size_t at = blockIdx.y * group * N + s, end = (blockIdx.y + 1) * group * N;
+	size_t s = (size_t)blockIdx.y * blockDim.x + threadIdx.x;
+	size_t at = blockIdx.x * group * N + s, end = (blockIdx.x + 1) * group * N;
 	float mean = 0;
 
 	if (s >= N)

@@ -55,7 +55,7 @@ template <class X> static int forward(const struct fsmoe_call *call, const struc
 	choose<<<(unsigned)((T + CHOOSE_WARPS - 1) / CHOOSE_WARPS), CHOOSE_THREADS, 0,
 		 cuda->stream>>>(expert, data_of<float>(call, 4), probs, T, E, a->topk,
 				 fault_of(call, cuda));
-	number_choices<<<dim3((unsigned)E, (unsigned)(T / a->group)), NUMBER_THREADS, 0,
+	number_choices<<<dim3((unsigned)(T / a->group), (unsigned)E), NUMBER_THREADS, 0,
 			 cuda->stream>>>(expert, data_of<int32_t>(call, 3),
 					 data_of<int32_t>(call, 6), a->group, a->topk, a->capacity,
 					 false);

@@ -147,8 +147,8 @@ static __global__ void rank_by_weight(const __grid_constant__ routing r)
 	extern __shared__ char memory[];
 	float *weight = reinterpret_cast<float *>(memory);
 	int32_t *expert = reinterpret_cast<int32_t *>(weight + blockDim.x);
-	size_t n = r.group * r.k, first = blockIdx.y * n;
-	size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x, before = 0;
+	size_t n = r.group * r.k, first = blockIdx.x * n;
+	size_t i = (size_t)blockIdx.y * blockDim.x + threadIdx.x, before = 0;
 	float mine = i < n ? r.weight[first + i] : 0;
 	int32_t wanted = i < n ? r.expert[first + i] : -1;
 	size_t place = i % r.k * r.group + i / r.k;
@@ -171,22 +171,22 @@ static __global__ void rank_by_weight(const __grid_constant__ routing r)
 	}
 	if (i < n)
 		r.slot[first + i] =
-			before < r.capacity ? (int32_t)(blockIdx.y * r.capacity + before) : -1;
+			before < r.capacity ? (int32_t)(blockIdx.x * r.capacity + before) : -1;
 }
 
 /* One block a group and expert. */
 static __global__ void count_kept(const __grid_constant__ routing r)
 {
-	size_t n = r.group * r.k, first = blockIdx.y * n, count = 0;
+	size_t n = r.group * r.k, first = blockIdx.x * n, count = 0;
 
 	for (size_t base = 0; base < n; base += blockDim.x)
 	{
 		size_t i = base + threadIdx.x;
 		count += (size_t)__syncthreads_count(i < n &&
-						     r.expert[first + i] == (int32_t)blockIdx.x);
+						     r.expert[first + i] == (int32_t)blockIdx.y);
 	}
 	if (threadIdx.x == 0)
-		r.counts[blockIdx.y * r.E + blockIdx.x] =
+		r.counts[blockIdx.x * r.E + blockIdx.y] =
 			(int32_t)(count < r.capacity ? count : r.capacity);
 }
 
@@ -213,11 +213,11 @@ static __global__ void list_all(const __grid_constant__ routing r)
 /* One thread a token and expert: its place among the group's tokens in the expert's eyes. */
 static __global__ void experts_choose(const __grid_constant__ routing r)
 {
-	size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x, n = r.group * r.E, before = 0;
+	size_t i = (size_t)blockIdx.y * blockDim.x + threadIdx.x, n = r.group * r.E, before = 0;
 
 	if (i >= n)
 		return;
-	size_t e = i % r.E, t = i / r.E, first = blockIdx.y * n;
+	size_t e = i % r.E, t = i / r.E, first = blockIdx.x * n;
 	float mine = r.score[first + i];
 	for (size_t o = 0; o < r.group; o++)
 	{
@@ -225,18 +225,18 @@ static __global__ void experts_choose(const __grid_constant__ routing r)
 		before += s > mine || (s == mine && o < t);
 	}
 	bool taken = before < r.capacity;
-	r.slot[first + i] = taken ? (int32_t)(blockIdx.y * r.capacity + before) : -1;
+	r.slot[first + i] = taken ? (int32_t)(blockIdx.x * r.capacity + before) : -1;
 	if (!taken)
 		r.weight[first + i] = 0;
 	if (t == 0)
-		r.counts[blockIdx.y * r.E + e] = (int32_t)r.capacity;
+		r.counts[blockIdx.x * r.E + e] = (int32_t)r.capacity;
 }
 
 /* One block a group and expert: softmax over what it took. */
 static __global__ void weigh_taken(const __grid_constant__ routing r)
 {
 	__shared__ float room[CHOOSE_WARPS];
-	size_t at = blockIdx.y * r.group * r.E + blockIdx.x;
+	size_t at = blockIdx.x * r.group * r.E + blockIdx.y;
 	float top = -INFINITY, sum = 0;
 
 	for (size_t t = threadIdx.x; t < r.group; t += CHOOSE_THREADS)
@@ -253,7 +253,7 @@ static __global__ void weigh_taken(const __grid_constant__ routing r)
 
 static void route_by_experts(const routing &r, dim3 by_expert, cudaStream_t stream)
 {
-	dim3 grid((unsigned)((r.group * r.E + 255) / 256), by_expert.y);
+	dim3 grid(by_expert.x, (unsigned)((r.group * r.E + 255) / 256));
 
 	list_all<<<token_blocks(r.T), 64, 0, stream>>>(r);
 	experts_choose<<<grid, 256, 0, stream>>>(r);
@@ -265,8 +265,8 @@ extern "C" int fsmoe_route_cuda(const struct fsmoe_call *call, const struct fsmo
 {
 	const struct fsmoe_route_args *a = static_cast<const struct fsmoe_route_args *>(call->args);
 	const routing r = routing_of(call, cuda);
-	dim3 by_expert((unsigned)r.E, (unsigned)(r.T / r.group));
-	dim3 by_entry((unsigned)((r.group * r.k + 255) / 256), by_expert.y);
+	dim3 by_expert((unsigned)(r.T / r.group), (unsigned)r.E);
+	dim3 by_entry(by_expert.x, (unsigned)((r.group * r.k + 255) / 256));
 
 	if (r.T == 0)
 		return 0;
@@ -354,7 +354,7 @@ static __global__ void token_gradients(const __grid_constant__ routing_gradient 
 static __global__ void expert_gradients(const __grid_constant__ routing_gradient g)
 {
 	__shared__ float room[CHOOSE_WARPS];
-	size_t at = blockIdx.y * g.group * g.E + blockIdx.x, end = at + g.group * g.E;
+	size_t at = blockIdx.x * g.group * g.E + blockIdx.y, end = at + g.group * g.E;
 	float mean = 0;
 
 	for (size_t i = at + threadIdx.x * g.E; i < end; i += CHOOSE_THREADS * g.E)
@@ -390,7 +390,7 @@ extern "C" int fsmoe_route_backward_cuda(const struct fsmoe_call *call,
 		return err;
 	token_gradients<<<token_blocks(T), 64, 0, cuda->stream>>>(g);
 	if (!g.by_tokens && g.weights == FSMOE_WEIGHTS_CHOSEN)
-		expert_gradients<<<dim3((unsigned)E, (unsigned)(T / a->group)), CHOOSE_THREADS, 0,
+		expert_gradients<<<dim3((unsigned)(T / a->group), (unsigned)E), CHOOSE_THREADS, 0,
 				   cuda->stream>>>(g);
 	return launched(call);
 }
