@@ -307,7 +307,7 @@ int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
 	int err = gpu->timing ? make_marks(p) : 0;
 
 	if (!err)
-		err = fsmoe_fresh_find(&p->fresh, p->graph);
+		err = fsmoe_fresh_find(&p->fresh, p->graph, gpu->real);
 	if (!err)
 		err = fsmoe_ahead_plan(p);
 	starpu_task_wait_for_all(); /* another program may use the scratch memory */
