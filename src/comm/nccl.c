@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comm/nccl_comm.h"
+#include "comm/watch.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,9 +103,36 @@ int fsmoe_device_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
 		"ncclAllReduce");
 }
 
+/* --- failures ------------------------------------------------------------------------------- */
+
+/* What NCCL's own threads meet, a network say, no call returns: kernels then wait for ever. */
+static int find_fault(void *arg, char *sentence, size_t size)
+{
+	const fsmoe_comms_t comms = arg;
+
+	for (int kind = 0; kind < FSMOE_NGROUPS; kind++)
+	{
+		struct fsmoe_comm *comm = fsmoe_comms_get(comms, (enum fsmoe_group)kind);
+		ncclResult_t result, met = ncclSuccess;
+
+		if (!comm->device)
+			continue;
+		result = ncclCommGetAsyncError(comm->device, &met);
+		if (result == ncclSuccess)
+			result = met;
+		if (result == ncclSuccess || result == ncclInProgress)
+			continue;
+		snprintf(sentence, size, "NCCL cannot go on in group %s: %s (%s)",
+			 fsmoe_group_name(comm->kind), ncclGetErrorString(result),
+			 ncclGetLastError(comm->device));
+		return 1;
+	}
+	return 0;
+}
+
 /* --- start and end -------------------------------------------------------------------------- */
 
-/* The first use of a communicator connects it and blocks until all do: now, not in a step. */
+/* The first use of a communicator blocks until all its ranks do: now, not in a step. */
 static int warm(struct fsmoe_comm *comm)
 {
 	const struct fsmoe_pattern alltoall = {FSMOE_PATTERN_ALLTOALL, comm->size, comm->rank, 1,
@@ -171,10 +200,19 @@ static int create_one(struct fsmoe_comm *comm, const char *cta_policy)
 	return err ? err : warm(comm);
 }
 
+static struct fsmoe_watch *watch_of(fsmoe_comms_t comms)
+{
+	return comms ? fsmoe_comms_get(comms, FSMOE_GROUP_WORLD)->watch : NULL;
+}
+
 int fsmoe_device_comms_create(fsmoe_comms_t comms, const char *cta_policy)
 {
 	int err = 0;
 
+	/* Else NCCL connects every algorithm at its first use, which goes by a message's size: the
+	 * first large one would block the host's one thread, which enqueues the other lanes too,
+	 * until the other ranks come to it. */
+	setenv("NCCL_RUNTIME_CONNECT", "0", 0);
 	/* Groups of one kind are apart from each other, and every rank goes through the kinds in
 	 * the same order. */
 	for (int kind = 0; comms && kind < FSMOE_NGROUPS && !err; kind++)
@@ -187,11 +225,14 @@ int fsmoe_device_comms_create(fsmoe_comms_t comms, const char *cta_policy)
 		err = fsmoe_window_find_groups(comms, cta_policy);
 	if (err)
 		fsmoe_device_comms_destroy(comms);
+	else
+		fsmoe_watch_faults(watch_of(comms), find_fault, comms);
 	return err;
 }
 
 void fsmoe_device_comms_destroy(fsmoe_comms_t comms)
 {
+	fsmoe_watch_faults(watch_of(comms), NULL, NULL);
 	for (int kind = 0; comms && kind < FSMOE_NGROUPS; kind++)
 	{
 		struct fsmoe_comm *comm = fsmoe_comms_get(comms, (enum fsmoe_group)kind);

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Sentences, put together without stdio because a signal handler needs them too. */
+/* Sentences, put together without stdio because a signal handler needs one too. */
 
 struct text
 {
@@ -153,6 +153,7 @@ static int end_line(struct text *text)
 int fsmoe_watch_line(struct fsmoe_watch *watch, char *line)
 {
 	struct text text = {line, 0};
+	char fault[WATCH_LINE / 2];
 
 	put_rank(&text, watch->rank);
 	put(&text, ": in ");
@@ -161,6 +162,11 @@ int fsmoe_watch_line(struct fsmoe_watch *watch, char *line)
 	put_last_task(&text, watch);
 	if (!put_collectives(&text, watch, "; waits in "))
 		put_running(&text, watch);
+	if (fsmoe_watch_find_fault(watch, fault, sizeof(fault)))
+	{
+		put(&text, "; ");
+		put(&text, fault);
+	}
 	return end_line(&text);
 }
 
@@ -182,8 +188,14 @@ int fsmoe_watch_verdict(struct fsmoe_watch *watch, char *line)
 {
 	struct text text = {line, 0};
 
-	put(&text, "fsmoe: no progress for ");
-	put_seconds(&text, (int64_t)(watch->timeout * 1e9));
+	put(&text, "fsmoe: ");
+	if (atomic_load(&watch->failed))
+		put(&text, "collectives have failed");
+	else
+	{
+		put(&text, "no progress for ");
+		put_seconds(&text, (int64_t)(watch->timeout * 1e9));
+	}
 	put(&text, ": ending the job");
 	return end_line(&text);
 }

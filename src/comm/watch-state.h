@@ -54,6 +54,12 @@ struct fsmoe_watch
 	atomic_int printed;    /* this rank prints, or printed, for all */
 	_Atomic int64_t asked; /* when another rank that had timed out asked last */
 
+	atomic_int failed; /* a fault was found */
+
+	pthread_mutex_t fault_lock; /* of the next two */
+	fsmoe_fault_fn find_fault;
+	void *fault_arg;
+
 	pthread_mutex_t lock; /* of the two flags */
 	pthread_cond_t wake;
 	int stop_timer, stop_listener;
@@ -69,6 +75,9 @@ int64_t fsmoe_watch_now(void);
 /* Sleeps; returns 1 at once when *flag (one of the two) is or becomes set. */
 int fsmoe_watch_sleep(struct fsmoe_watch *watch, const int *flag, double seconds);
 
+/* 1 and a sentence; 0: there is none. */
+int fsmoe_watch_find_fault(struct fsmoe_watch *watch, char *sentence, size_t size);
+
 /* watch-timer.c: the timer's thread. */
 void *fsmoe_watch_timer(void *watch);
 
@@ -79,10 +88,10 @@ void fsmoe_watch_peers_destroy(struct fsmoe_watch *watch);
 void *fsmoe_watch_listen(void *watch);
 
 /* watch-line.c: "fsmoe: rank 2: ...\n", at most WATCH_LINE characters with the final NUL. Both
- * return the length and are async-signal-safe. */
+ * return the length; the second is async-signal-safe. */
 int fsmoe_watch_line(struct fsmoe_watch *watch, char *line);
 int fsmoe_watch_term_line(struct fsmoe_watch *watch, char *line);
-/* "no progress for 10.0 s: ending the job" */
+/* "no progress for 10.0 s: ending the job", or that a fault was found */
 int fsmoe_watch_verdict(struct fsmoe_watch *watch, char *line);
 int fsmoe_watch_silent_line(int rank, char *line);
 /* All of it to stderr. */

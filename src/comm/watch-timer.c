@@ -38,13 +38,27 @@ static void expire(struct fsmoe_watch *watch, unsigned seen)
 	{
 		if (fsmoe_watch_sleep(watch, &watch->stop_timer, step))
 			return;
-		if (atomic_load(&watch->events) != seen && !atomic_load(&watch->printed))
+		if (atomic_load(&watch->events) != seen && !atomic_load(&watch->printed) &&
+		    !atomic_load(&watch->failed))
 		{
 			atomic_store(&watch->expired, 0);
 			return;
 		}
 	}
 	end_process(watch);
+}
+
+/* Where nobody waits for a collective a fault may be another rank's, which ended before. */
+static int has_failed(struct fsmoe_watch *watch)
+{
+	char fault[WATCH_LINE];
+	int waits = 0;
+
+	for (int kind = 0; kind < FSMOE_NGROUPS; kind++)
+		waits |= atomic_load(&watch->group[kind].entered) != 0;
+	if (waits && fsmoe_watch_find_fault(watch, fault, sizeof(fault)))
+		atomic_store(&watch->failed, 1);
+	return atomic_load(&watch->failed);
 }
 
 void *fsmoe_watch_timer(void *arg)
@@ -67,7 +81,7 @@ void *fsmoe_watch_timer(void *arg)
 		if (events != seen || atomic_load(&watch->resting))
 			idle = 0;
 		seen = events;
-		if (idle >= watch->timeout)
+		if (idle >= watch->timeout || has_failed(watch))
 		{
 			expire(watch, seen);
 			idle = 0;

@@ -103,6 +103,27 @@ void fsmoe_watch_done(struct fsmoe_watch *watch, enum fsmoe_lane lane)
 	happened(watch);
 }
 
+void fsmoe_watch_faults(struct fsmoe_watch *watch, fsmoe_fault_fn find, void *arg)
+{
+	if (!watch)
+		return;
+	pthread_mutex_lock(&watch->fault_lock);
+	watch->find_fault = find;
+	watch->fault_arg = arg;
+	pthread_mutex_unlock(&watch->fault_lock);
+}
+
+int fsmoe_watch_find_fault(struct fsmoe_watch *watch, char *sentence, size_t size)
+{
+	int found = 0;
+
+	pthread_mutex_lock(&watch->fault_lock);
+	if (watch->find_fault)
+		found = watch->find_fault(watch->fault_arg, sentence, size);
+	pthread_mutex_unlock(&watch->fault_lock);
+	return found;
+}
+
 int fsmoe_watch_sleep(struct fsmoe_watch *watch, const int *flag, double seconds)
 {
 	int64_t until = fsmoe_watch_now() + (int64_t)(seconds * 1e9);
@@ -141,6 +162,7 @@ static void destroy(struct fsmoe_watch *watch)
 	fsmoe_watch_peers_destroy(watch);
 	pthread_cond_destroy(&watch->wake);
 	pthread_mutex_destroy(&watch->lock);
+	pthread_mutex_destroy(&watch->fault_lock);
 	free(watch);
 }
 
@@ -200,6 +222,7 @@ static struct fsmoe_watch *allocate(fsmoe_topo_t topo, double timeout)
 	watch->timeout = timeout;
 	set_label(&watch->phase, "start");
 	pthread_mutex_init(&watch->lock, NULL);
+	pthread_mutex_init(&watch->fault_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&watch->wake, &attr);

@@ -40,6 +40,13 @@ int fsmoe_watch_catch_term(struct fsmoe_watch *watch);
  * ends the process. */
 void fsmoe_watch_terminate(struct fsmoe_watch *watch) __attribute__((noreturn));
 
+/* What carries the collectives may fail by itself, a network say, and no call ever return: from now
+ * on `find` (NULL: nobody) is asked now and then, by the watchdog's threads, one at a time. Once it
+ * returns 1 and a sentence while this rank is in a collective, the job is ended as if the time were
+ * up, and told why. Returns when no former one is being asked. watch may be NULL. */
+typedef int (*fsmoe_fault_fn)(void *arg, char *sentence, size_t size);
+void fsmoe_watch_faults(struct fsmoe_watch *watch, fsmoe_fault_fn find, void *arg);
+
 /* All accept watch == NULL. Labels are copied (the first 63 characters). */
 void fsmoe_watch_phase(struct fsmoe_watch *watch,
 		       const char *phase); /* "start", "step 12", "end" */

@@ -10,14 +10,15 @@
 struct search
 {
 	const struct fsmoe_graph *g;
+	enum fsmoe_real real;
 	struct fsmoe_fresh *fresh;
 	struct fsmoe_fresh_part *touched; /* of the tensor at hand, since it was set to zero */
 	int ntouched, room;
 };
 
-static int sets_zero(const struct fsmoe_node *node)
+static int sets_zero(const struct search *s, const struct fsmoe_node *node)
 {
-	return node->op == &fsmoe_op_fill && node->op->cuda &&
+	return node->op == &fsmoe_op_fill && fsmoe_cuda_kernel(node->op, s->real) &&
 	       ((const struct fsmoe_fill_args *)node->args)->value == 0;
 }
 
@@ -52,8 +53,9 @@ static int is_fresh(const struct search *s, const struct fsmoe_node *node, int a
 {
 	const struct fsmoe_access *a = &node->access[access];
 
-	if (!node->op->cuda || !(node->op->ports[a->port].flags & FSMOE_FRESH) ||
-	    span.at < whole.at || span.at + span.n > whole.at + whole.n)
+	if (!fsmoe_cuda_kernel(node->op, s->real) ||
+	    !(node->op->ports[a->port].flags & FSMOE_FRESH) || span.at < whole.at ||
+	    span.at + span.n > whole.at + whole.n)
 		return 0;
 	for (int i = 0; i < s->ntouched; i++)
 		if (overlap(s->touched[i], span))
@@ -106,9 +108,9 @@ static int follow(struct search *s, int zero)
 	return err;
 }
 
-int fsmoe_fresh_find(struct fsmoe_fresh *fresh, fsmoe_graph_t graph)
+int fsmoe_fresh_find(struct fsmoe_fresh *fresh, fsmoe_graph_t graph, enum fsmoe_real real)
 {
-	struct search s = {.g = graph, .fresh = fresh};
+	struct search s = {.g = graph, .real = real, .fresh = fresh};
 	int err = 0;
 
 	*fresh = (struct fsmoe_fresh){calloc((size_t)graph->nnodes + 1, sizeof(*fresh->node)),
@@ -116,7 +118,7 @@ int fsmoe_fresh_find(struct fsmoe_fresh *fresh, fsmoe_graph_t graph)
 	if (!fresh->node)
 		return fsmoe_fail(ENOMEM, "no memory for a graph's gradients");
 	for (int i = 0; i < graph->nnodes && !err; i++)
-		if (sets_zero(&graph->nodes[i]))
+		if (sets_zero(&s, &graph->nodes[i]))
 			err = follow(&s, i);
 	free(s.touched);
 	if (err)

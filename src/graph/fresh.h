@@ -2,7 +2,7 @@
 #ifndef FSMOE_FRESH_H
 #define FSMOE_FRESH_H
 
-#include <fsmoe/graph.h>
+#include <fsmoe/op.h>
 
 /*
  * A step sets gradients to zero and then adds to them. Where the first to add is a kernel that can
@@ -14,6 +14,12 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* What runs on a GPU in a run in `real`; NULL: the node runs on the host. */
+static inline fsmoe_cuda_fn fsmoe_cuda_kernel(const struct fsmoe_op *op, enum fsmoe_real real)
+{
+	return real == FSMOE_BF16 ? op->cuda_bf16 : op->cuda;
+}
 
 struct fsmoe_fresh_part
 {
@@ -33,8 +39,8 @@ struct fsmoe_fresh
 	int n;
 };
 
-/* Only kernels on GPUs look: nodes without one are left alone. */
-int fsmoe_fresh_find(struct fsmoe_fresh *fresh, fsmoe_graph_t graph);
+/* Of a run in `real`. Only kernels on GPUs look: nodes without one there are left alone. */
+int fsmoe_fresh_find(struct fsmoe_fresh *fresh, fsmoe_graph_t graph, enum fsmoe_real real);
 void fsmoe_fresh_free(struct fsmoe_fresh *fresh);
 
 #ifdef __cplusplus

@@ -11,7 +11,6 @@
 
 enum
 {
-	ALIGNMENT = 256,        /* bytes; enough for any vector load and for device copies */
 	PARALLEL_FROM = 1 << 16 /* initial values that a thread is worth */
 };
 
@@ -22,7 +21,7 @@ static int persistent(enum fsmoe_role role)
 
 static size_t room_of(size_t bytes)
 {
-	return (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+	return (bytes + FSMOE_ALIGNMENT) / FSMOE_ALIGNMENT * FSMOE_ALIGNMENT;
 }
 
 static size_t bytes_of(const struct fsmoe_memory *m, const struct fsmoe_tensor_info *t)
@@ -78,13 +77,14 @@ static int allocate(struct fsmoe_memory *m)
 
 		if (t->base != i || m->data[i])
 			continue;
-		m->owned[i] = calloc(1, room + ALIGNMENT);
+		m->owned[i] = calloc(1, room + FSMOE_ALIGNMENT);
 		if (!m->owned[i])
 			return fsmoe_fail(
 				ENOMEM,
 				"no memory for tensor '%s' of %zu bytes, after %zu bytes of others",
 				t->name, bytes, m->bytes);
-		m->data[i] = (char *)m->owned[i] + ALIGNMENT - (uintptr_t)m->owned[i] % ALIGNMENT;
+		m->data[i] = (char *)m->owned[i] + FSMOE_ALIGNMENT -
+			     (uintptr_t)m->owned[i] % FSMOE_ALIGNMENT;
 		m->bytes += room;
 	}
 	return 0;

@@ -4,6 +4,13 @@
 
 #include <fsmoe/graph.h>
 
+/* Bytes; enough for any vector load and for device copies. A buffer's room is a multiple of it too,
+ * so that what copies it may fill up the last piece. */
+enum
+{
+	FSMOE_ALIGNMENT = 256
+};
+
 struct fsmoe_memory
 {
 	fsmoe_graph_t graph;

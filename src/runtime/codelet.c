@@ -132,7 +132,7 @@ static void run_cpu(void *buffers[], void *arg)
 
 fsmoe_cuda_fn fsmoe_runtime_kernel(fsmoe_runtime_t rt, const struct fsmoe_op *op)
 {
-	return !rt->gpu ? NULL : rt->real == FSMOE_BF16 ? op->cuda_bf16 : op->cuda;
+	return rt->gpu ? fsmoe_cuda_kernel(op, rt->real) : NULL;
 }
 
 struct fsmoe_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_op *op)

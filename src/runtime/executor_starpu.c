@@ -25,58 +25,78 @@ static unsigned gpu_node(fsmoe_runtime_t rt)
 		(unsigned)rt->lane_worker[FSMOE_ON_GPU][FSMOE_COMPUTE]);
 }
 
-/* StarPU counts elements in 32 bits: floats or int32, of the host's memory. What is bf16 has no
- * place on the host but one that StarPU makes where a node without a CUDA kernel wants it. */
-static void make_known(struct fsmoe_handle *h)
-{
-	const uint32_t n = (uint32_t)((h->bytes + 3) / 4);
+_Static_assert(FSMOE_ALIGNMENT % (FSMOE_NUMBERS * sizeof(float)) == 0,
+	       "a buffer's last element would reach its neighbour on the host");
 
+/* What is bf16 has no place on the host but one that StarPU makes where a node without a CUDA kernel
+ * wants it. */
+static int make_known(struct fsmoe_handle *h)
+{
+	const size_t n = fsmoe_handle_elements(h);
+
+	if (n > UINT32_MAX)
+		return fsmoe_fail(EINVAL,
+				  "tensor '%s' of %zu GiB is more than StarPU can count: make "
+				  "--batch or --seq smaller, or use more ranks",
+				  h->name, h->bytes >> 30);
 	if (h->narrow)
-		starpu_vector_data_register(&h->handle, -1, 0, n, sizeof(uint16_t));
+		starpu_vector_data_register(&h->handle, -1, 0, (uint32_t)n,
+					    fsmoe_handle_element_bytes(h));
 	else
-		starpu_vector_data_register(&h->handle, STARPU_MAIN_RAM, (uintptr_t)h->data, n, 4);
+		starpu_vector_data_register(&h->handle, STARPU_MAIN_RAM, (uintptr_t)h->data,
+					    (uint32_t)n, fsmoe_handle_element_bytes(h));
 	starpu_data_set_name(h->handle, h->name);
+	return 0;
 }
 
-/* On a GPU the buffer gets its place there now, not in a step: StarPU keeps it from then on. What
- * is only written by nodes need not travel. */
-static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
+/* What is only written by nodes need not travel. */
+static int fill(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
-	int err = rt->gpu && !h->window ? fsmoe_gpu_fits(rt->gpu, fsmoe_handle_bytes(h)) : 0;
+	const int node = (int)gpu_node(rt);
+	int err = 0;
 
-	if (err)
-		return err;
-	make_known(h);
-	if (h->window)
-		starpu_vector_ptr_register(h->handle, gpu_node(rt), (uintptr_t)h->fixed,
-					   (uintptr_t)h->fixed, 0);
-	h->fixed = h->data;
-	if (!rt->gpu)
-		return 0;
+	starpu_vector_ptr_register(h->handle, (unsigned)node, (uintptr_t)h->fixed,
+				   (uintptr_t)h->fixed, 0);
 	if (h->role == FSMOE_INPUT && !h->narrow)
-		h->pinned = fsmoe_gpu_pin(h->data, h->bytes);
-	err = starpu_data_acquire_on_node(h->handle, (int)gpu_node(rt),
-					  h->role == FSMOE_ACTIVATION || h->narrow ? STARPU_W
-										   : STARPU_R);
-	if (err)
-		return fsmoe_fail(ENOMEM, "StarPU has no room on the GPU for '%s', %zu bytes",
-				  h->name, fsmoe_handle_bytes(h));
-	h->fixed = starpu_data_handle_to_pointer(h->handle, gpu_node(rt));
+		h->pinned = fsmoe_gpu_pin(h->data, fsmoe_handle_bytes(h));
+	starpu_data_acquire_on_node(h->handle, node,
+				    h->role == FSMOE_ACTIVATION || h->narrow ? STARPU_W : STARPU_R);
 	if (h->role == FSMOE_INPUT && h->narrow)
 		err = fsmoe_gpu_copy_bf16(h->fixed, NULL, h->data, h->bytes / sizeof(float));
-	starpu_data_release_on_node(h->handle, (int)gpu_node(rt));
+	starpu_data_release_on_node(h->handle, node);
 	return err;
 }
 
 /* What outlives a step comes back to the host's memory. */
 static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
-	if (rt->gpu && (h->role == FSMOE_ACTIVATION || h->narrow))
+	if (h->handle && rt->gpu && (h->role == FSMOE_ACTIVATION || h->narrow))
 		starpu_data_unregister_no_coherency(h->handle);
-	else
+	else if (h->handle)
 		starpu_data_unregister(h->handle);
 	if (h->pinned)
 		fsmoe_gpu_unpin(h->data);
+	if (rt->gpu && !h->window)
+		fsmoe_gpu_free(h->fixed);
+}
+
+/* On a GPU the buffer gets its place there now, not in a step, and from us: what StarPU allocates it
+ * keeps for others of the same size when the buffer goes, and a program made anew has none. */
+static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
+{
+	int err = 0;
+
+	if (!rt->gpu)
+		h->fixed = h->data;
+	else if (!h->window)
+		err = fsmoe_gpu_allocate(rt->gpu, fsmoe_handle_bytes(h), (void **)&h->fixed);
+	if (!err)
+		err = make_known(h);
+	if (!err && rt->gpu)
+		err = fill(rt, h);
+	if (err)
+		take_away(rt, h);
+	return err;
 }
 
 /* --- slots -------------------------------------------------------------------------------- */

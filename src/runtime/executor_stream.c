@@ -14,11 +14,8 @@
 static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
 	const size_t bytes = fsmoe_handle_bytes(h);
-	int err = h->window ? 0 : fsmoe_gpu_fits(rt->gpu, bytes);
+	int err = h->window ? 0 : fsmoe_gpu_allocate(rt->gpu, bytes, (void **)&h->fixed);
 
-	if (!err && !h->window)
-		err = fsmoe_cuda_check(cudaMalloc((void **)&h->fixed, bytes ? bytes : 1),
-				       "allocating a tensor");
 	if (!err && h->role == FSMOE_ACTIVATION)
 		err = fsmoe_cuda_check(cudaMemset(h->fixed, 0, bytes), "clearing memory");
 	else if (!err && h->narrow)
@@ -26,7 +23,11 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	else if (!err)
 		err = fsmoe_cuda_check(cudaMemcpy(h->fixed, h->data, bytes, cudaMemcpyHostToDevice),
 				       "copying a tensor to the GPU");
-	return err ? err : fsmoe_cuda_check(cudaStreamSynchronize(NULL), "starting");
+	if (!err)
+		err = fsmoe_cuda_check(cudaStreamSynchronize(NULL), "starting");
+	if (err && !h->window)
+		fsmoe_gpu_free(h->fixed);
+	return err;
 }
 
 /* What outlives a step comes back to the host's memory. */
@@ -36,7 +37,7 @@ static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (h->role != FSMOE_ACTIVATION && h->role != FSMOE_INPUT)
 		cudaMemcpy(h->data, h->fixed, h->bytes, cudaMemcpyDeviceToHost);
 	if (!h->window)
-		cudaFree(h->fixed);
+		fsmoe_gpu_free(h->fixed);
 }
 
 static int create(struct fsmoe_program *p)

@@ -114,26 +114,13 @@ struct fsmoe_stream_opts fsmoe_gpu_stream_opts(struct fsmoe_gpu *gpu)
 		.timing = gpu->timing, .tf32 = gpu->tf32, .lanes = &gpu->lanes};
 }
 
-/* Three workers of the device, one host thread for them: a thread for each hangs on StarPU 1.3.
- * The device's memory is ours, all of it: nothing is moved out to keep some free, and nothing is
- * copied out, step for step, so that it could be. */
-void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu)
+/* Three workers of the device, one host thread for them: a thread for each hangs on StarPU 1.3. Its
+ * limits of memory mean nothing here: it allocates none on the device. */
+void fsmoe_gpu_prepare_starpu(void)
 {
-	struct cudaDeviceProp properties;
-	char mebibytes[32];
-
-	if (cudaGetDeviceProperties(&properties, gpu->device) == cudaSuccess)
-	{
-		snprintf(mebibytes, sizeof(mebibytes), "%zu", properties.totalGlobalMem >> 20);
-		setenv("STARPU_LIMIT_CUDA_MEM", mebibytes, 0);
-	}
 	setenv("STARPU_NWORKER_PER_CUDA", "3", 1);
 	setenv("STARPU_CUDA_THREAD_PER_WORKER", "0", 1);
 	setenv("STARPU_CUDA_THREAD_PER_DEV", "1", 1);
-	setenv("STARPU_MINIMUM_AVAILABLE_MEM", "0", 0);
-	setenv("STARPU_TARGET_AVAILABLE_MEM", "0", 0);
-	setenv("STARPU_MINIMUM_CLEAN_BUFFERS", "0", 0);
-	setenv("STARPU_TARGET_CLEAN_BUFFERS", "0", 0);
 }
 
 static int find_workers(int worker[FSMOE_NLANES])
@@ -178,6 +165,22 @@ int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)
 			  "GPU %d has %zu MiB, of which %zu are left, and a tensor of %zu MiB does "
 			  "not fit: a smaller batch or more ranks may help",
 			  gpu->device, all >> 20, left >> 20, bytes >> 20);
+}
+
+int fsmoe_gpu_allocate(const struct fsmoe_gpu *gpu, size_t bytes, void **at)
+{
+	int err = fsmoe_gpu_fits(gpu, bytes);
+
+	if (!err)
+		err = fsmoe_cuda_check(cudaMalloc(at, bytes ? bytes : 1), "allocating a tensor");
+	if (err)
+		cudaGetLastError(); /* else the next launch would report it */
+	return err;
+}
+
+void fsmoe_gpu_free(void *at)
+{
+	cudaFree(at);
 }
 
 int fsmoe_gpu_pin(void *data, size_t bytes)
@@ -304,7 +307,7 @@ int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *p)
 	int err = gpu->timing ? make_marks(p) : 0;
 
 	if (!err)
-		err = fsmoe_fresh_find(&p->fresh, p->graph);
+		err = fsmoe_fresh_find(&p->fresh, p->graph, gpu->real);
 	if (!err)
 		err = fsmoe_ahead_plan(p);
 	starpu_task_wait_for_all(); /* another program may use the scratch memory */

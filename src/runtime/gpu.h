@@ -27,7 +27,7 @@ int fsmoe_gpu_device(const struct fsmoe_gpu *gpu);
 /* Of its matrix products, in flop/s; 0: unknown. */
 double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu);
 /* StarPU's settings that are only read from the environment; before it starts. */
-void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu);
+void fsmoe_gpu_prepare_starpu(void);
 /* Makes the lanes of all programs, with their streams. Where StarPU runs its workers are the lanes;
  * worker: by lane, out; else NULL. */
 int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES]);
@@ -35,8 +35,11 @@ const struct fsmoe_executor *fsmoe_gpu_stream_executor(void);
 
 /* Of this thread's device, in bytes. */
 int fsmoe_gpu_memory(size_t *left, size_t *all);
-/* -ENOMEM with a sentence unless `bytes` more fit, of what StarPU may take too. */
+/* -ENOMEM with a sentence unless `bytes` more fit. */
 int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes);
+/* So many bytes of its memory, the caller's to free; freeing waits for the device. */
+int fsmoe_gpu_allocate(const struct fsmoe_gpu *gpu, size_t bytes, void **at);
+void fsmoe_gpu_free(void *at);
 /* 1: the host's memory there is pinned now, which copies to and from it need to be asynchronous; 0:
  * it could not be, a neighbour in its page is. */
 int fsmoe_gpu_pin(void *data, size_t bytes);
@@ -44,10 +47,10 @@ void fsmoe_gpu_unpin(void *data);
 /* Either way (to or from is NULL), of n numbers that are floats on the host and bf16 on the device.
  * Blocks. */
 int fsmoe_gpu_copy_bf16(void *device, float *to, const float *from, size_t n);
-/* A parameter's copy: made beside n floats on the device and written from them. Blocks. */
+/* A parameter's copy: made beside n floats on the device, the caller's to free, and written from
+ * them. Blocks. */
 int fsmoe_gpu_make_copy(const float *param, size_t n, void **copy);
 int fsmoe_gpu_write_copy(const float *param, size_t n, void *copy);
-void fsmoe_gpu_free_copy(void *copy);
 /* Everything a program needs besides its tensors: scratch, and events. */
 int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
 void fsmoe_gpu_release(struct fsmoe_program *program);

@@ -39,9 +39,8 @@ double fsmoe_gpu_peak(const struct fsmoe_gpu *gpu)
 	return 0;
 }
 
-void fsmoe_gpu_prepare_starpu(const struct fsmoe_gpu *gpu)
+void fsmoe_gpu_prepare_starpu(void)
 {
-	(void)gpu;
 }
 
 int fsmoe_gpu_lanes(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES])
@@ -65,6 +64,17 @@ int fsmoe_gpu_fits(const struct fsmoe_gpu *gpu, size_t bytes)
 {
 	(void)gpu, (void)bytes;
 	return -ENODEV;
+}
+
+int fsmoe_gpu_allocate(const struct fsmoe_gpu *gpu, size_t bytes, void **at)
+{
+	(void)gpu, (void)bytes, (void)at;
+	return -ENODEV;
+}
+
+void fsmoe_gpu_free(void *at)
+{
+	(void)at;
 }
 
 int fsmoe_gpu_pin(void *data, size_t bytes)
@@ -94,11 +104,6 @@ int fsmoe_gpu_write_copy(const float *param, size_t n, void *copy)
 {
 	(void)param, (void)n, (void)copy;
 	return -ENODEV;
-}
-
-void fsmoe_gpu_free_copy(void *copy)
-{
-	(void)copy;
 }
 
 int fsmoe_gpu_reserve(struct fsmoe_gpu *gpu, struct fsmoe_program *program)

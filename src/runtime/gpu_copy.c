@@ -59,8 +59,3 @@ int fsmoe_gpu_make_copy(const float *param, size_t n, void **copy)
 		*copy = made;
 	return err;
 }
-
-void fsmoe_gpu_free_copy(void *copy)
-{
-	cudaFree(copy);
-}

@@ -87,7 +87,7 @@ void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 		return;
 	tdelete(h, &rt->handles, by_data);
 	if (h->copy)
-		fsmoe_gpu_free_copy(h->copy);
+		fsmoe_gpu_free(h->copy);
 	rt->executor->remove(rt, h);
 	fsmoe_window_release(h->window);
 	free(h->name);

@@ -29,7 +29,7 @@ size_t fsmoe_scratch_bytes(const struct fsmoe_node *node, const struct fsmoe_ten
 					.tensor = tensor,
 					.n = node->naccess};
 
-	if (!node->op->cuda || !node->op->cuda_scratch)
+	if (!fsmoe_cuda_kernel(node->op, real) || !node->op->cuda_scratch)
 		return 0;
 	for (int i = 0; i < node->naccess; i++)
 	{

@@ -31,17 +31,35 @@ struct fsmoe_handle
 	char *name; /* its own: the graph that named it may go first */
 	int users;
 	starpu_data_handle_t handle; /* of the StarPU executor */
-	char *fixed;                 /* where it lies for the workers that compute */
-	void *copy;                  /* of a parameter in a bf16 run: its copy on the GPU */
-	int narrow;                  /* bf16 there, while the host's memory has floats */
-	int pinned;                  /* the host's pages */
+	char *fixed; /* where it lies for the workers that compute; on a GPU the executor's own */
+	void *copy;  /* of a parameter in a bf16 run: its copy on the GPU */
+	int narrow;  /* bf16 there, while the host's memory has floats */
+	int pinned;  /* the host's pages */
 	struct fsmoe_window *window; /* `fixed` lies in it; NULL: it is of its own */
 };
 
-/* What it takes where programs compute; its copy not counted. */
+/* StarPU counts a vector's elements in 32 bits: one is so many of the buffer's numbers, the last
+ * filled up, for which there is room (FSMOE_ALIGNMENT in graph/memory.h; a window's is no less). */
+enum
+{
+	FSMOE_NUMBERS = 64
+};
+
+static inline size_t fsmoe_handle_elements(const struct fsmoe_handle *handle)
+{
+	return (handle->bytes / sizeof(float) + FSMOE_NUMBERS - 1) / FSMOE_NUMBERS;
+}
+
+/* Of one, where programs compute. */
+static inline size_t fsmoe_handle_element_bytes(const struct fsmoe_handle *handle)
+{
+	return FSMOE_NUMBERS * (handle->narrow ? sizeof(uint16_t) : sizeof(float));
+}
+
+/* What it takes there; its copy not counted. */
 static inline size_t fsmoe_handle_bytes(const struct fsmoe_handle *handle)
 {
-	return handle->narrow ? handle->bytes / sizeof(float) * sizeof(uint16_t) : handle->bytes;
+	return fsmoe_handle_elements(handle) * fsmoe_handle_element_bytes(handle);
 }
 
 /* Who runs a program's nodes. A failure comes with its sentence. */

@@ -113,7 +113,7 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	if (!binding->bound)
 		setenv("STARPU_WORKERS_NOBIND", "1", 1);
 	if (rt->gpu)
-		fsmoe_gpu_prepare_starpu(rt->gpu);
+		fsmoe_gpu_prepare_starpu();
 	starpu_conf_init(&conf);
 	conf.precedence_over_environment_variables = 1;
 	conf.ncpus = WORKERS;

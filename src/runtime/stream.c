@@ -37,8 +37,7 @@ static int enqueue(struct fsmoe_stream *s, const struct fsmoe_node *node,
 		   const struct fsmoe_step *step)
 {
 	const struct fsmoe_cuda *cuda = &s->lanes->cuda[node->lane];
-	const fsmoe_cuda_fn kernel =
-		s->memory->real == FSMOE_BF16 ? node->op->cuda_bf16 : node->op->cuda;
+	const fsmoe_cuda_fn kernel = fsmoe_cuda_kernel(node->op, s->memory->real);
 	void *data[node->naccess + 1], *copy[node->naccess + 1];
 	const struct fsmoe_tensor_info *tensor[node->naccess + 1];
 	struct fsmoe_call call;

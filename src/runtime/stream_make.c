@@ -60,7 +60,7 @@ int fsmoe_stream_create(struct fsmoe_stream **stream, fsmoe_graph_t graph,
 	if (!err)
 		err = make_events(s);
 	if (!err)
-		err = fsmoe_fresh_find(&s->fresh, graph);
+		err = fsmoe_fresh_find(&s->fresh, graph, memory->real);
 	for (int i = 0; i < s->nnodes && !err; i++)
 		err = fsmoe_lanes_reserve(s->lanes, &s->nodes[i], memory->tensors);
 	if (err)

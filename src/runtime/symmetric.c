@@ -19,6 +19,8 @@ enum
 {
 	ALIGNMENT = 512
 };
+_Static_assert(ALIGNMENT % (FSMOE_NUMBERS * sizeof(float)) == 0,
+	       "a buffer's last element would reach its neighbour");
 
 static size_t outer_of(const void *args)
 {

@@ -42,6 +42,7 @@ jobs_table()
 	leave-stop  stop  leave    1 2
 	final-stop  stop  finalize 1 2
 	hang        hang  step     2 2
+	fault       fault step     2 60
 	slow        sleep step     1 60
 	rank0-stop  stop  step     0 2
 	quiet       none  -        0 2
@@ -102,6 +103,14 @@ while read -r id how where rank timeout; do
 		[ "$status" -eq 5 ] || complain "ends with status $status, not 5"
 		expect "^fsmoe: no progress for $timeout\.0 s: ending the job\$"
 		[ "$id" = final-stop ] || one_line_a_rank
+		;;
+	fault) # at once, whatever the time-out
+		[ "$status" -eq 5 ] || complain "ends with status $status, not 5"
+		most=12
+		expect '^fsmoe: rank 2: in step 3; .*; the network is gone$'
+		expect '^fsmoe: collectives have failed: ending the job$'
+		[ "$(grep '^fsmoe: rank' "$out/$id" | grep -vc 'another rank')" -eq 4 ] ||
+			complain "not one line a rank"
 		;;
 	*)
 		[ "$status" -ne 0 ] || complain "ends with status 0"

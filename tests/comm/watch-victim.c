@@ -12,8 +12,8 @@
 
 /*
  * watch-victim HOW WHERE VICTIM TIMEOUT: a job of which one rank stops (HOW = stop), is killed
- * (kill), ends (exit), hangs in a task (hang), is just slow (sleep) or nothing happens (none) at a
- * place: start, step, end, leave (waiting for all), finalize (in MPI_Finalize). Every rank prints
+ * (kill), ends (exit), hangs in a task (hang), hangs where its collectives fail (fault), is just slow
+ * (sleep) or nothing happens (none) at a place: start, step, end, leave (waiting for all), finalize (in MPI_Finalize). Every rank prints
  * its pid first. Status 0 only if everything went well.
  */
 
@@ -21,7 +21,14 @@ struct plan
 {
 	const char *how, *where;
 	int victim, rank;
+	struct fsmoe_watch *watch;
 };
+
+static int find_fault(void *arg, char *sentence, size_t size)
+{
+	snprintf(sentence, size, "%s", (const char *)arg);
+	return 1;
+}
 
 static void fate(const struct plan *plan, const char *where)
 {
@@ -33,7 +40,12 @@ static void fate(const struct plan *plan, const char *where)
 		raise(SIGKILL);
 	if (strcmp(plan->how, "exit") == 0)
 		_exit(1);
-	if (strcmp(plan->how, "hang") == 0)
+	if (strcmp(plan->how, "fault") == 0)
+	{
+		fsmoe_watch_faults(plan->watch, find_fault, "the network is gone");
+		fsmoe_watch_enter(plan->watch, FSMOE_GROUP_EP, "alltoall");
+	}
+	if (strcmp(plan->how, "hang") == 0 || strcmp(plan->how, "fault") == 0)
 		nanosleep(&(struct timespec){100, 0}, NULL);
 	if (strcmp(plan->how, "sleep") == 0)
 		nanosleep(&(struct timespec){1, 500000000}, NULL);
@@ -93,7 +105,7 @@ static double cpu_seconds(void)
 int main(int argc, char **argv)
 {
 	CHECK(argc == 5);
-	struct plan plan = {argv[1], argv[2], atoi(argv[3]), 0};
+	struct plan plan = {argv[1], argv[2], atoi(argv[3]), 0, NULL};
 	struct fsmoe_layout layout = {.esp = 1, .ep = 0};
 	struct fsmoe_watch *watch;
 	fsmoe_topo_t topo;
@@ -106,6 +118,7 @@ int main(int argc, char **argv)
 	layout.ep = fsmoe_topo_ranks(topo);
 	CHECK(fsmoe_watch_start(&watch, topo, atof(argv[4])) == 0);
 	CHECK(fsmoe_watch_catch_term(watch) == 0);
+	plan.watch = watch;
 	fsmoe_watch_phase(watch, "start");
 	fate(&plan, "start");
 

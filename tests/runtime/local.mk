@@ -1,6 +1,7 @@
 # The StarPU side.
 check_PROGRAMS += tests/runtime/held tests/runtime/measure_np4 tests/runtime/models \
-	tests/runtime/record tests/runtime/restart tests/runtime/trace tests/runtime/walkers
+	tests/runtime/record tests/runtime/restart tests/runtime/trace tests/runtime/vector \
+	tests/runtime/walkers
 tests_runtime_held_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
 tests_runtime_held_LDADD = libfsmoe_core.la
 TESTS += tests/runtime/held
@@ -14,6 +15,9 @@ tests_runtime_record_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_runtime_record_LDADD = libfsmoe_core.la $(JANSSON_LIBS) -lm
 tests_runtime_restart_LDADD = libfsmoe_core.la
 tests_runtime_trace_LDADD = libfsmoe_core.la
+tests_runtime_vector_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
+tests_runtime_vector_LDADD = libfsmoe_core.la $(STARPU_LIBS)
+TESTS += tests/runtime/vector
 tests_runtime_walkers_SOURCES = tests/runtime/walkers.c tests/lib/random_graph.c \
 	tests/lib/random_graph.h
 tests_runtime_walkers_LDADD = libfsmoe_core.la
