@@ -172,15 +172,20 @@ static int is_bf16(const struct fsmoe_device_memory *m, fsmoe_tensor_t tensor)
 	return fsmoe_tensor_real(m->real, &m->tensors[tensor]) == FSMOE_BF16;
 }
 
+int fsmoe_device_memory_read_part(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor,
+				  size_t first, size_t n, void *data)
+{
+	char *at = (char *)fsmoe_device_memory_data(m, tensor) +
+		   first * fsmoe_tensor_element(m->real, &m->tensors[tensor]);
+
+	return is_bf16(m, tensor) ? fsmoe_gpu_copy_bf16(at, data, NULL, n)
+				  : fsmoe_gpu_read(at, data, n * sizeof(float));
+}
+
 int fsmoe_device_memory_read(struct fsmoe_device_memory *m, fsmoe_tensor_t tensor, void *data,
 			     size_t bytes)
 {
-	if (is_bf16(m, tensor))
-		return fsmoe_gpu_copy_bf16(fsmoe_device_memory_data(m, tensor), data, NULL,
-					   bytes / sizeof(float));
-	return fsmoe_cuda_check(cudaMemcpy(data, fsmoe_device_memory_data(m, tensor), bytes,
-					   cudaMemcpyDeviceToHost),
-				"copying a tensor to the host");
+	return fsmoe_device_memory_read_part(m, tensor, 0, bytes / sizeof(float), data);
 }
 
 /* A copy from pageable memory may return while the last of it is still on its way, and the lanes'

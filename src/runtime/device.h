@@ -36,6 +36,9 @@ int fsmoe_device_memory_download(struct fsmoe_device_memory *memory, fsmoe_memor
 /* One tensor, bytes of it from its start: of floats or int32, whatever the run. */
 int fsmoe_device_memory_read(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor, void *data,
 			     size_t bytes);
+/* Of it n numbers from `first` on. */
+int fsmoe_device_memory_read_part(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor,
+				  size_t first, size_t n, void *data);
 int fsmoe_device_memory_write(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor,
 			      const void *data, size_t bytes);
 

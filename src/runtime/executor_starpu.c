@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "graph/graph.h"
-#include "graph/memory.h"
+#include "runtime/data.h"
 #include "runtime/gpu.h"
 #include "runtime/runtime.h"
 
@@ -12,92 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The submit walker: tasks, data handles. */
+/* The submit walker: tasks. */
 
 static const enum starpu_data_access_mode modes[] = {
 	[FSMOE_R] = STARPU_R, [FSMOE_W] = STARPU_W, [FSMOE_RW] = STARPU_RW};
-
-/* --- buffers ------------------------------------------------------------------------------ */
-
-static unsigned gpu_node(fsmoe_runtime_t rt)
-{
-	return starpu_worker_get_memory_node(
-		(unsigned)rt->lane_worker[FSMOE_ON_GPU][FSMOE_COMPUTE]);
-}
-
-_Static_assert(FSMOE_ALIGNMENT % (FSMOE_NUMBERS * sizeof(float)) == 0,
-	       "a buffer's last element would reach its neighbour on the host");
-
-/* What is bf16 has no place on the host but one that StarPU makes where a node without a CUDA kernel
- * wants it. */
-static int make_known(struct fsmoe_handle *h)
-{
-	const size_t n = fsmoe_handle_elements(h);
-
-	if (n > UINT32_MAX)
-		return fsmoe_fail(EINVAL,
-				  "tensor '%s' of %zu GiB is more than StarPU can count: make "
-				  "--batch or --seq smaller, or use more ranks",
-				  h->name, h->bytes >> 30);
-	if (h->narrow)
-		starpu_vector_data_register(&h->handle, -1, 0, (uint32_t)n,
-					    fsmoe_handle_element_bytes(h));
-	else
-		starpu_vector_data_register(&h->handle, STARPU_MAIN_RAM, (uintptr_t)h->data,
-					    (uint32_t)n, fsmoe_handle_element_bytes(h));
-	starpu_data_set_name(h->handle, h->name);
-	return 0;
-}
-
-/* What is only written by nodes need not travel. */
-static int fill(fsmoe_runtime_t rt, struct fsmoe_handle *h)
-{
-	const int node = (int)gpu_node(rt);
-	int err = 0;
-
-	starpu_vector_ptr_register(h->handle, (unsigned)node, (uintptr_t)h->fixed,
-				   (uintptr_t)h->fixed, 0);
-	if (h->role == FSMOE_INPUT && !h->narrow)
-		h->pinned = fsmoe_gpu_pin(h->data, fsmoe_handle_bytes(h));
-	starpu_data_acquire_on_node(h->handle, node,
-				    h->role == FSMOE_ACTIVATION || h->narrow ? STARPU_W : STARPU_R);
-	if (h->role == FSMOE_INPUT && h->narrow)
-		err = fsmoe_gpu_copy_bf16(h->fixed, NULL, h->data, h->bytes / sizeof(float));
-	starpu_data_release_on_node(h->handle, node);
-	return err;
-}
-
-/* What outlives a step comes back to the host's memory. */
-static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
-{
-	if (h->handle && rt->gpu && (h->role == FSMOE_ACTIVATION || h->narrow))
-		starpu_data_unregister_no_coherency(h->handle);
-	else if (h->handle)
-		starpu_data_unregister(h->handle);
-	if (h->pinned)
-		fsmoe_gpu_unpin(h->data);
-	if (rt->gpu && !h->window)
-		fsmoe_gpu_free(h->fixed);
-}
-
-/* On a GPU the buffer gets its place there now, not in a step, and from us: what StarPU allocates it
- * keeps for others of the same size when the buffer goes, and a program made anew has none. */
-static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
-{
-	int err = 0;
-
-	if (!rt->gpu)
-		h->fixed = h->data;
-	else if (!h->window)
-		err = fsmoe_gpu_allocate(rt->gpu, fsmoe_handle_bytes(h), (void **)&h->fixed);
-	if (!err)
-		err = make_known(h);
-	if (!err && rt->gpu)
-		err = fill(rt, h);
-	if (err)
-		take_away(rt, h);
-	return err;
-}
 
 /* --- slots -------------------------------------------------------------------------------- */
 
@@ -311,106 +229,16 @@ static int observe(struct fsmoe_program *p)
 	return p->runtime->gpu ? fsmoe_gpu_observe(p) : 0;
 }
 
-/* Tasks have written what rides without StarPU's knowledge: on the GPU alone it is current. */
-static void tell_starpu(struct fsmoe_program *p, fsmoe_tensor_t base)
-{
-	const int node = (int)gpu_node(p->runtime);
-
-	if (!p->rides || !p->rides[base])
-		return;
-	starpu_data_acquire_on_node(p->handles[base]->handle, node, STARPU_RW);
-	starpu_data_release_on_node(p->handles[base]->handle, node);
-}
-
-/* What is bf16 goes straight to its place on the GPU, or comes from there. */
-static int copy_narrow(struct fsmoe_program *p, fsmoe_tensor_t tensor, float *to, const float *from,
-		       size_t n)
-{
-	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];
-	const int node = (int)gpu_node(p->runtime);
-	int err;
-
-	starpu_data_acquire_on_node(h->handle, node, from ? STARPU_RW : STARPU_R);
-	err = fsmoe_gpu_copy_bf16(h->fixed + p->tensors[tensor].offset * sizeof(uint16_t), to, from,
-				  n);
-	starpu_data_release_on_node(h->handle, node);
-	return err;
-}
-
-/* A parameter was written from outside: its copy too. */
-static int renew_copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, size_t n)
-{
-	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];
-	const size_t offset = p->tensors[tensor].offset;
-	const int node = (int)gpu_node(p->runtime);
-	int err;
-
-	starpu_data_acquire_on_node(h->handle, node, STARPU_R);
-	err = fsmoe_gpu_write_copy((const float *)(void *)h->fixed + offset, n,
-				   (uint16_t *)h->copy + offset);
-	starpu_data_release_on_node(h->handle, node);
-	return err;
-}
-
-static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const void *from,
-		size_t bytes)
-{
-	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];
-	void *data = fsmoe_memory_data(p->memory, tensor);
-
-	if (h->narrow)
-		return copy_narrow(p, tensor, to, from, bytes / sizeof(float));
-	if (p->runtime->gpu)
-		tell_starpu(p, p->tensors[tensor].base);
-	/* What is overwritten whole need not come from the GPU first. */
-	starpu_data_acquire(h->handle, to ? STARPU_R : bytes == h->bytes ? STARPU_W : STARPU_RW);
-	memcpy(to ? to : data, from ? from : data, bytes);
-	starpu_data_release(h->handle);
-	if (from && p->runtime->gpu)
-		tell_starpu(p, p->tensors[tensor].base);
-	return from && h->copy ? renew_copy(p, tensor, bytes / sizeof(float)) : 0;
-}
-
-/* All are on their way before the first is waited for. */
-static int pull(struct fsmoe_program *p, const fsmoe_tensor_t *tensors, int n)
-{
-	int err = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		const struct fsmoe_handle *h = p->handles[p->tensors[tensors[i]].base];
-
-		if (h->narrow)
-			continue;
-		tell_starpu(p, p->tensors[tensors[i]].base);
-		starpu_data_prefetch_on_node(h->handle, STARPU_MAIN_RAM, 1);
-	}
-	for (int i = 0; i < n && !err; i++)
-	{
-		const struct fsmoe_tensor_info *t = &p->tensors[tensors[i]];
-		const struct fsmoe_handle *h = p->handles[t->base];
-
-		if (h->narrow)
-			err = copy_narrow(p, tensors[i], fsmoe_memory_data(p->memory, tensors[i]),
-					  NULL, fsmoe_shape_count(&t->shape));
-		else
-		{
-			starpu_data_acquire(h->handle, STARPU_R);
-			starpu_data_release(h->handle);
-		}
-	}
-	return err;
-}
-
 const struct fsmoe_executor fsmoe_executor_starpu = {
 	.name = "starpu",
-	.place = place,
-	.remove = take_away,
+	.place = fsmoe_data_place,
+	.remove = fsmoe_data_remove,
 	.create = create,
 	.destroy = destroy,
 	.submit = submit,
 	.wait = wait,
 	.observe = observe,
-	.copy = copy,
-	.pull = pull,
+	.write = fsmoe_data_write,
+	.read = fsmoe_data_read,
+	.pull = fsmoe_data_pull,
 };

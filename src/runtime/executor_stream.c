@@ -90,11 +90,16 @@ static int observe(struct fsmoe_program *p)
 	return 0;
 }
 
-static int copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, void *to, const void *from,
-		size_t bytes)
+static int write_tensor(struct fsmoe_program *p, fsmoe_tensor_t tensor, const void *from,
+			size_t bytes)
 {
-	return to ? fsmoe_device_memory_read(p->device, tensor, to, bytes)
-		  : fsmoe_device_memory_write(p->device, tensor, from, bytes);
+	return fsmoe_device_memory_write(p->device, tensor, from, bytes);
+}
+
+static int read_tensor(struct fsmoe_program *p, fsmoe_tensor_t tensor, size_t first, size_t n,
+		       void *to)
+{
+	return fsmoe_device_memory_read_part(p->device, tensor, first, n, to);
 }
 
 static int pull(struct fsmoe_program *p, const fsmoe_tensor_t *tensors, int n)
@@ -117,7 +122,8 @@ static const struct fsmoe_executor stream = {
 	.submit = submit,
 	.wait = wait,
 	.observe = observe,
-	.copy = copy,
+	.write = write_tensor,
+	.read = read_tensor,
 	.pull = pull,
 };
 

@@ -44,6 +44,8 @@ void fsmoe_gpu_free(void *at);
  * it could not be, a neighbour in its page is. */
 int fsmoe_gpu_pin(void *data, size_t bytes);
 void fsmoe_gpu_unpin(void *data);
+/* From the device as it is. Blocks. */
+int fsmoe_gpu_read(const void *device, void *to, size_t bytes);
 /* Either way (to or from is NULL), of n numbers that are floats on the host and bf16 on the device.
  * Blocks. */
 int fsmoe_gpu_copy_bf16(void *device, float *to, const float *from, size_t n);

@@ -88,6 +88,12 @@ void fsmoe_gpu_unpin(void *data)
 	(void)data;
 }
 
+int fsmoe_gpu_read(const void *device, void *to, size_t bytes)
+{
+	(void)device, (void)to, (void)bytes;
+	return -ENODEV;
+}
+
 int fsmoe_gpu_copy_bf16(void *device, float *to, const float *from, size_t n)
 {
 	(void)device, (void)to, (void)from, (void)n;

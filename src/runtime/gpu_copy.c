@@ -8,13 +8,19 @@
 #include <fsmoe/error.h>
 #include <stdlib.h>
 
-/* Between what a host has in float and what a GPU has in bf16; not in a step. */
+/* Between a host and a GPU, which may have in bf16 what the host has in float; not in a step. */
 
 /* The lanes' streams do not wait for the default one, which a copy from pageable memory may leave
  * while the last of it is still on its way. */
 static int finish(void)
 {
 	return fsmoe_cuda_check(cudaStreamSynchronize(NULL), "copying a tensor to the GPU");
+}
+
+int fsmoe_gpu_read(const void *device, void *to, size_t bytes)
+{
+	return fsmoe_cuda_check(cudaMemcpy(to, device, bytes, cudaMemcpyDeviceToHost),
+				"copying a tensor to the host");
 }
 
 int fsmoe_gpu_copy_bf16(void *device, float *to, const float *from, size_t n)

@@ -29,6 +29,11 @@ int fsmoe_runtime_blas_threads(fsmoe_runtime_t runtime);
 /* Whether tasks note when they become ready; returns what it was. Between steps. */
 int fsmoe_runtime_set_recording(fsmoe_runtime_t runtime, int recording);
 
+/* As fsmoe_program_read, of n of its numbers from `first` on, for who looks at a tensor that the
+ * host has no room for. */
+int fsmoe_program_read_part(fsmoe_program_t program, fsmoe_tensor_t tensor, size_t first, size_t n,
+			    void *data);
+
 /* After a wait: makes the host's copy (fsmoe_memory_data) of tensors current, where a GPU has
  * written them; NULL: of all. Where the CPU computes nothing need be done. */
 int fsmoe_program_pull(fsmoe_program_t program, const fsmoe_tensor_t *tensors, int n);

@@ -8,6 +8,8 @@ libfsmoe_core_la_SOURCES += \
 	src/runtime/bind.h \
 	src/runtime/chain.c \
 	src/runtime/codelet.c \
+	src/runtime/data.c \
+	src/runtime/data.h \
 	src/runtime/executor_starpu.c \
 	src/runtime/gpu.h \
 	src/runtime/handle.c \

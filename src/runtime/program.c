@@ -129,25 +129,34 @@ int fsmoe_program_wait(fsmoe_program_t p)
 	return err || !p->runtime->record ? err : fsmoe_record_step(p);
 }
 
-static int copy(fsmoe_program_t p, fsmoe_tensor_t tensor, void *to, const void *from, size_t bytes)
+static int check_bytes(fsmoe_program_t p, fsmoe_tensor_t tensor, size_t bytes)
 {
 	const struct fsmoe_tensor_info *t = &p->tensors[tensor];
 	size_t have = fsmoe_shape_count(&t->shape) * fsmoe_element_bytes(FSMOE_F32, t->dtype);
 
-	if (bytes != have)
-		return fsmoe_fail(EINVAL, "tensor '%s' has %zu bytes, not %zu", t->name, have,
-				  bytes);
-	return p->runtime->executor->copy(p, tensor, to, from, bytes);
+	return bytes == have ? 0
+			     : fsmoe_fail(EINVAL, "tensor '%s' has %zu bytes, not %zu", t->name,
+					  have, bytes);
 }
 
 int fsmoe_program_write(fsmoe_program_t p, fsmoe_tensor_t tensor, const void *data, size_t bytes)
 {
-	return copy(p, tensor, NULL, data, bytes);
+	const int err = check_bytes(p, tensor, bytes);
+
+	return err ? err : p->runtime->executor->write(p, tensor, data, bytes);
 }
 
 int fsmoe_program_read(fsmoe_program_t p, fsmoe_tensor_t tensor, void *data, size_t bytes)
 {
-	return copy(p, tensor, data, NULL, bytes);
+	const int err = check_bytes(p, tensor, bytes);
+
+	return err ? err : fsmoe_program_read_part(p, tensor, 0, bytes / sizeof(float), data);
+}
+
+int fsmoe_program_read_part(fsmoe_program_t p, fsmoe_tensor_t tensor, size_t first, size_t n,
+			    void *data)
+{
+	return p->runtime->executor->read(p, tensor, first, n, data);
 }
 
 int fsmoe_program_pull(fsmoe_program_t p, const fsmoe_tensor_t *tensors, int n)

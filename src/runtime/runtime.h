@@ -75,9 +75,12 @@ struct fsmoe_executor
 	int (*wait)(struct fsmoe_program *program);
 	/* start and end of the last step's nodes into the program's arrays */
 	int (*observe)(struct fsmoe_program *program);
-	/* A tensor's content: to is NULL: `from` goes in; else it comes out. */
-	int (*copy)(struct fsmoe_program *program, fsmoe_tensor_t tensor, void *to,
-		    const void *from, size_t bytes);
+	/* A tensor's whole content, as the host has it. */
+	int (*write)(struct fsmoe_program *program, fsmoe_tensor_t tensor, const void *from,
+		     size_t bytes);
+	/* Of it n numbers from `first` on. */
+	int (*read)(struct fsmoe_program *program, fsmoe_tensor_t tensor, size_t first, size_t n,
+		    void *to);
 	/* Makes the host's copy of tensors current. */
 	int (*pull)(struct fsmoe_program *program, const fsmoe_tensor_t *tensors, int n);
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/finite.h"
 
+#include "runtime/inside.h"
+
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/op.h>
@@ -13,55 +15,69 @@
  * parameters from 0 on, then nodes in program order. */
 #define NOWHERE INT_MAX
 
-static int all_finite(fsmoe_memory_t memory, fsmoe_tensor_t tensor,
-		      const struct fsmoe_tensor_info *t)
+/* What is looked at at a time: on a GPU a step's tensors may be more than the host has room for. */
+enum
 {
-	const float *x = fsmoe_memory_data(memory, tensor);
-	const size_t n = fsmoe_shape_count(&t->shape);
+	PART = 1 << 20
+};
 
-	for (size_t i = 0; i < n; i++)
-		if (!isfinite(x[i]))
-			return 0;
-	return 1;
+struct look
+{
+	fsmoe_program_t program;
+	const struct fsmoe_tensor_info *tensors;
+	float *part; /* PART numbers */
+};
+
+/* 1; 0; or the failure to read it. */
+static int all_finite(const struct look *look, fsmoe_tensor_t tensor)
+{
+	const size_t all = fsmoe_shape_count(&look->tensors[tensor].shape);
+	int err = 0;
+
+	for (size_t first = 0; first < all && !err; first += PART)
+	{
+		const size_t n = all - first < PART ? all - first : PART;
+
+		err = fsmoe_program_read_part(look->program, tensor, first, n, look->part);
+		for (size_t i = 0; i < n && !err; i++)
+			if (!isfinite(look->part[i]))
+				return 0;
+	}
+	return err ? err : 1;
 }
 
-/* Whether a node wrote something that is not finite. What many nodes write tells nothing about
- * one of them: a gradient is looked at through the parameter's own part of it. */
-static int node_broke(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors,
-		      fsmoe_memory_t memory)
+/* Whether a node wrote nothing but what is finite, as above. What many nodes write tells nothing
+ * about one of them: a gradient is looked at through the parameter's own part of it. */
+static int wrote_finite(const struct look *look, const struct fsmoe_node *node)
 {
-	if (node->phase == FSMOE_UPDATE)
-		return 0;
-	for (int i = 0; i < node->naccess; i++)
+	int finite = 1;
+
+	for (int i = 0; i < node->naccess && finite == 1 && node->phase != FSMOE_UPDATE; i++)
 	{
 		const fsmoe_tensor_t tensor = node->access[i].tensor;
-		const struct fsmoe_tensor_info *t = tensor == FSMOE_NONE ? NULL : &tensors[tensor];
+		const struct fsmoe_tensor_info *t =
+			tensor == FSMOE_NONE ? NULL : &look->tensors[tensor];
 
 		if (!t || !(node->access[i].mode & FSMOE_W) || t->dtype == FSMOE_INT32 ||
 		    (t->role == FSMOE_GRAD && node->access[i].mode != FSMOE_RW) ||
 		    node->op->ports[node->access[i].port].flags & FSMOE_SCRATCH)
 			continue;
-		if (!all_finite(memory, tensor, t))
-			return 1;
+		finite = all_finite(look, tensor);
 	}
-	return 0;
+	return finite;
 }
 
-/* This rank's first place. */
-static int find(fsmoe_graph_t graph, fsmoe_memory_t memory)
+/* This rank's first place; or the failure to find it. */
+static int find(const struct look *look, fsmoe_graph_t graph)
 {
-	int nparams, nnodes, ntensors;
+	int nparams, nnodes, finite = 1, place = 0;
 	const struct fsmoe_param *params = fsmoe_graph_params(graph, &nparams);
 	const struct fsmoe_node *nodes = fsmoe_graph_nodes(graph, &nnodes);
-	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(graph, &ntensors);
 
-	for (int i = 0; i < nparams; i++)
-		if (!all_finite(memory, params[i].tensor, &tensors[params[i].tensor]))
-			return i;
-	for (int i = 0; i < nnodes; i++)
-		if (node_broke(&nodes[i], tensors, memory))
-			return nparams + i;
-	return NOWHERE;
+	for (; place < nparams + nnodes && finite == 1; place++)
+		finite = place < nparams ? all_finite(look, params[place].tensor)
+					 : wrote_finite(look, &nodes[place - nparams]);
+	return finite < 0 ? finite : finite ? NOWHERE : place - 1;
 }
 
 struct report
@@ -97,13 +113,31 @@ static void tell(fsmoe_graph_t graph, const struct report *report, int rank, cha
 	}
 }
 
-int fsmoe_finite_blame(fsmoe_graph_t graph, fsmoe_memory_t memory, struct fsmoe_comm *world,
+/* A rank that cannot look takes part, too: the others wait for it. */
+static void look_for(struct report *report, fsmoe_program_t program, fsmoe_graph_t graph,
+		     const char *why)
+{
+	int ntensors;
+	struct look look = {program, fsmoe_graph_tensors(graph, &ntensors),
+			    malloc(PART * sizeof(float))};
+
+	report->place = look.part
+				? find(&look, graph)
+				: fsmoe_fail(ENOMEM, "no memory to look at the tensors of a step");
+	snprintf(report->why, sizeof(report->why), "%s",
+		 report->place < 0 ? fsmoe_last_error() : why);
+	if (report->place < 0)
+		report->place = NOWHERE;
+	free(look.part);
+}
+
+int fsmoe_finite_blame(fsmoe_program_t program, fsmoe_graph_t graph, struct fsmoe_comm *world,
 		       const char *why, char *text, size_t size)
 {
-	struct report mine = {.place = find(graph, memory)}, *all;
+	struct report mine = {0}, *all;
 	int err, first = 0;
 
-	snprintf(mine.why, sizeof(mine.why), "%s", why);
+	look_for(&mine, program, graph, why);
 	all = calloc((size_t)world->size, sizeof(*all));
 	if (!all)
 		return fsmoe_fail(ENOMEM, "no memory for the reports of %d ranks", world->size);

@@ -135,11 +135,8 @@ static int not_finite(struct fsmoe_trainer *t, float loss, const char *why)
 	struct fsmoe_comm *world =
 		fsmoe_comms_get(fsmoe_runtime_comms(t->runtime), FSMOE_GROUP_WORLD);
 	char where[256];
-	int err = fsmoe_program_pull(t->program, NULL, 0);
+	int err = fsmoe_finite_blame(t->program, t->step.graph, world, why, where, sizeof(where));
 
-	if (!err)
-		err = fsmoe_finite_blame(t->step.graph, t->memory, world, why, where,
-					 sizeof(where));
 	if (err)
 		return err;
 	return fsmoe_fail(EDOM, "step %llu: the %s not finite: %s", (unsigned long long)t->steps,
