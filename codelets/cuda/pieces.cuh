@@ -2,12 +2,13 @@
 #ifndef FSMOE_CUDA_PIECES_CUH
 #define FSMOE_CUDA_PIECES_CUH
 
+#include "codelets/chunks.h"
 #include "codelets/cuda/launch.cuh"
 #include "codelets/cuts.h"
 
 /* The slots of a layer in n pieces, passed to kernels by value: piece i holds [at[i], at[i + 1]) of
  * every block of rows, a block being a (source, expert) or an expert. */
-static constexpr size_t PIECES = 64;
+static constexpr size_t PIECES = FSMOE_CUDA_CHUNKS;
 
 template <class T> struct pieces
 {

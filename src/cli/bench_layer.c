@@ -120,7 +120,11 @@ static int check(struct bench_opts *o)
 				  "%d sequences of %d tokens with %d experts each are more "
 				  "than 2^31 choices: lower --batch or --seq",
 				  o->train.train.batch, m->seq, m->topk);
-	return read_cuts(o);
+	if (read_cuts(o))
+		return -EINVAL;
+	return fsmoe_train_config_check_chunks(
+		&o->train, "--cuts",
+		m->forward_degree > m->backward_degree ? m->forward_degree : m->backward_degree);
 }
 
 static struct fsmoe_moe_spec spec_of(const struct bench *b)

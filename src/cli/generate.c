@@ -158,8 +158,12 @@ static int fail_together(struct generate *g, int code)
 
 static int run(struct generate *g)
 {
+	const int most = fsmoe_runtime_most_chunks(g->train.runtime.device);
 	int err = fsmoe_topo_create(&g->topo, NULL, g->train.nodes);
 
+	/* It may have been trained on another device; they change no value. */
+	if (g->info.model.forward_degree > most)
+		g->info.model.forward_degree = most;
 	if (err)
 		return fail_alone(g, FSMOE_EXIT_LAYOUT, err);
 	g->first = fsmoe_topo_rank(g->topo) == 0;

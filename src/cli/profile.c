@@ -70,6 +70,9 @@ int cli_profile_load(const struct fsmoe_option *table, struct cli_profile *p,
 		p->train.model.dispatch = fsmoe_dispatch_find(NULL)->module.name;
 	if (!err)
 		err = fsmoe_runtime_opts_check(&p->train.runtime);
+	if (!err)
+		err = fsmoe_train_config_check_chunks(&p->train, "--max-degree",
+						      p->measure.max_degree);
 	return err ? err : fsmoe_train_config_check_model(&p->train);
 }
 

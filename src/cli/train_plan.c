@@ -151,6 +151,20 @@ static int resumed_plan(struct run *run)
 	return err;
 }
 
+/* A plan made for another device may have more of them. */
+static int check_chunks(const struct run *run)
+{
+	const char *what = run->config.plan ? run->config.plan : "the checkpoint's plan";
+	struct range all = {0, 0};
+
+	for (int i = 0; i < run->plan.layers; i++)
+	{
+		widen(&all, run->plan.layer[i].forward_degree);
+		widen(&all, run->plan.layer[i].backward_degree);
+	}
+	return fsmoe_train_config_check_chunks(&run->config, what, all.high);
+}
+
 int run_plan(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
@@ -166,6 +180,8 @@ int run_plan(struct run *run)
 	}
 	if (resumed_plan(run))
 		return FSMOE_EXIT_DATA;
+	if (check_chunks(run))
+		return FSMOE_EXIT_USAGE;
 	code = find_row(run);
 	if (!code && config->profile && !config->plan)
 		code = make_plan(run);

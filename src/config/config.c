@@ -179,6 +179,19 @@ static int check_model(const struct fsmoe_model_spec *model)
 	return fsmoe_model_spec_check(model, NULL);
 }
 
+int fsmoe_train_config_check_chunks(const struct fsmoe_train_config *config, const char *what,
+				    int chunks)
+{
+	const int most = fsmoe_runtime_most_chunks(config->runtime.device);
+
+	return chunks <= most
+		       ? 0
+		       : fsmoe_fail(EINVAL,
+				    "%s: %d chunks of a layer are more than the %d that the device "
+				    "'%s' takes",
+				    what, chunks, most, config->runtime.device);
+}
+
 int fsmoe_train_config_check_model(const struct fsmoe_train_config *config)
 {
 	const struct fsmoe_train_opts *train = &config->train;
@@ -193,6 +206,11 @@ int fsmoe_train_config_check_model(const struct fsmoe_train_config *config)
 				  "a batch of %d sequences of %d tokens is more than 2^31 tokens: "
 				  "lower --batch or --seq",
 				  train->batch, config->model.seq);
+	if (fsmoe_train_config_check_chunks(config, "--forward-degree",
+					    config->model.forward_degree) ||
+	    fsmoe_train_config_check_chunks(config, "--backward-degree",
+					    config->model.backward_degree))
+		return -EINVAL;
 	return check_model(&config->model);
 }
 
@@ -218,7 +236,8 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");
-	if (fsmoe_runtime_opts_check(&config->runtime))
+	if (fsmoe_runtime_opts_check(&config->runtime) ||
+	    fsmoe_train_config_check_chunks(config, "--max-degree", config->max_degree))
 		return -EINVAL;
 	return fsmoe_train_config_check_model(config);
 }

@@ -72,6 +72,10 @@ int fsmoe_train_config_follow(struct fsmoe_train_config *config, const char *pat
 int fsmoe_train_config_check(const struct fsmoe_train_config *config);
 /* The part of it that is about the model alone. */
 int fsmoe_train_config_check_model(const struct fsmoe_train_config *config);
+/* -EINVAL where that many chunks of a layer, which `what` asks for, are more than the device
+ * takes. */
+int fsmoe_train_config_check_chunks(const struct fsmoe_train_config *config, const char *what,
+				    int chunks);
 /* And what can be said once they are. */
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups);
 

@@ -19,6 +19,9 @@ extern const char *const fsmoe_runtime_devices[],
  * that do not go together. The same of the start, before there are ranks. */
 int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts);
 
+/* The most chunks of a layer that programs on a device, by its name, may have. */
+int fsmoe_runtime_most_chunks(const char *device);
+
 /* What it was started with, by the names above. */
 const char *fsmoe_runtime_device(fsmoe_runtime_t runtime);
 const char *fsmoe_runtime_dtype(fsmoe_runtime_t runtime);
@@ -35,7 +38,7 @@ int fsmoe_program_read_part(fsmoe_program_t program, fsmoe_tensor_t tensor, size
 			    void *data);
 
 /* After a wait: makes the host's copy (fsmoe_memory_data) of tensors current, where a GPU has
- * written them; NULL: of all. Where the CPU computes nothing need be done. */
+ * written them. Where the CPU computes nothing need be done. */
 int fsmoe_program_pull(fsmoe_program_t program, const fsmoe_tensor_t *tensors, int n);
 
 /* Peak of a rank's matrix products with the arithmetic it was started with, in flop/s, by the

@@ -161,14 +161,5 @@ int fsmoe_program_read_part(fsmoe_program_t p, fsmoe_tensor_t tensor, size_t fir
 
 int fsmoe_program_pull(fsmoe_program_t p, const fsmoe_tensor_t *tensors, int n)
 {
-	int err = 0;
-
-	if (!p->runtime->gpu)
-		return 0;
-	if (tensors)
-		return p->runtime->executor->pull(p, tensors, n);
-	for (fsmoe_tensor_t t = 0; t < p->ntensors && !err; t++)
-		if (p->tensors[t].base == t)
-			err = p->runtime->executor->pull(p, &t, 1);
-	return err;
+	return p->runtime->gpu ? p->runtime->executor->pull(p, tensors, n) : 0;
 }

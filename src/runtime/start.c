@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "codelets/chunks.h"
 #include "runtime/gpu.h"
 #include "runtime/inside.h"
 #include "runtime/policy.h"
@@ -8,6 +9,7 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <limits.h>
 #include <starpu_expert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +215,11 @@ int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 				  "the dtype '%s' is of GPUs: use 'fp32', or the device 'cuda'",
 				  opts->dtype);
 	return check_scheduler(opts);
+}
+
+int fsmoe_runtime_most_chunks(const char *device)
+{
+	return strcmp(device, "cuda") ? INT_MAX : FSMOE_CUDA_CHUNKS;
 }
 
 static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts)

@@ -49,6 +49,8 @@ echo "$layers layers"
 
 expect 2 "there is no expert 'gtp'" "$fsmoe" bench layer --ffn gtp
 expect 2 "--cuts is '2/x': give chunks of the forward pass, or of both: 2, or 2/4" "$fsmoe" bench layer --cuts 2/x
+expect 2 "--cuts: 65 chunks of a layer are more than the 64 that the device 'cuda' takes" \
+	"$fsmoe" bench layer --device cuda --cuts 2/65
 expect 2 "the dtype 'tf32' is of GPUs: use 'fp32', or the device 'cuda'" "$fsmoe" bench layer --dtype tf32
 expect 2 "the dtype 'bf16' is of GPUs: use 'fp32', or the device 'cuda'" "$fsmoe" bench layer --dtype bf16
 expect 2 "unknown command 'bench laier': there are layer and schedule; did you mean 'layer'?" "$fsmoe" bench laier

@@ -45,6 +45,8 @@ expect 3 "cannot read $work/none" "$fsmoe" train --preset tiny --data "$text" --
 expect 2 "did you mean" "$fsmoe" profile --presett tiny
 expect 2 "the dtype 'bf16' is of GPUs" "$fsmoe" profile --preset tiny --dtype bf16
 expect 2 "the CTA policy 'zero' is of GPUs" "$fsmoe" profile --preset tiny --cta-policy zero
+expect 2 "--max-degree: 65 chunks of a layer are more than the 64 that the device 'cuda' takes" \
+	"$fsmoe" profile --preset tiny --device cuda --max-degree 65
 expect 2 "the CTA policy 'zero' is of GPUs" \
 	"$fsmoe" train --preset tiny --data "$text" --cta-policy zero
 expect 2 "no preset 'none'" "$fsmoe" profile --preset none

@@ -34,6 +34,9 @@ run mine --schedule "$work/mine.json"
 expect 2 "there is no schedule 'tutle'" "$fsmoe" train "${small[@]}" --nodes 1 --schedule tutle
 expect 2 "the plan is of 2 layers, the model has 3" "$fsmoe" train "${small[@]}" --nodes 1 \
 	--layers 3 --plan "$work/planned/plan.json"
+sed 's/"forward_degree": 1,/"forward_degree": 65,/' "$work/planned/plan.json" >"$work/many.json"
+expect 2 "many.json: 65 chunks of a layer are more than the 64 that the device 'cuda' takes" \
+	"$fsmoe" train "${small[@]}" --nodes 1 --device cuda --plan "$work/many.json"
 expect 3 "$work/nothing.json: " "$fsmoe" train "${small[@]}" --nodes 1 --schedule tutel \
 	--profile "$work/nothing.json"
 # One rank exchanges nothing: the plan of four cannot be followed.

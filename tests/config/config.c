@@ -138,6 +138,26 @@ static void sizes_that_do_not_fit(void **state)
 	unlink(test_path("run.json"));
 }
 
+static void chunks_that_a_device_does_not_take(void **state)
+{
+	static const char *const degrees[] = {"--forward-degree=65", "--backward-degree=65",
+					      "--max-degree=65"};
+	struct fsmoe_train_config config;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+	{
+		assert_fails(load(&config, "--data=x", "--device=cuda", degrees[i], NULL), EINVAL,
+			     "-degree: 65 chunks of a layer are more than the 64 that the device "
+			     "'cuda' takes");
+		assert_int_equal(load(&config, "--data=x", degrees[i], NULL, NULL), 0);
+		fsmoe_train_config_free(&config);
+	}
+	assert_int_equal(load(&config, "--data=x", "--device=cuda", "--forward-degree=64", NULL),
+			 0);
+	fsmoe_train_config_free(&config);
+}
+
 static void learning_rate_warms_up_and_falls(void **state)
 {
 	struct fsmoe_train_config config = {.lr = 0.8, .warmup = 4, .steps = 104, .lr_end = 0.1};
@@ -184,6 +204,7 @@ int main(void)
 		cmocka_unit_test(every_key_of_the_table_is_read_from_json),
 		cmocka_unit_test(names_are_unique_and_documented),
 		cmocka_unit_test(sizes_that_do_not_fit),
+		cmocka_unit_test(chunks_that_a_device_does_not_take),
 		cmocka_unit_test(learning_rate_warms_up_and_falls),
 		cmocka_unit_test(checkpoints_need_a_place),
 	};
