@@ -58,18 +58,22 @@ check()
 
 # The operations' tables, or a part of them, under compute-sanitizer, in SANITIZE_PARTS processes
 # for each tool and table; loaded eagerly, all of cuBLAS would be instrumented. A process begins no
-# case after SANITIZE_SECONDS, and says how far it came. Races within a kernel of cuBLAS are not asked
-# for: no argument of ours makes one.
+# case after SANITIZE_SECONDS, and says how far it came. Races are asked for within our own kernels
+# only, and without the cases whose products have an epilogue: compute-sanitizer 2025.3 does not
+# survive cuBLASLt's kernel for that.
 sanitize()
 {
 	local tool part i parts=${SANITIZE_PARTS:-2} seconds=${SANITIZE_SECONDS:-120} port=50000
-	local sanitizer say='sizes were run' ours
+	local sanitizer say='sizes were run' ours without
 	sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 	[ -n "$sanitizer" ] || { result sanitize "not there" 0 "no compute-sanitizer here"; return; }
 	for tool in ${SANITIZE_TOOLS:-memcheck racecheck}; do
 		ours=()
-		[ "$tool" != racecheck ] ||
+		without=
+		if [ "$tool" = racecheck ]; then
 			ours=(--kernel-name-exclude 'regex=cublas|cutlass|gemm|gemv|xmma|nvjet|splitK')
+			without='expert_gpt:experts in chunks'
+		fi
 		for part in ops moe gates; do
 			for ((i = 0; i < parts; i++)); do
 				port=$((port + 20))
@@ -77,6 +81,7 @@ sanitize()
 					CUDA_VISIBLE_DEVICES="${SANITIZE_GPU:-0}" \
 					FSMOE_CHECK_SIZES="${SANITIZE_SIZES:-48}" \
 					FSMOE_CHECK_PART=$i/"$parts" FSMOE_CHECK_SECONDS="$seconds" \
+					FSMOE_CHECK_WITHOUT="$without" \
 					"$sanitizer" --tool "$tool" --error-exitcode 9 \
 					--target-processes application-only --launch-timeout 90 "${ours[@]}" \
 					--port $((port + (${SANITIZE_GPU:-0} * 1000))) --report-api-errors no \
