@@ -1,23 +1,29 @@
 #!/bin/bash
 # all.sh: what fsmoe claims of GPUs, checked and measured in one run of under nine minutes, from a
-# bundle as run.sh, on a machine with two GPUs. What is no timing runs first and together, on both
-# GPUs; then what is timed, alone. Printed last is a line a claim (claims.py); $OUT gets claims.csv,
-# results.csv (a line a run), layers.csv and layers.jsonl (the timed layers), summary.txt,
-# machine.txt, and log.txt with all output. Exit status 1 when a claim is missed.
+# bundle as run.sh, on a machine with two GPUs or, sooner, four. First what is no timing: programs of
+# one GPU side by side, then jobs of two ranks in two chains; with four GPUs each chain has two of its
+# own. Then what is timed, alone, on the first two. Printed last is a line a claim (claims.py); $OUT
+# gets claims.csv, results.csv (a line a run), layers.csv and layers.jsonl (the timed layers),
+# summary.txt, machine.txt, and log.txt with all output. Exit status 1 when a claim is missed.
 #
-# CHECKS (235) and TOTAL (515): seconds from the start until what still runs is ended, of the first
+# CHECKS (270) and TOTAL (530): seconds from the start until what still runs is ended, of the first
 # part and of all. ROWS: what is timed, as pair.sh has it, the most important first.
 set -u
 begin=$(date +%s)
 # shellcheck source-path=SCRIPTDIR source=env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
-checks_end=$((begin + ${CHECKS:-235})) end=$((begin + ${TOTAL:-515}))
+checks_end=$((begin + ${CHECKS:-270})) end=$((begin + ${TOTAL:-530}))
 ROWS=${ROWS:-gpt:peer gpt:stream:plain:1 gpt:starpu:plain:1 mixtral:peer mixtral:stream:plain:1
 	host:peer host:stream:plain:2 gpt:share mixtral:share gpt:stream:plain:1:zero
 	mixtral:stream:plain:1:zero host:starpu:plain:2 mixtral:starpu:plain:1
 	mixtral:stream:plain:2:zero}
+# Jobs of two ranks: settings, a script of this folder, its arguments.
+jobs=("faults.sh faults" "run.sh ranks" "run.sh one-node" "run.sh bands" "run.sh two-nodes"
+	"LATE_ROWS=fsmoe faults.sh late" "LATE_ROWS=ds-moe faults.sh late"
+	"LATE_ROWS=tutel faults.sh late" "LATE_ROWS=tutel-improved faults.sh late"
+	"LATE_ROWS=pipemoe-lina faults.sh late" "LATE_ROWS=fsmoe-no-iio faults.sh late"
+	"faults.sh four")
 work=$(mktemp -d)
-folders=()
 trap 'rm -rf "$work"' EXIT
 trap 'kill $(jobs -p); exit 143' INT TERM
 # What torch's compiler made is kept.
@@ -28,18 +34,46 @@ say()
 	echo "-- $(($(date +%s) - begin)) s: $*"
 }
 
-# lane NAME SCRIPT ARGUMENT...: a script of this folder beside the others, with an $OUT of its own, and
-# what StarPU measured of the links to as many GPUs as it sees, if somebody did already.
-lane()
+# part NAME SCRIPT ARGUMENT...: a script of this folder with an $OUT of its own, and what StarPU
+# measured of the links to as many GPUs as it sees, if somebody did already.
+part()
 {
 	local name=$1 script=$2 links=$work/two
-	[ -z "${CUDA_VISIBLE_DEVICES:-}" ] || links=$work/one
+	[[ ${CUDA_VISIBLE_DEVICES:-0,1} == *,* ]] || links=$work/one
 	shift 2
 	mkdir -p "$work/$name/starpu"
 	[ ! -d "$links" ] || cp -R "$links/." "$work/$name/starpu/"
-	folders+=("$work/$name")
 	OUT=$work/$name DEADLINE=$checks_end STARPU_HOME=$work/$name/starpu \
-		bash "$here/$script" "$@" >"$work/$name/said.txt" 2>&1 &
+		bash "$here/$script" "$@" >"$work/$name/said.txt" 2>&1
+}
+
+# take: the number of the next job, to each chain another.
+take()
+{
+	(
+		flock 9
+		n=$(cat "$work/next" 2>/dev/null || echo 0)
+		echo $((n + 1)) >"$work/next"
+		echo "$n"
+	) 9>"$work/lock"
+}
+
+# chain GPUS: one job of two ranks after another, for as long as there are any and there is time.
+chain()
+{
+	local n word settings job
+	export CUDA_VISIBLE_DEVICES=$1
+	while n=$(take) && [ "$n" -lt ${#jobs[@]} ]; do
+		settings=() job=()
+		for word in ${jobs[n]}; do
+			if [[ $word == *=* ]]; then settings+=("$word"); else job+=("$word"); fi
+		done
+		(
+			[ ${#settings[@]} -eq 0 ] || export "${settings[@]}"
+			part "job-$n" "${job[@]}"
+		)
+		say "${jobs[n]}: done"
+	done
 }
 
 # Every lane ends by itself; one that does not is left behind.
@@ -75,58 +109,65 @@ warm()
 	done
 }
 
+# StarPU's links, of one GPU and of two, measured once.
+measure_links()
+{
+	mkdir -p "$work/two"
+	CUDA_VISIBLE_DEVICES=0,1 STARPU_HOME=$work/two DEADLINE=$checks_end limited 60 \
+		"$bundle/bin/check-cuda" faults >"$work/links.txt" 2>&1
+}
+
 # Memory is what one program takes of a GPU: nothing else is on that GPU then.
 checks()
 {
-	local room lanes=()
+	local room singles=() chains=() a=0 b=1 four=no
+	[ "$(nvidia-smi -L | wc -l)" -lt 4 ] || a=2 b=3 four=yes
 	read_ahead >/dev/null 2>&1 &
-	CUDA_VISIBLE_DEVICES=1 CHECK_PARTS=room CHECK_LIMIT=60 lane room run.sh check
+	if [ $four = yes ]; then
+		(measure_links; chain 0,1) &
+		chains+=($!)
+	fi
+	CUDA_VISIBLE_DEVICES=$b CHECK_PARTS=room CHECK_LIMIT=60 part room run.sh check &
 	room=$!
-	CUDA_VISIBLE_DEVICES=0 CHECK_PARTS="faults ops moe gates large bf16 training" \
-		lane tables run.sh check
-	lanes+=($!)
-	SANITIZE_TOOLS=memcheck SANITIZE_GPU=0 lane memcheck run.sh sanitize
-	lanes+=($!)
+	CUDA_VISIBLE_DEVICES=$a CHECK_PARTS="faults ops moe gates large bf16 training" \
+		part tables run.sh check &
+	singles+=($!)
+	SANITIZE_TOOLS=memcheck SANITIZE_GPU=$a part memcheck run.sh sanitize &
+	singles+=($!)
 	wait_for $room
 	say "memory was measured"
-	mkdir -p "$work/two"
 	cp -R "$work/room/starpu" "$work/one"
-	STARPU_HOME=$work/two DEADLINE=$checks_end limited 60 "$bundle/bin/check-cuda" faults \
-		>>"$OUT/log.txt" 2>&1
-	lane one-node run.sh one-node
-	lanes+=($!)
-	lane two-ranks run.sh ranks
-	lanes+=($!)
-	LATE_ROWS="ds-moe tutel tutel-improved" lane late faults.sh late
-	lanes+=($!)
-	LATE_ROWS="pipemoe-lina fsmoe-no-iio fsmoe" lane later faults.sh late
-	lanes+=($!)
-	KILL_AFTER=20 lane faults faults.sh faults four
-	lanes+=($!)
-	(DEADLINE=$checks_end warm) >"$work/warm.txt" 2>&1 &
-	lanes+=($!)
-	lane two-nodes run.sh two-nodes refusal
-	lanes+=($!)
-	lane agree run.sh agree
-	lanes+=($!)
-	CUDA_VISIBLE_DEVICES=1 CHECK_PARTS="band replan" lane band run.sh check
-	lanes+=($!)
-	SANITIZE_TOOLS=racecheck SANITIZE_GPU=1 lane racecheck run.sh sanitize
-	lanes+=($!)
-	wait_for "${lanes[@]}"
+	CUDA_VISIBLE_DEVICES=$b CHECK_PARTS="band replan" part band run.sh check &
+	singles+=($!)
+	SANITIZE_TOOLS=racecheck SANITIZE_GPU=$b part racecheck run.sh sanitize &
+	singles+=($!)
+	CUDA_VISIBLE_DEVICES=$b part agree run.sh agree refusal &
+	singles+=($!)
+	(CUDA_VISIBLE_DEVICES=$a,$b DEADLINE=$checks_end warm) >"$work/warm.txt" 2>&1 &
+	singles+=($!)
+	wait_for "${singles[@]}"
+	say "what needs one GPU is done"
+	if [ $four = yes ]; then
+		chain 2,3 &
+	else
+		measure_links
+		chain 0,1 &
+		chains+=($!)
+		chain 0,1 &
+	fi
+	wait_for "${chains[@]}" $!
 }
 
 timings()
 {
 	mkdir -p "$work/layers"
-	folders+=("$work/layers")
 	# One word a row.
 	# shellcheck disable=SC2086
-	OUT=$work/layers DEADLINE=$end PARTS=no STARPU_HOME=$work/two bash "$here/pair.sh" $ROWS \
+	CUDA_VISIBLE_DEVICES=0,1 OUT=$work/layers DEADLINE=$end PARTS=no STARPU_HOME=$work/two bash "$here/pair.sh" $ROWS \
 		2>&1 | tee "$work/layers/said.txt"
 }
 
-export SANITIZE_SECONDS=${SANITIZE_SECONDS:-$((${CHECKS:-235} - 70))}
+export SANITIZE_SECONDS=${SANITIZE_SECONDS:-100}
 say "checks"
 checks
 nvidia-smi --query-compute-apps=pid,name --format=csv,noheader 2>/dev/null |
@@ -134,11 +175,13 @@ nvidia-smi --query-compute-apps=pid,name --format=csv,noheader 2>/dev/null |
 say "timings"
 timings
 say "done"
+folders=("$work"/*/results.tsv)
+folders=("${folders[@]%/results.tsv}")
 for folder in "${folders[@]}"; do
 	echo "=== ${folder##*/}"
 	cat "$folder/said.txt" "$folder/log.txt"
 done >>"$OUT/log.txt" 2>/dev/null
-cat "$work/warm.txt" >>"$OUT/log.txt"
+cat "$work/links.txt" "$work/warm.txt" >>"$OUT/log.txt"
 for name in summary.txt layers.csv layers.jsonl; do
 	cat "$work"/*/$name >"$OUT/$name" 2>/dev/null
 done

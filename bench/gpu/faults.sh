@@ -37,7 +37,8 @@ four()
 	local size=(--batch 2 --seq 48 --model-dim 64 --hidden 96 --experts 8 --topk 2 --capacity-factor 1.5
 		--nodes 2 --ep 2 --esp 2 --iters 5 --warmup 2 --parts=no) way on said state=ok
 	sed 's/^	//' >"$OUT/abba.sh" <<-'END'
-	gpus=(0 1 1 0)
+	IFS=, read -r a b <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
+	gpus=("$a" "$b" "$b" "$a")
 	CUDA_VISIBLE_DEVICES=${gpus[$OMPI_COMM_WORLD_LOCAL_RANK]} exec "$@"
 	END
 	for way in cpu stream starpu; do

@@ -8,6 +8,7 @@
 #include "check.h"
 #include "runtime/device.h"
 
+#include <fsmoe.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,12 +16,13 @@ static const struct
 {
 	const char *name;
 	int (*run)(void);
+	int job; /* of as many ranks as there are */
 } parts[] = {
-	{"ops", ops_main},        {"moe", moe_main},
-	{"gates", gates_main},    {"large", check_large},
-	{"faults", check_faults}, {"bf16", check_bf16},
-	{"band", check_band},     {"room", check_room},
-	{"replan", check_replan}, {"training", check_training},
+	{"ops", ops_main},           {"moe", moe_main},
+	{"gates", gates_main},       {"large", check_large},
+	{"faults", check_faults},    {"bf16", check_bf16},
+	{"band", check_band},        {"room", check_room},
+	{"replan", check_replan, 1}, {"training", check_training, 1},
 };
 
 static int wanted(int argc, char **argv, const char *name)
@@ -33,6 +35,7 @@ static int wanted(int argc, char **argv, const char *name)
 
 int main(int argc, char **argv)
 {
+	fsmoe_topo_t job = NULL; /* while there is one, MPI can be used by one part after another */
 	int bad = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -42,6 +45,10 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (!job && parts[i].job && wanted(argc, argv, parts[i].name) &&
+		    fsmoe_topo_create(&job, NULL, 0))
+			return 99;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 	{
 		if (!wanted(argc, argv, parts[i].name))
 			continue;
@@ -49,5 +56,6 @@ int main(int argc, char **argv)
 		printf("check-cuda %s: %d failures\n", parts[i].name, failed);
 		bad += failed;
 	}
+	fsmoe_topo_destroy(job);
 	return bad ? 1 : 0;
 }
