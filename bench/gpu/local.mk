@@ -1,7 +1,7 @@
 # Measurements on GPUs: built by `make check` where CUDA is, bundled and run by hand.
 EXTRA_DIST += bench/gpu/bundle.sh bench/gpu/run.sh bench/gpu/env.sh bench/gpu/pair.sh \
 	bench/gpu/faults.sh bench/gpu/all.sh bench/gpu/claims.py bench/gpu/late.c bench/gpu/lost.c \
-	bench/gpu/blas.c bench/gpu/results/pair.csv
+	bench/gpu/blas.c bench/gpu/results/claims.csv bench/gpu/results/pair.csv
 if HAVE_CUDA
 check_PROGRAMS += bench/gpu/layer bench/gpu/products bench/gpu/ratio
 bench_gpu_layer_SOURCES = bench/gpu/layer.c bench/gpu/work.c bench/gpu/work.h

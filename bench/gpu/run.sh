@@ -189,12 +189,12 @@ agree()
 			exit bad || rows != 5 }'
 }
 
-# Small layers of one rank beside the peer's. Sums of floats have up to M + H terms here: of each
+# Small layers of one rank beside the peer's: those of AGREE, or both. Sums of floats have up to M + H terms here: of each
 # 2 (M + H + 16) roundings of 2^-23.
 agree_all()
 {
 	local ffn dtype eps peer=$bundle/peer/bench_ideal.py sizes say
-	for ffn in gpt mixtral; do
+	for ffn in ${AGREE:-gpt mixtral}; do
 		for dtype in fp32 bf16; do
 			sizes=(--batch 2 --seq 48 --model-dim 64 --hidden 96 --experts 8 --topk 2
 				--capacity-factor 1.2 --ffn $ffn --dtype $dtype --iters 3 --warmup 1 --device cuda)
