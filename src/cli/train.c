@@ -249,6 +249,7 @@ static int start(struct run *run)
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
 	int err;
 
+	config->runtime.catch_term = 0; /* it is stopped in order: stop.c */
 	config->runtime.timing =
 		config->breakdown || config->profile || config->events || config->timeline;
 	err = cli_runtime_start(&run->runtime, run->groups, &config->runtime);

@@ -61,7 +61,6 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 		return err;
 	fsmoe_train_opts_init(&fresh.train);
 	fsmoe_runtime_opts_init(&fresh.runtime);
-	fresh.runtime.catch_term = 0; /* the program stops in order: src/cli/stop.c */
 	for (size_t i = 0; preset && i < NRECIPES; i++)
 		if (!strcmp(recipes[i].preset, preset))
 			cook(&fresh, &recipes[i]);
