@@ -31,7 +31,7 @@ AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_b
 	interop_cflags='$(STARPU_CFLAGS) $(MPI_CFLAGS)'; interop_libs='$(STARPU_LIBS) $(MPI_LIBS)'; \
 	export top_srcdir top_builddir CC PKG_CONFIG MAKE sanitizer prefix libdir pkgconfigdir \
 		interop_cflags interop_libs;
-EXTRA_DIST += tests/lib/run-test tests/lib/mpi-run tests/lib/keep-plugins.c
+EXTRA_DIST += tests/lib/run-test tests/lib/mpi-run tests/lib/launcher.bash tests/lib/keep-plugins.c
 
 AM_DISTCHECK_CONFIGURE_FLAGS = PKG_CONFIG_PATH='$(PKG_CONFIG_PATH)'
 

@@ -3,6 +3,7 @@
 set -u
 fsmoe=${top_builddir:?run by tests/lib/run-test}/fsmoe
 ranks="sh ${top_srcdir:?}/tests/lib/mpi-run" # $ranks N PROGRAM ...
+. "$top_srcdir/tests/lib/launcher.bash"
 work=$(mktemp -d "${TMPDIR:-/tmp}/fsmoe-cli.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -11,9 +12,13 @@ failures=0
 # sentence (a part of it) on stderr, once however many ranks there are. An empty one: says nothing.
 expect()
 {
-	local code=$1 sentence=$2 status=0 said
+	local code=$1 sentence=$2 status said
 	shift 2
-	timeout -k 5 30 "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+	for _ in 1 2; do
+		status=0
+		timeout -k 5 30 "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+		launcher_failed "$work/err" || break
+	done
 	said=$(grep -cF -- "$sentence" "$work/err")
 	if [ $status -ne "$code" ]; then
 		complain "exit code $status instead of $code" "$@"
