@@ -77,9 +77,9 @@ def share(name, bound):
 ROWS = ("ds-moe", "tutel", "tutel-improved", "pipemoe-lina", "fsmoe-no-iio", "fsmoe")
 CLAIMS = (
     ("check values of fp32, small layers", "the peer's",
-     lambda: passed("agree-gpt-fp32", "agree-mixtral-fp32")),
+     lambda: passed("agree-gpt-fp32-starpu", "agree-mixtral-fp32-starpu")),
     ("check values of bf16, small layers", "in tolerance",
-     lambda: passed("agree-gpt-bf16", "agree-mixtral-bf16")),
+     lambda: passed("agree-gpt-bf16-starpu", "agree-mixtral-bf16-starpu")),
     ("check values of bf16, large layers", "in tolerance", agrees),
     ("case table: operations", "as the CPU", lambda: passed("check-ops")),
     ("case table: Mixture-of-Experts layer", "as the CPU", lambda: passed("check-moe")),

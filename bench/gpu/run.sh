@@ -189,41 +189,36 @@ agree()
 			exit bad || rows != 5 }'
 }
 
-# Small layers of one rank beside the peer's: those of AGREE, or both. Sums of floats have up to M + H terms here: of each
-# 2 (M + H + 16) roundings of 2^-23.
+# Small layers of one rank beside the peer's: those of AGREE, or both, by AGREE_EXECUTORS, or StarPU.
+# Sums of floats have up to M + H terms here: of each 2 (M + H + 16) roundings of 2^-23.
 agree_all()
 {
-	local ffn dtype eps peer=$bundle/peer/bench_ideal.py sizes say
+	local ffn dtype eps way peer=$bundle/peer/bench_ideal.py sizes say
 	for ffn in ${AGREE:-gpt mixtral}; do
 		for dtype in fp32 bf16; do
 			sizes=(--batch 2 --seq 48 --model-dim 64 --hidden 96 --experts 8 --topk 2
 				--capacity-factor 1.2 --ffn $ffn --dtype $dtype --iters 3 --warmup 1 --device cuda)
 			eps=$([ $dtype = fp32 ] && echo 4.2e-5 || echo 0.015625)
 			run 90 peer-$ffn-$dtype env -u LD_LIBRARY_PATH python3 "$peer" "${sizes[@]}" --parts 0
-			run 60 vector-$ffn-$dtype "$bundle/bin/fsmoe" bench layer "${sizes[@]}" --parts=no
-			say='of the tolerance at most' run 5 agree-$ffn-$dtype agree $ffn-$dtype \
-				"$logs/vector-$ffn-$dtype.log" "$logs/peer-$ffn-$dtype.log" 6144 $eps
+			for way in ${AGREE_EXECUTORS:-starpu}; do
+				run 60 vector-$ffn-$dtype-$way "$bundle/bin/fsmoe" bench layer "${sizes[@]}" \
+					--parts=no --executor $way
+				say='of the tolerance at most' run 5 agree-$ffn-$dtype-$way agree $ffn-$dtype \
+					"$logs/vector-$ffn-$dtype-$way.log" "$logs/peer-$ffn-$dtype.log" 6144 $eps
+			done
 		done
 	done
 }
 
-# One layer and a training in bf16: beside the peer (its folder bench/peer in the current one), by
-# both executors, beside fp32, and refused where it does not fit.
+# Layers and a training in bf16: beside the peer, by both executors, beside fp32, and refused where it
+# does not fit.
 bf16()
 {
-	local fsmoe=$bundle/bin/fsmoe way ffn sizes peer=bench/peer/bench_ideal.py
-	for ffn in gpt mixtral; do
-		sizes=(--batch 2 --seq 48 --model-dim 64 --hidden 96 --experts 8 --topk 2
-			--capacity-factor 1.2 --ffn $ffn --dtype bf16 --iters 3 --warmup 1 --device cuda)
-		run 90 peer-$ffn python3 $peer "${sizes[@]}"
-		for way in starpu stream; do
-			run 60 vector-$ffn-$way "$fsmoe" bench layer "${sizes[@]}" --executor $way
-			run 5 agree-$ffn-$way agree $ffn-$way "$logs/vector-$ffn-$way.log" "$logs/peer-$ffn.log" 6144
-		done
-	done
+	local fsmoe=$bundle/bin/fsmoe way sizes peer=$bundle/peer/bench_ideal.py
+	AGREE_EXECUTORS="starpu stream" agree_all
 	sizes=(--batch 4 --seq 1024 --model-dim 2048 --hidden 8192 --experts 8 --topk 2
 		--capacity-factor 1.2 --dtype bf16 --iters 30 --warmup 10 --device cuda)
-	run 120 peer-layer python3 $peer "${sizes[@]}" --compile "${PEER_COMPILE:-1}"
+	run 120 peer-layer env -u LD_LIBRARY_PATH python3 "$peer" "${sizes[@]}" --compile "${PEER_COMPILE:-1}"
 	for way in starpu stream; do
 		run 120 layer-$way "$fsmoe" bench layer "${sizes[@]}" --executor $way
 		run 5 agree-layer-$way agree layer-$way "$logs/layer-$way.log" "$logs/peer-layer.log" 8388608

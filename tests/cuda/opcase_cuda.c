@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "check.h"
-#include "share.h"
 #include "runtime/device.h"
 #include "runtime/lanes.h"
+#include "share.h"
 #include "tests/lib/try.h"
 #include "tests/lib/opcase_internal.h"
 
-#include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/runtime.h>
 #include <math.h>
