@@ -1,19 +1,19 @@
 #!/bin/bash
 # all.sh: what fsmoe claims of GPUs, checked and measured in one run of under nine minutes, from a
-# bundle as run.sh, on a machine with two GPUs or, sooner, four. First what is no timing: programs of
-# one GPU side by side, then jobs of two ranks in two chains; with four GPUs each chain has two of its
-# own. Then what is timed, alone, on the first two. Printed last is a line a claim (claims.py); $OUT
-# gets claims.csv, results.csv (a line a run), layers.csv and layers.jsonl (the timed layers),
+# bundle as run.sh, on a machine with two GPUs or four. First what is no timing: programs of one GPU
+# side by side, then jobs of two ranks in two chains, where one starts while the other's computes;
+# with four GPUs each chain has two of its own, and the first begins at once. Then what is timed,
+# alone, on the first two. Printed last is a line a claim (claims.py); $OUT gets claims.csv, results.csv (a line a run), layers.csv and layers.jsonl (the timed layers),
 # summary.txt, machine.txt, and log.txt with all output. Exit status 1 when a claim is missed.
 #
-# CHECKS (270) and TOTAL (530): seconds from the start until what still runs is ended, of the first
-# part and of all; what there was no time for is missed. On two GPUs, which jobs share, 500 and 760
-# leave time for everything. ROWS: what is timed, as pair.sh has it, the most important first.
+# CHECKS (330) and TOTAL (535): seconds from the start until what still runs is ended, of the first
+# part and of all; what there was no time for is missed. ROWS: what is timed, as pair.sh has it, the
+# most important first.
 set -u
 begin=$(date +%s)
 # shellcheck source-path=SCRIPTDIR source=env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
-checks_end=$((begin + ${CHECKS:-270})) end=$((begin + ${TOTAL:-530}))
+checks_end=$((begin + ${CHECKS:-330})) end=$((begin + ${TOTAL:-535}))
 ROWS=${ROWS:-gpt:peer gpt:stream:plain:1 gpt:starpu:plain:1 mixtral:peer mixtral:stream:plain:1
 	host:peer host:stream:plain:2 gpt:share mixtral:share gpt:stream:plain:1:zero
 	mixtral:stream:plain:1:zero host:starpu:plain:2 mixtral:starpu:plain:1
@@ -117,46 +117,45 @@ measure_links()
 		"$bundle/bin/check-cuda" faults >"$work/links.txt" 2>&1
 }
 
-# Memory is what one program takes of a GPU: nothing else is on that GPU then.
+# Memory is what one program takes of a GPU: nothing else is on that GPU then. Programs that start take
+# each other's time, jobs of two ranks most of all: they begin when the sanitizers have ended.
 checks()
 {
-	local room singles=() chains=() a=0 b=1 four=no
-	[ "$(nvidia-smi -L | wc -l)" -lt 4 ] || a=2 b=3 four=yes
-	read_ahead >/dev/null 2>&1 &
-	if [ $four = yes ]; then
+	local room sanitizers=() singles=() chains=() a=0 b=1 other=0,1
+	if [ "$(nvidia-smi -L | wc -l)" -ge 4 ]; then
+		a=2 b=3 other=2,3
 		(measure_links; chain 0,1) &
 		chains+=($!)
 	fi
+	read_ahead >/dev/null 2>&1 &
 	CUDA_VISIBLE_DEVICES=$b CHECK_PARTS=room CHECK_LIMIT=60 part room run.sh check &
 	room=$!
-	CUDA_VISIBLE_DEVICES=$a CHECK_PARTS="faults ops moe gates large bf16 training" \
-		part tables run.sh check &
+	CUDA_VISIBLE_DEVICES=$a CHECK_PARTS="faults ops moe gates bf16 training" part tables run.sh check &
 	singles+=($!)
 	SANITIZE_TOOLS=memcheck SANITIZE_GPU=$a part memcheck run.sh sanitize &
-	singles+=($!)
+	sanitizers+=($!)
 	wait_for $room
 	say "memory was measured"
 	cp -R "$work/room/starpu" "$work/one"
-	CUDA_VISIBLE_DEVICES=$b CHECK_PARTS="band replan" part band run.sh check &
+	CUDA_VISIBLE_DEVICES=$b CHECK_PARTS="band replan large" part band run.sh check &
 	singles+=($!)
 	SANITIZE_TOOLS=racecheck SANITIZE_GPU=$b part racecheck run.sh sanitize &
-	singles+=($!)
+	sanitizers+=($!)
 	AGREE=gpt CUDA_VISIBLE_DEVICES=$b part agree-gpt run.sh agree refusal &
 	singles+=($!)
 	AGREE=mixtral CUDA_VISIBLE_DEVICES=$a part agree-mixtral run.sh agree &
 	singles+=($!)
 	(CUDA_VISIBLE_DEVICES=$a,$b DEADLINE=$checks_end warm) >"$work/warm.txt" 2>&1 &
 	singles+=($!)
+	wait_for "${sanitizers[@]}"
+	say "the sanitizers are done"
+	if [ ${#chains[@]} -eq 0 ]; then
+		(measure_links; chain 0,1) &
+		chains+=($!)
+	fi
 	wait_for "${singles[@]}"
 	say "what needs one GPU is done"
-	if [ $four = yes ]; then
-		chain 2,3 &
-	else
-		measure_links
-		chain 0,1 &
-		chains+=($!)
-		chain 0,1 &
-	fi
+	chain $other &
 	wait_for "${chains[@]}" $!
 }
 

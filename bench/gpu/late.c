@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Preloaded: rank LATE_RANK (1) sleeps up to 3 ms before every fourth collective or so. */
+/* Preloaded: rank LATE_RANK (1) sleeps before every fourth collective or so, up to 4 ms: of every
+ * power of two from 2 us on as often, so by a kernel as by a whole step of a small model. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>
@@ -10,10 +11,13 @@ static void late(void)
 {
 	static __thread unsigned state = 12345;
 	const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *who = getenv("LATE_RANK");
+	long most;
 
 	state = state * 1664525u + 1013904223u;
-	if (atoi(rank ? rank : "0") == atoi(who ? who : "1") && state >> 30 == 0)
-		nanosleep(&(struct timespec){.tv_nsec = (long)(state >> 8) % 3000000}, NULL);
+	if (atoi(rank ? rank : "0") != atoi(who ? who : "1") || state >> 30 != 0)
+		return;
+	most = 2000L << (state >> 22 & 255) % 12;
+	nanosleep(&(struct timespec){.tv_nsec = most / 2 + (long)(state >> 8) % (most / 2)}, NULL);
 }
 
 int ncclGroupStart(void)

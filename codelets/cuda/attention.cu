@@ -131,16 +131,22 @@ static unsigned row_blocks(size_t rows)
 	return (unsigned)((rows + 7) / 8);
 }
 
-template <class T>
-static int scores_of(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const loops &l,
-		     const pass<T> &p, size_t n)
+/* Scores, then probabilities; `again`: by the rows' stats that the forward kept. */
+template <bool again, class T>
+static int probabilities(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			 const loops &l, const pass<T> &p, size_t n)
 {
 	const size_t S = l.S, row = 3 * l.HD, step = l.inner_step(3);
+	int err = multiply(call, cuda,
+			   product(S, S, l.D, plain(p.qkv, row, step),
+				   transposed(p.qkv + l.HD, row, step), into(p.scores, S, S * S), n,
+				   0, 1 / sqrtf((float)l.D)));
 
-	return multiply(call, cuda,
-			product(S, S, l.D, plain(p.qkv, row, step),
-				transposed(p.qkv + l.HD, row, step), into(p.scores, S, S * S), n, 0,
-				1 / sqrtf((float)l.D)));
+	if (err)
+		return err;
+	softmax_rows<again><<<row_blocks(n * S), 256, 0, cuda->stream>>>(
+		p.scores, p.probs, p.stats, l.inner_rows(), n * S, S, l.all);
+	return launched(call);
 }
 
 template <class T>
@@ -148,13 +154,8 @@ static int forward_some(const struct fsmoe_call *call, const struct fsmoe_cuda *
 			const loops &l, const pass<T> &p, size_t n)
 {
 	const size_t S = l.S;
-	int err = scores_of(call, cuda, l, p, n);
+	int err = probabilities<false>(call, cuda, l, p, n);
 
-	if (err)
-		return err;
-	softmax_rows<false><<<row_blocks(n * S), 256, 0, cuda->stream>>>(
-		p.scores, p.probs, p.stats, l.inner_rows(), n * S, S, l.all);
-	err = launched(call);
 	return err ? err
 		   : multiply(call, cuda,
 			      product(S, l.D, S, plain(p.probs, S, S * S),
@@ -170,13 +171,8 @@ static int backward_some(const struct fsmoe_call *call, const struct fsmoe_cuda 
 	T *dq = p.dqkv, *dk = dq + l.HD, *dv = dk + l.HD;
 	const size_t S = l.S, row = 3 * l.HD, square = S * S, step = l.inner_step(3);
 	const size_t step_y = l.inner_step(1);
-	int err = scores_of(call, cuda, l, p, n);
+	int err = probabilities<true>(call, cuda, l, p, n);
 
-	if (err)
-		return err;
-	softmax_rows<true><<<row_blocks(n * S), 256, 0, cuda->stream>>>(
-		p.scores, p.probs, p.stats, l.inner_rows(), n * S, S, l.all);
-	err = launched(call);
 	if (!err)
 		err = multiply(call, cuda,
 			       product(S, l.D, S, transposed(p.probs, S, square),

@@ -107,6 +107,8 @@ void bench_fill(struct bench *b)
 			memcpy(data(b, p[i].tensor), wg, E * M * sizeof(*wg));
 		else if (strstr(p[i].spec.name, ".experts.") && p[i].spec.global.ndim == 3)
 			fill_experts(b, &p[i], name + 1);
+		else
+			fsmoe_memory_init_param(b->layer.memory, &p[i], b->opts->train.train.seed);
 	}
 	bench_noise_fill(data(b, b->x), n, stream + 11, 1);
 	if (wg && b->opts->skew > 0)

@@ -48,8 +48,6 @@ static int finish(const struct bench *b, struct bench_program *p)
 		err = check_room(b, p->graph);
 	if (!err)
 		err = fsmoe_memory_create(&p->memory, p->graph, FSMOE_F32, NULL);
-	if (!err)
-		err = fsmoe_memory_init_params(p->memory, b->opts->train.train.seed);
 	return err;
 }
 
@@ -169,6 +167,8 @@ static int fill_inputs(const struct bench *b, struct bench_program *p)
 	int n, err = finish(b, p);
 	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(p->graph, &n);
 
+	if (!err)
+		err = fsmoe_memory_init_params(p->memory, b->opts->train.train.seed);
 	for (int i = 0; i < n && !err; i++)
 		if (t[i].role == FSMOE_INPUT)
 		{

@@ -233,6 +233,7 @@ int fsmoe_device_comms_create(fsmoe_comms_t comms, const char *cta_policy)
 void fsmoe_device_comms_destroy(fsmoe_comms_t comms)
 {
 	fsmoe_watch_faults(watch_of(comms), NULL, NULL);
+	ncclGroupStart(); /* each takes 0.4 s: at once */
 	for (int kind = 0; comms && kind < FSMOE_NGROUPS; kind++)
 	{
 		struct fsmoe_comm *comm = fsmoe_comms_get(comms, (enum fsmoe_group)kind);
@@ -241,4 +242,5 @@ void fsmoe_device_comms_destroy(fsmoe_comms_t comms)
 		comm->device = NULL;
 		comm->windows = NULL;
 	}
+	ncclGroupEnd();
 }

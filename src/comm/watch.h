@@ -49,7 +49,7 @@ void fsmoe_watch_faults(struct fsmoe_watch *watch, fsmoe_fault_fn find, void *ar
 
 /* All accept watch == NULL. Labels are copied (the first 63 characters). */
 void fsmoe_watch_phase(struct fsmoe_watch *watch,
-		       const char *phase); /* "start", "step 12", "end" */
+		       const char *phase); /* "start", "step 12", "evaluation", "end" */
 void fsmoe_watch_enter(struct fsmoe_watch *watch, enum fsmoe_group group, const char *collective);
 void fsmoe_watch_leave(struct fsmoe_watch *watch, enum fsmoe_group group);
 /* Begins, on this thread: collectives it enters until done are that task's. */

@@ -249,18 +249,20 @@ static void init_part(void *arg, size_t lo, size_t hi)
 	}
 }
 
+void fsmoe_memory_init_param(fsmoe_memory_t m, const struct fsmoe_param *param, uint64_t seed)
+{
+	struct init x = {.spec = &param->spec,
+			 .key = fsmoe_rng_key(seed, param->spec.name),
+			 .real = m->real,
+			 .data = fsmoe_memory_data(m, param->tensor)};
+
+	fsmoe_parallel(fsmoe_shape_count(&m->graph->tensors[param->tensor].shape), PARALLEL_FROM,
+		       init_part, &x);
+}
+
 int fsmoe_memory_init_params(fsmoe_memory_t m, uint64_t seed)
 {
 	for (int p = 0; p < m->graph->nparams; p++)
-	{
-		const struct fsmoe_param *param = &m->graph->params[p];
-		struct init x = {.spec = &param->spec,
-				 .key = fsmoe_rng_key(seed, param->spec.name),
-				 .real = m->real,
-				 .data = fsmoe_memory_data(m, param->tensor)};
-
-		fsmoe_parallel(fsmoe_shape_count(&m->graph->tensors[param->tensor].shape),
-			       PARALLEL_FROM, init_part, &x);
-	}
+		fsmoe_memory_init_param(m, &m->graph->params[p], seed);
 	return 0;
 }

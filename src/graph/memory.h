@@ -59,6 +59,9 @@ static inline int fsmoe_has_copy(enum fsmoe_real real, const struct fsmoe_tensor
  * know. Never more is allocated than either graph needs. Both graphs must be there. */
 int fsmoe_memory_replace(fsmoe_memory_t *memory, fsmoe_graph_t graph, fsmoe_memory_t old);
 
+/* What fsmoe_memory_init_params does of one parameter of the memory's graph. */
+void fsmoe_memory_init_param(fsmoe_memory_t memory, const struct fsmoe_param *param, uint64_t seed);
+
 /* Where an element of this rank's part lies in the parameter's global array. */
 size_t fsmoe_param_global_index(const struct fsmoe_param_spec *spec, size_t local);
 /* Elements that are neighbours there as well: from each multiple of this on, this many. */

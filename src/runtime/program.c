@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,9 +118,20 @@ void fsmoe_program_destroy(fsmoe_program_t p)
 	free(p);
 }
 
+/* For who asks where this rank is. */
+static void say_step(fsmoe_runtime_t rt, uint64_t step)
+{
+	char phase[32] = "evaluation";
+
+	if (step > 0)
+		snprintf(phase, sizeof(phase), "step %" PRIu64, step);
+	fsmoe_watch_phase(rt->watch, phase);
+}
+
 int fsmoe_program_submit(fsmoe_program_t p, const struct fsmoe_step *step)
 {
 	p->step = step->step;
+	say_step(p->runtime, step->step);
 	return p->runtime->executor->submit(p, step);
 }
 
