@@ -4,8 +4,8 @@
 #include "codelets/cuda/softmax.cuh"
 
 /*
- * Products by cuBLAS over whole squares, strided batched over heads and looped over sequences, or
- * the other way round where there are more sequences; softmax in between. Squares are scratch, as
+ * Products by cuBLAS, strided batched over heads and looped over sequences, or the other way round
+ * where there are more sequences; softmax in between. Squares of scores are scratch, as
  * many at a time as SQUARES elements hold. Where the rows of a sequence do not lie one after
  * another, all are gathered into scratch first.
  */
@@ -126,9 +126,30 @@ template <class T> struct pass
 	}
 };
 
-static unsigned row_blocks(size_t rows)
+/* A row sees columns up to its own: products go over strips of rows, which stop where the last of
+ * them does, and leave out almost half of a large square. What is too small for a GPU is not cut. */
+static size_t strip_height(const loops &l)
 {
-	return (unsigned)((rows + 7) / 8);
+	constexpr size_t most = 8, step = 256, enough = (size_t)1 << 23;
+	const size_t work = enough / (l.at_once() * l.S);
+	const size_t height = l.S / most > work ? l.S / most : work;
+
+	return l.all ? l.S : (height + step - 1) / step * step;
+}
+
+/* f(at, n, end) for rows, or columns, at .. at + n: columns before `end` are seen by such rows, and
+ * such columns by rows from `at` on. */
+template <class F> static int each_strip(const loops &l, const F &f)
+{
+	const size_t height = strip_height(l);
+	int err = 0;
+
+	for (size_t at = 0; at < l.S && !err; at += height)
+	{
+		const size_t end = at + height < l.S ? at + height : l.S;
+		err = f(at, end - at, end);
+	}
+	return err;
 }
 
 /* Scores, then probabilities; `again`: by the rows' stats that the forward kept. */
@@ -137,30 +158,49 @@ static int probabilities(const struct fsmoe_call *call, const struct fsmoe_cuda 
 			 const loops &l, const pass<T> &p, size_t n)
 {
 	const size_t S = l.S, row = 3 * l.HD, step = l.inner_step(3);
-	int err = multiply(call, cuda,
-			   product(S, S, l.D, plain(p.qkv, row, step),
-				   transposed(p.qkv + l.HD, row, step), into(p.scores, S, S * S), n,
-				   0, 1 / sqrtf((float)l.D)));
+	const float scale = 1 / sqrtf((float)l.D);
+	int err = each_strip(l, [&](size_t at, size_t rows, size_t end) {
+		return multiply(call, cuda,
+				product(rows, end, l.D, plain(p.qkv + at * row, row, step),
+					transposed(p.qkv + l.HD, row, step),
+					into(p.scores + at * S, S, S * S), n, 0, scale));
+	});
 
-	if (err)
-		return err;
-	softmax_rows<again><<<row_blocks(n * S), 256, 0, cuda->stream>>>(
-		p.scores, p.probs, p.stats, l.inner_rows(), n * S, S, l.all);
-	return launched(call);
+	return err ? err
+		   : softmax<again>(call, cuda, squares{n, S, strip_height(l), l.all}, p.scores,
+				    p.probs, p.stats, l.inner_rows());
 }
 
 template <class T>
 static int forward_some(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			const loops &l, const pass<T> &p, size_t n)
 {
-	const size_t S = l.S;
+	const size_t S = l.S, HD = l.HD;
+	const T *v = p.qkv + 2 * HD;
 	int err = probabilities<false>(call, cuda, l, p, n);
 
-	return err ? err
-		   : multiply(call, cuda,
-			      product(S, l.D, S, plain(p.probs, S, S * S),
-				      plain(p.qkv + 2 * l.HD, 3 * l.HD, l.inner_step(3)),
-				      into(p.y, l.HD, l.inner_step(1)), n));
+	return err ? err : each_strip(l, [&](size_t at, size_t rows, size_t end) {
+		return multiply(call, cuda,
+				product(rows, l.D, end, plain(p.probs + at * S, S, S * S),
+					plain(v, 3 * HD, l.inner_step(3)),
+					into(p.y + at * HD, HD, l.inner_step(1)), n));
+	});
+}
+
+/* x (S, D of 3 HD) = square^T of y, by strips of the square's columns. */
+template <class T>
+static int by_columns(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, const loops &l,
+		      const T *square, const T *y, size_t row_y, size_t step_y, T *x, size_t n)
+{
+	const size_t S = l.S, row = 3 * l.HD;
+
+	return each_strip(l, [&](size_t at, size_t columns, size_t) {
+		return multiply(call, cuda,
+				product(columns, l.D, S - at,
+					transposed(square + at * S + at, S, S * S),
+					plain(y + at * row_y, row_y, step_y),
+					into(x + at * row, row, l.inner_step(3)), n));
+	});
 }
 
 template <class T>
@@ -169,31 +209,32 @@ static int backward_some(const struct fsmoe_call *call, const struct fsmoe_cuda 
 {
 	const T *q = p.qkv, *k = q + l.HD, *v = k + l.HD;
 	T *dq = p.dqkv, *dk = dq + l.HD, *dv = dk + l.HD;
-	const size_t S = l.S, row = 3 * l.HD, square = S * S, step = l.inner_step(3);
+	const size_t S = l.S, HD = l.HD, row = 3 * HD, step = l.inner_step(3);
 	const size_t step_y = l.inner_step(1);
 	int err = probabilities<true>(call, cuda, l, p, n);
 
 	if (!err)
-		err = multiply(call, cuda,
-			       product(S, l.D, S, transposed(p.probs, S, square),
-				       plain(p.dy, l.HD, step_y), into(dv, row, step), n));
+		err = by_columns(call, cuda, l, p.probs, p.dy, HD, step_y, dv, n);
 	if (!err)
-		err = multiply(call, cuda,
-			       product(S, S, l.D, plain(p.dy, l.HD, step_y),
-				       transposed(v, row, step), into(p.scores, S, square), n));
-	if (err)
-		return err;
-	softmax_backward<<<row_blocks(n * S), 256, 0, cuda->stream>>>(p.probs, p.scores, n * S, S,
-								      1 / sqrtf((float)l.D), l.all);
-	err = launched(call);
+		err = each_strip(l, [&](size_t at, size_t rows, size_t end) {
+			return multiply(call, cuda,
+					product(rows, end, l.D, plain(p.dy + at * HD, HD, step_y),
+						transposed(v, row, step),
+						into(p.scores + at * S, S, S * S), n));
+		});
 	if (!err)
-		err = multiply(call, cuda,
-			       product(S, l.D, S, plain(p.probs, S, square), plain(k, row, step),
-				       into(dq, row, step), n));
+		err = softmax_gradient(call, cuda, squares{n, S, strip_height(l), l.all}, p.probs,
+				       p.scores, 1 / sqrtf((float)l.D));
+	if (!err)
+		err = each_strip(l, [&](size_t at, size_t rows, size_t end) {
+			return multiply(call, cuda,
+					product(rows, l.D, end, plain(p.probs + at * S, S, S * S),
+						plain(k, row, step), into(dq + at * row, row, step),
+						n));
+		});
 	return err ? err
-		   : multiply(call, cuda,
-			      product(S, l.D, S, transposed(p.probs, S, square),
-				      plain(q, row, step), into(dk, row, step), n));
+		   : by_columns(call, cuda, l, static_cast<const T *>(p.probs), q, row, step, dk,
+				n);
 }
 
 /* --- all of them ------------------------------------------------------------------------------- */

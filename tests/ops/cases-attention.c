@@ -17,12 +17,16 @@ static const size_t whole_sizes[][OPCASE_MAX_SIZES] = {
 	{2, 6, 3, 2, 3, 1},
 };
 
-/* More rows than a block of the kernel, and not a multiple: forward and float only, finite
- * differences over thousands of elements would say nothing that the small sizes do not. */
+/* More rows than a block of a kernel, and not a multiple; on a GPU columns by eights and one by one,
+ * a row by a warp and by a block, and, with the most heads, products over strips of rows. */
 static const size_t long_sizes[][OPCASE_MAX_SIZES] = {
-	{1, 131, 2, 7, 1},    {2, 65, 1, 4, 5},    {1, 64, 1, 3, 1},
-	{1, 131, 2, 7, 1, 1}, {2, 70, 1, 4, 5, 1},
+	{1, 131, 2, 7, 1},     {2, 65, 1, 4, 5},    {1, 64, 1, 3, 1},
+	{1, 131, 2, 7, 1, 1},  {2, 70, 1, 4, 5, 1}, {1, 520, 2, 7, 5},
+	{1, 1096, 1, 3, 1, 1}, {1, 1544, 7, 1, 1},  {1, 1031, 15, 1, 1},
 };
+
+/* The same where all matrices are aligned, as they mostly are, for which cuBLAS has other kernels. */
+static const size_t strips_sizes[][OPCASE_MAX_SIZES] = {{1, 1544, 8, 8, 1}};
 
 static const size_t blocks_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 67, 1, 1, 1},
@@ -92,6 +96,8 @@ const struct opcase attention_cases[] = {
 	{"bidirectional attention", build, expect, OPCASE_SIZES(whole_sizes), .seed = 44},
 	{"attention over blocks", build, expect, OPCASE_SIZES(blocks_sizes), .seed = 42},
 	{"attention of long sequences", build, expect, OPCASE_SIZES(long_sizes),
-	 .flags = OPCASE_NO_GRADIENT, .seed = 43},
+	 .flags = OPCASE_LARGE, .seed = 43},
+	{"attention in strips", build, expect, OPCASE_SIZES(strips_sizes), .flags = OPCASE_LARGE,
+	 .seed = 45},
 };
 const int nattention_cases = sizeof(attention_cases) / sizeof(attention_cases[0]);
