@@ -14,7 +14,7 @@
 
 void bench_free(struct bench_program *p)
 {
-	fsmoe_program_destroy(p->program);
+	fsmoe_program_drop(p->program);
 	fsmoe_memory_destroy(p->memory);
 	fsmoe_graph_destroy(p->graph);
 	*p = (struct bench_program){0};

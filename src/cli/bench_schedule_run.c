@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "measure/samples.h"
+#include "runtime/inside.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -193,7 +194,7 @@ void bench_rows_free(struct bench_rows *b)
 	{
 		struct bench_row *row = &b->row[i];
 
-		fsmoe_program_destroy(row->program);
+		fsmoe_program_drop(row->program);
 		fsmoe_memory_destroy(row->memory);
 		if (row->step.graph)
 			fsmoe_step_destroy(&row->step);

@@ -42,20 +42,22 @@ static int make_known(struct fsmoe_handle *h)
 	return 0;
 }
 
-/* What is only written by nodes need not travel. */
+/* What is only written by nodes need not travel. What the host writes in every step goes by StarPU,
+ * which knows then that both have it. */
 static int fill(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
-	const int node = (int)gpu_node(rt);
+	const int node = (int)gpu_node(rt), by_starpu = h->role == FSMOE_INPUT && !h->narrow;
 	int err = 0;
 
 	starpu_vector_ptr_register(h->handle, (unsigned)node, (uintptr_t)h->fixed,
 				   (uintptr_t)h->fixed, 0);
-	if (h->role == FSMOE_INPUT && !h->narrow)
+	if (by_starpu)
 		h->pinned = fsmoe_gpu_pin(h->data, fsmoe_handle_bytes(h));
-	starpu_data_acquire_on_node(h->handle, node,
-				    h->role == FSMOE_ACTIVATION || h->narrow ? STARPU_W : STARPU_R);
-	if (h->role == FSMOE_INPUT && h->narrow)
-		err = fsmoe_gpu_copy_bf16(h->fixed, NULL, h->data, h->bytes / sizeof(float));
+	starpu_data_acquire_on_node(h->handle, node, by_starpu ? STARPU_R : STARPU_W);
+	if (!by_starpu && h->role != FSMOE_ACTIVATION)
+		err = h->narrow ? fsmoe_gpu_copy_bf16(h->fixed, NULL, h->data,
+						      h->bytes / sizeof(float))
+				: fsmoe_gpu_write(h->fixed, h->data, fsmoe_handle_bytes(h));
 	starpu_data_release_on_node(h->handle, node);
 	return err;
 }
@@ -63,7 +65,7 @@ static int fill(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 /* What outlives a step comes back to the host's memory. */
 void fsmoe_data_remove(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
-	if (h->handle && rt->gpu && (h->role == FSMOE_ACTIVATION || h->narrow))
+	if (h->handle && rt->gpu && !fsmoe_handle_outlives(h))
 		starpu_data_unregister_no_coherency(h->handle);
 	else if (h->handle)
 		starpu_data_unregister(h->handle);

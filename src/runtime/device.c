@@ -199,8 +199,7 @@ int fsmoe_device_memory_write(struct fsmoe_device_memory *m, fsmoe_tensor_t tens
 	if (is_bf16(m, tensor))
 		err = fsmoe_gpu_copy_bf16(to, NULL, data, bytes / sizeof(float));
 	else
-		err = fsmoe_cuda_check(cudaMemcpy(to, data, bytes, cudaMemcpyHostToDevice),
-				       "copying a tensor to the GPU");
+		err = fsmoe_gpu_write(to, data, bytes);
 	if (copy && !err)
 		err = fsmoe_gpu_write_copy(to, bytes / sizeof(float), copy);
 	return err ? err

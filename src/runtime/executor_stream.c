@@ -21,8 +21,7 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	else if (!err && h->narrow)
 		err = fsmoe_gpu_copy_bf16(h->fixed, NULL, h->data, h->bytes / sizeof(float));
 	else if (!err)
-		err = fsmoe_cuda_check(cudaMemcpy(h->fixed, h->data, bytes, cudaMemcpyHostToDevice),
-				       "copying a tensor to the GPU");
+		err = fsmoe_gpu_write(h->fixed, h->data, bytes);
 	if (!err)
 		err = fsmoe_cuda_check(cudaStreamSynchronize(NULL), "starting");
 	if (err && !h->window)
@@ -34,7 +33,7 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
 	(void)rt;
-	if (h->role != FSMOE_ACTIVATION && h->role != FSMOE_INPUT)
+	if (fsmoe_handle_outlives(h))
 		cudaMemcpy(h->data, h->fixed, h->bytes, cudaMemcpyDeviceToHost);
 	if (!h->window)
 		fsmoe_gpu_free(h->fixed);

@@ -44,6 +44,9 @@ void fsmoe_gpu_free(void *at);
  * it could not be, a neighbour in its page is. */
 int fsmoe_gpu_pin(void *data, size_t bytes);
 void fsmoe_gpu_unpin(void *data);
+/* To the device as it is; what is zero, of which the host mostly has no pages yet, does not travel.
+ * Blocks. */
+int fsmoe_gpu_write(void *device, const void *from, size_t bytes);
 /* From the device as it is. Blocks. */
 int fsmoe_gpu_read(const void *device, void *to, size_t bytes);
 /* Either way (to or from is NULL), of n numbers that are floats on the host and bf16 on the device.

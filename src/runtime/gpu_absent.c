@@ -88,6 +88,12 @@ void fsmoe_gpu_unpin(void *data)
 	(void)data;
 }
 
+int fsmoe_gpu_write(void *device, const void *from, size_t bytes)
+{
+	(void)device, (void)from, (void)bytes;
+	return -ENODEV;
+}
+
 int fsmoe_gpu_read(const void *device, void *to, size_t bytes)
 {
 	(void)device, (void)to, (void)bytes;

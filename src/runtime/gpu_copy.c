@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/parallel.h"
 #include "codelets/cuda/round.h"
 #include "runtime/bf16.h"
 #include "runtime/gpu.h"
@@ -6,6 +7,7 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* Between a host and a GPU, which may have in bf16 what the host has in float; not in a step. */
@@ -15,6 +17,47 @@
 static int finish(void)
 {
 	return fsmoe_cuda_check(cudaStreamSynchronize(NULL), "copying a tensor to the GPU");
+}
+
+struct words
+{
+	const uint32_t *word;
+	atomic_int other; /* than zero */
+};
+
+static void look(void *arg, size_t lo, size_t hi)
+{
+	struct words *w = arg;
+
+	while (lo < hi && !w->other)
+	{
+		const size_t end = hi - lo > 1024 ? lo + 1024 : hi;
+		uint32_t any = 0;
+
+		for (; lo < end; lo++)
+			any |= w->word[lo];
+		if (any)
+			w->other = 1;
+	}
+}
+
+int fsmoe_gpu_write(void *device, const void *from, size_t bytes)
+{
+	const size_t most = (size_t)64 << 20;
+	int err = 0;
+
+	for (size_t at = 0; at < bytes && !err; at += most)
+	{
+		const size_t n = bytes - at < most ? bytes - at : most;
+		char *to = (char *)device + at;
+		struct words w = {.word = (const void *)((const char *)from + at)};
+
+		fsmoe_parallel(n / sizeof(*w.word), 1 << 18, look, &w);
+		err = fsmoe_cuda_check(w.other ? cudaMemcpy(to, w.word, n, cudaMemcpyHostToDevice)
+					       : cudaMemset(to, 0, n),
+				       "copying a tensor to the GPU");
+	}
+	return err ? err : finish();
 }
 
 int fsmoe_gpu_read(const void *device, void *to, size_t bytes)

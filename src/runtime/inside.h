@@ -41,6 +41,10 @@ int fsmoe_program_read_part(fsmoe_program_t program, fsmoe_tensor_t tensor, size
  * written them. Where the CPU computes nothing need be done. */
 int fsmoe_program_pull(fsmoe_program_t program, const fsmoe_tensor_t *tensors, int n);
 
+/* As fsmoe_program_destroy, for who destroys the program's memory next: what no other program uses
+ * does not come back from a GPU. */
+void fsmoe_program_drop(fsmoe_program_t program);
+
 /* Peak of a rank's matrix products with the arithmetic it was started with, in flop/s, by the
  * GPU's name; 0: unknown, or the CPU computes. */
 double fsmoe_runtime_peak(fsmoe_runtime_t runtime);

@@ -61,6 +61,14 @@ static int allocate(struct fsmoe_program *p)
 	return 0;
 }
 
+void fsmoe_program_drop(fsmoe_program_t p)
+{
+	for (int t = 0; p && p->handles && t < p->ntensors; t++)
+		if (p->handles[t] && p->handles[t]->users == 1)
+			p->handles[t]->unwanted = 1;
+	fsmoe_program_destroy(p);
+}
+
 int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t rt, fsmoe_graph_t graph,
 			 fsmoe_memory_t memory)
 {

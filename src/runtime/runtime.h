@@ -31,10 +31,11 @@ struct fsmoe_handle
 	char *name; /* its own: the graph that named it may go first */
 	int users;
 	starpu_data_handle_t handle; /* of the StarPU executor */
-	char *fixed; /* where it lies for the workers that compute; on a GPU the executor's own */
-	void *copy;  /* of a parameter in a bf16 run: its copy on the GPU */
-	int narrow;  /* bf16 there, while the host's memory has floats */
-	int pinned;  /* the host's pages */
+	char *fixed;  /* where it lies for the workers that compute; on a GPU the executor's own */
+	void *copy;   /* of a parameter in a bf16 run: its copy on the GPU */
+	int narrow;   /* bf16 there, while the host's memory has floats */
+	int pinned;   /* the host's pages */
+	int unwanted; /* on the host once programs are gone */
 	struct fsmoe_window *window; /* `fixed` lies in it; NULL: it is of its own */
 };
 
@@ -54,6 +55,13 @@ static inline size_t fsmoe_handle_elements(const struct fsmoe_handle *handle)
 static inline size_t fsmoe_handle_element_bytes(const struct fsmoe_handle *handle)
 {
 	return FSMOE_NUMBERS * (handle->narrow ? sizeof(uint16_t) : sizeof(float));
+}
+
+/* Whether its content is wanted on the host after its last user. */
+static inline int fsmoe_handle_outlives(const struct fsmoe_handle *handle)
+{
+	return !handle->narrow && !handle->unwanted &&
+	       (handle->role == FSMOE_PARAM || handle->role == FSMOE_STATE);
 }
 
 /* What it takes there; its copy not counted. */

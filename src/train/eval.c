@@ -2,6 +2,7 @@
 #include "train/eval.h"
 
 #include "base/clock.h"
+#include "runtime/inside.h"
 #include "train/share.h"
 
 #include <errno.h>
@@ -87,7 +88,7 @@ void fsmoe_eval_destroy(struct fsmoe_eval *e)
 {
 	if (!e)
 		return;
-	fsmoe_program_destroy(e->program);
+	fsmoe_program_drop(e->program);
 	fsmoe_memory_destroy(e->memory);
 	fsmoe_graph_destroy(e->graph);
 	free(e->tokens);

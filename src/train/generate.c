@@ -90,7 +90,7 @@ void fsmoe_generator_destroy(struct fsmoe_generator *g)
 {
 	if (!g)
 		return;
-	fsmoe_program_destroy(g->program);
+	fsmoe_program_drop(g->program);
 	fsmoe_memory_destroy(g->memory);
 	fsmoe_graph_destroy(g->graph);
 	free(g->window);

@@ -110,7 +110,7 @@ void fsmoe_trainer_destroy(fsmoe_trainer_t t)
 {
 	if (!t)
 		return;
-	fsmoe_program_destroy(t->program);
+	fsmoe_program_drop(t->program);
 	fsmoe_memory_destroy(t->memory);
 	if (t->step.graph)
 		fsmoe_step_destroy(&t->step);
