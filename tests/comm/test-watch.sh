@@ -30,7 +30,7 @@ job()
 		start=$SECONDS
 		FSMOE_MPI_TIMEOUT=40 "$run" 4 "$victim" "$@" >"$out/$id" 2>&1
 		status=$?
-		launcher_failed "$out/$id" || break
+		launcher_failed "$out/$id" $((SECONDS - start)) 43 || break
 	done
 	echo "$status $((SECONDS - start))" >"$out/$id.end"
 }

@@ -14,7 +14,7 @@ job() # where signal rank timeout
 	for _ in 1 2 3; do
 		start=$SECONDS status=0
 		FSMOE_MPI_TIMEOUT=50 "$run" 4 "$program" "$@" 2 >"$out" 2>&1 || status=$?
-		launcher_failed "$out" || break
+		launcher_failed "$out" $((SECONDS - start)) 53 || break
 	done
 	printf '%d %d\n' "$status" $((SECONDS - start)) >"$out.end"
 }
