@@ -90,7 +90,9 @@ int fsmoe_runtime_clock(fsmoe_runtime_t runtime, double *offset, double *error);
  * over the job: -EINVAL when the ranks' graphs have other collectives or another order of them. */
 int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t runtime, fsmoe_graph_t graph,
 			 fsmoe_memory_t memory);
-void fsmoe_program_destroy(fsmoe_program_t program); /* waits first; NULL is legal */
+/* Waits first. Parameters and state are then in the memory on the host, wherever they were computed.
+ * NULL is legal. */
+void fsmoe_program_destroy(fsmoe_program_t program);
 
 /* Inserts the step's tasks and returns without waiting for them; on a GPU it waits for a step before
  * that nobody waited for. The step's values are copied. */

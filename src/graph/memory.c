@@ -8,6 +8,8 @@
 #include <fsmoe/error.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum
 {
@@ -66,6 +68,18 @@ static void take_shared(struct fsmoe_memory *m, fsmoe_memory_t share, int over)
 	}
 }
 
+/* What is large in large pages, where the system has them: first touches, which are most of what
+ * filling parameters takes, are one for two MiB then. */
+static void ask_large_pages(void *at, size_t bytes)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), large = (uintptr_t)4 << 20;
+	const uintptr_t begin = ((uintptr_t)at + page - 1) / page * page;
+	const uintptr_t end = ((uintptr_t)at + bytes) / page * page;
+
+	if (bytes >= large)
+		madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+}
+
 /* Zeros by calloc: what is large is then no memory yet but a promise of it, which a run on a GPU
  * never asks to be kept for most activations. */
 static int allocate(struct fsmoe_memory *m)
@@ -83,6 +97,7 @@ static int allocate(struct fsmoe_memory *m)
 				ENOMEM,
 				"no memory for tensor '%s' of %zu bytes, after %zu bytes of others",
 				t->name, bytes, m->bytes);
+		ask_large_pages(m->owned[i], room);
 		m->data[i] = (char *)m->owned[i] + FSMOE_ALIGNMENT -
 			     (uintptr_t)m->owned[i] % FSMOE_ALIGNMENT;
 		m->bytes += room;
