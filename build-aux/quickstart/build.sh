@@ -3,7 +3,7 @@
 # Is there a configure script, and is it younger than all it is made from?
 configure_is_current()
 {
-	[ -e "$top/configure" ] && [ -e "$top/Makefile.in" ] &&
+	[ -e "$top/configure" ] && [ -e "$top/Makefile.in" ] && [ -e "$top/build-aux/missing" ] &&
 		[ -z "$(find "$top/configure.ac" "$top/Makefile.am" "$top/m4/fsmoe.m4" \
 			"$top/include" "$top/src" "$top/codelets" "$top/tests" "$top/examples" "$top/bench" "$top/doc" \
 			\( -name configure.ac -o -name Makefile.am -o -name fsmoe.m4 -o -name local.mk \) \
@@ -13,6 +13,7 @@ configure_is_current()
 make_configure()
 {
 	cd "$top"
+	rm -f configure # half made is not current
 	autoreconf -fi
 	touch configure
 }
@@ -110,9 +111,38 @@ trace_fsmoe()
 }
 
 # The text to train on when no other is named: the package fortunes.
+# say_end LOG BEGIN STATUS: how a run ended that did not end by itself. mpirun, when it is told to end,
+# loses what its ranks say last, and their exit status; the log has it, if it is this run's.
+say_end()
+{
+	local last=
+	[ ! -e "$1" ] || [ "$(stat -c %Y "$1")" -lt "$2" ] || last=$(grep -E 'saved step|--resume' "$1" | tail -n 2)
+	[ -z "$last" ] || printf '\n%s\n' "$last" >&2
+	case $last in *--resume*) exit 6 ;; *) exit "$3" ;; esac
+}
+
+# run_folder OPTIONS: where this run goes: a folder of its own, or the newest where it goes on.
+run_folder()
+{
+	local run=$top/runs/quickstart n=1
+	case " $1 " in
+	*" --resume"*)
+		for folder in "$top"/runs/quickstart*/; do
+			[ ! "$folder/log" -nt "$run/log" ] || run=${folder%/}
+		done ;;
+	*)
+		while [ -e "$run/checkpoint/latest" ]; do
+			n=$((n + 1))
+			run=$top/runs/quickstart-$n
+		done ;;
+	esac
+	echo "$run"
+}
+
 train_fsmoe()
 {
-	local data=/usr/share/games/fortunes run=$top/runs/quickstart bar= launcher
+	local data=/usr/share/games/fortunes run bar= launcher begin status=0
+	run=$(run_folder "$*")
 	case " $* " in
 	*" --data"*) data= ;;
 	*) [ -d $data ] || die "there is no $data to train on: install the package fortunes or give --data FILE" ;;
@@ -120,11 +150,13 @@ train_fsmoe()
 	set_launcher 4
 	[ ! -t 2 ] || bar=--progress
 	unlock
+	begin=$(date +%s)
 	trap : INT TERM # mpirun gets them too: what follows waits for it
 	"${launcher[@]}" "$build/fsmoe" train --preset quickstart --nodes 2 \
 		${data:+--data "$data"} --run "$run" --checkpoint "$run/checkpoint" \
-		--checkpoint-every 500 $bar "$@"
+		--checkpoint-every 500 $bar "$@" || status=$?
 	trap - INT TERM
+	[ $status -eq 0 ] || say_end "$run/log" "$begin" $status
 	[ -e "$run/checkpoint/latest" ] || return 0
 	echo
 	echo "fsmoe generate --checkpoint $run/checkpoint --length 300:"

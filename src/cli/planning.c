@@ -79,10 +79,34 @@ static int find_machine(const struct cli_planning *o, fsmoe_profile_t profile,
 
 /* --- sizes -------------------------------------------------------------------------------- */
 
+/* One of the paper's models, not of `fsmoe train`. */
+static int is_paper(const char *preset)
+{
+	int paper = 0;
+
+	for (int i = 0; fsmoe_layer_sizes_name(i); i++)
+		paper |= !strcmp(preset, fsmoe_layer_sizes_name(i));
+	return paper;
+}
+
+/* Slots of an expert for every token, by top-k and capacity factor; those of the preset are in its
+ * load, multiplied. */
+static int find_load(const struct cli_planning *o, double *load)
+{
+	struct fsmoe_model_spec spec = {.topk = 2, .capacity_factor = 1.2};
+	int err = is_paper(o->preset) ? 0 : fsmoe_model_spec_init(&spec, o->preset);
+
+	if (o->topk)
+		spec.topk = o->topk;
+	if (o->capacity_factor >= 0)
+		spec.capacity_factor = o->capacity_factor;
+	*load = spec.topk * (spec.capacity_factor > 0 ? spec.capacity_factor : 1);
+	return err;
+}
+
 /* The preset's sizes, changed by what the command line says. */
 static int find_sizes(const struct cli_planning *o, struct fsmoe_layer_sizes *s, int *layers)
 {
-	double topk = 2, factor = 1.2;
 	int err = fsmoe_layer_sizes_init(s, layers, o->preset);
 
 	if (err)
@@ -93,8 +117,13 @@ static int find_sizes(const struct cli_planning *o, struct fsmoe_layer_sizes *s,
 	s->seq = o->seq ? o->seq : s->seq;
 	s->model_dim = o->model_dim ? o->model_dim : s->model_dim;
 	s->hidden = o->hidden ? o->hidden : s->hidden;
-	s->kv_heads = o->kv_heads || o->heads ? o->kv_heads : s->kv_heads;
 	s->heads = o->heads ? o->heads : s->heads;
+	s->kv_heads = o->kv_heads ? o->kv_heads : s->kv_heads;
+	if (s->kv_heads > 0 && s->heads % s->kv_heads != 0)
+		return fsmoe_fail(EINVAL,
+				  "%d heads do not share %d heads for keys and values: give a "
+				  "--kv-heads that divides them",
+				  s->heads, s->kv_heads);
 	s->dense_forward = o->dense_forward;
 	s->dense_backward = o->dense_backward;
 	if (o->expert)
@@ -102,15 +131,7 @@ static int find_sizes(const struct cli_planning *o, struct fsmoe_layer_sizes *s,
 		s->gemms = strcmp(o->expert, "gpt") ? 3 : 2;
 		s->biases = !strcmp(o->expert, "gpt");
 	}
-	if (o->topk || o->capacity_factor >= 0)
-	{
-		topk = o->topk ? o->topk : topk;
-		factor = o->capacity_factor > 0   ? o->capacity_factor
-			 : o->capacity_factor < 0 ? factor
-						  : 1;
-		s->load = topk * factor;
-	}
-	return 0;
+	return o->topk || o->capacity_factor >= 0 ? find_load(o, &s->load) : 0;
 }
 
 /* What depends on the ranks. The paper's models are measured with an expert a node; presets of
@@ -118,11 +139,9 @@ static int find_sizes(const struct cli_planning *o, struct fsmoe_layer_sizes *s,
 static int find_shares(const struct cli_planning *o, int dp, struct fsmoe_layer_sizes *s)
 {
 	struct fsmoe_train_config config;
-	int paper = 0, err = 0;
+	int err = 0;
 
-	for (int i = 0; fsmoe_layer_sizes_name(i); i++)
-		paper |= !strcmp(o->preset, fsmoe_layer_sizes_name(i));
-	if (paper)
+	if (is_paper(o->preset))
 		s->experts = s->ep;
 	else if (!(err = fsmoe_train_config_init(&config, o->preset)) && !o->batch)
 		s->batch = fmax(1, (double)config.train.batch / config.train.microbatches / dp);

@@ -17,7 +17,7 @@
 const struct fsmoe_option cli_profile_options[] = {
 	TEXT("out", out, "FILE", "Write the profile into a file"),
 	REAL("seconds", measure.seconds, 0.1, 1e5,
-	     "Measure for about so long; starting comes on top"),
+	     "Measure for so long at most; starting comes on top"),
 	INT("max-degree", measure.max_degree, 1, 4096,
 	    "Most chunks of a layer that will be planned with"),
 	ROWS_OF(fsmoe_train_options, train, "quiet"),

@@ -14,8 +14,10 @@
 #include "train/need.h"
 
 #include <errno.h>
+#include <fsmoe/checkpoint.h>
 #include <fsmoe/error.h>
 #include <fsmoe/module.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +77,25 @@ static int open_data(struct run *run)
 	return err;
 }
 
+/* A run that begins anew would take an earlier one's checkpoints for its own, and remove them. */
+static int holds_no_run(const char *folder)
+{
+	struct fsmoe_checkpoint_info info;
+	int err;
+
+	fsmoe_checkpoint_info_init(&info);
+	err = fsmoe_checkpoint_read_info(folder, &info);
+	if (err == -ENOENT)
+		return 0;
+	if (!err)
+		err = fsmoe_fail(EEXIST,
+				 "%s holds step %" PRIu64 " of an earlier run: go on with it by "
+				 "--resume=latest, or give another --checkpoint",
+				 folder, info.step);
+	fsmoe_checkpoint_info_free(&info);
+	return err;
+}
+
 /* Where rank 0 leaves the log and the last step's timeline, and all ranks checkpoints: that there is
  * no such place is better known now than when a run is to be saved. */
 static int open_places(const struct fsmoe_train_config *config)
@@ -85,6 +106,8 @@ static int open_places(const struct fsmoe_train_config *config)
 	if (!err && config->checkpoint && access(config->checkpoint, W_OK | X_OK))
 		err = fsmoe_fail(errno, "cannot save checkpoints in %s: %s", config->checkpoint,
 				 strerror(errno));
+	if (!err && config->checkpoint && !config->resume)
+		err = holds_no_run(config->checkpoint);
 	if (!err && config->run)
 		err = fsmoe_file_mkdir(config->run);
 	if (!err && config->timeline)
@@ -301,7 +324,7 @@ static int train(struct run *run)
 		return fail_together(run, FSMOE_EXIT_LAYOUT);
 	err = run->first ? open_places(config) : 0;
 	if (err)
-		return fail_alone(run, FSMOE_EXIT_RUN, err);
+		return fail_alone(run, err == -EEXIST ? FSMOE_EXIT_USAGE : FSMOE_EXIT_RUN, err);
 	code = run_dispatch(run);
 	if (code)
 		return fail_alone(run, code, 0);

@@ -175,7 +175,8 @@ int fsmoe_watch_term_line(struct fsmoe_watch *watch, char *line)
 	struct text text = {line, 0};
 
 	put_rank(&text, watch->rank);
-	put(&text, ": another rank ended the job while this rank was in ");
+	put(&text, watch->alone ? ": told to end at once, in "
+				: ": another rank ended the job while this rank was in ");
 	if (put_collectives(&text, watch, ""))
 		put(&text, "; in ");
 	put_label(&text, &watch->phase);

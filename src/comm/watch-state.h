@@ -41,7 +41,7 @@ struct watch_peers; /* watch-peers.c */
 struct fsmoe_watch
 {
 	fsmoe_topo_t topo; /* NULL once it is destroyed */
-	int rank;
+	int rank, alone;
 	double timeout;
 
 	atomic_uint events; /* anything happened: this changes */

@@ -219,6 +219,7 @@ static struct fsmoe_watch *allocate(fsmoe_topo_t topo, double timeout)
 		return NULL;
 	watch->topo = topo;
 	watch->rank = fsmoe_topo_rank(topo);
+	watch->alone = fsmoe_topo_ranks(topo) == 1;
 	watch->timeout = timeout;
 	set_label(&watch->phase, "start");
 	pthread_mutex_init(&watch->lock, NULL);
@@ -296,7 +297,7 @@ void fsmoe_watch_terminate(struct fsmoe_watch *watch)
 		 * on at the first rank that ends: the others shall have had their say by then. */
 		nanosleep(&(struct timespec){0, 400000000}, NULL);
 	}
-	_exit(FSMOE_EXIT_PEER);
+	_exit(watch && watch->alone ? FSMOE_EXIT_RUN : FSMOE_EXIT_PEER);
 }
 
 static void on_term(int signal)

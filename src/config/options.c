@@ -44,8 +44,9 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	FLAG("breakdown", breakdown, "At the end, tell where the last step's time went"),
 
 	HEADING("Data"),
-	TEXT("data", data, "PATH", "What to train on: a file, a directory, or a pattern such as "
-				   "'texts/*.txt'; text is read as bytes, *.bin as token numbers"),
+	TEXT("data", data, "PATH", "What to train on: a file, a directory (its files without a '.' in their "
+				   "names), or a pattern such as 'texts/*.txt'; text is read as bytes, "
+				   "*.bin as token numbers"),
 	CHOICE("data-format", data_format, "NAME", formats,
 	       "auto (llm.c's header is recognized, other *.bin are uint16), bytes, uint16 or llmc"),
 	TEXT("val", val, "PATH", "Held-out data; none is then taken from --data"),

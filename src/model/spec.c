@@ -14,7 +14,7 @@ static const struct preset
 	double capacity_factor;
 } presets[] = {
 	{"tiny", "for tests: a second a hundred steps", 256, 16, 2, 4, 16, 32, 4, 2, 2.0},
-	{"quickstart", "learns English spelling in ten minutes on two cores", 256, 128, 4, 4, 128,
+	{"quickstart", "learns English spelling in seven minutes on two cores", 256, 128, 4, 4, 128,
 	 256, 8, 2, 1.25},
 };
 #define NPRESETS (sizeof(presets) / sizeof(presets[0]))

@@ -19,6 +19,11 @@ for pair in 'steps 9' 'warmup 2' 'val_fraction 0.2' 'preset "tiny"' 'attention f
 		complain "$pair is not in the manifest" "$(field "${pair% *}" "$manifest")"
 done
 
+# Beginning anew there would remove them.
+expect 2 "ck holds step 9 of an earlier run: go on with it by --resume=latest" "${train[@]}" "${odd[@]}" \
+	--checkpoint "$work/ck" --metrics "$work/anew"
+[ -e "$work/ck/step-000003" ] && [ ! -e "$work/anew" ] || complain "an earlier run was touched" --checkpoint
+
 # Going on: bit by bit the same, without saying again what was said.
 for preset in "" "--preset=tiny"; do
 	rm -f "$work/resumed"

@@ -11,6 +11,16 @@ expect 0 "" "$fsmoe" plan --profile "$FSMOE_DATA/profiles/testbed-b.json" --pres
 same mixtral-8x7b-b.json plan
 
 # The same bytes into a file and on every rank.
+# To say again what the preset says changes nothing.
+for again in "quickstart --topk 2" "quickstart --capacity-factor 1.25" "tiny --topk 2" "mixtral-8x7b --heads 32"; do
+	for options in "${again%% *}" "$again"; do
+		# shellcheck disable=SC2086
+		expect 0 "" "$fsmoe" plan --testbed A --machine 'node:2 gpu:2' --json --preset $options
+		mv "$work/out" "$work/as.${options//[^a-z0-9]/-}"
+	done
+	cmp -s "$work/as.${again%% *}" "$work/as.${again//[^a-z0-9]/-}" || complain "another plan" "$again"
+done
+expect 2 "7 heads do not share 8 heads for keys and values" "$fsmoe" plan --testbed A --preset mixtral-8x7b --heads 7
 expect 0 "" "$fsmoe" plan --testbed A --preset gpt2-xl --out "$work/plan.json"
 cmp -s "$work/plan.json" "$golden/gpt2-xl-a.json" || complain "--out writes another plan" plan --out
 grep -q '^  predicted ' "$work/out" || complain "nothing is predicted" plan --out
