@@ -146,6 +146,10 @@ static int find_shares(const struct cli_planning *o, int dp, struct fsmoe_layer_
 	else if (!(err = fsmoe_train_config_init(&config, o->preset)) && !o->batch)
 		s->batch = fmax(1, (double)config.train.batch / config.train.microbatches / dp);
 	s->experts = o->experts ? o->experts : s->experts;
+	if (!err && o->topk > s->experts)
+		err = fsmoe_fail(EINVAL,
+				 "a token cannot go to %d of %d experts: give another --topk",
+				 o->topk, s->experts);
 	return err;
 }
 

@@ -45,6 +45,20 @@ kill -TERM "$job"
 ended 6
 grep -q "nothing is saved without --checkpoint" "$work/out" || complain "it does not say so" SIGTERM
 
+# What does not train ends at once: a rank that is alone was ended by nobody else.
+"$fsmoe" bench layer --device cpu --batch 1 --seq 16 --model-dim 16 --hidden 16 --experts 2 --topk 1 \
+	--iters 10000000 >"$work/out" 2>"$work/err" </dev/null &
+job=$!
+for _ in $(seq 100); do
+	grep -q "^SigCgt:.*[4-7c-f]...$" "/proc/$job/status" 2>/dev/null && break # SIGTERM
+	sleep 0.1
+done
+sleep 1
+kill -TERM "$job"
+ended 1
+grep -Eq '^fsmoe: rank 0: told to end at once, in (start|step [0-9]+)' "$work/err" ||
+	complain "it does not say that it was told" "bench layer, SIGTERM"
+
 # It goes on where it was: the same losses as a run that was not stopped.
 steps=$(($(sed 's/step-0*//' "$work/ck/latest") + 3))
 expect 0 "" "$fsmoe" train "${run[@]}" --steps $steps --checkpoint "$work/ck" --resume latest \

@@ -20,6 +20,7 @@ for again in "quickstart --topk 2" "quickstart --capacity-factor 1.25" "tiny --t
 	done
 	cmp -s "$work/as.${again%% *}" "$work/as.${again//[^a-z0-9]/-}" || complain "another plan" "$again"
 done
+expect 2 "a token cannot go to 9 of 8 experts" "$fsmoe" plan --testbed A --preset quickstart --topk 9
 expect 2 "7 heads do not share 8 heads for keys and values" "$fsmoe" plan --testbed A --preset mixtral-8x7b --heads 7
 expect 0 "" "$fsmoe" plan --testbed A --preset gpt2-xl --out "$work/plan.json"
 cmp -s "$work/plan.json" "$golden/gpt2-xl-a.json" || complain "--out writes another plan" plan --out
