@@ -3,8 +3,9 @@
 # bundle as run.sh, on a machine with two GPUs or four. First what is no timing: programs of one GPU
 # side by side, then jobs of two ranks in two chains, where one starts while the other's computes;
 # with four GPUs each chain has two of its own, and the first begins at once. Then what is timed,
-# alone, on the first two. Printed last is a line a claim (claims.py); $OUT gets claims.csv, results.csv (a line a run), layers.csv and layers.jsonl (the timed layers),
-# summary.txt, machine.txt, and log.txt with all output. Exit status 1 when a claim is missed.
+# alone, on the first two. Printed last is a line a claim (claims.py); $OUT gets claims.csv,
+# results.csv (a line a run), layers.csv and layers.jsonl (the timed layers), summary.txt, machine.txt,
+# and log.txt with all output. Exit status 1 when a claim is missed.
 #
 # CHECKS (330) and TOTAL (535): seconds from the start until what still runs is ended, of the first
 # part and of all; what there was no time for is missed. ROWS: what is timed, as pair.sh has it, the
@@ -117,8 +118,8 @@ measure_links()
 		"$bundle/bin/check-cuda" faults >"$work/links.txt" 2>&1
 }
 
-# Memory is what one program takes of a GPU: nothing else is on that GPU then. Programs that start take
-# each other's time, jobs of two ranks most of all: they begin when the sanitizers have ended.
+# Memory is what one program takes of a GPU: nothing else is on that GPU then. Programs that start
+# take each other's time, jobs of two ranks most of all: they begin when the sanitizers have ended.
 checks()
 {
 	local room sanitizers=() singles=() chains=() a=0 b=1 other=0,1

@@ -124,7 +124,7 @@ say_end()
 # run_folder OPTIONS: where this run goes: a folder of its own, or the newest where it goes on.
 run_folder()
 {
-	local run=$top/runs/quickstart n=1
+	local run=$top/runs/quickstart n=1 folder
 	case " $1 " in
 	*" --resume"*)
 		for folder in "$top"/runs/quickstart*/; do

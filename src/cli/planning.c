@@ -131,7 +131,7 @@ static int find_sizes(const struct cli_planning *o, struct fsmoe_layer_sizes *s,
 		s->gemms = strcmp(o->expert, "gpt") ? 3 : 2;
 		s->biases = !strcmp(o->expert, "gpt");
 	}
-	return o->topk || o->capacity_factor >= 0 ? find_load(o, &s->load) : 0;
+	return find_load(o, &s->load);
 }
 
 /* What depends on the ranks. The paper's models are measured with an expert a node; presets of

@@ -62,7 +62,7 @@ struct opcase
 	int (*covers)(const struct fsmoe_op *op);
 };
 #define OPCASE_NO_GRADIENT 1 /* the operation has none: forward, float, access, mutants only */
-#define OPCASE_LARGE       2 /* too large for a run per element: forward and float only */
+#define OPCASE_LARGE       2 /* too large for finite differences, which run once an element */
 
 /* --- for build functions ------------------------------------------------------------------ */
 

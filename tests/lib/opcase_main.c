@@ -51,8 +51,6 @@ static int applies(const struct opcase *c, void (*test)(void **state))
 		return c->expect != NULL;
 	if (test == gradient)
 		return !(c->flags & (OPCASE_NO_GRADIENT | OPCASE_LARGE));
-	if (test == access_modes)
-		return !(c->flags & OPCASE_LARGE);
 	return 1;
 }
 

@@ -10,7 +10,6 @@ same gpt2-xl-a.json plan
 expect 0 "" "$fsmoe" plan --profile "$FSMOE_DATA/profiles/testbed-b.json" --preset mixtral-8x7b --seq 256 --json
 same mixtral-8x7b-b.json plan
 
-# The same bytes into a file and on every rank.
 # To say again what the preset says changes nothing.
 for again in "quickstart --topk 2" "quickstart --capacity-factor 1.25" "tiny --topk 2" "mixtral-8x7b --heads 32"; do
 	for options in "${again%% *}" "$again"; do
@@ -22,6 +21,8 @@ for again in "quickstart --topk 2" "quickstart --capacity-factor 1.25" "tiny --t
 done
 expect 2 "a token cannot go to 9 of 8 experts" "$fsmoe" plan --testbed A --preset quickstart --topk 9
 expect 2 "7 heads do not share 8 heads for keys and values" "$fsmoe" plan --testbed A --preset mixtral-8x7b --heads 7
+
+# The same bytes into a file and on every rank.
 expect 0 "" "$fsmoe" plan --testbed A --preset gpt2-xl --out "$work/plan.json"
 cmp -s "$work/plan.json" "$golden/gpt2-xl-a.json" || complain "--out writes another plan" plan --out
 grep -q '^  predicted ' "$work/out" || complain "nothing is predicted" plan --out
