@@ -25,7 +25,7 @@ struct fsmoe_filled
 /* Rows of a group and expert when all experts have as many. */
 static inline size_t fsmoe_filled_even(const struct fsmoe_moe_layer *l)
 {
-	size_t even = (l->topk * l->group + l->experts - 1) / l->experts;
+	size_t even = (l->top_k * l->group + l->experts - 1) / l->experts;
 
 	return even < l->capacity ? even : l->capacity;
 }

@@ -51,8 +51,8 @@ libfsmoe_core_la_SOURCES += codelets/route.c codelets/route.h
 libfsmoe_core_la_SOURCES += codelets/order.c codelets/order.h
 libfsmoe_core_la_SOURCES += codelets/order_einsum.c codelets/order_einsum.h
 libfsmoe_core_la_SOURCES += codelets/expert_ffn.c codelets/expert_ffn.h codelets/expert_ffn_check.c
-libfsmoe_core_la_SOURCES += codelets/expert_gpt.c codelets/expert_gpt.h
-libfsmoe_core_la_SOURCES += codelets/expert_mixtral.c codelets/expert_mixtral.h
+libfsmoe_core_la_SOURCES += codelets/expert_mlp.c codelets/expert_mlp.h
+libfsmoe_core_la_SOURCES += codelets/expert_swiglu.c codelets/expert_swiglu.h
 
 # CUDA kernels, in files named as the CPU's.
 cuda_sources = codelets/cuda/basic.cu

@@ -29,9 +29,9 @@ int main(int argc, char **argv)
 {
 	struct fsmoe_moe_spec spec = {.name = "moe",
 				      .experts = 8,
-				      .topk = 2,
-				      .model_dim = DIM,
-				      .hidden = 32,
+				      .top_k = 2,
+				      .hidden_size = DIM,
+				      .ffn_size = 32,
 				      .capacity_factor = 1.25,
 				      .forward_degree = 2,
 				      .backward_degree = 4,

@@ -56,9 +56,9 @@ static fsmoe_tensor_t forward(fsmoe_graph_t g, const struct fsmoe_batch_spec *ba
 	{
 		struct fsmoe_moe_spec moe = {.name = names[layer],
 					     .experts = 4,
-					     .topk = 2,
-					     .model_dim = DIM,
-					     .hidden = 64,
+					     .top_k = 2,
+					     .hidden_size = DIM,
+					     .ffn_size = 64,
 					     .capacity_factor = 2,
 					     .init_scale = 0.1,
 					     .output_scale = 0.1};
@@ -88,8 +88,8 @@ int main(int argc, char **argv)
 	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_runtime_start(&rt, groups, NULL));
 	fsmoe_train_opts_init(&opts);
-	opts.batch = BATCH;
-	opts.seq = SEQ;
+	opts.global_batch = BATCH;
+	opts.seq_length = SEQ;
 	TRY(fsmoe_trainer_create(&trainer, rt, forward, NULL, &opts));
 	for (int step = 0; step < STEPS; step++)
 	{

@@ -15,7 +15,7 @@
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		    struct fsmoe_routing *routing)
 {
-	size_t M = layer->model_dim, E = layer->experts;
+	size_t M = layer->hidden_size, E = layer->experts;
 	fsmoe_tensor_t w1, w2, h;
 
 	w1 = fsmoe_gate_param(layer, "w1", FSMOE_SHAPE2(2 * E, M), FSMOE_INIT_NORMAL, 0.1);

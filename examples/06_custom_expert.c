@@ -15,7 +15,7 @@ static struct fsmoe_expert skipping; /* what is not set below is mixtral's */
 /* In mixtral's order; the hidden dimension is cut over the shards of an expert. */
 static void weights(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t *weight)
 {
-	size_t E = layer->experts, H = layer->hidden, M = layer->model_dim;
+	size_t E = layer->experts, H = layer->ffn_size, M = layer->hidden_size;
 
 	weight[0] = fsmoe_expert_param(layer, "w1", FSMOE_SHAPE3(E, H, M), 1, 0.1);
 	weight[1] = fsmoe_expert_param(layer, "w3", FSMOE_SHAPE3(E, H, M), 1, 0.1);

@@ -33,7 +33,7 @@ static const struct fsmoe_op op_take = {.name = "take",
 /* x, a part for every rank, of every rank -> this rank's part from every rank: (EP, part). */
 static fsmoe_tensor_t exchange(const struct fsmoe_moe_layer *l, fsmoe_tensor_t x, int back)
 {
-	const size_t ep = (size_t)l->ep, local = l->local_experts, M = l->model_dim;
+	const size_t ep = (size_t)l->ep, local = l->local_experts, M = l->hidden_size;
 	const int args[2] = {l->ep, l->ep_rank};
 	fsmoe_tensor_t all, y;
 	int n;

@@ -28,10 +28,10 @@ static int train_tiny(int argc, char **argv, void (*change)(struct fsmoe_model_s
 	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_runtime_start(&rt, groups, NULL));
 	TRY(fsmoe_model_spec_init(&spec, "tiny"));
-	spec.group = 8; /* the same groups on every layout, so the same numbers */
+	spec.routing_group = 8; /* the same groups on every layout, so the same numbers */
 	change(&spec);
 	fsmoe_train_opts_init(&opts);
-	opts.batch = 16;
+	opts.global_batch = 16;
 	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, &opts));
 	for (int step = 0; step < 30; step++)
 	{

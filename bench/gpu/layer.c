@@ -271,7 +271,7 @@ int main(int argc, char **argv)
 	at.rank = fsmoe_topo_rank(topo);
 	TRY(fsmoe_groups_create(&groups, topo,
 				&(struct fsmoe_layout){.dp = fsmoe_topo_ranks(topo),
-						       .mp = 1,
+						       .tp = 1,
 						       .ep = fsmoe_topo_ranks(topo),
 						       .esp = 1}));
 	measure(groups, argc - 1, argv + 1, &at, bf16 ? FSMOE_BF16 : FSMOE_F32);

@@ -72,9 +72,9 @@ static void create_layer(struct work *w, fsmoe_groups_t groups, int argc, char *
 	size_t T = strtoul(argv[5], NULL, 10), V = 256;
 	struct fsmoe_moe_spec spec = {.name = "moe",
 				      .experts = atoi(argv[2]),
-				      .topk = atoi(argv[3]),
-				      .model_dim = M,
-				      .hidden = H,
+				      .top_k = atoi(argv[3]),
+				      .hidden_size = M,
+				      .ffn_size = H,
 				      .capacity_factor = atof(argv[4]),
 				      .init_scale = 0.02,
 				      .output_scale = 0.02,
@@ -105,7 +105,7 @@ static void create_layer(struct work *w, fsmoe_groups_t groups, int argc, char *
 	fill_tokens(w->memory, targets, T, (int)(V < M ? V : M)); /* y is taken for logits */
 	snprintf(w->name, sizeof(w->name),
 		 "%s layer M %zu H %zu E %d k %d f %g, %zu tokens, cuts %d/%d, schedule %s",
-		 spec.expert ? spec.expert : "gpt", M, H, spec.experts, spec.topk,
+		 spec.expert ? spec.expert : "gpt", M, H, spec.experts, spec.top_k,
 		 spec.capacity_factor, T, spec.forward_degree, spec.backward_degree,
 		 fsmoe_graph_schedule(graph)->name);
 	fill_params(w);
@@ -118,20 +118,20 @@ static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
 
 	TRY(fsmoe_model_spec_init(&spec, argv[0]));
 	fsmoe_train_opts_init(&opts);
-	opts.batch = atoi(argv[1]);
-	opts.seq = spec.seq;
+	opts.global_batch = atoi(argv[1]);
+	opts.seq_length = spec.seq_length;
 	TRY(fsmoe_step_create(&w->step, groups, fsmoe_model_forward, &spec, &opts));
 	TRY(fsmoe_memory_create(&w->memory, w->step.graph, FSMOE_F32, NULL));
-	for (int i = 0; i < w->step.microbatches; i++)
+	for (int i = 0; i < w->step.micro_batches; i++)
 	{
 		int n;
 		const struct fsmoe_tensor_info *info = fsmoe_graph_tensors(w->step.graph, &n);
 		size_t rows = fsmoe_shape_count(&info[w->step.batch[i].tokens].shape);
-		fill_tokens(w->memory, w->step.batch[i].tokens, rows, spec.vocab);
-		fill_tokens(w->memory, w->step.batch[i].targets, rows, spec.vocab);
+		fill_tokens(w->memory, w->step.batch[i].tokens, rows, spec.vocab_size);
+		fill_tokens(w->memory, w->step.batch[i].targets, rows, spec.vocab_size);
 	}
 	snprintf(w->name, sizeof(w->name), "training step of preset %s, %d sequences of %d tokens",
-		 argv[0], opts.batch, opts.seq);
+		 argv[0], opts.global_batch, opts.seq_length);
 	TRY(fsmoe_memory_init_params(w->memory, 1));
 }
 

@@ -79,13 +79,13 @@ static void make_both(struct both *b)
 	*b = (struct both){.values = {.step = 1, .lr = 1e-4}};
 	TRY(fsmoe_model_spec_init(&spec, "quickstart"));
 	fsmoe_train_opts_init(&opts);
-	opts.seq = spec.seq;
+	opts.seq_length = spec.seq_length;
 	TRY(fsmoe_runtime_start(&b->rt, NULL, NULL));
 	TRY(fsmoe_step_create(&b->step, NULL, fsmoe_model_forward, &spec, &opts));
 	TRY(fsmoe_memory_create(&b->executed, b->step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_create(&b->submitted, b->step.graph, FSMOE_F32, NULL));
-	fill(b->executed, &b->step, opts.batch * opts.seq);
-	fill(b->submitted, &b->step, opts.batch * opts.seq);
+	fill(b->executed, &b->step, opts.global_batch * opts.seq_length);
+	fill(b->submitted, &b->step, opts.global_batch * opts.seq_length);
 	TRY(fsmoe_program_create(&b->program, b->rt, b->step.graph, b->submitted));
 }
 
@@ -271,7 +271,7 @@ static void bench_record(int pairs)
 	snprintf(folder, sizeof(folder), "%s/overhead-record", tmp ? tmp : "/tmp");
 	TRY(fsmoe_model_spec_init(&spec, "quickstart"));
 	fsmoe_train_opts_init(&opts);
-	opts.seq = spec.seq;
+	opts.seq_length = spec.seq_length;
 	TRY(fsmoe_runtime_start(&rt, NULL, NULL));
 	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_forward, &spec, &opts));
 	TRY(fsmoe_memory_create(&memory, step.graph, FSMOE_F32, NULL));

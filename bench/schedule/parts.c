@@ -59,7 +59,7 @@ static void fill_inputs(const struct job *j)
 	int n;
 	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(j->step.graph, &n);
 
-	for (int i = 0; i < j->step.microbatches; i++)
+	for (int i = 0; i < j->step.micro_batches; i++)
 	{
 		const struct fsmoe_batch_spec *b = &j->step.batch[i];
 		int32_t *tokens = fsmoe_memory_data(j->memory, b->tokens),
@@ -69,8 +69,9 @@ static void fill_inputs(const struct job *j)
 
 		for (size_t k = 0; k < fsmoe_shape_count(&t[b->tokens].shape); k++)
 		{
-			tokens[k] = (int32_t)(fsmoe_rng_bits(key, k) % (uint64_t)j->spec.vocab);
-			targets[k] = (tokens[k] + 1) % j->spec.vocab;
+			tokens[k] =
+				(int32_t)(fsmoe_rng_bits(key, k) % (uint64_t)j->spec.vocab_size);
+			targets[k] = (tokens[k] + 1) % j->spec.vocab_size;
 		}
 	}
 }
@@ -276,8 +277,8 @@ int main(int argc, char **argv)
 	fsmoe_runtime_set_recording(j.rt, 1);
 	TRY(fsmoe_model_spec_init(&j.spec, argc > 4 ? argv[4] : "quickstart"));
 	fsmoe_train_opts_init(&j.opts);
-	j.opts.batch = argc > 2 ? atoi(argv[2]) : 32;
-	j.opts.seq = j.spec.seq;
+	j.opts.global_batch = argc > 2 ? atoi(argv[2]) : 32;
+	j.opts.seq_length = j.spec.seq_length;
 	j.opts.schedule = fsmoe_schedule_find("ds-moe");
 	TRY(fsmoe_step_create(&j.step, j.groups, fsmoe_model_forward, &j.spec, &j.opts));
 	TRY(fsmoe_memory_create(&j.memory, j.step.graph, FSMOE_F32, NULL));

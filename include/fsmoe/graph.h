@@ -159,7 +159,7 @@ struct fsmoe_node
 	 * puts it on. This is what it costs by; FSMOE_COMPUTE of all else. */
 	enum fsmoe_lane span;
 	enum fsmoe_phase phase;
-	int layer, microbatch, chunk; /* -1: none */
+	int layer, micro_batch, chunk; /* -1: none */
 	int seq;      /* place in its communication lane's fixed order, from 0; -1 on the compute
 			    lane */
 	int priority; /* on the compute lane: greater goes first among the ready */
@@ -191,7 +191,7 @@ int fsmoe_graph_set_degrees(fsmoe_graph_t graph, int layer, int forward, int bac
 
 /* Labels of what is appended from now on. */
 void fsmoe_graph_set_layer(fsmoe_graph_t graph, int layer);
-void fsmoe_graph_set_microbatch(fsmoe_graph_t graph, int microbatch);
+void fsmoe_graph_set_micro_batch(fsmoe_graph_t graph, int micro_batch);
 void fsmoe_graph_set_chunk(fsmoe_graph_t graph, int chunk);
 void fsmoe_graph_set_phase(fsmoe_graph_t graph, enum fsmoe_phase phase);
 void fsmoe_graph_set_priority(fsmoe_graph_t graph, int priority);

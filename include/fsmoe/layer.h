@@ -49,22 +49,22 @@ struct fsmoe_taken
 struct fsmoe_moe_layer
 {
 	fsmoe_graph_t graph;
-	const char *name;         /* prefix of its parameters' names */
-	size_t model_dim, hidden; /* M, H of the whole expert */
-	size_t rows;              /* tokens of this rank, T */
-	size_t group, groups;     /* tokens of a routing group; how many groups */
-	size_t capacity;          /* slots of a group per expert, C */
-	size_t slots;             /* groups * capacity: slots per expert and source rank */
-	size_t experts, topk;     /* in all; per token */
-	size_t local_experts;     /* experts / ep */
-	size_t sources;           /* ep * esp: ranks whose tokens reach an expert */
+	const char *name;             /* prefix of its parameters' names */
+	size_t hidden_size, ffn_size; /* M, H of the whole expert */
+	size_t rows;                  /* tokens of this rank, T */
+	size_t group, groups;         /* tokens of a routing group; how many groups */
+	size_t capacity;              /* slots of a group per expert, C */
+	size_t slots;                 /* groups * capacity: slots per expert and source rank */
+	size_t experts, top_k;        /* in all; per token */
+	size_t local_experts;         /* experts / ep */
+	size_t sources;               /* ep * esp: ranks whose tokens reach an expert */
 	int ep, ep_rank, esp, esp_rank;
-	double init_scale, output_scale; /* of the weights; of an expert's last matrix */
+	double init_scale, output_scale; /* of the routing_weights; of an expert's last matrix */
 	/* How far apart a gate's scores start, over what it would choose; init_scale times that. */
-	double gate_spread, gate_scale;
+	double gate_init_scale, gate_scale;
 	double loss_scale; /* of one token's share of an auxiliary loss */
-	enum fsmoe_drop drop;
-	enum fsmoe_weights weights;
+	enum fsmoe_drop drop_policy;
+	enum fsmoe_weights routing_weights;
 	struct fsmoe_gate_opts opts; /* drop and weights already read */
 	struct fsmoe_expert_opts expert_opts;
 	struct fsmoe_token_map tokens; /* with span > 0 */

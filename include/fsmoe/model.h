@@ -17,21 +17,21 @@ extern "C" {
 
 struct fsmoe_model_spec
 {
-	size_t size; /* set by fsmoe_model_spec_init */
-	int vocab;   /* V */
-	int seq;     /* L: tokens of a sequence; MP divides it */
+	size_t size;    /* set by fsmoe_model_spec_init */
+	int vocab_size; /* V */
+	int seq_length; /* L: tokens of a sequence; MP divides it */
 	int layers;
 	int heads;              /* MP divides them; they divide model_dim */
-	int model_dim;          /* M */
-	int hidden;             /* H of an expert; ESP divides it */
+	int hidden_size;        /* M */
+	int ffn_size;           /* H of an expert; ESP divides it */
 	int experts;            /* E in all; EP divides them */
-	int topk;               /* k */
+	int top_k;              /* k */
 	double capacity_factor; /* f; see struct fsmoe_moe_spec; 0: nothing is dropped */
-	int group;              /* tokens of a routing group; 0: a rank's tokens of one sequence */
+	int routing_group; /* tokens of a routing routing_group; 0: a rank's tokens of one sequence */
 	int forward_degree, backward_degree;          /* chunks of every MoE layer */
 	const char *gate, *order, *dispatch, *expert; /* module names; order NULL: fits the gate */
 	/* 0: the blocks are without it, to see what it is good for. */
-	int attention, mixture;
+	int attention, moe;
 	/* 1: attention sees whole sequences, and any gate will do: such a model fills in what is
 	 * masked, but cannot go on with a text. */
 	int bidirectional;
@@ -65,7 +65,7 @@ int fsmoe_model_count(const struct fsmoe_model_spec *spec, fsmoe_groups_t groups
 struct fsmoe_batch_spec
 {
 	int sequences;                  /* of this data-parallel rank in one micro-batch */
-	int seq;                        /* tokens of a sequence, before the split */
+	int seq_length;                 /* tokens of a sequence, before the split */
 	fsmoe_tensor_t tokens, targets; /* int32 inputs of sequences * seq / MP rows */
 	double scale;                   /* of the loss: 1 / targets of the global batch */
 	double token_scale; /* of auxiliary losses: 1 / tokens of the global batch; 0: scale */

@@ -103,13 +103,13 @@ struct fsmoe_gate_opts
 {
 	/* Who gives way when an expert is full: "position" (NULL: this), "probability",
 	 * "token"; see enum fsmoe_drop. */
-	const char *drop;
+	const char *drop_policy;
 	/* What weights are made of: "chosen", "all", "sigmoid"; NULL: as the gate likes it; see
 	 * enum fsmoe_weights. */
-	const char *weights;
-	double spread; /* how far apart scores start, over the gate's own choice; 0: 1 */
-	int rank;      /* of xmoe's projection; 0: max(E / 2, 16), M at most */
-	int normalize; /* softmoe: 1: cosines of tokens and slots, with a learned scale */
+	const char *routing_weights;
+	double init_scale;     /* how far apart scores start, over the gate's own choice; 0: 1 */
+	int xmoe_dim;          /* of xmoe's projection; 0: max(E / 2, 16), M at most */
+	int softmoe_normalize; /* softmoe: 1: cosines of tokens and slots, with a learned scale */
 	/* Weights of auxiliary losses; 0: none. A loss is the mean over the tokens of the
 	 * global batch of what their routing group gives. */
 	double balance_loss;    /* E sum_e (mean softmax of e) (share whose first choice is e) */
@@ -141,19 +141,19 @@ struct fsmoe_token_map
 struct fsmoe_hook; /* fsmoe/hook.h */
 struct fsmoe_moe_spec
 {
-	const char *name;         /* prefix of its parameters' names, e.g. "h.0.moe" */
-	int experts, topk;        /* in all; per token */
-	size_t model_dim, hidden; /* M, H */
-	double capacity_factor;   /* f; C = k * int(f * ceil(S / E)) slots per expert of a
+	const char *name;             /* prefix of its parameters' names, e.g. "h.0.moe" */
+	int experts, top_k;           /* in all; per token */
+	size_t hidden_size, ffn_size; /* M, H */
+	double capacity_factor;       /* f; C = k * int(f * ceil(S / E)) slots per expert of a
 				     group of S tokens */
-	size_t group; /* tokens of a routing group: divides the rows of x; 0: all rows of x
+	size_t routing_group; /* tokens of a routing group: divides the rows of x; 0: all rows of x
 			       */
 	/* Chunks of the slots; 0: 1. What fsmoe_graph_set_degrees says goes before, and a schedule
 	 * with the degree "one"; the order of the chunks and their lanes are the graph's, too:
 	 * fsmoe_graph_set_schedule. */
 	int forward_degree, backward_degree;
 	const char *gate, *order, *dispatch,
-		*expert;     /* module names; NULL: topk, the first that fits it, flat, gpt */
+		*expert;     /* module names; NULL: top_k, the first that fits it, flat, gpt */
 	double init_scale;   /* standard deviation of the weights */
 	double output_scale; /* and of the second matrix of an expert */
 	struct fsmoe_gate_opts gate_opts;

@@ -62,14 +62,14 @@ struct fsmoe_plan_problem
 /* What a layer is, for costs by formula. */
 struct fsmoe_layer_sizes
 {
-	double batch, seq;        /* sequences of a data-parallel rank, tokens of each */
-	double model_dim, hidden; /* M, H of a whole expert */
-	int heads, kv_heads;      /* kv_heads 0: as many */
+	double batch, seq_length;     /* sequences of a data-parallel rank, tokens of each */
+	double hidden_size, ffn_size; /* M, H of a whole expert */
+	int heads, kv_heads;          /* kv_heads 0: as many */
 	int experts;
 	double load; /* k * f: slots a token, the paper's moe_factor */
 	int gemms;   /* of an expert's forward: 2, or 3 with a gate of its own */
 	int biases;  /* 1: attention has them (GPT), 0: it has not (Mixtral) */
-	int mp, ep;  /* ranks of a node that share heads and experts; nodes */
+	int tp, ep;  /* ranks of a node that share heads and experts; nodes */
 	/* Measured seconds of the dense part's compute; 0: by formula. */
 	double dense_forward, dense_backward;
 };

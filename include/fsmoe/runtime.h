@@ -26,12 +26,12 @@ struct fsmoe_runtime_opts
 	double timeout; /* seconds without progress after which the watchdog ends the job; 0: never */
 	int catch_term; /* 1: SIGTERM, which mpirun sends when another rank died, ends this rank at
 				* once with a sentence that says where it was */
-	const char *scheduler; /* NULL: $STARPU_SCHED, or the policy "fsmoe"; else a StarPU
+	const char *starpu_sched; /* NULL: $STARPU_SCHED, or the policy "fsmoe"; else a StarPU
 					  policy's name */
-	const char *device;    /* "cpu" or "cuda": where programs run. A rank takes the GPU of its
+	const char *device;   /* "cpu" or "cuda": where programs run. A rank takes the GPU of its
 				* number on the host, and NCCL carries the collectives; operations
 				* without a CUDA kernel run on the CPU */
-	const char *executor;  /* "starpu", or on GPUs "stream": the graph goes to three CUDA
+	const char *executor; /* "starpu", or on GPUs "stream": the graph goes to three CUDA
 				* streams without StarPU, which is not started then */
 	int chain;  /* consecutive nodes of the compute lane as one task, where no other lane waits
 		     * between them: 0 no, 1 within a layer's pass, 2 wherever it can be; -1: 2 on
@@ -54,7 +54,7 @@ struct fsmoe_runtime_opts
 	/* On CPUs: messages between nodes, and inside them, take as long as over a link of so many GB/s
 	 * of each rank each way, and so many microseconds a message, where they would be faster: to
 	 * compare schedules on one host. 0 GB/s: links are what they are. */
-	double emulate_inter, emulate_intra, emulate_latency;
+	double emulate_inter_gbs, emulate_intra_gbs, emulate_latency_us;
 };
 
 /* Defaults, then FSMOE_BLAS_THREADS, FSMOE_BIND, FSMOE_TIMEOUT. */

@@ -41,7 +41,7 @@ enum fsmoe_group
 {
 	FSMOE_GROUP_WORLD, /* all ranks: gradients of what every rank replicates */
 	FSMOE_GROUP_DP,    /* same model shard, other data: gradients of dense shards */
-	FSMOE_GROUP_MP,    /* same data, other heads; the sequence is split over it */
+	FSMOE_GROUP_TP,    /* same data, other heads; the sequence is split over it */
 	FSMOE_GROUP_EP,    /* AlltoAll of tokens: other experts, same shard */
 	FSMOE_GROUP_ESP,   /* same experts, other shards: AllGather, ReduceScatter */
 	FSMOE_GROUP_EDP,   /* same experts and shard, other data: gradients of experts */
@@ -57,7 +57,7 @@ enum fsmoe_group
  * ep = dp = nodes. They must tile: dp * mp = ranks, (ep * esp) divides ranks. */
 struct fsmoe_layout
 {
-	int dp, mp, ep, esp;
+	int dp, tp, ep, esp;
 	int rank; /* whose groups, on a synthetic machine; ignored for a job */
 };
 

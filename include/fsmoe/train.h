@@ -26,13 +26,13 @@ typedef fsmoe_tensor_t (*fsmoe_forward_fn)(fsmoe_graph_t graph,
 
 struct fsmoe_train_opts
 {
-	size_t size; /* set by fsmoe_train_opts_init */
-	int batch;   /* sequences of the global batch; DP * microbatches divides it */
-	int microbatches;
-	int seq;               /* tokens of a sequence */
+	size_t size;      /* set by fsmoe_train_opts_init */
+	int global_batch; /* sequences of the global global_batch; DP * microbatches divides it */
+	int micro_batches;
+	int seq_length;        /* tokens of a sequence */
 	int targets;           /* of them count in the loss; 0: all */
 	const char *optimizer; /* "adamw" or "sgd" */
-	double beta1, beta2, eps, weight_decay, clip;
+	double beta1, beta2, eps, weight_decay, clip_grad_norm;
 	uint64_t seed;
 	/*
 	 * How the step is laid out in time; used while it is built. Neither changes a value but by

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json_reader.h"
-#include "base/nearest.h"
+#include "base/suggest.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -31,7 +31,7 @@ void fsmoe_json_check_keys(struct fsmoe_json_reader *r, const char *const *known
 			i++;
 		if (known[i])
 			continue;
-		near = fsmoe_nearest(key, fsmoe_name_at, known);
+		near = fsmoe_suggest(key, fsmoe_name_at, known);
 		snprintf(what, sizeof(what), "is an unknown key%s%s%s",
 			 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 		fsmoe_json_bad(r, key, what);

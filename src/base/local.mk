@@ -6,7 +6,7 @@ libfsmoe_core_la_SOURCES += src/base/error.c \
 	src/base/json.c src/base/json.h \
 	src/base/json_reader.c src/base/json_reader.h \
 	src/base/log.c src/base/log.h \
-	src/base/nearest.c src/base/nearest.h \
+	src/base/suggest.c src/base/suggest.h \
 	src/base/options.c src/base/options_help.c src/base/options.h \
 	src/base/option_rows.c src/base/option_rows.h \
 	src/base/parallel.c src/base/parallel.h \

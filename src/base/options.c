@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/options.h"
 
-#include "base/nearest.h"
+#include "base/suggest.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -87,7 +87,7 @@ static int set_string(const struct fsmoe_option *option, const struct source *so
 		}
 		else if (!option->choices[i + 1])
 		{
-			near = fsmoe_nearest(value, fsmoe_name_at, option->choices);
+			near = fsmoe_suggest(value, fsmoe_name_at, option->choices);
 			fsmoe_name_list(fsmoe_name_at, option->choices, valid, sizeof(valid));
 			return fsmoe_fail(EINVAL, "%s is '%s': it must be one of %s%s%s%s",
 					  source->where, value, valid,
@@ -199,7 +199,7 @@ static const char *underscored(const char *name, char *buffer, size_t size)
 static int unknown_key(const struct fsmoe_option *table, const struct fsmoe_json *json,
 		       const char *key)
 {
-	const char *near = fsmoe_nearest(key, fsmoe_option_name_at, table);
+	const char *near = fsmoe_suggest(key, fsmoe_option_name_at, table);
 	char name[200];
 
 	if (near)
@@ -273,7 +273,7 @@ static int explain(const struct fsmoe_option *table, const char *argument)
 					  o->metavar);
 	if (!strcmp(name, "help"))
 		return fsmoe_fail(EINVAL, "--help takes no value");
-	near = fsmoe_nearest(name, fsmoe_option_name_at, table);
+	near = fsmoe_suggest(name, fsmoe_option_name_at, table);
 	return fsmoe_fail(EINVAL, "unknown option --%s%s%s%s", name,
 			  near ? "; did you mean --" : "", near ? near : "",
 			  near ? "?" : "; --help lists the options");

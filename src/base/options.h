@@ -69,7 +69,7 @@ const char *fsmoe_option_range(const struct fsmoe_option *option, char *buffer, 
 /* The table with what its FSMOE_OPTION_ROWS stand for in their place; free it. */
 int fsmoe_options_flat(struct fsmoe_option **flat, const struct fsmoe_option *table);
 
-/* For fsmoe_nearest and fsmoe_name_list: the names of a table. */
+/* For fsmoe_suggest and fsmoe_name_list: the names of a table. */
 const char *fsmoe_option_name_at(const void *table, int i);
 
 #endif

@@ -43,7 +43,7 @@ int fsmoe_checkpoint_save(const char *dir, fsmoe_trainer_t trainer,
 	all.ranks = fsmoe_group_size(groups, FSMOE_GROUP_WORLD);
 	all.layout = (struct fsmoe_layout){
 		.dp = fsmoe_group_size(groups, FSMOE_GROUP_DP),
-		.mp = fsmoe_group_size(groups, FSMOE_GROUP_MP),
+		.tp = fsmoe_group_size(groups, FSMOE_GROUP_TP),
 		.ep = fsmoe_group_size(groups, FSMOE_GROUP_EP),
 		.esp = fsmoe_group_size(groups, FSMOE_GROUP_ESP),
 	};

@@ -70,7 +70,7 @@ static void fill_experts(const struct bench *b, const struct fsmoe_param *p, con
  * |w[e]|^2 over the rows of the gate's matrix, which are nearly orthogonal. */
 static void unbalance(const struct bench *b, const float *w, float *x)
 {
-	const size_t E = (size_t)b->spec.experts, M = b->spec.model_dim;
+	const size_t E = (size_t)b->spec.experts, M = b->spec.hidden_size;
 	double *add = calloc(M, sizeof(*add));
 
 	for (size_t e = 0; add && e < E; e++)
@@ -90,7 +90,7 @@ static void unbalance(const struct bench *b, const float *w, float *x)
 
 void bench_fill(struct bench *b)
 {
-	const size_t M = b->spec.model_dim, n = b->tokens * M, E = (size_t)b->spec.experts;
+	const size_t M = b->spec.hidden_size, n = b->tokens * M, E = (size_t)b->spec.experts;
 	const uint64_t stream = b->opts->train.train.seed * 7919 + (uint64_t)b->rank;
 	float *wg = malloc(E * M * sizeof(*wg));
 	int nparams;
@@ -190,7 +190,7 @@ static json_t *gradient_rms(const struct bench *b, const char *part)
 
 json_t *bench_check(const struct bench *b)
 {
-	const size_t n = b->tokens * b->spec.model_dim;
+	const size_t n = b->tokens * b->spec.hidden_size;
 	const float *y = data(b, b->y), *dy = data(b, b->dy), *dx = data(b, b->dx);
 
 	return json_pack("{s:f, s:f, s:f, s:o, s:o}", "y_rms",
@@ -209,7 +209,7 @@ void bench_routing(const struct bench *b, double *dropped, double *max_over_mean
 	*dropped = *max_over_mean = NAN;
 	/* Where experts choose, an entry without a slot is no choice. */
 	if (wanted && expert != FSMOE_NONE && slot != FSMOE_NONE &&
-	    count(b, expert) == b->tokens * (size_t)b->spec.topk)
+	    count(b, expert) == b->tokens * (size_t)b->spec.top_k)
 	{
 		const int32_t *e = fsmoe_memory_data(b->layer.memory, expert);
 		const int32_t *s = fsmoe_memory_data(b->layer.memory, slot);

@@ -121,7 +121,7 @@ static void zero_gradients(fsmoe_graph_t graph)
 
 int bench_make_layer(struct bench *b)
 {
-	const struct fsmoe_shape shape = FSMOE_SHAPE2(b->tokens, b->spec.model_dim);
+	const struct fsmoe_shape shape = FSMOE_SHAPE2(b->tokens, b->spec.hidden_size);
 	const struct fsmoe_param_spec one = {
 		.name = "leaf", .global = FSMOE_SHAPE1(1), .reduce = FSMOE_GROUP_WORLD};
 	int err = begin(b, &b->layer);
@@ -157,7 +157,7 @@ int bench_make_layer(struct bench *b)
 static int lay_out(const struct bench *b, fsmoe_graph_t graph, struct fsmoe_moe_layer *layer)
 {
 	fsmoe_tensor_t x = fsmoe_graph_input(graph, FSMOE_REAL,
-					     FSMOE_SHAPE2(b->tokens, b->spec.model_dim), "x");
+					     FSMOE_SHAPE2(b->tokens, b->spec.hidden_size), "x");
 
 	return fsmoe_moe_layer_init(layer, graph, x, &b->spec);
 }
@@ -196,7 +196,7 @@ int bench_make_experts(struct bench *b, struct bench_program *p)
 	cuts = fsmoe_moe_cuts(p->graph, b->slots, 1);
 	const struct fsmoe_expert_pass forward = {cuts, &in};
 	struct fsmoe_expert_pass backward = {cuts, &dout};
-	shape = FSMOE_SHAPE4(layer.sources, layer.local_experts, b->slots, layer.model_dim);
+	shape = FSMOE_SHAPE4(layer.sources, layer.local_experts, b->slots, layer.hidden_size);
 	for (int i = 0; i < FSMOE_EXPERT_WEIGHTS; i++)
 		weight[i] = FSMOE_NONE;
 	expert->weights(&layer, weight);
@@ -224,10 +224,10 @@ int bench_make_exchange(struct bench *b, struct bench_program *p, size_t *bytes)
 		err = lay_out(b, p->graph, &layer);
 	if (err)
 		return err;
-	*bytes = layer.experts * b->slots * layer.model_dim *
+	*bytes = layer.experts * b->slots * layer.hidden_size *
 		 (strcmp(b->opts->train.runtime.dtype, "bf16") ? sizeof(float) : sizeof(uint16_t));
 	x = fsmoe_graph_input(p->graph, FSMOE_REAL,
-			      FSMOE_SHAPE3(layer.experts, b->slots, layer.model_dim), "slots");
+			      FSMOE_SHAPE3(layer.experts, b->slots, layer.hidden_size), "slots");
 	for (int pass = 0; pass < 2; pass++)
 	{
 		x = dispatch->reduce(&layer, dispatch->send(&layer, x));

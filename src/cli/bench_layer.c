@@ -23,7 +23,7 @@
 
 const struct fsmoe_option cli_bench_layer_options[] = {
 	HEADING("Layer; tokens are counted per rank, experts over all ranks"),
-	INT("batch", train.train.batch, 1, 1 << 24, "Sequences of a rank"),
+	INT("batch", train.train.global_batch, 1, 1 << 24, "Sequences of a rank"),
 	ROWS_OF(fsmoe_train_options, train, "seq model-dim hidden experts topk gate order"),
 	REAL("capacity-factor", train.model.capacity_factor, 0, 1e6,
 	     "Slots of an expert over its even share of a rank's tokens; 0: nothing is dropped"),
@@ -48,7 +48,7 @@ const struct fsmoe_option cli_bench_layer_options[] = {
 	INT("iters", iters, 1, 1 << 24, "Steps to time"),
 	INT("warmup", warmup, 0, 1 << 24, "Steps before them"),
 	FLAG("parts", parts, "Also time the experts' products alone and the communication alone"),
-	REAL("peak", train.peak, 0, 1e9,
+	REAL("peak", train.peak_tflops, 0, 1e9,
 	     "Peak of a GPU's matrix products in TFLOP/s, for mfu = operations of the products of "
 	     "the experts that tokens reached, forward and backward, without padding, over seconds "
 	     "x ranks x peak; 0: that of --dtype, as known for A100, H100, H200"),
@@ -61,16 +61,16 @@ const struct fsmoe_option cli_bench_layer_options[] = {
 static void init(struct bench_opts *o)
 {
 	*o = (struct bench_opts){.cuts = "1", .iters = 50, .warmup = 10, .parts = 1};
-	o->train.model = (struct fsmoe_model_spec){.seq = 1024,
-						   .model_dim = 2048,
-						   .hidden = 8192,
+	o->train.model = (struct fsmoe_model_spec){.seq_length = 1024,
+						   .hidden_size = 2048,
+						   .ffn_size = 8192,
 						   .experts = 8,
-						   .topk = 2,
+						   .top_k = 2,
 						   .capacity_factor = 1,
 						   .gate = "topk",
 						   .dispatch = "flat",
-						   .expert = "gpt"};
-	o->train.train.batch = 4;
+						   .expert = "mlp"};
+	o->train.train.global_batch = 4;
 	o->train.train.seed = 1;
 	fsmoe_runtime_opts_init(&o->train.runtime);
 	o->train.runtime.timing = 1;
@@ -115,11 +115,11 @@ static int check(struct bench_opts *o)
 		m->order = fsmoe_order_for(fsmoe_gate_find(m->gate)->routing)->module.name;
 	else if (!fsmoe_order_find(m->order))
 		return -EINVAL;
-	if ((long long)o->train.train.batch * m->seq * m->topk > INT_MAX)
+	if ((long long)o->train.train.global_batch * m->seq_length * m->top_k > INT_MAX)
 		return fsmoe_fail(EINVAL,
 				  "%d sequences of %d tokens with %d experts each are more "
 				  "than 2^31 choices: lower --batch or --seq",
-				  o->train.train.batch, m->seq, m->topk);
+				  o->train.train.global_batch, m->seq_length, m->top_k);
 	if (read_cuts(o))
 		return -EINVAL;
 	return fsmoe_train_config_check_chunks(
@@ -134,9 +134,9 @@ static struct fsmoe_moe_spec spec_of(const struct bench *b)
 	return (struct fsmoe_moe_spec){
 		.name = "moe",
 		.experts = m->experts,
-		.topk = m->topk,
-		.model_dim = (size_t)m->model_dim,
-		.hidden = (size_t)m->hidden,
+		.top_k = m->top_k,
+		.hidden_size = (size_t)m->hidden_size,
+		.ffn_size = (size_t)m->ffn_size,
 		.capacity_factor = m->capacity_factor,
 		.forward_degree = m->forward_degree,
 		.backward_degree = m->backward_degree,
@@ -144,8 +144,8 @@ static struct fsmoe_moe_spec spec_of(const struct bench *b)
 		.order = m->order,
 		.dispatch = m->dispatch,
 		.expert = m->expert,
-		.init_scale = 1 / sqrt(m->model_dim),
-		.output_scale = 1 / sqrt(m->hidden),
+		.init_scale = 1 / sqrt(m->hidden_size),
+		.output_scale = 1 / sqrt(m->ffn_size),
 		.gate_opts = m->gate_opts,
 		.expert_opts = {.no_bias = 1},
 		.loss_scale = 1.0 / (double)b->tokens, /* a rank's tokens are all there is */
@@ -159,12 +159,12 @@ static int lay_out(struct bench *b)
 {
 	const struct fsmoe_train_config *o = &b->opts->train;
 	const int esp = o->layout.esp ? o->layout.esp : 1, ep = o->layout.ep;
-	const size_t experts = (size_t)o->model.experts, topk = (size_t)o->model.topk;
+	const size_t experts = (size_t)o->model.experts, topk = (size_t)o->model.top_k;
 	const double factor = o->model.capacity_factor;
 
 	b->rank = fsmoe_topo_rank(b->topo);
 	b->ranks = fsmoe_topo_ranks(b->topo);
-	b->tokens = (size_t)o->train.batch * (size_t)o->model.seq;
+	b->tokens = (size_t)o->train.global_batch * (size_t)o->model.seq_length;
 	b->spec = spec_of(b);
 	if (b->ranks % esp || (ep && b->ranks % ((long long)ep * esp)))
 		return fsmoe_fail(EINVAL,
@@ -172,7 +172,7 @@ static int lay_out(struct bench *b)
 				  "must divide them",
 				  b->ranks, ep ? ep : 1, esp);
 	const struct fsmoe_layout layout = {
-		.dp = b->ranks, .mp = 1, .ep = ep ? ep : b->ranks / esp, .esp = esp};
+		.dp = b->ranks, .tp = 1, .ep = ep ? ep : b->ranks / esp, .esp = esp};
 	/* Without a capacity: what balanced routing fills. */
 	b->slots = factor > 0 ? fsmoe_moe_capacity(b->tokens, experts, topk, factor)
 			      : (b->tokens * topk + experts - 1) / experts;
@@ -206,14 +206,15 @@ static json_t *describe(const struct bench *b)
 		"{s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:s, s:s, s:f, "
 		"s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s*}",
 		"impl", "fsmoe", "world", b->ranks, "device", runtime->device, "fsmoe",
-		PACKAGE_VERSION, "starpu", fsmoe_starpu_version(), "batch", o->train.train.batch,
-		"seq", m->seq, "model_dim", m->model_dim, "hidden", m->hidden, "experts",
-		m->experts, "topk", m->topk, "capacity_factor", m->capacity_factor, "capacity",
-		m->capacity_factor > 0 ? (int)b->slots : 0, "dtype", runtime->dtype, "ffn",
-		m->expert, "skew", o->skew, "iters", o->iters, "gate", m->gate, "order", m->order,
-		"dispatch", m->dispatch, "schedule", fsmoe_graph_schedule(b->layer.graph)->name,
-		"forward_degree", m->forward_degree, "backward_degree", m->backward_degree, "nodes",
-		fsmoe_topo_nodes(b->topo), "ep", fsmoe_group_size(b->groups, FSMOE_GROUP_EP), "esp",
+		PACKAGE_VERSION, "starpu", fsmoe_starpu_version(), "batch",
+		o->train.train.global_batch, "seq", m->seq_length, "model_dim", m->hidden_size,
+		"hidden", m->ffn_size, "experts", m->experts, "topk", m->top_k, "capacity_factor",
+		m->capacity_factor, "capacity", m->capacity_factor > 0 ? (int)b->slots : 0, "dtype",
+		runtime->dtype, "ffn", m->expert, "skew", o->skew, "iters", o->iters, "gate",
+		m->gate, "order", m->order, "dispatch", m->dispatch, "schedule",
+		fsmoe_graph_schedule(b->layer.graph)->name, "forward_degree", m->forward_degree,
+		"backward_degree", m->backward_degree, "nodes", fsmoe_topo_nodes(b->topo), "ep",
+		fsmoe_group_size(b->groups, FSMOE_GROUP_EP), "esp",
 		fsmoe_group_size(b->groups, FSMOE_GROUP_ESP), "blas_threads",
 		fsmoe_runtime_blas_threads(b->runtime), "cta_policy", runtime->cta_policy, "tag",
 		o->tag);
@@ -227,7 +228,7 @@ static json_t *number(double value)
 /* NaN: the peak is not known. What was dropped was not computed; NaN of it: nothing was. */
 static double mfu(const struct bench *b, double tflops, double dropped)
 {
-	const double told = b->opts->train.peak,
+	const double told = b->opts->train.peak_tflops,
 		     peak = told > 0 ? told : 1e-12 * fsmoe_runtime_peak(b->runtime);
 
 	return peak > 0 ? tflops * (isfinite(dropped) ? 1 - dropped : 1) / peak : NAN;
@@ -251,8 +252,8 @@ static int measure_layer(struct bench *b, json_t *out, double *step_ms)
 	json_object_set_new(out, "bwd_ms", times_object(&backward));
 	json_object_set_new(out, "tokens_per_s",
 			    json_real((double)(b->tokens * (size_t)b->ranks) / step.median * 1e3));
-	tflops = 6.0 * matrices(b) * (double)b->spec.model_dim * (double)b->spec.hidden *
-		 (double)b->tokens * b->spec.topk / step.median * 1e-9;
+	tflops = 6.0 * matrices(b) * (double)b->spec.hidden_size * (double)b->spec.ffn_size *
+		 (double)b->tokens * b->spec.top_k / step.median * 1e-9;
 	json_object_set_new(out, "routed_tflops_per_gpu", json_real(tflops));
 	json_object_set_new(out, "mfu", number(mfu(b, tflops, dropped)));
 	json_object_set_new(out, "check", bench_check(b));
@@ -285,7 +286,7 @@ static int measure_parts(struct bench *b, json_t *out, double step_ms)
 	if (err)
 		return err;
 	/* Experts and slots over all ranks, shared evenly by them. */
-	flops = 6.0 * mats * (double)b->spec.model_dim * (double)b->spec.hidden *
+	flops = 6.0 * mats * (double)b->spec.hidden_size * (double)b->spec.ffn_size *
 		(double)b->spec.experts * (double)b->slots;
 	json_object_set_new(out, "gemm_ms", times_object(&gemm));
 	json_object_set_new(out, "a2a4_ms", times_object(&exchange));

@@ -156,7 +156,8 @@ static int bench(struct bench_schedule *o, struct bench_rows *b)
 		print_rows(b);
 	if (b->world->rank == 0 && o->csv)
 		err = write_csv(b, o->csv,
-				train->runtime.scheduler ? train->runtime.scheduler : "fsmoe");
+				train->runtime.starpu_sched ? train->runtime.starpu_sched
+							    : "fsmoe");
 	return err;
 }
 

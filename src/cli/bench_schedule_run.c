@@ -24,7 +24,7 @@ static void fill_inputs(const struct bench_rows *b, const struct bench_row *row)
 	int n;
 	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(row->step.graph, &n);
 
-	for (int i = 0; i < row->step.microbatches; i++)
+	for (int i = 0; i < row->step.micro_batches; i++)
 	{
 		int32_t *tokens = fsmoe_memory_data(row->memory, row->step.batch[i].tokens),
 			*targets = fsmoe_memory_data(row->memory, row->step.batch[i].targets);
@@ -34,8 +34,9 @@ static void fill_inputs(const struct bench_rows *b, const struct bench_row *row)
 
 		for (size_t k = 0; k < rows; k++)
 		{
-			tokens[k] = (int32_t)(fsmoe_rng_bits(key, k) % (uint64_t)b->model->vocab);
-			targets[k] = (tokens[k] + 1) % b->model->vocab;
+			tokens[k] =
+				(int32_t)(fsmoe_rng_bits(key, k) % (uint64_t)b->model->vocab_size);
+			targets[k] = (tokens[k] + 1) % b->model->vocab_size;
 		}
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 
-#include "base/nearest.h"
+#include "base/suggest.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -24,7 +24,7 @@ static const struct cli_command *find(const struct cli_command *commands, const 
 		if (strlen(c->name) == length && !strncmp(c->name, name, length))
 			return c;
 	snprintf(wrong, sizeof(wrong), "%.*s", (int)length, name);
-	near = fsmoe_nearest(wrong, name_at, commands);
+	near = fsmoe_suggest(wrong, name_at, commands);
 	fsmoe_name_list(name_at, commands, valid, sizeof(valid));
 	fsmoe_fail(EINVAL, "unknown command '%s%s': there %s %s%s%s%s", of, wrong,
 		   commands[0].name && commands[1].name ? "are" : "is", valid,

@@ -76,7 +76,7 @@ const void *cli_generate_defaults(void)
 /* The prompt as tokens, with room for what comes. */
 static int read_prompt(struct generate *g)
 {
-	const int bytes = g->info.model.vocab <= 256;
+	const int bytes = g->info.model.vocab_size <= 256;
 	const char *text = g->prompt;
 	char *end;
 
@@ -89,11 +89,11 @@ static int read_prompt(struct generate *g)
 	{
 		const long token = strtol(text, &end, 10);
 
-		if (end == text || token < 0 || token >= g->info.model.vocab)
+		if (end == text || token < 0 || token >= g->info.model.vocab_size)
 			return fsmoe_fail(EINVAL,
 					  "--prompt: '%.20s' is no token number below %d, the "
 					  "model's vocabulary",
-					  text, g->info.model.vocab);
+					  text, g->info.model.vocab_size);
 		g->tokens[g->n++] = (int32_t)token;
 		text = end;
 	}
@@ -106,7 +106,7 @@ static void print_token(const struct generate *g, int32_t token)
 {
 	if (!g->first)
 		return;
-	if (g->info.model.vocab <= 256)
+	if (g->info.model.vocab_size <= 256)
 		putchar(token);
 	else
 		printf("%d ", token);

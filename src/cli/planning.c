@@ -54,7 +54,7 @@ static int find_machine(const struct cli_planning *o, fsmoe_profile_t profile,
 	const char *text = o->machine ? o->machine : fsmoe_profile_machine(profile);
 	fsmoe_groups_t groups = NULL;
 	fsmoe_topo_t topo = NULL;
-	struct fsmoe_layout layout = {.mp = o->layout.mp, .esp = o->layout.mp};
+	struct fsmoe_layout layout = {.tp = o->layout.tp, .esp = o->layout.tp};
 	int err;
 
 	if (!*text)
@@ -63,11 +63,11 @@ static int find_machine(const struct cli_planning *o, fsmoe_profile_t profile,
 	err = fsmoe_topo_create(&topo, text, 0);
 	if (!err)
 		err = fsmoe_groups_create(&groups, topo, &layout);
-	if (!err && fsmoe_group_spans_nodes(groups, FSMOE_GROUP_MP))
-		err = fsmoe_fail(EINVAL, "mp = %d ranks do not fit into a node", o->layout.mp);
+	if (!err && fsmoe_group_spans_nodes(groups, FSMOE_GROUP_TP))
+		err = fsmoe_fail(EINVAL, "mp = %d ranks do not fit into a node", o->layout.tp);
 	if (!err)
 	{
-		sizes->mp = fsmoe_group_size(groups, FSMOE_GROUP_MP);
+		sizes->tp = fsmoe_group_size(groups, FSMOE_GROUP_TP);
 		sizes->ep = fsmoe_group_size(groups, FSMOE_GROUP_EP);
 		*dp = fsmoe_group_size(groups, FSMOE_GROUP_DP);
 	}
@@ -93,14 +93,14 @@ static int is_paper(const char *preset)
  * load, multiplied. */
 static int find_load(const struct cli_planning *o, double *load)
 {
-	struct fsmoe_model_spec spec = {.topk = 2, .capacity_factor = 1.2};
+	struct fsmoe_model_spec spec = {.top_k = 2, .capacity_factor = 1.2};
 	int err = is_paper(o->preset) ? 0 : fsmoe_model_spec_init(&spec, o->preset);
 
 	if (o->topk)
-		spec.topk = o->topk;
+		spec.top_k = o->topk;
 	if (o->capacity_factor >= 0)
 		spec.capacity_factor = o->capacity_factor;
-	*load = spec.topk * (spec.capacity_factor > 0 ? spec.capacity_factor : 1);
+	*load = spec.top_k * (spec.capacity_factor > 0 ? spec.capacity_factor : 1);
 	return err;
 }
 
@@ -114,9 +114,9 @@ static int find_sizes(const struct cli_planning *o, struct fsmoe_layer_sizes *s,
 	if (o->layers)
 		*layers = o->layers;
 	s->batch = o->batch ? o->batch : s->batch;
-	s->seq = o->seq ? o->seq : s->seq;
-	s->model_dim = o->model_dim ? o->model_dim : s->model_dim;
-	s->hidden = o->hidden ? o->hidden : s->hidden;
+	s->seq_length = o->seq ? o->seq : s->seq_length;
+	s->hidden_size = o->model_dim ? o->model_dim : s->hidden_size;
+	s->ffn_size = o->hidden ? o->hidden : s->ffn_size;
 	s->heads = o->heads ? o->heads : s->heads;
 	s->kv_heads = o->kv_heads ? o->kv_heads : s->kv_heads;
 	if (s->kv_heads > 0 && s->heads % s->kv_heads != 0)
@@ -144,7 +144,8 @@ static int find_shares(const struct cli_planning *o, int dp, struct fsmoe_layer_
 	if (is_paper(o->preset))
 		s->experts = s->ep;
 	else if (!(err = fsmoe_train_config_init(&config, o->preset)) && !o->batch)
-		s->batch = fmax(1, (double)config.train.batch / config.train.microbatches / dp);
+		s->batch = fmax(1, (double)config.train.global_batch / config.train.micro_batches /
+					   dp);
 	s->experts = o->experts ? o->experts : s->experts;
 	if (!err && o->topk > s->experts)
 		err = fsmoe_fail(EINVAL,

@@ -34,7 +34,7 @@ extern const char *const cli_experts[];  /* "gpt", "mixtral" */
 	       "The profile of one of the FSMoE paper's machines instead"), \
 	TEXT("machine", machine, "TEXT", \
 	     "Nodes and devices, 'node:6 gpu:8' or file:PATH; left out: the profile's"), \
-	SIZE("mp", layout.mp, "Ranks that share a sequence's heads and its experts; 0: a node's"), \
+	SIZE("mp", layout.tp, "Ranks that share a sequence's heads and its experts; 0: a node's"), \
 	HEADING("Model; 0 takes the preset's"), \
 	TEXT("preset", preset, "NAME", \
 	     "gpt2-xl, mixtral-8x7b, mixtral-8x22b, or one of 'fsmoe train'"), \

@@ -64,7 +64,7 @@ int cli_profile_load(const struct fsmoe_option *table, struct cli_profile *p,
 		err = fsmoe_options_json(fsmoe_train_options, json, &p->train);
 	if (!err)
 		err = fsmoe_options_parse(table, argc, argv, p);
-	p->train.train.seq = p->train.model.seq;
+	p->train.train.seq_length = p->train.model.seq_length;
 	/* Stages of all dispatches are measured, whichever the model has. */
 	if (!err && !strcmp(p->train.model.dispatch, FSMOE_DISPATCH_AUTO))
 		p->train.model.dispatch = fsmoe_dispatch_find(NULL)->module.name;

@@ -58,9 +58,9 @@ int cli_profile_describe(const struct cli_profile *o, fsmoe_profile_t profile,
 	snprintf(text, sizeof(text),
 		 "%.32s: dim %d, hidden %d, heads %d, experts %d, topk %d, capacity %g, vocab %d, "
 		 "seq %d, batch %d / %d",
-		 o->train.preset ? o->train.preset : "model", m->model_dim, m->hidden, m->heads,
-		 m->experts, m->topk, m->capacity_factor, m->vocab, m->seq, o->train.train.batch,
-		 o->train.train.microbatches);
+		 o->train.preset ? o->train.preset : "model", m->hidden_size, m->ffn_size, m->heads,
+		 m->experts, m->top_k, m->capacity_factor, m->vocab_size, m->seq_length,
+		 o->train.train.global_batch, o->train.train.micro_batches);
 	return err ? err : fsmoe_profile_note(profile, "model", text);
 }
 

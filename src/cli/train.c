@@ -53,8 +53,8 @@ const struct fsmoe_data *run_held_out(const struct run *run)
 static int open_data(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	const size_t n = (size_t)config->train.batch * (size_t)config->model.seq;
-	struct fsmoe_data_opts opts = {.vocab = config->model.vocab,
+	const size_t n = (size_t)config->train.global_batch * (size_t)config->model.seq_length;
+	struct fsmoe_data_opts opts = {.vocab_size = config->model.vocab_size,
 				       .format = fsmoe_train_config_format(config),
 				       .held_out = config->val ? 0 : config->val_fraction};
 	int err = fsmoe_data_open(&run->data, config->data, &opts);
@@ -69,11 +69,11 @@ static int open_data(struct run *run)
 	if (!run->tokens || !run->targets)
 		return fsmoe_fail(ENOMEM, "out of memory for a batch of %zu tokens", n);
 	/* Whether there is one sample is better known now than when all ranks run. */
-	err = fsmoe_data_batch(run->data, config->train.seed, 0, 1, config->model.seq, run->tokens,
-			       run->targets);
+	err = fsmoe_data_batch(run->data, config->train.seed, 0, 1, config->model.seq_length,
+			       run->tokens, run->targets);
 	if (!err && (config->val || config->val_every > 0))
 		err = fsmoe_data_windows(run_held_out(run), FSMOE_SPLIT_HELD_OUT, 0, 1,
-					 config->model.seq, run->tokens, run->targets);
+					 config->model.seq_length, run->tokens, run->targets);
 	return err;
 }
 
@@ -108,14 +108,14 @@ static int open_places(const struct fsmoe_train_config *config)
 				 strerror(errno));
 	if (!err && config->checkpoint && !config->resume)
 		err = holds_no_run(config->checkpoint);
-	if (!err && config->run)
-		err = fsmoe_file_mkdir(config->run);
+	if (!err && config->output)
+		err = fsmoe_file_mkdir(config->output);
 	if (!err && config->timeline)
 		err = fsmoe_file_check_writable(config->timeline);
-	if (err || !config->run)
+	if (err || !config->output)
 		return err;
-	if (snprintf(log, sizeof(log), "%s/log", config->run) >= PATH_MAX)
-		err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->run);
+	if (snprintf(log, sizeof(log), "%s/log", config->output) >= PATH_MAX)
+		err = fsmoe_fail(ENAMETOOLONG, "the path %s is too long", config->output);
 	return err ? err : fsmoe_log_open(log, config->resume != NULL);
 }
 
@@ -125,7 +125,7 @@ static int describe(const struct run *run)
 	char path[PATH_MAX];
 	json_t *versions = json_pack("{s:s, s:s, s:s}", "fsmoe", PACKAGE_VERSION, "starpu",
 				     fsmoe_starpu_version(), "mpi", fsmoe_mpi_version());
-	int err = fsmoe_path_join(path, sizeof(path), run->config.run, "run.json");
+	int err = fsmoe_path_join(path, sizeof(path), run->config.output, "run.json");
 
 	if (!err)
 		err = fsmoe_describe_save(path, &run->config, run->groups, versions);
@@ -141,9 +141,9 @@ static int open_outputs(struct run *run)
 
 	if (!run->first)
 		return 0;
-	if (config->run)
+	if (config->output)
 	{
-		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->run);
+		snprintf(run->metrics_path, PATH_MAX, "%s/metrics.jsonl", config->output);
 		if (!err)
 			err = describe(run);
 	}
@@ -168,7 +168,7 @@ static int say_what_runs(const struct run *run)
 		"token; %zu %s to train on in %d %s, %zu held out",
 		PACKAGE_VERSION, ranks, ranks == 1 ? "rank" : "ranks", nodes,
 		nodes == 1 ? "node" : "nodes", fsmoe_group_size(run->groups, FSMOE_GROUP_DP),
-		fsmoe_group_size(run->groups, FSMOE_GROUP_MP),
+		fsmoe_group_size(run->groups, FSMOE_GROUP_TP),
 		fsmoe_group_size(run->groups, FSMOE_GROUP_EP),
 		fsmoe_group_size(run->groups, FSMOE_GROUP_ESP), 1e-6 * (double)total,
 		1e-6 * (double)active, fsmoe_data_tokens(run->data, FSMOE_SPLIT_TRAIN),
@@ -273,8 +273,8 @@ static int start(struct run *run)
 	int err;
 
 	config->runtime.catch_term = 0; /* it is stopped in order: stop.c */
-	config->runtime.timing =
-		config->breakdown || config->profile || config->events || config->timeline;
+	config->runtime.timing = config->print_breakdown || config->profile ||
+				 config->record_events || config->timeline;
 	err = cli_runtime_start(&run->runtime, run->groups, &config->runtime);
 
 	if (!err)
@@ -291,10 +291,11 @@ static int start(struct run *run)
 	}
 	if (!err)
 		err = run_observe_start(run);
-	if (!err && fsmoe_data_samples(run_held_out(run), FSMOE_SPLIT_HELD_OUT, config->model.seq))
+	if (!err &&
+	    fsmoe_data_samples(run_held_out(run), FSMOE_SPLIT_HELD_OUT, config->model.seq_length))
 		err = fsmoe_eval_create(&run->eval, run->runtime, fsmoe_model_forward,
 					&run->eval_model,
-					config->train.batch / config->train.microbatches,
+					config->train.global_batch / config->train.micro_batches,
 					&objective, fsmoe_trainer_memory(run->trainer));
 	return err;
 }

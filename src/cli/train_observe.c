@@ -37,9 +37,9 @@ static int keep(const struct run *run, fsmoe_profile_t profile)
 	char path[PATH_MAX];
 	int err;
 
-	if (!run->first || !run->config.run)
+	if (!run->first || !run->config.output)
 		return 0;
-	err = fsmoe_path_join(path, sizeof(path), run->config.run, "profile.json");
+	err = fsmoe_path_join(path, sizeof(path), run->config.output, "profile.json");
 	if (err)
 		return err;
 	/* Where it is the very file that was given, that stays as it was given. */
@@ -81,13 +81,13 @@ int run_observe_start(struct run *run)
 	struct observe *o;
 	int err = 0;
 
-	if (!config->profile && !config->events && !config->timeline)
+	if (!config->profile && !config->record_events && !config->timeline)
 		return 0;
 	o = run->observe = calloc(1, sizeof(*o));
 	if (!o)
 		return fsmoe_fail(ENOMEM, "no memory to observe the steps");
 	o->every = MEET_EVERY;
-	err = fsmoe_runtime_record(run->runtime, 1, config->events);
+	err = fsmoe_runtime_record(run->runtime, 1, config->record_events);
 	if (err || !config->profile)
 		return err;
 	err = fsmoe_profile_load(&o->profile, config->profile);

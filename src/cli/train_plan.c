@@ -29,7 +29,7 @@ static int same_layout(const struct run *run, const struct fsmoe_checkpoint_info
 
 	return info->ranks == fsmoe_topo_ranks(run->topo) &&
 	       l->dp == fsmoe_group_size(run->groups, FSMOE_GROUP_DP) &&
-	       l->mp == fsmoe_group_size(run->groups, FSMOE_GROUP_MP) &&
+	       l->tp == fsmoe_group_size(run->groups, FSMOE_GROUP_TP) &&
 	       l->ep == fsmoe_group_size(run->groups, FSMOE_GROUP_EP) &&
 	       l->esp == fsmoe_group_size(run->groups, FSMOE_GROUP_ESP);
 }
@@ -67,7 +67,7 @@ static void widen(struct range *r, int degree)
 
 double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan)
 {
-	return run->config.train.microbatches * (plan->forward + plan->backward) +
+	return run->config.train.micro_batches * (plan->forward + plan->backward) +
 	       plan->tail_seconds;
 }
 
@@ -118,9 +118,9 @@ int run_plan_save(const struct run *run)
 	char path[PATH_MAX];
 	int err;
 
-	if (!run->first || !run->config.run || !run->plan.layer)
+	if (!run->first || !run->config.output || !run->plan.layer)
 		return 0;
-	err = fsmoe_path_join(path, sizeof(path), run->config.run, "plan.json");
+	err = fsmoe_path_join(path, sizeof(path), run->config.output, "plan.json");
 	return err ? err : fsmoe_plan_save(&run->plan, path);
 }
 

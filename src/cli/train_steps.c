@@ -29,7 +29,8 @@ static int save(struct run *run)
 	info.model = config->model;
 	err = fsmoe_manifest_from_course(config, &run->plan, &info.run);
 	if (!err)
-		err = fsmoe_checkpoint_save(config->checkpoint, run->trainer, &info, config->keep);
+		err = fsmoe_checkpoint_save(config->checkpoint, run->trainer, &info,
+					    config->keep_checkpoints);
 	fsmoe_checkpoint_info_free(&info);
 	if (err)
 		return err;
@@ -108,8 +109,8 @@ static int evaluate(struct run *run, int samples)
 static double mfu_of(const struct run *run, const struct fsmoe_metrics_row *row)
 {
 	const int ranks = fsmoe_topo_ranks(run->topo);
-	const double peak =
-		run->config.peak > 0 ? 1e12 * run->config.peak : fsmoe_runtime_peak(run->runtime);
+	const double peak = run->config.peak_tflops > 0 ? 1e12 * run->config.peak_tflops
+							: fsmoe_runtime_peak(run->runtime);
 
 	if (peak <= 0 || row->result.seconds <= 0)
 		return 0;
@@ -132,12 +133,13 @@ static int next_batch(struct run *run)
 	const struct fsmoe_train_config *config = &run->config;
 
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
-	int err = fsmoe_data_batch(run->data, config->train.seed, run->samples, config->train.batch,
-				   config->model.seq, run->tokens, run->targets);
+	int err = fsmoe_data_batch(run->data, config->train.seed, run->samples,
+				   config->train.global_batch, config->model.seq_length,
+				   run->tokens, run->targets);
 
 	if (!err)
 		fsmoe_objective_apply(&objective, config->train.seed, run->samples,
-				      config->train.batch, run->tokens, run->targets);
+				      config->train.global_batch, run->tokens, run->targets);
 	return err;
 }
 
@@ -163,7 +165,7 @@ static int do_step(struct run *run, int *stop)
 	if (err)
 		return err;
 	run->step++;
-	run->samples += (uint64_t)config->train.batch;
+	run->samples += (uint64_t)config->train.global_batch;
 	err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), &row.load);
 	*stop = row.load.stop;
 	row.mfu = mfu_of(run, &row);
@@ -270,7 +272,7 @@ static int finish(struct run *run, int *together)
 	run->metrics = NULL;
 	if (!err)
 		err = tell_gpu_memory(run);
-	if (!err && config->breakdown && run->tokens_done)
+	if (!err && config->print_breakdown && run->tokens_done)
 		err = run_breakdown(run);
 	if (err)
 		return cli_fail(FSMOE_EXIT_RUN, err);

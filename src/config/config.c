@@ -28,13 +28,13 @@ static const struct recipe
 static void cook(struct fsmoe_train_config *config, const struct recipe *recipe)
 {
 	config->steps = recipe->steps;
-	config->warmup = recipe->warmup;
-	config->train.batch = recipe->batch;
+	config->warmup_steps = recipe->warmup;
+	config->train.global_batch = recipe->batch;
 	config->log_every = recipe->log_every;
 	config->val_every = recipe->val_every;
 	config->val_samples = recipe->val_samples;
 	config->lr = recipe->lr;
-	config->lr_end = recipe->lr_end;
+	config->min_lr_ratio = recipe->lr_end;
 	config->train.weight_decay = recipe->weight_decay;
 	config->train.beta2 = recipe->beta2;
 	config->model.gate_opts.balance_loss = recipe->balance_loss;
@@ -44,11 +44,11 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 {
 	struct fsmoe_train_config fresh = {.steps = 100,
 					   .lr = 1e-3,
-					   .lr_end = 0.1,
+					   .min_lr_ratio = 0.1,
 					   .log_every = 1,
 					   .timeline_steps = 1,
 					   .val_fraction = 0.1,
-					   .keep = 2,
+					   .keep_checkpoints = 2,
 					   .max_degree = 8,
 					   .replan = 1,
 					   .data_format = "auto",
@@ -129,7 +129,7 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 		err = fsmoe_options_parse(fsmoe_train_options, argc, argv, config);
 	if (err)
 		return err;
-	config->train.seq = config->model.seq;
+	config->train.seq_length = config->model.seq_length;
 	err = choose_traced(config);
 	return err ? err : fsmoe_train_config_check(config);
 }
@@ -195,16 +195,16 @@ int fsmoe_train_config_check_model(const struct fsmoe_train_config *config)
 {
 	const struct fsmoe_train_opts *train = &config->train;
 
-	if (train->batch % train->microbatches)
+	if (train->global_batch % train->micro_batches)
 		return fsmoe_fail(EINVAL,
 				  "a batch of %d sequences cannot be cut into %d equal parts: "
 				  "--microbatches must divide --batch",
-				  train->batch, train->microbatches);
-	if ((long long)train->batch * config->model.seq > INT_MAX)
+				  train->global_batch, train->micro_batches);
+	if ((long long)train->global_batch * config->model.seq_length > INT_MAX)
 		return fsmoe_fail(EINVAL,
 				  "a batch of %d sequences of %d tokens is more than 2^31 tokens: "
 				  "lower --batch or --seq",
-				  train->batch, config->model.seq);
+				  train->global_batch, config->model.seq_length);
 	if (fsmoe_train_config_check_chunks(config, "--forward-degree",
 					    config->model.forward_degree) ||
 	    fsmoe_train_config_check_chunks(config, "--backward-degree",
@@ -246,12 +246,12 @@ int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_group
 	const int dp = fsmoe_group_size(groups, FSMOE_GROUP_DP);
 	const struct fsmoe_train_opts *train = &config->train;
 
-	if (train->batch / train->microbatches % dp)
+	if (train->global_batch / train->micro_batches % dp)
 		return fsmoe_fail(EINVAL,
 				  "a batch of %d sequences in %d micro-batches cannot be shared by "
 				  "%d data-parallel ranks: --batch must be a multiple of %lld",
-				  train->batch, train->microbatches, dp,
-				  (long long)dp * train->microbatches);
+				  train->global_batch, train->micro_batches, dp,
+				  (long long)dp * train->micro_batches);
 	return fsmoe_model_spec_check(&config->model, groups);
 }
 
@@ -259,10 +259,11 @@ double fsmoe_train_config_lr(const struct fsmoe_train_config *config, int step)
 {
 	double done;
 
-	if (step < config->warmup)
-		return config->lr * step / config->warmup;
-	if (step >= config->steps || config->lr_end == 1)
-		return config->lr * config->lr_end;
-	done = (double)(step - config->warmup) / (config->steps - config->warmup);
-	return config->lr * (config->lr_end + (1 - config->lr_end) * 0.5 * (1 + cos(M_PI * done)));
+	if (step < config->warmup_steps)
+		return config->lr * step / config->warmup_steps;
+	if (step >= config->steps || config->min_lr_ratio == 1)
+		return config->lr * config->min_lr_ratio;
+	done = (double)(step - config->warmup_steps) / (config->steps - config->warmup_steps);
+	return config->lr *
+	       (config->min_lr_ratio + (1 - config->min_lr_ratio) * 0.5 * (1 + cos(M_PI * done)));
 }

@@ -18,29 +18,29 @@ struct fsmoe_train_config
 	struct fsmoe_model_spec model;
 	struct fsmoe_train_opts train; /* its seq is model.seq */
 	struct fsmoe_runtime_opts runtime;
-	double peak; /* flop/s of a GPU's matrix products, in 10^12; 0: by its name */
+	double peak_tflops; /* flop/s of a GPU's matrix products, in 10^12; 0: by its name */
 	struct fsmoe_layout layout;
 	int nodes; /* 0: as they are */
 
 	/* The course: with model and train what a checkpoint keeps, and a resumed run goes on with.
 	 * From steps to preset, without others between (manifest_options.c). */
-	int steps, warmup;
-	double lr, lr_end; /* lr_end: the part of lr that is left at the last step */
+	int steps, warmup_steps;
+	double lr, min_lr_ratio; /* lr_end: the part of lr that is left at the last step */
 	double val_fraction;
 	int val_every, val_samples, log_every;
 	const char *on_nan, *objective, *preset;
 
 	const char *data, *data_format, *val;
 	const char *checkpoint, *resume;
-	int checkpoint_every, keep;
+	int checkpoint_every, keep_checkpoints;
 	/* How steps are laid out in time: a row's name or file, what tasks cost, a plan's file. */
 	const char *schedule, *profile, *plan;
 	int max_degree, replan; /* replan: with a profile, when tasks drift from it */
-	const char *config, *metrics, *run;
+	const char *config, *metrics, *output;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
-	const char *events, *timeline;
+	const char *record_events, *timeline;
 	int timeline_steps; /* the last ones, a file each */
-	int progress, quiet, breakdown;
+	int progress, quiet, print_breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
 };

@@ -33,7 +33,7 @@ int fsmoe_describe_save(const char *path, const struct fsmoe_train_config *confi
 				 "format", FORMAT, "version", 1, "versions", versions, "ranks",
 				 fsmoe_topo_ranks(topo), "nodes", fsmoe_topo_nodes(topo), "layout",
 				 "dp", fsmoe_group_size(groups, FSMOE_GROUP_DP), "mp",
-				 fsmoe_group_size(groups, FSMOE_GROUP_MP), "ep",
+				 fsmoe_group_size(groups, FSMOE_GROUP_TP), "ep",
 				 fsmoe_group_size(groups, FSMOE_GROUP_EP), "esp",
 				 fsmoe_group_size(groups, FSMOE_GROUP_ESP), "schedule",
 				 config->schedule, "max_degree", config->max_degree, "device",
@@ -57,7 +57,7 @@ static int read_layout(const struct fsmoe_json *json, struct fsmoe_description *
 	if (json_unpack_ex(json->root, &error, 0,
 			   "{s:s, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s?:s, s:i}", "format", &format,
 			   "ranks", &d->ranks, "nodes", &d->nodes, "layout", "dp", &d->layout.dp,
-			   "mp", &d->layout.mp, "ep", &d->layout.ep, "esp", &d->layout.esp,
+			   "mp", &d->layout.tp, "ep", &d->layout.ep, "esp", &d->layout.esp,
 			   "schedule", &schedule, "max_degree", &d->max_degree) ||
 	    strcmp(format, FORMAT) != 0)
 		return fsmoe_fail(EPROTO, "%s is no description of a run: %s", json->path,

@@ -95,7 +95,7 @@ json_t *fsmoe_manifest_from_training(const struct fsmoe_train_opts *opts)
 	json_t *object = from(&config, PART(train));
 
 	/* The option is the model's, but a model of the user's own has no spec. */
-	json_object_set_new(object, "seq", json_integer(opts->seq));
+	json_object_set_new(object, "seq", json_integer(opts->seq_length));
 	return object;
 }
 
@@ -141,7 +141,7 @@ int fsmoe_manifest_to_training(const struct fsmoe_json *json, json_t *object,
 	if (err)
 		return err;
 	*opts = config.train;
-	opts->seq = config.model.seq;
+	opts->seq_length = config.model.seq_length;
 	return 0;
 }
 

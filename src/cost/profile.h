@@ -24,7 +24,7 @@ struct fsmoe_profile
 	} note[FSMOE_PROFILE_NOTES];
 };
 
-/* For fsmoe_nearest: names of kinds, of lanes. */
+/* For fsmoe_suggest: names of kinds, of lanes. */
 const char *fsmoe_kind_name_at(const void *unused, int i);
 const char *fsmoe_lane_name_at(const void *unused, int i);
 

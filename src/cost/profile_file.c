@@ -2,7 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/json_reader.h"
-#include "base/nearest.h"
+#include "base/suggest.h"
 #include "cost/profile.h"
 
 #include <errno.h>

@@ -35,7 +35,7 @@ static int open_pieces(struct fsmoe_data *data, const struct fsmoe_sources *sour
 	{
 		struct piece *piece = &data->piece[data->npieces];
 		int err = fsmoe_data_file_open(&piece->file, sources->path[i], data->opts.format,
-					       data->opts.vocab);
+					       data->opts.vocab_size);
 
 		if (err)
 			return err;
@@ -147,7 +147,7 @@ static int copy(const struct fsmoe_data *data, size_t at, size_t n, int32_t *out
 		const size_t here = at - piece->start, left = piece->file.n - here;
 		const size_t now = n < left ? n : left;
 
-		err = fsmoe_data_file_read(&piece->file, here, now, data->opts.vocab, out);
+		err = fsmoe_data_file_read(&piece->file, here, now, data->opts.vocab_size, out);
 		at += now;
 		out += now;
 		n -= now;

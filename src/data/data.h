@@ -24,7 +24,7 @@ enum fsmoe_split
 
 struct fsmoe_data_opts
 {
-	int vocab;
+	int vocab_size;
 	enum fsmoe_data_format format;
 	double held_out; /* the last part of the tokens, 0 to 1 */
 };

@@ -13,8 +13,8 @@
  */
 struct fsmoe_objective
 {
-	int masked;     /* 0: the next token */
-	int vocab, seq; /* of the model */
+	int masked;                 /* 0: the next token */
+	int vocab_size, seq_length; /* of the model */
 };
 
 /* Percent of a sequence's tokens that are masked. */

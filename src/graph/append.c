@@ -23,18 +23,18 @@ const char *fsmoe_phase_name(enum fsmoe_phase phase)
 int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size)
 {
 	const char *phase = fsmoe_phase_name(node->phase);
-	char layer[16] = "", microbatch[16] = "", chunk[16] = "";
+	char layer[16] = "", micro_batch[16] = "", chunk[16] = "";
 	/* Said where the operation's name does not: an AlltoAll is one in either direction. */
 	const int said = node->phase == FSMOE_FORWARD || strstr(node->op->name, phase);
 
 	if (node->layer >= 0)
 		snprintf(layer, sizeof(layer), " L%d", node->layer);
-	if (node->microbatch >= 0)
-		snprintf(microbatch, sizeof(microbatch), " m%d", node->microbatch);
+	if (node->micro_batch >= 0)
+		snprintf(micro_batch, sizeof(micro_batch), " m%d", node->micro_batch);
 	if (node->chunk >= 0)
 		snprintf(chunk, sizeof(chunk), " c%d", node->chunk);
 	return snprintf(buffer, size, "%s%s%s%s%s%s", node->op->name, said ? "" : ".",
-			said ? "" : phase, layer, microbatch, chunk);
+			said ? "" : phase, layer, micro_batch, chunk);
 }
 
 /* Ports in order, optional ones named (as FSMOE_NONE), MANY ports any number of times. */
@@ -137,7 +137,7 @@ int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *a
 		.span = span_of(g, op, args),
 		.phase = g->labels.phase,
 		.layer = g->labels.layer,
-		.microbatch = g->labels.microbatch,
+		.micro_batch = g->labels.micro_batch,
 		.chunk = g->labels.chunk,
 		.seq = -1,
 		.priority = g->labels.priority,

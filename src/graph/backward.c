@@ -177,7 +177,7 @@ static int differentiate(struct fsmoe_backward *b, int i, const struct fsmoe_reg
 	b->layer = node.layer;
 	b->done = i;
 	g->labels = (struct fsmoe_labels){.layer = node.layer,
-					  .microbatch = node.microbatch,
+					  .micro_batch = node.micro_batch,
 					  .chunk = -1,
 					  .priority = node.priority,
 					  .phase = FSMOE_BACKWARD};

@@ -68,7 +68,7 @@ static void write_json_node(const struct fsmoe_graph *g, FILE *f, const struct f
 		"\"seq\":%d,"
 		"\"priority\":%d,\"access\":[",
 		fsmoe_lane_name(node->lane), fsmoe_phase_name(node->phase), node->layer,
-		node->microbatch, node->chunk, node->seq, node->priority);
+		node->micro_batch, node->chunk, node->seq, node->priority);
 	for (int k = 0; k < node->naccess; k++)
 	{
 		fprintf(f, "%s{\"port\":\"%s\",\"mode\":\"%s\",\"tensor\":%d}", k ? "," : "",

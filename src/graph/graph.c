@@ -35,7 +35,7 @@ int fsmoe_graph_create(fsmoe_graph_t *graph, fsmoe_groups_t groups)
 	g->groups = groups;
 	g->schedule = plain;
 	g->open_region = -1;
-	g->labels = (struct fsmoe_labels){.layer = -1, .microbatch = -1, .chunk = -1};
+	g->labels = (struct fsmoe_labels){.layer = -1, .micro_batch = -1, .chunk = -1};
 	*graph = g;
 	return 0;
 }
@@ -196,9 +196,9 @@ void fsmoe_graph_set_layer(fsmoe_graph_t g, int layer)
 	g->labels.layer = layer;
 }
 
-void fsmoe_graph_set_microbatch(fsmoe_graph_t g, int microbatch)
+void fsmoe_graph_set_micro_batch(fsmoe_graph_t g, int micro_batch)
 {
-	g->labels.microbatch = microbatch;
+	g->labels.micro_batch = micro_batch;
 }
 
 void fsmoe_graph_set_chunk(fsmoe_graph_t g, int chunk)

@@ -27,7 +27,7 @@ struct fsmoe_bucket
 
 struct fsmoe_labels
 {
-	int layer, microbatch, chunk, priority;
+	int layer, micro_batch, chunk, priority;
 	enum fsmoe_phase phase;
 };
 

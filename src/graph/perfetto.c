@@ -159,7 +159,7 @@ static void write_node(FILE *f, const struct fsmoe_graph *g, int i, const int *f
 	const struct fsmoe_node *node = &g->nodes[i];
 
 	fprintf(f, "%s\n{\"op\":\"%s\",\"layer\":%d,\"microbatch\":%d,\"chunk\":%d,\"work\":%.10g",
-		i ? "," : "", node->op->name, node->layer, node->microbatch, node->chunk,
+		i ? "," : "", node->op->name, node->layer, node->micro_batch, node->chunk,
 		fsmoe_node_work(node, g->tensors));
 	if (communicates(node))
 		fprintf(f, ",\"group\":\"%s\"", fsmoe_group_name(node->op->group(node->args)));

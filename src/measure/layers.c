@@ -49,16 +49,16 @@ static int vary(const struct variant *v, fsmoe_groups_t groups, struct fsmoe_mod
 		struct fsmoe_train_opts *train)
 {
 	const int dp = fsmoe_group_size(groups, FSMOE_GROUP_DP),
-		  mp = fsmoe_group_size(groups, FSMOE_GROUP_MP);
-	const double sequences = v->sequences * (train->batch / dp / train->microbatches),
-		     seq = v->seq * train->seq;
+		  mp = fsmoe_group_size(groups, FSMOE_GROUP_TP);
+	const double sequences = v->sequences * (train->global_batch / dp / train->micro_batches),
+		     seq = v->seq * train->seq_length;
 
 	if (sequences < 1 || seq < mp || (int)seq % mp)
 		return 0;
-	train->batch = dp * (int)sequences;
-	train->microbatches = 1;
-	train->seq = (int)seq;
-	model->seq = train->seq;
+	train->global_batch = dp * (int)sequences;
+	train->micro_batches = 1;
+	train->seq_length = (int)seq;
+	model->seq_length = train->seq_length;
 	model->layers = 1;
 	model->forward_degree = model->backward_degree = v->degree;
 	return !fsmoe_model_spec_check(model, groups);
@@ -80,7 +80,7 @@ static int run_variant(struct fsmoe_bench *b, const struct fsmoe_model_spec *mod
 		err = fsmoe_memory_init_params(memory, 1);
 	if (!err)
 	{
-		fill_inputs(&step, memory, b->world->rank, spec.vocab);
+		fill_inputs(&step, memory, b->world->rank, spec.vocab_size);
 		err = fsmoe_bench_graph(b, step.graph, memory, seconds, computes);
 	}
 	fsmoe_memory_destroy(memory);
@@ -111,6 +111,6 @@ int fsmoe_bench_layers(struct fsmoe_bench *b, const struct fsmoe_model_spec *mod
 		err = fsmoe_fail(EINVAL,
 				 "this model can be measured in fewer than two sizes: %d sequences "
 				 "of %d tokens a rank cannot be halved or doubled",
-				 train->batch, train->seq);
+				 train->global_batch, train->seq_length);
 	return err;
 }

@@ -6,9 +6,10 @@
 int fsmoe_model_count(const struct fsmoe_model_spec *spec, fsmoe_groups_t groups, size_t *total,
 		      size_t *active)
 {
-	const size_t rows = (size_t)(spec->seq / fsmoe_group_size(groups, FSMOE_GROUP_MP));
+	const size_t rows = (size_t)(spec->seq_length / fsmoe_group_size(groups, FSMOE_GROUP_TP));
 	const struct fsmoe_gate *gate = fsmoe_gate_find(spec->gate);
-	struct fsmoe_batch_spec batch = {.sequences = 1, .seq = spec->seq, .scale = 1};
+	struct fsmoe_batch_spec batch = {
+		.sequences = 1, .seq_length = spec->seq_length, .scale = 1};
 	size_t all = 0, idle = 0; /* parameters; those of experts that a token does not go to */
 	fsmoe_graph_t graph;
 	int n, err = fsmoe_graph_create(&graph, groups);
@@ -26,7 +27,7 @@ int fsmoe_model_count(const struct fsmoe_model_spec *spec, fsmoe_groups_t groups
 		all += count;
 		if (param[i].spec.reduce == FSMOE_GROUP_EDP && gate->routing == FSMOE_ROUTING_LISTS)
 			idle += count / (size_t)spec->experts *
-				(size_t)(spec->experts - spec->topk);
+				(size_t)(spec->experts - spec->top_k);
 	}
 	fsmoe_graph_destroy(graph);
 	if (err)

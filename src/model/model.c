@@ -60,7 +60,7 @@ static fsmoe_tensor_t sharded(const struct model *m, struct fsmoe_shape shape, i
 static fsmoe_tensor_t norm(const struct model *m, fsmoe_tensor_t x, const char *name, int layer)
 {
 	char weight[64], bias[64];
-	size_t dim = (size_t)m->spec->model_dim;
+	size_t dim = (size_t)m->spec->hidden_size;
 
 	snprintf(weight, sizeof(weight), "%s.weight", name);
 	snprintf(bias, sizeof(bias), "%s.bias", name);
@@ -74,10 +74,10 @@ static fsmoe_tensor_t norm(const struct model *m, fsmoe_tensor_t x, const char *
 static fsmoe_tensor_t attention(const struct model *m, fsmoe_tensor_t x, int layer)
 {
 	fsmoe_graph_t g = m->graph;
-	size_t dim = (size_t)m->spec->model_dim, heads = (size_t)m->spec->heads,
+	size_t dim = (size_t)m->spec->hidden_size, heads = (size_t)m->spec->heads,
 	       head_dim = dim / heads;
 	struct fsmoe_attention_args args = {.batch = (size_t)m->batch->sequences,
-					    .seq = (size_t)m->batch->seq,
+					    .seq = (size_t)m->batch->seq_length,
 					    .heads = heads / (size_t)m->mp,
 					    .head_dim = head_dim,
 					    .parts = (size_t)m->mp,
@@ -93,11 +93,11 @@ static fsmoe_tensor_t attention(const struct model *m, fsmoe_tensor_t x, int lay
 	bout = replicated(m, FSMOE_SHAPE1(dim), FSMOE_INIT_ZERO, 0, "attn.out.bias", layer);
 
 	h = norm(m, x, "ln_1", layer);                  /* (B, L / MP, M) */
-	h = fsmoe_allgather(g, h, FSMOE_GROUP_MP);      /* (MP, B, L / MP, M) */
+	h = fsmoe_allgather(g, h, FSMOE_GROUP_TP);      /* (MP, B, L / MP, M) */
 	h = fsmoe_linear(g, h, wqkv, bqkv);             /* (MP B L / MP, 3 heads / MP head_dim) */
 	h = fsmoe_attention(g, h, &args);               /* (MP B L / MP, M / MP) */
 	h = fsmoe_linear(g, h, wout, FSMOE_NONE);       /* (MP, B, L / MP, M), partial sums */
-	h = fsmoe_reduce_scatter(g, h, FSMOE_GROUP_MP); /* (B, L / MP, M) */
+	h = fsmoe_reduce_scatter(g, h, FSMOE_GROUP_TP); /* (B, L / MP, M) */
 	return fsmoe_residual(g, x, h, bout);
 }
 
@@ -108,11 +108,11 @@ static fsmoe_tensor_t mixture(const struct model *m, fsmoe_tensor_t x, int layer
 	struct fsmoe_moe_spec moe = {
 		.name = name,
 		.experts = s->experts,
-		.topk = s->topk,
-		.model_dim = (size_t)s->model_dim,
-		.hidden = (size_t)s->hidden,
+		.top_k = s->top_k,
+		.hidden_size = (size_t)s->hidden_size,
+		.ffn_size = (size_t)s->ffn_size,
 		.capacity_factor = s->capacity_factor,
-		.group = s->group > 0 ? (size_t)s->group : m->span,
+		.routing_group = s->routing_group > 0 ? (size_t)s->routing_group : m->span,
 		.forward_degree = s->forward_degree,
 		.backward_degree = s->backward_degree,
 		.gate = s->gate,
@@ -124,10 +124,10 @@ static fsmoe_tensor_t mixture(const struct model *m, fsmoe_tensor_t x, int layer
 		.gate_opts = s->gate_opts,
 		.expert_opts = {.activation = s->expert_activation, .no_bias = !s->expert_bias},
 		.loss_scale = m->batch->token_scale > 0 ? m->batch->token_scale : m->batch->scale,
-		.tokens = {.first = m->batch->first * (size_t)m->batch->seq +
+		.tokens = {.first = m->batch->first * (size_t)m->batch->seq_length +
 				    (size_t)m->mp_rank * m->span,
 			   .span = m->span,
-			   .stride = (size_t)m->batch->seq},
+			   .stride = (size_t)m->batch->seq_length},
 		.causal = !s->bidirectional,
 		.allow_leak = s->allow_leak,
 		.hooks = s->hooks,
@@ -146,17 +146,17 @@ fsmoe_tensor_t fsmoe_model_logits(fsmoe_graph_t graph, const struct fsmoe_batch_
 	struct model m = {.graph = graph,
 			  .spec = s,
 			  .batch = batch,
-			  .mp = fsmoe_group_size(groups, FSMOE_GROUP_MP),
-			  .mp_rank = fsmoe_group_rank(groups, FSMOE_GROUP_MP),
+			  .mp = fsmoe_group_size(groups, FSMOE_GROUP_TP),
+			  .mp_rank = fsmoe_group_rank(groups, FSMOE_GROUP_TP),
 			  .output_scale = init_scale / sqrt(2.0 * s->layers)};
-	size_t dim = (size_t)s->model_dim;
+	size_t dim = (size_t)s->hidden_size;
 	fsmoe_tensor_t table, positions, x;
 
-	m.span = (size_t)(batch->seq / m.mp);
+	m.span = (size_t)(batch->seq_length / m.mp);
 	fsmoe_graph_set_layer(graph, -1);
-	table = replicated(&m, FSMOE_SHAPE2((size_t)s->vocab, dim), FSMOE_INIT_NORMAL, 1,
+	table = replicated(&m, FSMOE_SHAPE2((size_t)s->vocab_size, dim), FSMOE_INIT_NORMAL, 1,
 			   "wte.weight", -1);
-	positions = replicated(&m, FSMOE_SHAPE2((size_t)s->seq, dim), FSMOE_INIT_NORMAL, 1,
+	positions = replicated(&m, FSMOE_SHAPE2((size_t)s->seq_length, dim), FSMOE_INIT_NORMAL, 1,
 			       "wpe.weight", -1);
 	x = fsmoe_embedding(graph, batch->tokens, table, positions, (size_t)m.mp_rank * m.span,
 			    m.span);
@@ -165,7 +165,7 @@ fsmoe_tensor_t fsmoe_model_logits(fsmoe_graph_t graph, const struct fsmoe_batch_
 		fsmoe_graph_set_layer(graph, layer);
 		if (s->attention)
 			x = attention(&m, x, layer);
-		if (s->mixture)
+		if (s->moe)
 			x = mixture(&m, x, layer);
 	}
 	fsmoe_graph_set_layer(graph, -1);

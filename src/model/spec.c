@@ -46,23 +46,23 @@ int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 	}
 	*spec = (struct fsmoe_model_spec){
 		.size = sizeof(*spec),
-		.vocab = p->vocab,
-		.seq = p->seq,
+		.vocab_size = p->vocab,
+		.seq_length = p->seq,
 		.layers = p->layers,
 		.heads = p->heads,
-		.model_dim = p->model_dim,
-		.hidden = p->hidden,
+		.hidden_size = p->model_dim,
+		.ffn_size = p->hidden,
 		.experts = p->experts,
-		.topk = p->topk,
+		.top_k = p->topk,
 		.capacity_factor = p->capacity_factor,
 		.forward_degree = 1,
 		.backward_degree = 1,
 		.gate = "topk",
 		.dispatch = "flat",
-		.expert = "gpt",
+		.expert = "mlp",
 		.expert_bias = 1,
 		.attention = 1,
-		.mixture = 1,
+		.moe = 1,
 	};
 	return 0;
 }
@@ -70,7 +70,7 @@ int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 /* What must divide what: data, so that a sentence can be made of any of them. */
 int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t groups)
 {
-	const int mp = fsmoe_group_size(groups, FSMOE_GROUP_MP),
+	const int mp = fsmoe_group_size(groups, FSMOE_GROUP_TP),
 		  ep = fsmoe_group_size(groups, FSMOE_GROUP_EP),
 		  esp = fsmoe_group_size(groups, FSMOE_GROUP_ESP);
 	const struct
@@ -80,22 +80,22 @@ int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t grou
 		const char *divisor;
 		int by;
 	} rules[] = {
-		{"model-dim", s->model_dim, "heads", s->heads},
+		{"model-dim", s->hidden_size, "heads", s->heads},
 		{"heads", s->heads, "model-parallel ranks", mp},
-		{"seq", s->seq, "model-parallel ranks", mp},
+		{"seq", s->seq_length, "model-parallel ranks", mp},
 		{"experts", s->experts, "expert-parallel ranks", ep},
-		{"hidden", s->hidden, "expert-sharding ranks", esp},
-		{"seq / model-parallel ranks", s->seq / (mp > 0 ? mp : 1), "group",
-		 s->group > 0 ? s->group : 1},
+		{"hidden", s->ffn_size, "expert-sharding ranks", esp},
+		{"seq / model-parallel ranks", s->seq_length / (mp > 0 ? mp : 1), "group",
+		 s->routing_group > 0 ? s->routing_group : 1},
 	};
 	const struct
 	{
 		const char *what;
 		int value;
-	} positive[] = {{"vocab", s->vocab},         {"seq", s->seq},
-			{"layers", s->layers},       {"heads", s->heads},
-			{"model-dim", s->model_dim}, {"hidden", s->hidden},
-			{"experts", s->experts},     {"topk", s->topk}};
+	} positive[] = {{"vocab", s->vocab_size},      {"seq", s->seq_length},
+			{"layers", s->layers},         {"heads", s->heads},
+			{"model-dim", s->hidden_size}, {"hidden", s->ffn_size},
+			{"experts", s->experts},       {"topk", s->top_k}};
 
 	for (size_t i = 0; i < sizeof(positive) / sizeof(positive[0]); i++)
 		if (positive[i].value < 1)
@@ -106,8 +106,8 @@ int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t grou
 			return fsmoe_fail(EINVAL, "%s = %d is not a multiple of %s = %d",
 					  rules[i].what, rules[i].value, rules[i].divisor,
 					  rules[i].by);
-	if (s->topk > s->experts)
-		return fsmoe_fail(EINVAL, "topk = %d is more than experts = %d", s->topk,
+	if (s->top_k > s->experts)
+		return fsmoe_fail(EINVAL, "topk = %d is more than experts = %d", s->top_k,
 				  s->experts);
 	if (s->capacity_factor < 0)
 		return fsmoe_fail(EINVAL, "capacity-factor = %g is negative; 0 drops nothing",

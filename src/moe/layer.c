@@ -69,7 +69,7 @@ static void route(struct fsmoe_moe_build *moe)
 					.importance = o->importance_loss * layer->loss_scale,
 					.z = o->z_loss * layer->loss_scale,
 					.group = layer->group,
-					.topk = layer->topk}));
+					.topk = layer->top_k}));
 	if (moe->order->prepare)
 		moe->order->prepare(layer, r);
 	if (!moe->by_rows || r->counts == FSMOE_NONE)

@@ -4,8 +4,8 @@ libfsmoe_core_la_SOURCES += \
 	src/moe/dispatch/flat.c \
 	src/moe/dispatch/parts.c \
 	src/moe/dispatch/parts.h \
-	src/moe/expert/gpt.c \
-	src/moe/expert/mixtral.c \
+	src/moe/expert/mlp.c \
+	src/moe/expert/swiglu.c \
 	src/moe/expert/param.c \
 	src/moe/gate/cosine.c \
 	src/moe/gate/expert_choice.c \

@@ -24,8 +24,8 @@
 	X(1dh)                                                                                     \
 	X(2dh)
 #define FSMOE_EXPERT_MODULES(X)                                                                    \
-	X(gpt)                                                                                     \
-	X(mixtral)
+	X(mlp)                                                                                     \
+	X(swiglu)
 
 #define FSMOE_DECLARE_GATE(name)  extern const struct fsmoe_gate fsmoe_gate_module_##name;
 #define FSMOE_DECLARE_ORDER(name) extern const struct fsmoe_order fsmoe_order_module_##name;

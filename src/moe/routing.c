@@ -55,22 +55,22 @@ static int check_numbers(const struct fsmoe_moe_spec *s, fsmoe_groups_t groups)
 	if (!s->name || !*s->name)
 		return fsmoe_fail(EINVAL,
 				  "a Mixture-of-Experts layer needs a name for its parameters");
-	if (s->experts < 1 || s->topk < 1 || s->topk > s->experts)
+	if (s->experts < 1 || s->top_k < 1 || s->top_k > s->experts)
 		return fsmoe_fail(
 			EINVAL,
 			"'%s': %d experts per token of %d are asked for: choose from 1 to all",
-			s->name, s->topk, s->experts);
+			s->name, s->top_k, s->experts);
 	if (s->experts % ep)
 		return fsmoe_fail(
 			EINVAL,
 			"'%s': %d experts do not divide over %d expert-parallel ranks: take a "
 			"multiple, or another ep",
 			s->name, s->experts, ep);
-	if (s->model_dim < 1 || s->hidden < 1 || s->hidden % (size_t)esp)
+	if (s->hidden_size < 1 || s->ffn_size < 1 || s->ffn_size % (size_t)esp)
 		return fsmoe_fail(EINVAL,
 				  "'%s': a hidden size of %zu does not divide over %d shards of an "
 				  "expert: take a multiple, or another esp",
-				  s->name, s->hidden, esp);
+				  s->name, s->ffn_size, esp);
 	if (!(s->capacity_factor >= 0) || s->capacity_factor > 1e9)
 		return fsmoe_fail(
 			EINVAL,
@@ -86,11 +86,11 @@ static int check_numbers(const struct fsmoe_moe_spec *s, fsmoe_groups_t groups)
 
 static int check_rows(const struct fsmoe_moe_spec *s, const struct fsmoe_shape *x, size_t group)
 {
-	if (x->ndim != 2 || x->dim[0] < 1 || x->dim[1] != s->model_dim)
+	if (x->ndim != 2 || x->dim[0] < 1 || x->dim[1] != s->hidden_size)
 	{
 		char text[FSMOE_SHAPE_TEXT];
 		return fsmoe_fail(EINVAL, "'%s': the input must be (tokens, %zu) but is %s",
-				  s->name, s->model_dim, fsmoe_shape_text(text, x));
+				  s->name, s->hidden_size, fsmoe_shape_text(text, x));
 	}
 	if (x->dim[0] % group)
 		return fsmoe_fail(
@@ -127,9 +127,9 @@ static int check_gate_numbers(const struct fsmoe_moe_spec *s)
 {
 	const struct fsmoe_gate_opts *o = &s->gate_opts;
 
-	if (!(o->spread >= 0))
+	if (!(o->init_scale >= 0))
 		return fsmoe_fail(EINVAL, "'%s': a gate's spread of %g: it is positive, or 0 for 1",
-				  s->name, o->spread);
+				  s->name, o->init_scale);
 	if (o->balance_loss >= 0 && o->importance_loss >= 0 && o->z_loss >= 0)
 		return 0;
 	return fsmoe_fail(EINVAL, "'%s': weights of losses are %g, %g and %g: 0 or more", s->name,
@@ -162,10 +162,10 @@ int fsmoe_gate_check_options(const struct fsmoe_gate *gate, const struct fsmoe_g
 		int asked;
 		const char *name;
 	} rows[] = {
-		{FSMOE_GATE_DROP, o->drop != NULL, "drop"},
-		{FSMOE_GATE_WEIGHTS, o->weights != NULL, "weights"},
-		{FSMOE_GATE_RANK, o->rank != 0, "gate-rank"},
-		{FSMOE_GATE_NORMALIZE, o->normalize != 0, "soft-normalize"},
+		{FSMOE_GATE_DROP, o->drop_policy != NULL, "drop"},
+		{FSMOE_GATE_WEIGHTS, o->routing_weights != NULL, "weights"},
+		{FSMOE_GATE_RANK, o->xmoe_dim != 0, "gate-rank"},
+		{FSMOE_GATE_NORMALIZE, o->softmoe_normalize != 0, "soft-normalize"},
 	};
 	char text[400];
 
@@ -186,8 +186,8 @@ static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *
 {
 	size_t rank = (size_t)fsmoe_group_rank(groups, FSMOE_GROUP_WORLD);
 	size_t ranks = (size_t)fsmoe_group_size(groups, FSMOE_GROUP_WORLD);
-	int drop = find_name(s, "drop", s->gate_opts.drop, NAMES(drops));
-	int weigh = find_name(s, "weights", s->gate_opts.weights, NAMES(weights));
+	int drop = find_name(s, "drop", s->gate_opts.drop_policy, NAMES(drops));
+	int weigh = find_name(s, "weights", s->gate_opts.routing_weights, NAMES(weights));
 	const struct fsmoe_gate *gate = fsmoe_gate_find(s->gate);
 
 	/* That there is no such gate is said where all modules are looked for. */
@@ -196,10 +196,10 @@ static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *
 		return -EINVAL;
 	l->opts = s->gate_opts;
 	l->expert_opts = s->expert_opts;
-	l->gate_spread = s->gate_opts.spread > 0 ? s->gate_opts.spread : 1;
-	l->gate_scale = l->init_scale * l->gate_spread;
-	l->drop = (enum fsmoe_drop)drop;
-	l->weights = (enum fsmoe_weights)weigh;
+	l->gate_init_scale = s->gate_opts.init_scale > 0 ? s->gate_opts.init_scale : 1;
+	l->gate_scale = l->init_scale * l->gate_init_scale;
+	l->drop_policy = (enum fsmoe_drop)drop;
+	l->routing_weights = (enum fsmoe_weights)weigh;
 	l->loss_scale = s->loss_scale > 0 ? s->loss_scale : 1.0 / (double)(l->rows * ranks);
 	l->tokens = s->tokens;
 	if (l->tokens.span == 0)
@@ -212,7 +212,7 @@ int fsmoe_moe_layer_init(struct fsmoe_moe_layer *layer, fsmoe_graph_t graph, fsm
 {
 	fsmoe_groups_t groups = fsmoe_graph_groups(graph);
 	struct fsmoe_shape shape = fsmoe_shape_of(graph, x);
-	size_t group = s->group ? s->group : shape.dim[0];
+	size_t group = s->routing_group ? s->routing_group : shape.dim[0];
 	struct fsmoe_moe_layer l;
 
 	if (check_numbers(s, groups) || check_rows(s, &shape, group))
@@ -220,15 +220,15 @@ int fsmoe_moe_layer_init(struct fsmoe_moe_layer *layer, fsmoe_graph_t graph, fsm
 	l = (struct fsmoe_moe_layer){
 		.graph = graph,
 		.name = fsmoe_graph_copy(graph, s->name, strlen(s->name) + 1),
-		.model_dim = s->model_dim,
-		.hidden = s->hidden,
+		.hidden_size = s->hidden_size,
+		.ffn_size = s->ffn_size,
 		.rows = shape.dim[0],
 		.group = group,
 		.groups = shape.dim[0] / group,
-		.capacity = fsmoe_moe_capacity(group, (size_t)s->experts, (size_t)s->topk,
+		.capacity = fsmoe_moe_capacity(group, (size_t)s->experts, (size_t)s->top_k,
 					       s->capacity_factor),
 		.experts = (size_t)s->experts,
-		.topk = (size_t)s->topk,
+		.top_k = (size_t)s->top_k,
 		.ep = fsmoe_group_size(groups, FSMOE_GROUP_EP),
 		.ep_rank = fsmoe_group_rank(groups, FSMOE_GROUP_EP),
 		.esp = fsmoe_group_size(groups, FSMOE_GROUP_ESP),

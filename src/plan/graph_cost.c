@@ -136,7 +136,7 @@ int fsmoe_layer_cost_read(struct fsmoe_layer_cost *cost, int layers, fsmoe_graph
 	node = fsmoe_graph_nodes(graph, &n);
 	for (int i = 0; i < n && !err; i++)
 		if (node[i].layer >= 0 && node[i].layer < layers && node[i].phase != FSMOE_UPDATE &&
-		    node[i].microbatch <= 0)
+		    node[i].micro_batch <= 0)
 			err = read_node(&r, &node[i]);
 	if (!err)
 	{

@@ -32,14 +32,14 @@ struct fsmoe_layer_sizes fsmoe_grid_sizes(enum fsmoe_testbed testbed,
 					  const struct fsmoe_grid_point *p)
 {
 	return (struct fsmoe_layer_sizes){.batch = p->batch,
-					  .seq = p->seq,
-					  .model_dim = p->model_dim,
-					  .hidden = (double)p->scale * p->model_dim,
+					  .seq_length = p->seq,
+					  .hidden_size = p->model_dim,
+					  .ffn_size = (double)p->scale * p->model_dim,
 					  .heads = p->heads,
 					  .experts = testbeds[testbed].nodes,
 					  .load = p->factor,
 					  .gemms = p->mixtral ? 3 : 2,
 					  .biases = 1,
-					  .mp = testbeds[testbed].devices,
+					  .tp = testbeds[testbed].devices,
 					  .ep = testbeds[testbed].nodes};
 }

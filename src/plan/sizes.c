@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/nearest.h"
+#include "base/suggest.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -16,13 +16,15 @@ static const struct preset
 	int layers;
 	struct fsmoe_layer_sizes sizes;
 } presets[] = {
-	{"gpt2-xl", 48, {.model_dim = 1600, .hidden = 6400, .heads = 25, .gemms = 2, .biases = 1}},
+	{"gpt2-xl",
+	 48,
+	 {.hidden_size = 1600, .ffn_size = 6400, .heads = 25, .gemms = 2, .biases = 1}},
 	{"mixtral-8x7b",
 	 32,
-	 {.model_dim = 4096, .hidden = 14336, .heads = 32, .kv_heads = 8, .gemms = 3}},
+	 {.hidden_size = 4096, .ffn_size = 14336, .heads = 32, .kv_heads = 8, .gemms = 3}},
 	{"mixtral-8x22b",
 	 56,
-	 {.model_dim = 6144, .hidden = 16384, .heads = 48, .kv_heads = 8, .gemms = 3}},
+	 {.hidden_size = 6144, .ffn_size = 16384, .heads = 48, .kv_heads = 8, .gemms = 3}},
 };
 enum
 {
@@ -45,15 +47,15 @@ static struct fsmoe_layer_sizes of_model(const struct fsmoe_model_spec *spec)
 {
 	return (struct fsmoe_layer_sizes){
 		.batch = 1,
-		.seq = spec->seq,
-		.model_dim = spec->model_dim,
-		.hidden = spec->hidden,
+		.seq_length = spec->seq_length,
+		.hidden_size = spec->hidden_size,
+		.ffn_size = spec->ffn_size,
 		.heads = spec->heads,
 		.experts = spec->experts,
-		.load = spec->topk * (spec->capacity_factor > 0 ? spec->capacity_factor : 1),
+		.load = spec->top_k * (spec->capacity_factor > 0 ? spec->capacity_factor : 1),
 		.gemms = 2,
 		.biases = 1,
-		.mp = 1,
+		.tp = 1,
 		.ep = 1};
 }
 
@@ -67,8 +69,8 @@ int fsmoe_layer_sizes_init(struct fsmoe_layer_sizes *sizes, int *layers, const c
 		if (!strcmp(presets[i].name, name))
 		{
 			*sizes = presets[i].sizes;
-			sizes->batch = sizes->mp = sizes->ep = 1;
-			sizes->seq = 1024;
+			sizes->batch = sizes->tp = sizes->ep = 1;
+			sizes->seq_length = 1024;
 			sizes->experts = 8;
 			sizes->load = 2 * 1.2;
 			*layers = presets[i].layers;
@@ -80,7 +82,7 @@ int fsmoe_layer_sizes_init(struct fsmoe_layer_sizes *sizes, int *layers, const c
 		*layers = spec.layers;
 		return 0;
 	}
-	near = fsmoe_nearest(name, name_at, NULL);
+	near = fsmoe_suggest(name, name_at, NULL);
 	fsmoe_name_list(name_at, NULL, valid, sizeof(valid));
 	return fsmoe_fail(ENOENT, "there is no preset '%s': there are %s%s%s%s", name, valid,
 			  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -93,14 +95,14 @@ static int check(const struct fsmoe_layer_sizes *s)
 		const char *name;
 		double value;
 	} sizes[] = {{"batch", s->batch},
-		     {"seq", s->seq},
-		     {"model-dim", s->model_dim},
-		     {"hidden", s->hidden},
+		     {"seq", s->seq_length},
+		     {"model-dim", s->hidden_size},
+		     {"hidden", s->ffn_size},
 		     {"heads", s->heads},
 		     {"experts", s->experts},
 		     {"load (topk * capacity-factor)", s->load},
 		     {"gemms", s->gemms},
-		     {"mp", s->mp},
+		     {"mp", s->tp},
 		     {"ep", s->ep}};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
@@ -132,19 +134,19 @@ static double stage_seconds(const struct fsmoe_stage *stage)
 static int communications(struct fsmoe_layer_cost *cost, fsmoe_profile_t profile,
 			  const struct fsmoe_layer_sizes *s)
 {
-	const double dense = 4 * s->batch * s->seq * s->model_dim, slots = s->load * dense;
+	const double dense = 4 * s->batch * s->seq_length * s->hidden_size, slots = s->load * dense;
 	struct fsmoe_stage gather, scatter;
 	int err;
 
-	if ((err = communication(profile, FSMOE_KIND_ALLTOALL, FSMOE_INTER, s->ep, slots / s->mp,
+	if ((err = communication(profile, FSMOE_KIND_ALLTOALL, FSMOE_INTER, s->ep, slots / s->tp,
 				 &cost->alltoall)) ||
-	    (err = communication(profile, FSMOE_KIND_ALLGATHER, FSMOE_INTRA, s->mp, slots,
+	    (err = communication(profile, FSMOE_KIND_ALLGATHER, FSMOE_INTRA, s->tp, slots,
 				 &cost->allgather)) ||
-	    (err = communication(profile, FSMOE_KIND_REDUCE_SCATTER, FSMOE_INTRA, s->mp, slots,
+	    (err = communication(profile, FSMOE_KIND_REDUCE_SCATTER, FSMOE_INTRA, s->tp, slots,
 				 &cost->reduce_scatter)) ||
-	    (err = communication(profile, FSMOE_KIND_ALLGATHER, FSMOE_INTRA, s->mp, dense,
+	    (err = communication(profile, FSMOE_KIND_ALLGATHER, FSMOE_INTRA, s->tp, dense,
 				 &gather)) ||
-	    (err = communication(profile, FSMOE_KIND_REDUCE_SCATTER, FSMOE_INTRA, s->mp, dense,
+	    (err = communication(profile, FSMOE_KIND_REDUCE_SCATTER, FSMOE_INTRA, s->tp, dense,
 				 &scatter)))
 		return err;
 	cost->dense_gather = stage_seconds(&gather);
@@ -157,8 +159,8 @@ static int communications(struct fsmoe_layer_cost *cost, fsmoe_profile_t profile
 static int experts(struct fsmoe_layer_cost *cost, fsmoe_profile_t profile,
 		   const struct fsmoe_layer_sizes *s)
 {
-	const double flops =
-		s->gemms * 2 * s->load * s->batch * s->seq * s->model_dim * s->hidden / s->mp;
+	const double flops = s->gemms * 2 * s->load * s->batch * s->seq_length * s->hidden_size *
+			     s->ffn_size / s->tp;
 	struct fsmoe_fit fit;
 	int times = 1, err = fsmoe_profile_get(profile, FSMOE_KIND_EXPERT, FSMOE_COMPUTE, &fit);
 
@@ -180,8 +182,8 @@ static int dense(struct fsmoe_layer_cost *cost, fsmoe_profile_t profile,
 		 const struct fsmoe_layer_sizes *s)
 {
 	const double kv = s->kv_heads ? (double)s->kv_heads / s->heads : 1,
-		     macs = s->batch * s->seq * s->model_dim *
-			    ((2 + 2 * kv) * s->model_dim + 2 * s->seq) / s->mp;
+		     macs = s->batch * s->seq_length * s->hidden_size *
+			    ((2 + 2 * kv) * s->hidden_size + 2 * s->seq_length) / s->tp;
 	struct fsmoe_fit fit;
 	int err = 0;
 
@@ -202,10 +204,10 @@ static int dense(struct fsmoe_layer_cost *cost, fsmoe_profile_t profile,
  * sum, the gate. */
 static double gradient_floats(const struct fsmoe_layer_sizes *s)
 {
-	const double m = s->model_dim, kv = s->kv_heads ? (double)s->kv_heads / s->heads : 1;
-	double floats = (2 + 2 * kv) * m * m / s->mp + s->experts * m;
+	const double m = s->hidden_size, kv = s->kv_heads ? (double)s->kv_heads / s->heads : 1;
+	double floats = (2 + 2 * kv) * m * m / s->tp + s->experts * m;
 
-	floats += s->biases ? (1 + 2 * kv) * m / s->mp + m + 4 * m : 2 * m;
+	floats += s->biases ? (1 + 2 * kv) * m / s->tp + m + 4 * m : 2 * m;
 	return floats;
 }
 
@@ -219,9 +221,9 @@ int fsmoe_layer_cost_init(struct fsmoe_layer_cost *cost, fsmoe_profile_t profile
 	if (err || (err = communications(&fresh, profile, sizes)) ||
 	    (err = experts(&fresh, profile, sizes)) || (err = dense(&fresh, profile, sizes)))
 		return err;
-	fresh.gradient_bytes = sizes->mp * sizes->ep > 1 ? 4 * gradient_floats(sizes) : 0;
+	fresh.gradient_bytes = sizes->tp * sizes->ep > 1 ? 4 * gradient_floats(sizes) : 0;
 	/* Slots an expert has for one rank's tokens. */
-	slots = ceil(sizes->load * sizes->batch * sizes->seq / sizes->mp / sizes->experts);
+	slots = ceil(sizes->load * sizes->batch * sizes->seq_length / sizes->tp / sizes->experts);
 	fresh.slots = slots < 1e6 ? (int)slots : 1000000;
 	*cost = fresh;
 	return 0;

@@ -33,7 +33,7 @@ static int read_node(struct recorded_node *node, int number, const json_t *json,
 				       .group = json_string_value(json_object_get(json, "group")),
 				       .after = json_object_get(json, "after"),
 				       .layer = integer(json, "layer", -1),
-				       .microbatch = integer(json, "microbatch", -1),
+				       .micro_batch = integer(json, "microbatch", -1),
 				       .chunk = integer(json, "chunk", -1),
 				       .gradients =
 					       json_is_true(json_object_get(json, "gradients")),

@@ -19,7 +19,7 @@ struct recorded_node
 	const char *op, *phase, *group; /* group: of communication, else NULL */
 	const json_t *groups;           /* all of that kind: arrays of ranks */
 	const json_t *after;            /* numbers of lesser nodes */
-	int layer, microbatch, chunk;
+	int layer, micro_batch, chunk;
 	int gradients;   /* it sums gradients of parameters over ranks */
 	double work;     /* n of the cost model */
 	double expected; /* how long it takes as a rule, once all ranks are there */

@@ -28,14 +28,14 @@ struct filled
 	double us, gradient_us, gradient_bytes, other_us;
 };
 
-static int in_backward(const struct recorded_node *node, int layer, int microbatch)
+static int in_backward(const struct recorded_node *node, int layer, int micro_batch)
 {
-	return node->layer == layer && node->microbatch == microbatch && node->phase &&
+	return node->layer == layer && node->micro_batch == micro_batch && node->phase &&
 	       !strcmp(node->phase, "backward");
 }
 
 /* Of one rank; empty ones have to <= from. */
-static void find_windows(const struct recorded *step, int rank, int layer, int microbatch,
+static void find_windows(const struct recorded *step, int rank, int layer, int micro_batch,
 			 struct window window[NPARTS])
 {
 	const struct recorded_track *track = &step->track[rank];
@@ -47,7 +47,7 @@ static void find_windows(const struct recorded *step, int rank, int layer, int m
 		const struct recorded_node *node = &step->node[s->node];
 		const enum part part = node->chunk < 0 ? DENSE : EXPERTS;
 
-		if (!in_backward(node, layer, microbatch) || node->gradients)
+		if (!in_backward(node, layer, micro_batch) || node->gradients)
 			continue;
 		window[part].from = fmin(window[part].from, s->start);
 		window[part].to = fmax(window[part].to, s->end);
@@ -114,14 +114,14 @@ json_t *fsmoe_recorded_windows(const struct recorded *step)
 {
 	json_t *rows = json_array();
 	struct filled left = {0};
-	int layers = 0, microbatch = -1;
+	int layers = 0, micro_batch = -1;
 	const int lane = lane_of_gradients(step, &left.gradient_us, &left.gradient_bytes);
 
 	for (int i = 0; i < step->nnodes; i++)
 	{
 		layers = step->node[i].layer >= layers ? step->node[i].layer + 1 : layers;
-		if (step->node[i].microbatch > microbatch)
-			microbatch = step->node[i].microbatch;
+		if (step->node[i].micro_batch > micro_batch)
+			micro_batch = step->node[i].micro_batch;
 	}
 	for (int layer = layers - 1; layer >= 0 && lane >= 0; layer--)
 	{
@@ -131,7 +131,7 @@ json_t *fsmoe_recorded_windows(const struct recorded *step)
 		{
 			struct window window[NPARTS];
 
-			find_windows(step, r, layer, microbatch, window);
+			find_windows(step, r, layer, micro_batch, window);
 			for (int p = 0; p < NPARTS; p++)
 				fill(step, r, &window[p], lane, &filled[p]);
 		}

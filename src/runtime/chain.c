@@ -34,7 +34,7 @@ static int joins(const struct fsmoe_program *p, const struct fsmoe_waits *waits,
 	    !fsmoe_runtime_kernel(p->runtime, a->op) != !fsmoe_runtime_kernel(p->runtime, b->op))
 		return 0;
 	return p->runtime->chain > 1 ||
-	       (a->layer == b->layer && a->phase == b->phase && a->microbatch == b->microbatch);
+	       (a->layer == b->layer && a->phase == b->phase && a->micro_batch == b->micro_batch);
 }
 
 static void put(struct fsmoe_program *p, const int *chain, int n)

@@ -94,7 +94,7 @@ static int write_program(struct fsmoe_record *r, const struct fsmoe_program *p)
 			"\"work\": %.17g, \"after\": [",
 			i ? "," : "", n->op->name, fsmoe_kind_name(n->op->kind),
 			fsmoe_lane_name(n->lane), fsmoe_lane_name(n->span),
-			fsmoe_phase_name(n->phase), n->layer, n->microbatch, n->chunk, n->seq,
+			fsmoe_phase_name(n->phase), n->layer, n->micro_batch, n->chunk, n->seq,
 			p->work[i]);
 		for (int k = first[i]; k < first[i + 1]; k++)
 			fprintf(f, "%s%d", k > first[i] ? ", " : "", pred[k]);

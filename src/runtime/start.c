@@ -69,7 +69,7 @@ static unsigned nap(void *arg)
 /* Of StarPU's policies the one that is asked for; NULL: none, fsmoe's own. */
 static const char *scheduler_of(const struct fsmoe_runtime_opts *opts)
 {
-	const char *name = opts->scheduler ? opts->scheduler : getenv("STARPU_SCHED");
+	const char *name = opts->starpu_sched ? opts->starpu_sched : getenv("STARPU_SCHED");
 
 	return name && strcmp(name, "fsmoe") ? name : NULL;
 }
@@ -206,7 +206,7 @@ int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 	if (!cuda && strcmp(opts->executor, "stream") == 0)
 		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
 					  "device 'cuda'");
-	if (cuda && (opts->emulate_inter > 0 || opts->emulate_intra > 0))
+	if (cuda && (opts->emulate_inter_gbs > 0 || opts->emulate_intra_gbs > 0))
 		return fsmoe_fail(EINVAL, "links are emulated between CPUs alone: leave "
 					  "--emulate-inter and --emulate-intra away, or use the "
 					  "device 'cpu'");
@@ -266,7 +266,7 @@ static void release(fsmoe_runtime_t rt)
 
 static int emulate_links(fsmoe_comms_t comms, const struct fsmoe_runtime_opts *opts)
 {
-	const double gb[] = {opts->emulate_intra, opts->emulate_inter};
+	const double gb[] = {opts->emulate_intra_gbs, opts->emulate_inter_gbs};
 	int err = 0;
 
 	for (int between = 0; between < 2 && !err; between++)
@@ -274,7 +274,7 @@ static int emulate_links(fsmoe_comms_t comms, const struct fsmoe_runtime_opts *o
 			err = fsmoe_comms_emulate(
 				comms, between,
 				(struct fsmoe_link){1e9 * gb[between],
-						    1e-6 * opts->emulate_latency});
+						    1e-6 * opts->emulate_latency_us});
 	return err;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/nearest.h"
+#include "base/suggest.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -53,7 +53,7 @@ const struct fsmoe_schedule *fsmoe_schedule_find(const char *name)
 	for (int i = 0; i < NROWS; i++)
 		if (!strcmp(table[i].name, name))
 			return &table[i];
-	near = fsmoe_nearest(name, name_at, NULL);
+	near = fsmoe_suggest(name, name_at, NULL);
 	fsmoe_name_list(name_at, NULL, valid, sizeof(valid));
 	fsmoe_fail(ENOENT, "there is no schedule '%s': there are %s%s%s%s", name, valid,
 		   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");

@@ -37,7 +37,7 @@ static void append_adamw(const struct update *u)
 		    &(struct fsmoe_adamw_args){.beta1 = o->beta1,
 					       .beta2 = o->beta2,
 					       .eps = o->eps,
-					       .clip = o->clip,
+					       .clip = o->clip_grad_norm,
 					       .nsegments = u->nsegments},
 		    u->segments);
 }
@@ -45,7 +45,8 @@ static void append_adamw(const struct update *u)
 static void append_sgd(const struct update *u)
 {
 	fsmoe_sgd(u->graph, u->bucket->tensor, u->bucket->grad, u->norm2,
-		  &(struct fsmoe_sgd_args){.clip = u->opts->clip, .nsegments = u->nsegments},
+		  &(struct fsmoe_sgd_args){.clip = u->opts->clip_grad_norm,
+					   .nsegments = u->nsegments},
 		  u->segments);
 }
 

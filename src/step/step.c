@@ -13,38 +13,39 @@
 
 static int check(const struct fsmoe_train_opts *o, int dp, int mp)
 {
-	if (o->microbatches < 1 || o->batch < 1 || o->seq < 1)
+	if (o->micro_batches < 1 || o->global_batch < 1 || o->seq_length < 1)
 		return fsmoe_fail(EINVAL, "batch, micro-batches and sequence must be at least 1");
-	if (o->batch % (dp * o->microbatches))
+	if (o->global_batch % (dp * o->micro_batches))
 		return fsmoe_fail(
 			EINVAL,
 			"batch = %d is not a multiple of %d data-parallel ranks x %d micro-batches",
-			o->batch, dp, o->microbatches);
-	if (o->seq % mp)
+			o->global_batch, dp, o->micro_batches);
+	if (o->seq_length % mp)
 		return fsmoe_fail(EINVAL, "seq = %d is not a multiple of %d model-parallel ranks",
-				  o->seq, mp);
+				  o->seq_length, mp);
 	return 0;
 }
 
-static void append_microbatch(struct fsmoe_step_graph *s, int i, fsmoe_forward_fn forward,
-			      void *arg, const struct fsmoe_train_opts *o, fsmoe_tensor_t *loss,
-			      struct fsmoe_gradients *gradients)
+static void append_micro_batch(struct fsmoe_step_graph *s, int i, fsmoe_forward_fn forward,
+			       void *arg, const struct fsmoe_train_opts *o, fsmoe_tensor_t *loss,
+			       struct fsmoe_gradients *gradients)
 {
 	fsmoe_graph_t g = s->graph;
 	const int first = g->nnodes;
 	int dp = fsmoe_group_size(g->groups, FSMOE_GROUP_DP),
-	    mp = fsmoe_group_size(g->groups, FSMOE_GROUP_MP);
+	    mp = fsmoe_group_size(g->groups, FSMOE_GROUP_TP);
 	struct fsmoe_batch_spec *b = &s->batch[i];
 
 	*b = (struct fsmoe_batch_spec){
-		.sequences = o->batch / dp / o->microbatches,
-		.seq = o->seq,
-		.scale = 1.0 / ((double)o->batch * (o->targets > 0 ? o->targets : o->seq)),
-		.token_scale = 1.0 / ((double)o->batch * o->seq)};
-	b->first = (size_t)(fsmoe_group_rank(g->groups, FSMOE_GROUP_DP) * o->microbatches + i) *
+		.sequences = o->global_batch / dp / o->micro_batches,
+		.seq_length = o->seq_length,
+		.scale = 1.0 /
+			 ((double)o->global_batch * (o->targets > 0 ? o->targets : o->seq_length)),
+		.token_scale = 1.0 / ((double)o->global_batch * o->seq_length)};
+	b->first = (size_t)(fsmoe_group_rank(g->groups, FSMOE_GROUP_DP) * o->micro_batches + i) *
 		   (size_t)b->sequences;
-	size_t rows = (size_t)b->sequences * (size_t)(o->seq / mp);
-	fsmoe_graph_set_microbatch(g, i);
+	size_t rows = (size_t)b->sequences * (size_t)(o->seq_length / mp);
+	fsmoe_graph_set_micro_batch(g, i);
 	b->tokens = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens.%d", i);
 	b->targets = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(rows), "targets.%d", i);
 	*loss = forward(g, b, arg);
@@ -54,7 +55,7 @@ static void append_microbatch(struct fsmoe_step_graph *s, int i, fsmoe_forward_f
 		fsmoe_graph_set_layer(g, g->buckets[k].layer);
 		fsmoe_zero(g, g->buckets[k].grad);
 	}
-	if (i + 1 == o->microbatches)
+	if (i + 1 == o->micro_batches)
 		fsmoe_gradients_begin(gradients, g, first, o->plan);
 	fsmoe_graph_backward(g, *loss);
 }
@@ -98,28 +99,28 @@ int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_f
 {
 	struct fsmoe_gradients gradients = {0};
 	int err = check(o, fsmoe_group_size(groups, FSMOE_GROUP_DP),
-			fsmoe_group_size(groups, FSMOE_GROUP_MP));
+			fsmoe_group_size(groups, FSMOE_GROUP_TP));
 
 	if (err)
 		return err;
-	*s = (struct fsmoe_step_graph){.microbatches = o->microbatches};
+	*s = (struct fsmoe_step_graph){.micro_batches = o->micro_batches};
 	err = fsmoe_graph_create(&s->graph, groups);
 	if (err)
 		return err;
-	fsmoe_tensor_t loss[o->microbatches];
-	s->batch = calloc((size_t)o->microbatches, sizeof(*s->batch));
+	fsmoe_tensor_t loss[o->micro_batches];
+	s->batch = calloc((size_t)o->micro_batches, sizeof(*s->batch));
 	if (!s->batch)
 	{
 		fsmoe_step_destroy(s);
-		return fsmoe_fail(ENOMEM, "no memory for %d micro-batches", o->microbatches);
+		return fsmoe_fail(ENOMEM, "no memory for %d micro-batches", o->micro_batches);
 	}
 	lay_out(s->graph, o);
-	for (int i = 0; i < o->microbatches; i++)
-		append_microbatch(s, i, forward, arg, o, &loss[i], &gradients);
-	fsmoe_graph_set_microbatch(s->graph, -1);
+	for (int i = 0; i < o->micro_batches; i++)
+		append_micro_batch(s, i, forward, arg, o, &loss[i], &gradients);
+	fsmoe_graph_set_micro_batch(s->graph, -1);
 	fsmoe_graph_set_layer(s->graph, -1);
 	fsmoe_graph_set_phase(s->graph, FSMOE_UPDATE);
-	s->loss = o->microbatches > 1 ? fsmoe_sum(s->graph, loss, o->microbatches) : loss[0];
+	s->loss = o->micro_batches > 1 ? fsmoe_sum(s->graph, loss, o->micro_batches) : loss[0];
 	if (s->loss != FSMOE_NONE)
 		fsmoe_allreduce(s->graph, s->loss, FSMOE_GROUP_WORLD);
 	s->auxiliary = sum_losses(s->graph);

@@ -12,7 +12,7 @@ struct fsmoe_step_graph
 {
 	fsmoe_graph_t graph;
 	struct fsmoe_batch_spec *batch; /* of each micro-batch: its inputs */
-	int microbatches;
+	int micro_batches;
 	fsmoe_tensor_t loss;      /* (1), summed over all ranks */
 	fsmoe_tensor_t auxiliary; /* (1), auxiliary losses over all ranks; FSMOE_NONE: none */
 	/* Squared norm of the global gradient. Who writes NaN here before a step makes sure that a

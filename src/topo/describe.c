@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "topo/topo.h"
-#include "base/nearest.h"
+#include "base/suggest.h"
 
 #include <fsmoe/error.h>
 
@@ -64,7 +64,7 @@ static int unknown(const char *token, int n, const char *at)
 	const char *near;
 
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(token, ": \t\r\n#"), token);
-	near = fsmoe_nearest(word, word_at, NULL);
+	near = fsmoe_suggest(word, word_at, NULL);
 	return fsmoe_fail(
 		EINVAL,
 		"%s: \"%.*s\" is not known%s%s%s A machine is written as \"node:6 gpu:8\" "

@@ -23,7 +23,7 @@ struct fsmoe_groups
 
 static const char *const names[FSMOE_NGROUPS] = {
 	[FSMOE_GROUP_WORLD] = "world",     [FSMOE_GROUP_DP] = "dp",
-	[FSMOE_GROUP_MP] = "mp",           [FSMOE_GROUP_EP] = "ep",
+	[FSMOE_GROUP_TP] = "mp",           [FSMOE_GROUP_EP] = "ep",
 	[FSMOE_GROUP_ESP] = "esp",         [FSMOE_GROUP_EDP] = "edp",
 	[FSMOE_GROUP_EP_NODE] = "ep-node", [FSMOE_GROUP_EP_RAIL] = "ep-rail",
 };
@@ -39,10 +39,10 @@ static void fill(struct fsmoe_layout *layout, int ranks, int nodes)
 {
 	int devices = ranks / nodes;
 
-	if (!layout->mp)
-		layout->mp = layout->dp && ranks % layout->dp == 0 ? ranks / layout->dp : devices;
+	if (!layout->tp)
+		layout->tp = layout->dp && ranks % layout->dp == 0 ? ranks / layout->dp : devices;
 	if (!layout->dp)
-		layout->dp = ranks % layout->mp == 0 ? ranks / layout->mp : nodes;
+		layout->dp = ranks % layout->tp == 0 ? ranks / layout->tp : nodes;
 	if (!layout->ep)
 		layout->ep = layout->esp && ranks % layout->esp == 0
 				     ? common_divisor(nodes, ranks / layout->esp)
@@ -54,12 +54,12 @@ static void fill(struct fsmoe_layout *layout, int ranks, int nodes)
 
 static int check(const struct fsmoe_layout *layout, int ranks)
 {
-	if ((long)layout->dp * layout->mp != ranks)
+	if ((long)layout->dp * layout->tp != ranks)
 		return fsmoe_fail(
 			EINVAL,
 			"dp %d times mp %d is not the number of ranks, %d; leave one of the "
 			"two at 0, or choose divisors of %d",
-			layout->dp, layout->mp, ranks, ranks);
+			layout->dp, layout->tp, ranks, ranks);
 	if (ranks % layout->ep || (ranks / layout->ep) % layout->esp)
 		return fsmoe_fail(
 			EINVAL,
@@ -91,7 +91,7 @@ int fsmoe_groups_create(fsmoe_groups_t *groups, fsmoe_topo_t topo,
 	struct fsmoe_layout full = layout ? *layout : (struct fsmoe_layout){0};
 	int ranks = topo->ranks;
 
-	if (full.dp < 0 || full.mp < 0 || full.ep < 0 || full.esp < 0)
+	if (full.dp < 0 || full.tp < 0 || full.ep < 0 || full.esp < 0)
 		return fsmoe_fail(EINVAL, "a degree of parallelism cannot be negative; 0 chooses "
 					  "the default");
 	if (!topo->is_job && (full.rank < 0 || full.rank >= ranks))
@@ -107,12 +107,12 @@ int fsmoe_groups_create(fsmoe_groups_t *groups, fsmoe_topo_t topo,
 		return fsmoe_fail(ENOMEM, "no memory for process groups");
 	const int size[FSMOE_NGROUPS] = {
 		[FSMOE_GROUP_WORLD] = ranks,  [FSMOE_GROUP_DP] = full.dp,
-		[FSMOE_GROUP_MP] = full.mp,   [FSMOE_GROUP_EP] = full.ep,
+		[FSMOE_GROUP_TP] = full.tp,   [FSMOE_GROUP_EP] = full.ep,
 		[FSMOE_GROUP_ESP] = full.esp, [FSMOE_GROUP_EDP] = ranks / full.ep / full.esp,
 	};
 	const int stride[FSMOE_NGROUPS] = {
-		[FSMOE_GROUP_WORLD] = 1, [FSMOE_GROUP_DP] = full.mp,
-		[FSMOE_GROUP_MP] = 1,    [FSMOE_GROUP_EP] = full.esp,
+		[FSMOE_GROUP_WORLD] = 1, [FSMOE_GROUP_DP] = full.tp,
+		[FSMOE_GROUP_TP] = 1,    [FSMOE_GROUP_EP] = full.esp,
 		[FSMOE_GROUP_ESP] = 1,   [FSMOE_GROUP_EDP] = full.ep * full.esp,
 	};
 	for (int kind = 0; kind <= FSMOE_GROUP_EDP; kind++)

@@ -86,7 +86,7 @@ static void find_gates(struct fsmoe_boundary *b, fsmoe_graph_t graph)
 		gate->groups = tensors[counts].shape.dim[0];
 		gate->experts = tensors[counts].shape.dim[1];
 		/* Every micro-batch passes through the layers in the same order. */
-		if (nodes[i].microbatch <= 0)
+		if (nodes[i].micro_batch <= 0)
 		{
 			gate->at = b->n;
 			b->n += gate->experts;

@@ -27,7 +27,7 @@ struct fsmoe_eval
 static int build(struct fsmoe_eval *e, fsmoe_forward_fn forward, void *arg)
 {
 	const int dp = fsmoe_group_size(e->groups, FSMOE_GROUP_DP),
-		  mp = fsmoe_group_size(e->groups, FSMOE_GROUP_MP);
+		  mp = fsmoe_group_size(e->groups, FSMOE_GROUP_TP);
 	size_t rows;
 	int err = fsmoe_graph_create(&e->graph, e->groups);
 
@@ -35,7 +35,7 @@ static int build(struct fsmoe_eval *e, fsmoe_forward_fn forward, void *arg)
 		return err;
 	e->spec = (struct fsmoe_batch_spec){
 		.sequences = e->batch / dp,
-		.seq = e->seq,
+		.seq_length = e->seq,
 		.first = (size_t)(e->batch / dp) *
 			 (size_t)fsmoe_group_rank(e->groups, FSMOE_GROUP_DP),
 		.scale = 1.0 / ((double)e->batch * fsmoe_objective_targets(&e->objective)),
@@ -54,7 +54,7 @@ int fsmoe_eval_create(struct fsmoe_eval **eval, fsmoe_runtime_t runtime, fsmoe_f
 		      void *arg, int batch, const struct fsmoe_objective *objective,
 		      fsmoe_memory_t share)
 {
-	const int seq = objective->seq;
+	const int seq = objective->seq_length;
 	const size_t n = (size_t)batch * (size_t)seq;
 	struct fsmoe_eval *e = calloc(1, sizeof(*e));
 	int err;

@@ -109,7 +109,7 @@ static void tell(fsmoe_graph_t graph, const struct report *report, int rank, cha
 			snprintf(layer, sizeof(layer), "in layer %d", node->layer);
 		snprintf(text, size,
 			 "it appeared first %s, in the operation '%s', micro-batch %d, on rank %d",
-			 layer, node->op->name, node->microbatch, rank);
+			 layer, node->op->name, node->micro_batch, rank);
 	}
 }
 

@@ -28,13 +28,15 @@ struct fsmoe_generator
 
 static int build(struct fsmoe_generator *g)
 {
-	size_t rows = (size_t)(g->model.seq / fsmoe_group_size(g->groups, FSMOE_GROUP_MP));
+	size_t rows = (size_t)(g->model.seq_length / fsmoe_group_size(g->groups, FSMOE_GROUP_TP));
 	int err = fsmoe_graph_create(&g->graph, g->groups);
 
 	if (err)
 		return err;
-	g->batch = (struct fsmoe_batch_spec){
-		.sequences = 1, .seq = g->model.seq, .targets = FSMOE_NONE, .scale = 1};
+	g->batch = (struct fsmoe_batch_spec){.sequences = 1,
+					     .seq_length = g->model.seq_length,
+					     .targets = FSMOE_NONE,
+					     .scale = 1};
 	g->batch.tokens = fsmoe_graph_input(g->graph, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens");
 	g->logits = fsmoe_model_logits(g->graph, &g->batch, &g->model);
 	return fsmoe_graph_status(g->graph);
@@ -44,12 +46,13 @@ static int allocate(struct fsmoe_generator *g)
 {
 	const size_t dp = (size_t)fsmoe_group_size(g->groups, FSMOE_GROUP_DP);
 
-	g->window = calloc(dp * (size_t)g->model.seq, sizeof(*g->window));
-	g->rows = calloc((size_t)g->model.seq, sizeof(*g->rows));
-	g->row = calloc((size_t)g->model.vocab, sizeof(*g->row));
-	g->scratch = calloc((size_t)g->model.vocab, sizeof(*g->scratch));
+	g->window = calloc(dp * (size_t)g->model.seq_length, sizeof(*g->window));
+	g->rows = calloc((size_t)g->model.seq_length, sizeof(*g->rows));
+	g->row = calloc((size_t)g->model.vocab_size, sizeof(*g->row));
+	g->scratch = calloc((size_t)g->model.vocab_size, sizeof(*g->scratch));
 	if (!g->window || !g->rows || !g->row || !g->scratch)
-		return fsmoe_fail(ENOMEM, "no memory for a window of %d tokens", g->model.seq);
+		return fsmoe_fail(ENOMEM, "no memory for a window of %d tokens",
+				  g->model.seq_length);
 	return 0;
 }
 
@@ -104,8 +107,9 @@ void fsmoe_generator_destroy(struct fsmoe_generator *g)
 static int forward(struct fsmoe_generator *g, size_t last)
 {
 	const struct fsmoe_step step = {.step = 0}; /* no noise */
-	const size_t span = (size_t)(g->model.seq / fsmoe_group_size(g->groups, FSMOE_GROUP_MP)),
-		     width = (size_t)g->model.vocab * sizeof(*g->row);
+	const size_t span = (size_t)(g->model.seq_length /
+				     fsmoe_group_size(g->groups, FSMOE_GROUP_TP)),
+		     width = (size_t)g->model.vocab_size * sizeof(*g->row);
 	/* Of the first data-parallel group: its ranks are the job's first. */
 	const int owner = (int)(last / span);
 	struct fsmoe_comm *world = fsmoe_comms_get(g->comms, FSMOE_GROUP_WORLD);
@@ -122,29 +126,29 @@ static int forward(struct fsmoe_generator *g, size_t last)
 	if (err)
 		return err;
 	if (world->rank == owner)
-		memcpy(g->row, logits + last % span * (size_t)g->model.vocab, width);
+		memcpy(g->row, logits + last % span * (size_t)g->model.vocab_size, width);
 	return fsmoe_comm_broadcast(world, g->row, width, owner);
 }
 
 int fsmoe_generator_next(struct fsmoe_generator *g, const int32_t *tokens, size_t n,
 			 const struct fsmoe_sampling *sampling, uint64_t index, int32_t *next)
 {
-	const size_t seq = (size_t)g->model.seq, used = n < seq ? n : seq;
+	const size_t seq = (size_t)g->model.seq_length, used = n < seq ? n : seq;
 	const int dp = fsmoe_group_size(g->groups, FSMOE_GROUP_DP);
 	int err;
 
 	if (!n)
 		return fsmoe_fail(EINVAL, "there is nothing to continue: give at least one token");
 	for (size_t i = 0; i < used; i++)
-		if (tokens[n - used + i] < 0 || tokens[n - used + i] >= g->model.vocab)
+		if (tokens[n - used + i] < 0 || tokens[n - used + i] >= g->model.vocab_size)
 			return fsmoe_fail(EDOM, "token %d is not in the model's vocabulary of %d",
-					  tokens[n - used + i], g->model.vocab);
+					  tokens[n - used + i], g->model.vocab_size);
 	/* What follows the last token in the window is not looked at: the model is causal. */
 	memset(g->window, 0, (size_t)dp * seq * sizeof(*g->window));
 	for (int copy = 0; copy < dp; copy++)
 		memcpy(g->window + (size_t)copy * seq, tokens + n - used, used * sizeof(*tokens));
 	err = forward(g, used - 1);
 	if (!err)
-		*next = fsmoe_sample(g->row, g->model.vocab, sampling, index, g->scratch);
+		*next = fsmoe_sample(g->row, g->model.vocab_size, sampling, index, g->scratch);
 	return err;
 }

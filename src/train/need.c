@@ -40,7 +40,7 @@ static int make_eval(fsmoe_groups_t groups, fsmoe_forward_fn forward, void *arg,
 		     const struct fsmoe_batch_spec *step, fsmoe_graph_t *graph)
 {
 	const size_t rows = (size_t)step->sequences *
-			    (size_t)(step->seq / fsmoe_group_size(groups, FSMOE_GROUP_MP));
+			    (size_t)(step->seq_length / fsmoe_group_size(groups, FSMOE_GROUP_TP));
 	struct fsmoe_batch_spec batch = *step;
 	int err = fsmoe_graph_create(graph, groups);
 

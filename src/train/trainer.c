@@ -32,15 +32,15 @@ void fsmoe_train_opts_init(struct fsmoe_train_opts *opts)
 {
 	*opts = (struct fsmoe_train_opts){
 		.size = sizeof(*opts),
-		.batch = 8,
-		.microbatches = 1,
-		.seq = 16,
+		.global_batch = 8,
+		.micro_batches = 1,
+		.seq_length = 16,
 		.optimizer = "adamw",
 		.beta1 = 0.9,
 		.beta2 = 0.95,
 		.eps = 1e-8,
 		.weight_decay = 0.1,
-		.clip = 1.0,
+		.clip_grad_norm = 1.0,
 		.seed = 1,
 	};
 }
@@ -69,7 +69,8 @@ int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 		err = fsmoe_program_create(&t->program, runtime, t->step.graph, t->memory);
 	if (!err)
 	{
-		t->rows = malloc((size_t)opts->batch * (size_t)opts->seq * sizeof(*t->rows));
+		t->rows = malloc((size_t)opts->global_batch * (size_t)opts->seq_length *
+				 sizeof(*t->rows));
 		if (!t->rows)
 			err = fsmoe_fail(ENOMEM, "no memory for a batch");
 	}
@@ -118,12 +119,12 @@ void fsmoe_trainer_destroy(fsmoe_trainer_t t)
 	free(t);
 }
 
-static int write_share(struct fsmoe_trainer *t, int microbatch, fsmoe_tensor_t input,
+static int write_share(struct fsmoe_trainer *t, int micro_batch, fsmoe_tensor_t input,
 		       const int32_t *global)
 {
 	const size_t n =
-		fsmoe_share_rows(fsmoe_runtime_groups(t->runtime), &t->step.batch[microbatch],
-				 microbatch, t->step.microbatches, global, t->rows);
+		fsmoe_share_rows(fsmoe_runtime_groups(t->runtime), &t->step.batch[micro_batch],
+				 micro_batch, t->step.micro_batches, global, t->rows);
 
 	return fsmoe_program_write(t->program, input, t->rows, n * sizeof(*t->rows));
 }
@@ -153,7 +154,7 @@ int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *
 	char why[256] = "";
 	int err = fsmoe_program_write(t->program, t->step.norm2, &norm2, sizeof(norm2));
 
-	for (int i = 0; i < t->step.microbatches && !err; i++)
+	for (int i = 0; i < t->step.micro_batches && !err; i++)
 	{
 		err = write_share(t, i, t->step.batch[i].tokens, tokens);
 		if (!err)
@@ -177,11 +178,11 @@ int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *
 		return not_finite(t, loss, why);
 	if (err)
 		return err;
-	*result =
-		(struct fsmoe_train_result){.loss = loss,
-					    .grad_norm = sqrt(norm2),
-					    .seconds = fsmoe_clock() - start,
-					    .tokens = (size_t)t->opts.batch * (size_t)t->opts.seq};
+	*result = (struct fsmoe_train_result){.loss = loss,
+					      .grad_norm = sqrt(norm2),
+					      .seconds = fsmoe_clock() - start,
+					      .tokens = (size_t)t->opts.global_batch *
+							(size_t)t->opts.seq_length};
 	return 0;
 }
 

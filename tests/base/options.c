@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "base/nearest.h"
+#include "base/suggest.h"
 #include "base/options.h"
 
 #include <math.h>
@@ -299,12 +299,12 @@ static void nearest_name(void **state)
 	char buffer[64], small[16];
 
 	(void)state;
-	assert_string_equal(fsmoe_nearest("node", fsmoe_name_at, names), "nodes");
-	assert_string_equal(fsmoe_nearest("micro", fsmoe_name_at, names), "microbatches");
-	assert_string_equal(fsmoe_nearest("setps", fsmoe_name_at, names), "steps");
-	assert_string_equal(fsmoe_nearest("np", fsmoe_name_at, names), "mp");
-	assert_null(fsmoe_nearest("zzz", fsmoe_name_at, names));
-	assert_null(fsmoe_nearest("", fsmoe_name_at, names));
+	assert_string_equal(fsmoe_suggest("node", fsmoe_name_at, names), "nodes");
+	assert_string_equal(fsmoe_suggest("micro", fsmoe_name_at, names), "microbatches");
+	assert_string_equal(fsmoe_suggest("setps", fsmoe_name_at, names), "steps");
+	assert_string_equal(fsmoe_suggest("np", fsmoe_name_at, names), "mp");
+	assert_null(fsmoe_suggest("zzz", fsmoe_name_at, names));
+	assert_null(fsmoe_suggest("", fsmoe_name_at, names));
 	assert_string_equal(fsmoe_name_list(fsmoe_name_at, names, buffer, sizeof(buffer)),
 			    "nodes, steps, microbatches and mp");
 	assert_string_equal(fsmoe_name_list(fsmoe_name_at, names, small, sizeof(small)),

@@ -116,7 +116,7 @@ static void other_models(void **state)
 	assert_fails(load(&small, dir, &info), EINVAL, "'table' is absent there and (8, 2) here");
 	assert_holds(&small, 1);
 	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
-	spec.topk = 1;
+	spec.top_k = 1;
 	assert_fails(fsmoe_checkpoint_load_weights(dir, tiny.step.graph, tiny.memory, NULL, &spec,
 						   &info),
 		     EINVAL, "of a model with topk 2, this one has 1: give --topk=2");

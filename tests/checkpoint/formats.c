@@ -241,7 +241,7 @@ static char *manifest_text(void)
 	assert_int_equal(fsmoe_model_spec_init(&info.model, "tiny"), 0);
 	info.model.capacity_factor = 1.1;
 	info.ranks = 4;
-	info.layout = (struct fsmoe_layout){.dp = 2, .mp = 2, .ep = 2, .esp = 2};
+	info.layout = (struct fsmoe_layout){.dp = 2, .tp = 2, .ep = 2, .esp = 2};
 	info.run = (char *)"{\"epoch\": 3}";
 	assert_int_equal(fsmoe_manifest_begin(&json, &info), 0);
 	assert_int_equal(fsmoe_manifest_add_file(json, "model.safetensors",

@@ -48,7 +48,7 @@ static inline void make(struct model *m, const char *preset, const char *optimiz
 	if (preset)
 	{
 		assert_int_equal(fsmoe_model_spec_init(&m->info.model, preset), 0);
-		opts->seq = m->info.model.seq;
+		opts->seq_length = m->info.model.seq_length;
 	}
 	assert_int_equal(fsmoe_step_create(&m->step, NULL,
 					   preset ? fsmoe_model_forward : small_forward,

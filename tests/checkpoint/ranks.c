@@ -47,9 +47,9 @@ static void start(struct job *j, int nodes)
 	j->info.has_model = 1;
 	j->info.model = j->spec;
 	fsmoe_train_opts_init(&opts);
-	opts.batch = BATCH;
-	opts.seq = j->spec.seq;
-	opts.microbatches = 2;
+	opts.global_batch = BATCH;
+	opts.seq_length = j->spec.seq_length;
+	opts.micro_batches = 2;
 	TRY(fsmoe_topo_create(&j->topo, NULL, nodes));
 	TRY(fsmoe_groups_create(&j->groups, j->topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_runtime_start(&j->rt, j->groups, NULL));
@@ -71,10 +71,11 @@ static double train_step(struct job *j)
 	const uint64_t key = fsmoe_rng_subkey(fsmoe_rng_key(5, "ranks"), j->info.step++);
 	struct fsmoe_train_result result;
 
-	for (int i = 0; i < BATCH * j->spec.seq; i++)
+	for (int i = 0; i < BATCH * j->spec.seq_length; i++)
 	{
-		tokens[i] = (int32_t)(fsmoe_rng_bits(key, (uint64_t)i) % (uint64_t)j->spec.vocab);
-		targets[i] = (tokens[i] * 7 + 3) % j->spec.vocab;
+		tokens[i] =
+			(int32_t)(fsmoe_rng_bits(key, (uint64_t)i) % (uint64_t)j->spec.vocab_size);
+		targets[i] = (tokens[i] * 7 + 3) % j->spec.vocab_size;
 	}
 	TRY(fsmoe_trainer_step(j->trainer, tokens, targets, 3e-3, &result));
 	j->info.samples += BATCH;

@@ -56,7 +56,7 @@ static void *work(void *arg)
 /* Three communicators of one rank, each in a thread of its own. */
 static void test_threads(fsmoe_comms_t comms, fsmoe_groups_t groups)
 {
-	static const enum fsmoe_group kinds[] = {FSMOE_GROUP_WORLD, FSMOE_GROUP_MP, FSMOE_GROUP_EP};
+	static const enum fsmoe_group kinds[] = {FSMOE_GROUP_WORLD, FSMOE_GROUP_TP, FSMOE_GROUP_EP};
 	struct worker worker[3];
 	pthread_t thread[3];
 

@@ -46,9 +46,9 @@ static void flags_before_file_before_preset(void **state)
 			 0);
 	assert_int_equal(config.model.layers, 7);
 	assert_int_equal(config.model.heads, 2);
-	assert_int_equal(config.model.model_dim, preset.model.model_dim);
-	assert_int_equal(config.model.seq, preset.model.seq);
-	assert_int_equal(config.train.seq, preset.model.seq);
+	assert_int_equal(config.model.hidden_size, preset.model.hidden_size);
+	assert_int_equal(config.model.seq_length, preset.model.seq_length);
+	assert_int_equal(config.train.seq_length, preset.model.seq_length);
 	assert_int_equal(config.train.seed, 3);
 	assert_int_equal(config.quiet, 1);
 	assert_string_equal(config.data, "x");
@@ -61,8 +61,8 @@ static void flags_before_file_before_preset(void **state)
 					  "\"quickstart\"}"),
 			      "--seq=12", NULL, NULL),
 			 0);
-	assert_int_equal(config.model.model_dim, preset.model.model_dim);
-	assert_int_equal(config.train.seq, 12);
+	assert_int_equal(config.model.hidden_size, preset.model.hidden_size);
+	assert_int_equal(config.train.seq_length, 12);
 	fsmoe_train_config_free(&config);
 	unlink(test_path("run.json"));
 }
@@ -160,7 +160,8 @@ static void chunks_that_a_device_does_not_take(void **state)
 
 static void learning_rate_warms_up_and_falls(void **state)
 {
-	struct fsmoe_train_config config = {.lr = 0.8, .warmup = 4, .steps = 104, .lr_end = 0.1};
+	struct fsmoe_train_config config = {
+		.lr = 0.8, .warmup_steps = 4, .steps = 104, .min_lr_ratio = 0.1};
 
 	(void)state;
 	assert_true(fabs(fsmoe_train_config_lr(&config, 1) - 0.2) < 1e-15);
@@ -172,10 +173,10 @@ static void learning_rate_warms_up_and_falls(void **state)
 	for (int step = 4; step < 104; step++)
 		assert_true(fsmoe_train_config_lr(&config, step) >
 			    fsmoe_train_config_lr(&config, step + 1));
-	config.lr_end = 1;
+	config.min_lr_ratio = 1;
 	assert_true(fsmoe_train_config_lr(&config, 4) == 0.8);
 	assert_true(fsmoe_train_config_lr(&config, 104) == 0.8);
-	config.warmup = 0;
+	config.warmup_steps = 0;
 	assert_true(fsmoe_train_config_lr(&config, 1) == 0.8);
 }
 

@@ -53,9 +53,9 @@ static void train(const char *preset, const char *executor, const char *dtype, d
 	runtime_opts.dtype = dtype;
 	TRY(fsmoe_model_spec_init(&spec, preset));
 	fsmoe_train_opts_init(&opts);
-	opts.seq = spec.seq;
-	opts.batch = 8;
-	n = (size_t)opts.batch * (size_t)opts.seq;
+	opts.seq_length = spec.seq_length;
+	opts.global_batch = 8;
+	n = (size_t)opts.global_batch * (size_t)opts.seq_length;
 	tokens = calloc(n, sizeof(*tokens));
 	targets = calloc(n, sizeof(*targets));
 	TRY(tokens && targets ? 0 : -1);
@@ -63,7 +63,7 @@ static void train(const char *preset, const char *executor, const char *dtype, d
 	TRY(fsmoe_trainer_create(&trainer, runtime, fsmoe_model_forward, &spec, &opts));
 	for (uint64_t i = 0; i < STEPS; i++)
 	{
-		draw(tokens, targets, n, spec.vocab, i + 1);
+		draw(tokens, targets, n, spec.vocab_size, i + 1);
 		TRY(fsmoe_trainer_step(trainer, tokens, targets, 1e-3, &result));
 		loss[i] = result.loss;
 	}

@@ -27,7 +27,7 @@ static const double BAND = 0.01;
 
 static void fill_batch(const struct fsmoe_step_graph *s, fsmoe_memory_t memory, int vocab)
 {
-	for (int i = 0; i < s->microbatches; i++)
+	for (int i = 0; i < s->micro_batches; i++)
 	{
 		int n;
 		const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(s->graph, &n);
@@ -118,11 +118,11 @@ int check_bf16(void)
 		struct fsmoe_step_graph step;
 		TRY(fsmoe_model_spec_init(&spec, presets[i]));
 		fsmoe_train_opts_init(&opts);
-		opts.seq = spec.seq;
-		opts.batch = 4;
+		opts.seq_length = spec.seq_length;
+		opts.global_batch = 4;
 		printf("preset %s in bf16\n", presets[i]);
 		TRY(fsmoe_step_create(&step, NULL, fsmoe_model_forward, &spec, &opts));
-		bad += train(&step, spec.vocab);
+		bad += train(&step, spec.vocab_size);
 		fsmoe_step_destroy(&step);
 	}
 	return bad;

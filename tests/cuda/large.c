@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/rng.h"
 #include "check.h"
-#include "codelets/expert_gpt.h"
-#include "codelets/expert_mixtral.h"
+#include "codelets/expert_mlp.h"
+#include "codelets/expert_swiglu.h"
 #include "runtime/device.h"
 #include "tests/lib/opcase.h"
 #include "tests/lib/try.h"
@@ -46,19 +46,19 @@ static const struct layer
 	int nin; /* matrices into the hidden layer: w1, or w1 and w3 */
 	int in[2], out, weights;
 } layers[] = {{"gpt",
-	       &fsmoe_ffn_gpt,
+	       &fsmoe_ffn_mlp,
 	       FSMOE_FFN_GELU,
 	       1,
-	       {FSMOE_GPT_W1, 0},
-	       FSMOE_GPT_W2,
-	       FSMOE_GPT_WEIGHTS},
+	       {FSMOE_MLP_W1, 0},
+	       FSMOE_MLP_W2,
+	       FSMOE_MLP_WEIGHTS},
 	      {"mixtral",
-	       &fsmoe_ffn_mixtral,
+	       &fsmoe_ffn_swiglu,
 	       FSMOE_FFN_SWIGLU,
 	       2,
-	       {FSMOE_MIXTRAL_W1, FSMOE_MIXTRAL_W3},
-	       FSMOE_MIXTRAL_W2,
-	       FSMOE_MIXTRAL_WEIGHTS}};
+	       {FSMOE_SWIGLU_W1, FSMOE_SWIGLU_W3},
+	       FSMOE_SWIGLU_W2,
+	       FSMOE_SWIGLU_WEIGHTS}};
 
 struct job
 {

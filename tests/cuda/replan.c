@@ -100,7 +100,7 @@ int check_replan(void)
 	ranks = fsmoe_topo_ranks(j.topo);
 	TRY(fsmoe_groups_create(
 		&j.groups, j.topo,
-		&(struct fsmoe_layout){.dp = ranks, .mp = 1, .ep = ranks, .esp = 1}));
+		&(struct fsmoe_layout){.dp = ranks, .tp = 1, .ep = ranks, .esp = 1}));
 	j.rank = fsmoe_topo_rank(j.topo);
 	TRY(fsmoe_model_spec_init(&j.spec, "tiny"));
 	fsmoe_train_opts_init(&j.opts);

@@ -35,8 +35,9 @@ static size_t taken(fsmoe_runtime_t runtime)
 static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
 		    const struct fsmoe_train_opts *opts)
 {
-	const struct fsmoe_objective objective = {.vocab = spec->vocab, .seq = spec->seq};
-	const size_t n = (size_t)opts->batch * (size_t)opts->seq;
+	const struct fsmoe_objective objective = {.vocab_size = spec->vocab_size,
+						  .seq_length = spec->seq_length};
+	const size_t n = (size_t)opts->global_batch * (size_t)opts->seq_length;
 	int32_t *tokens = calloc(n, sizeof(*tokens));
 	struct fsmoe_train_result result;
 	fsmoe_trainer_t trainer;
@@ -45,10 +46,10 @@ static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
 
 	TRY(tokens ? 0 : -1);
 	for (size_t k = 0; k < n; k++)
-		tokens[k] = (int32_t)(k * 7919 % (size_t)spec->vocab);
+		tokens[k] = (int32_t)(k * 7919 % (size_t)spec->vocab_size);
 	TRY(fsmoe_trainer_create(&trainer, runtime, fsmoe_model_forward, spec, opts));
-	TRY(fsmoe_eval_create(&eval, runtime, fsmoe_model_forward, spec, opts->batch, &objective,
-			      fsmoe_trainer_memory(trainer)));
+	TRY(fsmoe_eval_create(&eval, runtime, fsmoe_model_forward, spec, opts->global_batch,
+			      &objective, fsmoe_trainer_memory(trainer)));
 	bytes = taken(runtime);
 	for (int i = 0; i < 3; i++)
 		TRY(fsmoe_trainer_step(trainer, tokens, tokens, 1e-3, &result));
@@ -76,8 +77,8 @@ static int check(size_t i)
 	runtime_opts.dtype = cases[i].dtype;
 	TRY(fsmoe_model_spec_init(&spec, cases[i].preset));
 	fsmoe_train_opts_init(&opts);
-	opts.seq = spec.seq;
-	opts.batch = cases[i].batch;
+	opts.seq_length = spec.seq_length;
+	opts.global_batch = cases[i].batch;
 	TRY(fsmoe_runtime_start(&runtime, NULL, &runtime_opts));
 	before = taken(runtime);
 	TRY(fsmoe_need_estimate_gpu(runtime, fsmoe_model_forward, &spec, &spec, &opts, &room));

@@ -41,7 +41,7 @@ struct job
 static void draw_batch(const struct fsmoe_step_graph *s, fsmoe_memory_t memory, int rank, int vocab,
 		       uint64_t step)
 {
-	for (int i = 0; i < s->microbatches; i++)
+	for (int i = 0; i < s->micro_batches; i++)
 	{
 		int32_t *tokens = fsmoe_memory_data(memory, s->batch[i].tokens),
 			*targets = fsmoe_memory_data(memory, s->batch[i].targets);
@@ -60,7 +60,7 @@ static void draw_batch(const struct fsmoe_step_graph *s, fsmoe_memory_t memory, 
 static void write_batch(const struct fsmoe_step_graph *s, fsmoe_program_t program,
 			fsmoe_memory_t memory)
 {
-	for (int i = 0; i < s->microbatches; i++)
+	for (int i = 0; i < s->micro_batches; i++)
 	{
 		const fsmoe_tensor_t inputs[2] = {s->batch[i].tokens, s->batch[i].targets};
 		for (int k = 0; k < 2; k++)
@@ -165,16 +165,16 @@ static int train(const struct job *job, struct course *course)
 	fsmoe_train_opts_init(&opts);
 	spec.forward_degree = course->degree;
 	spec.backward_degree = course->degree > 1 ? course->degree + 1 : 1;
-	opts.microbatches = course->microbatches;
-	opts.seq = spec.seq;
-	opts.batch = 8;
+	opts.micro_batches = course->microbatches;
+	opts.seq_length = spec.seq_length;
+	opts.global_batch = 8;
 	if (job->rank == 0)
 		printf("preset %s, %d micro-batches, degree %d\n", course->preset,
 		       course->microbatches, course->degree);
 	TRY(fsmoe_step_create(&step, job->groups, fsmoe_model_forward, &spec, &opts));
 	if (!course->known)
-		train_on_cpu(job, &step, spec.vocab, course);
-	bad = run_steps(job, &step, spec.vocab, course);
+		train_on_cpu(job, &step, spec.vocab_size, course);
+	bad = run_steps(job, &step, spec.vocab_size, course);
 	fsmoe_step_destroy(&step);
 	return bad;
 }

@@ -16,7 +16,7 @@ enum
 static int open_tokens(struct fsmoe_data **data, const char *path, int vocab)
 {
 	return fsmoe_data_open(data, path,
-			       &(struct fsmoe_data_opts){.vocab = vocab, .held_out = 0.25});
+			       &(struct fsmoe_data_opts){.vocab_size = vocab, .held_out = 0.25});
 }
 
 static uint32_t token(size_t i, uint32_t below)
@@ -146,7 +146,7 @@ static void flips_and_truncations_of_the_header(void **state)
 		test_write(path, good, size);
 		err = fsmoe_data_open(
 			&data, path,
-			&(struct fsmoe_data_opts){.vocab = 1000, .format = FSMOE_DATA_LLMC});
+			&(struct fsmoe_data_opts){.vocab_size = 1000, .format = FSMOE_DATA_LLMC});
 		assert_true(err == -EPROTO || err == -ENODATA);
 		assert_true(strlen(fsmoe_last_error()) > 20);
 		assert_null(data);
@@ -336,7 +336,7 @@ static void formats_by_name_and_not_mixed(void **state)
 	char pattern[600];
 	const char *plain = write_plain("mix-a.bin", 200, 100);
 	const char *text = test_path("mix-b");
-	struct fsmoe_data_opts opts = {.vocab = 65536, .format = FSMOE_DATA_BYTES};
+	struct fsmoe_data_opts opts = {.vocab_size = 65536, .format = FSMOE_DATA_BYTES};
 	struct fsmoe_data *data = NULL;
 
 	(void)state;

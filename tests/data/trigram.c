@@ -183,7 +183,7 @@ static int check(void)
 static int measure(const char *path, double held_out)
 {
 	const struct fsmoe_data_opts opts = {
-		.vocab = V, .format = FSMOE_DATA_BYTES, .held_out = held_out};
+		.vocab_size = V, .format = FSMOE_DATA_BYTES, .held_out = held_out};
 	struct fsmoe_data *data;
 	double discount[ORDERS], result;
 	int32_t *text, *targets;

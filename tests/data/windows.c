@@ -43,7 +43,7 @@ static long find_window(const int32_t *tokens, const int32_t *targets, int seq, 
 static int open_text(struct fsmoe_data **data, const char *source, int vocab)
 {
 	return fsmoe_data_open(data, source,
-			       &(struct fsmoe_data_opts){.vocab = vocab, .held_out = 0.1});
+			       &(struct fsmoe_data_opts){.vocab_size = vocab, .held_out = 0.1});
 }
 
 enum
@@ -262,7 +262,7 @@ static void a_window_of_exactly_the_text(void **state)
 static void all_or_nothing_held_out(void **state)
 {
 	const char *path = write_text("text", 0, SIZE);
-	struct fsmoe_data_opts opts = {.vocab = 256};
+	struct fsmoe_data_opts opts = {.vocab_size = 256};
 	struct fsmoe_data *data;
 	int32_t tokens[SEQ], targets[SEQ];
 

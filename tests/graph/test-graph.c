@@ -225,7 +225,7 @@ static void test_labels(void **state)
 	assert_int_equal(fsmoe_graph_create(&g, NULL), 0);
 	fsmoe_tensor_t x = weight(g, "x", 4);
 	fsmoe_graph_set_layer(g, 3);
-	fsmoe_graph_set_microbatch(g, 1);
+	fsmoe_graph_set_micro_batch(g, 1);
 	fsmoe_graph_set_chunk(g, 2);
 	fsmoe_graph_set_phase(g, FSMOE_UPDATE);
 	fsmoe_graph_set_priority(g, 7);

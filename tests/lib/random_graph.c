@@ -73,7 +73,7 @@ static const struct fsmoe_op mix_exchange = {.name = "mix.exchange",
 static void append_node(fsmoe_graph_t g, fsmoe_groups_t groups, uint64_t key,
 			const fsmoe_tensor_t *tensor)
 {
-	static const enum fsmoe_group kinds[] = {FSMOE_GROUP_WORLD, FSMOE_GROUP_MP, FSMOE_GROUP_EP};
+	static const enum fsmoe_group kinds[] = {FSMOE_GROUP_WORLD, FSMOE_GROUP_TP, FSMOE_GROUP_EP};
 	struct fsmoe_access access[TENSORS];
 	struct mix_args args = {.factor = fsmoe_rng_uniform(key, 100)};
 	const struct fsmoe_op *op =

@@ -13,14 +13,16 @@
 
 static fsmoe_graph_t build(struct fsmoe_model_spec *spec, fsmoe_tensor_t *out, int logits)
 {
-	struct fsmoe_batch_spec batch = {.sequences = 1, .seq = spec->seq, .scale = 1};
+	struct fsmoe_batch_spec batch = {
+		.sequences = 1, .seq_length = spec->seq_length, .scale = 1};
 	fsmoe_graph_t g;
 
 	assert_int_equal(fsmoe_graph_create(&g, NULL), 0);
 	assert_null(fsmoe_graph_groups(g));
-	batch.tokens = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1((size_t)spec->seq), "tokens");
-	batch.targets =
-		fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1((size_t)spec->seq), "targets");
+	batch.tokens =
+		fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1((size_t)spec->seq_length), "tokens");
+	batch.targets = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1((size_t)spec->seq_length),
+					  "targets");
 	*out = logits ? fsmoe_model_logits(g, &batch, spec) : fsmoe_model_forward(g, &batch, spec);
 	assert_int_equal(fsmoe_graph_status(g), 0);
 	return g;
@@ -54,7 +56,7 @@ static void check_count(const char *gate, int attention, int mixture)
 	spec.gate = gate;
 	spec.allow_leak = 1;
 	spec.attention = attention;
-	spec.mixture = mixture;
+	spec.moe = mixture;
 	fsmoe_graph_t g = build(&spec, &loss, 0);
 	const struct fsmoe_param *params = fsmoe_graph_params(g, &n);
 	for (int i = 0; i < n; i++)
@@ -90,15 +92,15 @@ static void test_count_by_hand(void **state)
 
 	(void)state;
 	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
-	m = (size_t)spec.model_dim;
-	h = (size_t)spec.hidden;
+	m = (size_t)spec.hidden_size;
+	h = (size_t)spec.ffn_size;
 	expert = 2 * m * h + h + m;
-	rest = ((size_t)spec.vocab + (size_t)spec.seq) * m + 2 * m +
+	rest = ((size_t)spec.vocab_size + (size_t)spec.seq_length) * m + 2 * m +
 	       (size_t)spec.layers * (4 * m * m + 4 * m + 4 * m + (size_t)spec.experts * m);
 	assert_int_equal(fsmoe_model_count(&spec, NULL, &total, &active), 0);
 	assert_int_equal(total, rest + (size_t)(spec.layers * spec.experts) * expert);
-	assert_int_equal(active, rest + (size_t)(spec.layers * spec.topk) * expert);
-	spec.topk = spec.experts;
+	assert_int_equal(active, rest + (size_t)(spec.layers * spec.top_k) * expert);
+	spec.top_k = spec.experts;
 	assert_int_equal(fsmoe_model_count(&spec, NULL, &total, &active), 0);
 	assert_int_equal(active, total);
 	spec.order = "sparse";
@@ -123,17 +125,17 @@ static void test_count_experts(void **state)
 		size_t m, h, expert;
 
 		assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
-		m = (size_t)spec.model_dim, h = (size_t)spec.hidden;
+		m = (size_t)spec.hidden_size, h = (size_t)spec.ffn_size;
 		spec.expert = rows[i].expert;
 		spec.expert_bias = rows[i].bias;
 		expert = (size_t)rows[i].mh * m * h + (size_t)rows[i].h * h + (size_t)rows[i].m * m;
 		assert_int_equal(fsmoe_model_count(&spec, NULL, &all, &touched), 0);
-		spec.mixture = 0;
+		spec.moe = 0;
 		assert_int_equal(fsmoe_model_count(&spec, NULL, &total, &active), 0);
 		/* Besides the experts: the gate and a norm. */
 		total += (size_t)spec.layers * ((size_t)spec.experts * (expert + m) + 2 * m);
 		active += (size_t)spec.layers *
-			  ((size_t)spec.topk * expert + (size_t)spec.experts * m + 2 * m);
+			  ((size_t)spec.top_k * expert + (size_t)spec.experts * m + 2 * m);
 		assert_int_equal(all, total);
 		assert_int_equal(touched, active);
 	}
@@ -150,14 +152,15 @@ static void test_logits(void **state)
 	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
 	fsmoe_graph_t g = build(&spec, &logits, 1);
 	const struct fsmoe_tensor_info *t = &fsmoe_graph_tensors(g, &n)[logits];
-	assert_int_equal(fsmoe_shape_count(&t->shape), spec.seq * spec.vocab);
+	assert_int_equal(fsmoe_shape_count(&t->shape), spec.seq_length * spec.vocab_size);
 	assert_int_equal(fsmoe_memory_create(&memory, g, FSMOE_F64, NULL), 0);
 	assert_true(fsmoe_memory_bytes(memory) > fsmoe_shape_count(&t->shape) * sizeof(double));
 	assert_int_equal(fsmoe_memory_init_params(memory, 1), 0);
 	assert_int_equal(fsmoe_graph_execute(g, memory, NULL, NULL), 0);
 	const double *value = fsmoe_memory_data(memory, logits);
-	for (int i = 1; i < spec.seq; i++) /* the same token everywhere, at other positions */
-		assert_true(value[i * spec.vocab] != value[0]);
+	for (int i = 1; i < spec.seq_length;
+	     i++) /* the same token everywhere, at other positions */
+		assert_true(value[i * spec.vocab_size] != value[0]);
 	fsmoe_memory_destroy(memory);
 	fsmoe_graph_destroy(g);
 }
@@ -172,7 +175,7 @@ static void test_check(void **state)
 	assert_true(fsmoe_model_spec_check(&spec, NULL) < 0);
 	assert_non_null(strstr(fsmoe_last_error(), "heads"));
 	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
-	spec.topk = spec.experts + 1;
+	spec.top_k = spec.experts + 1;
 	assert_true(fsmoe_model_spec_check(&spec, NULL) < 0);
 	assert_non_null(strstr(fsmoe_last_error(), "topk"));
 	assert_string_equal(fsmoe_strerror(-2), "not found");

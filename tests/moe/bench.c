@@ -50,7 +50,7 @@ static const struct fsmoe_op op_loss = {
 void bench_build_row(struct bench *b, const struct fsmoe_schedule *row,
 		     const struct fsmoe_moe_spec *spec, fsmoe_groups_t groups, size_t rows)
 {
-	const struct fsmoe_shape shape = FSMOE_SHAPE2(rows, spec->model_dim);
+	const struct fsmoe_shape shape = FSMOE_SHAPE2(rows, spec->hidden_size);
 	fsmoe_tensor_t loss;
 
 	*b = (struct bench){.rows = rows};
@@ -122,11 +122,11 @@ void bench_setup_row(struct bench *b, const struct fsmoe_schedule *row,
 			const struct fsmoe_param_spec *s = &param[p].spec;
 			size_t at = bench_global_index(s, i);
 			if (param[p].tensor == b->x)
-				at += first * spec->model_dim;
+				at += first * spec->hidden_size;
 			bench_set(b, bench_data(b, param[p].tensor), i, noise(s->name, at));
 		}
 	for (size_t i = 0; i < bench_count(b, b->dy); i++)
-		bench_set(b, bench_data(b, b->dy), i, noise("dy", first * spec->model_dim + i));
+		bench_set(b, bench_data(b, b->dy), i, noise("dy", first * spec->hidden_size + i));
 }
 
 void bench_setup(struct bench *b, const struct fsmoe_moe_spec *spec, enum fsmoe_real real,

@@ -34,7 +34,7 @@ static fsmoe_tensor_t build_layer(struct opcase_graph *og, const size_t *pair)
 	const struct pair_shape *s = &pair_shapes[pair[PAIR_SHAPE]];
 	/* Cosines ask for vectors so long that a difference quotient does not turn them around, and
 	 * a temperature at which they are neither lost nor a step function. */
-	int cosine = reference_gate_is_cosine(spec.gate) || spec.gate_opts.normalize;
+	int cosine = reference_gate_is_cosine(spec.gate) || spec.gate_opts.softmoe_normalize;
 	/* A projection makes them longer. */
 	double most = !cosine ? 1 : !strcmp(spec.gate, "cosine") ? 6 : 3;
 	fsmoe_tensor_t x = opcase_activation(og, FSMOE_SHAPE2(s->T, s->M), -most, most);
@@ -50,8 +50,8 @@ static fsmoe_tensor_t build_layer(struct opcase_graph *og, const size_t *pair)
 				 param[i].spec.name);
 	for (int l = 0; l < nleaves; l++)
 		if (strstr(leaf_name[l], "temperature"))
-			opcase_adopt(og, leaf_name[l], spec.gate_opts.normalize ? 1 : 6,
-				     spec.gate_opts.normalize ? 2 : 9);
+			opcase_adopt(og, leaf_name[l], spec.gate_opts.softmoe_normalize ? 1 : 6,
+				     spec.gate_opts.softmoe_normalize ? 2 : 9);
 		else if (cosine && strstr(leaf_name[l], ".gate."))
 			opcase_adopt(og, leaf_name[l], -4, 4);
 		else

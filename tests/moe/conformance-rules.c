@@ -16,13 +16,13 @@ static struct fsmoe_moe_spec causal_spec(const char *gate, double factor, const 
 {
 	return (struct fsmoe_moe_spec){.name = "moe",
 				       .experts = 3,
-				       .topk = 2,
-				       .model_dim = 6,
-				       .hidden = 5,
+				       .top_k = 2,
+				       .hidden_size = 6,
+				       .ffn_size = 5,
 				       .capacity_factor = factor,
-				       .group = 8,
+				       .routing_group = 8,
 				       .gate = gate,
-				       .gate_opts = {.drop = drop}};
+				       .gate_opts = {.drop_policy = drop}};
 }
 
 /* Whether any of 16 tokens but the last sees the last one change, in any of several changes. The
@@ -113,10 +113,10 @@ static void wrong_options_are_refused(void **state)
 
 	(void)state;
 	assert_refused(&spec, "drop cannot be 'coin'; there is: position, probability, token");
-	spec.gate_opts = (struct fsmoe_gate_opts){.weights = "heavy"};
+	spec.gate_opts = (struct fsmoe_gate_opts){.routing_weights = "heavy"};
 	assert_refused(&spec, "weights cannot be 'heavy'");
-	spec.gate_opts = (struct fsmoe_gate_opts){.weights = "chosen"};
-	spec.topk = 1;
+	spec.gate_opts = (struct fsmoe_gate_opts){.routing_weights = "chosen"};
+	spec.top_k = 1;
 	assert_refused(&spec, "softmax over one");
 	spec.gate_opts = (struct fsmoe_gate_opts){.z_loss = -1};
 	assert_refused(&spec, "weights of losses");
@@ -126,21 +126,21 @@ static void wrong_options_are_refused(void **state)
 	spec.gate = "softmoe";
 	spec.gate_opts = (struct fsmoe_gate_opts){.z_loss = 0.1};
 	assert_refused(&spec, "no z loss");
-	spec.gate_opts = (struct fsmoe_gate_opts){.drop = "token"};
+	spec.gate_opts = (struct fsmoe_gate_opts){.drop_policy = "token"};
 	assert_refused(&spec,
 		       "gate 'softmoe' does not read the option drop: leave it away, or take "
 		       "a gate that does: topk, gshard, sigmoid, xmoe");
 	spec.gate = "xmoe";
-	spec.gate_opts = (struct fsmoe_gate_opts){.rank = 7};
+	spec.gate_opts = (struct fsmoe_gate_opts){.xmoe_dim = 7};
 	assert_refused(&spec, "a gate of rank 7 for tokens of width 6");
 	spec.gate = "topk";
 	assert_refused(&spec, "gate 'topk' does not read the option gate-rank: leave it away, or "
 			      "take a gate that does: xmoe");
-	spec.gate_opts = (struct fsmoe_gate_opts){.normalize = 1};
+	spec.gate_opts = (struct fsmoe_gate_opts){.softmoe_normalize = 1};
 	assert_refused(&spec, "does not read the option soft-normalize: leave it away, or take a "
 			      "gate that does: softmoe");
 	spec.gate = "expert-choice";
-	spec.gate_opts = (struct fsmoe_gate_opts){.drop = "position"};
+	spec.gate_opts = (struct fsmoe_gate_opts){.drop_policy = "position"};
 	assert_refused(&spec, "gate 'expert-choice' does not read the option drop");
 	spec.gate = "softmoe";
 	spec.gate_opts = (struct fsmoe_gate_opts){0};

@@ -149,7 +149,7 @@ static void check_sums(const struct routed *r, const double *dispatch, const dou
 static void check_return(const struct routed *r, const double *dispatch, const double *combine)
 {
 	const struct fsmoe_moe_layer *l = &r->layer;
-	size_t N = l->experts * l->capacity, M = l->model_dim;
+	size_t N = l->experts * l->capacity, M = l->hidden_size;
 	const double *x = r->reference.r.x, *y = fsmoe_memory_data(r->memory, r->y);
 
 	for (size_t i = 0; i < l->rows * M; i++)
@@ -224,7 +224,7 @@ static void ties_go_to_the_lower_number(void **state)
 				continue;
 			route(&r, pair);
 			memset(fsmoe_memory_data(r.memory, r.x), 0,
-			       r.layer.rows * r.layer.model_dim * sizeof(double));
+			       r.layer.rows * r.layer.hidden_size * sizeof(double));
 			assert_int_equal(fsmoe_graph_execute(r.graph, r.memory, NULL, &opcase_step),
 					 0);
 			const int32_t *expert = fsmoe_memory_data(r.memory, r.routing.expert);

@@ -58,14 +58,14 @@ static int32_t *read_ints(const struct run *r, fsmoe_tensor_t tensor, size_t *wi
 static void write_node(const struct run *r, const struct fsmoe_node *node, int step)
 {
 	const struct fsmoe_model_spec *s = &r->spec;
-	const int mp = fsmoe_group_size(r->groups, FSMOE_GROUP_MP),
-		  dp = fsmoe_group_size(r->groups, FSMOE_GROUP_DP), span = s->seq / mp,
+	const int mp = fsmoe_group_size(r->groups, FSMOE_GROUP_TP),
+		  dp = fsmoe_group_size(r->groups, FSMOE_GROUP_DP), span = s->seq_length / mp,
 		  sequences = BATCH / MICROBATCHES / dp,
 		  first = (fsmoe_group_rank(r->groups, FSMOE_GROUP_DP) * MICROBATCHES +
-			   node->microbatch) *
+			   node->micro_batch) *
 			  sequences;
 	const size_t capacity =
-		fsmoe_moe_capacity(GROUP, (size_t)s->experts, (size_t)s->topk, s->capacity_factor);
+		fsmoe_moe_capacity(GROUP, (size_t)s->experts, (size_t)s->top_k, s->capacity_factor);
 	size_t width;
 	int32_t *expert = read_ints(r, output(node, "expert"), &width);
 	int32_t *slot = read_ints(r, output(node, "slot"), &width);
@@ -77,7 +77,7 @@ static void write_node(const struct run *r, const struct fsmoe_node *node, int s
 			position -= row / GROUP * (int)capacity;
 		fprintf(r->file, "%s %d %d %d %d %d %d %d\n", s->gate, step, node->layer,
 			first + row / span,
-			fsmoe_group_rank(r->groups, FSMOE_GROUP_MP) * span + row % span,
+			fsmoe_group_rank(r->groups, FSMOE_GROUP_TP) * span + row % span,
 			i % (int)width, expert[i], position);
 	}
 	free(expert);
@@ -91,10 +91,11 @@ static void take_step(const struct run *r, int step)
 	uint64_t key = fsmoe_rng_subkey(fsmoe_rng_key(5, "decisions"), (uint64_t)step);
 	int n;
 
-	for (int i = 0; i < BATCH * r->spec.seq; i++)
+	for (int i = 0; i < BATCH * r->spec.seq_length; i++)
 	{
-		tokens[i] = (int32_t)(fsmoe_rng_bits(key, (uint64_t)i) % (uint64_t)r->spec.vocab);
-		targets[i] = (tokens[i] * 7 + 3) % r->spec.vocab;
+		tokens[i] =
+			(int32_t)(fsmoe_rng_bits(key, (uint64_t)i) % (uint64_t)r->spec.vocab_size);
+		targets[i] = (tokens[i] * 7 + 3) % r->spec.vocab_size;
 	}
 	TRY(fsmoe_trainer_step(r->trainer, tokens, targets, 0, &result));
 	const struct fsmoe_node *node = fsmoe_graph_nodes(fsmoe_trainer_graph(r->trainer), &n);
@@ -110,14 +111,14 @@ static void train(struct run *r, fsmoe_runtime_t rt, const char *gate, char **de
 	TRY(fsmoe_model_spec_init(&r->spec, "tiny"));
 	r->spec.gate = gate;
 	r->spec.allow_leak = 1;
-	r->spec.group = GROUP;
+	r->spec.routing_group = GROUP;
 	r->spec.capacity_factor = 1;
 	r->spec.forward_degree = atoi(degrees[0]);
 	r->spec.backward_degree = atoi(degrees[1]);
 	fsmoe_train_opts_init(&opts);
-	opts.batch = BATCH;
-	opts.seq = r->spec.seq;
-	opts.microbatches = MICROBATCHES;
+	opts.global_batch = BATCH;
+	opts.seq_length = r->spec.seq_length;
+	opts.micro_batches = MICROBATCHES;
 	TRY(fsmoe_trainer_create(&r->trainer, rt, fsmoe_model_forward, &r->spec, &opts));
 	for (int step = 0; step < STEPS; step++)
 		take_step(r, step);

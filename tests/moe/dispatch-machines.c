@@ -48,7 +48,7 @@ static void build(struct rank *r, fsmoe_topo_t topo, struct fsmoe_layout layout,
 	r->layer = (struct fsmoe_moe_layer){
 		.graph = r->graph,
 		.name = "moe",
-		.model_dim = DIM,
+		.hidden_size = DIM,
 		.experts = 2 * ep,
 		.local_experts = 2,
 		.sources = ep * esp,

@@ -24,11 +24,11 @@ static struct fsmoe_moe_spec spec_of(int ep, int esp, const char *dispatch, int 
 {
 	return (struct fsmoe_moe_spec){.name = "moe",
 				       .experts = 2 * ep,
-				       .topk = 2,
-				       .model_dim = 5,
-				       .hidden = (size_t)(2 * esp),
+				       .top_k = 2,
+				       .hidden_size = 5,
+				       .ffn_size = (size_t)(2 * esp),
 				       .capacity_factor = 2,
-				       .group = ROWS,
+				       .routing_group = ROWS,
 				       .forward_degree = forward,
 				       .backward_degree = backward,
 				       .dispatch = dispatch};
@@ -77,7 +77,7 @@ static void try_dispatch(const struct bench *flat, struct fsmoe_moe_spec spec,
 static void try_layout(int ep, int esp, const struct fsmoe_module_info *info, int n)
 {
 	static const int degrees[][2] = {{1, 1}, {3, 2}};
-	struct fsmoe_layout layout = {.mp = 1, .ep = ep, .esp = esp};
+	struct fsmoe_layout layout = {.tp = 1, .ep = ep, .esp = esp};
 	fsmoe_groups_t groups;
 	fsmoe_comms_t comms;
 

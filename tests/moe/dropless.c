@@ -43,11 +43,11 @@ static struct fsmoe_moe_spec spec_of(const struct size *size, int ep, int esp, c
 {
 	return (struct fsmoe_moe_spec){.name = "moe",
 				       .experts = 3 * ep,
-				       .topk = 2,
-				       .model_dim = size->dim,
-				       .hidden = size->hidden * (size_t)esp,
+				       .top_k = 2,
+				       .hidden_size = size->dim,
+				       .ffn_size = size->hidden * (size_t)esp,
 				       .capacity_factor = factor,
-				       .group = size->group,
+				       .routing_group = size->group,
 				       .forward_degree = size->forward,
 				       .backward_degree = size->backward,
 				       .gate = gate,
@@ -119,7 +119,7 @@ static int assert_same(const struct bench *a, const void *x, const struct bench 
 		if (!(fabs(got - want) <= tolerance * most))
 			fail_msg("%s, %s, %d experts, groups of %zu, %d and %d chunks, rank %d: "
 				 "element %zu of %s is %.9g, but %.9g with every slot filled",
-				 spec->gate, spec->dispatch, spec->experts, spec->group,
+				 spec->gate, spec->dispatch, spec->experts, spec->routing_group,
 				 spec->forward_degree, spec->backward_degree, fsmoe_topo_rank(topo),
 				 i, what, got, want);
 	}
@@ -148,13 +148,13 @@ static void compare(const struct bench *full, const struct bench *exact,
 static void check_rows(const struct bench *b, const struct size *size,
 		       const struct fsmoe_moe_spec *spec)
 {
-	const size_t rows = size->rows * (size_t)spec->topk;
+	const size_t rows = size->rows * (size_t)spec->top_k;
 	size_t all;
 
-	assert_int_equal(written(b, "order", 3, &all), rows * spec->model_dim);
+	assert_int_equal(written(b, "order", 3, &all), rows * spec->hidden_size);
 	assert_int_equal(written(b, "inverse_order.backward_chunk", 4, &all),
-			 rows * spec->model_dim);
-	assert_int_equal(all, (size_t)spec->experts * size->rows * spec->model_dim);
+			 rows * spec->hidden_size);
+	assert_int_equal(all, (size_t)spec->experts * size->rows * spec->hidden_size);
 }
 
 static void try_layout(fsmoe_groups_t groups, fsmoe_comms_t comms, const struct size *size,
@@ -192,7 +192,7 @@ static void the_same_as_with_every_slot_filled(void **state)
 	for (int ep = 1; ep <= ranks; ep++)
 		for (int esp = 1; ranks % ep == 0 && esp <= ranks / ep; esp++)
 		{
-			struct fsmoe_layout layout = {.mp = 1, .ep = ep, .esp = esp};
+			struct fsmoe_layout layout = {.tp = 1, .ep = ep, .esp = esp};
 			fsmoe_groups_t groups;
 			fsmoe_comms_t comms;
 

@@ -16,9 +16,9 @@ static const char *const params[] = {"x",
 
 static const struct fsmoe_moe_spec plain = {.name = "moe",
 					    .experts = 4,
-					    .topk = 2,
-					    .model_dim = 6,
-					    .hidden = 5,
+					    .top_k = 2,
+					    .hidden_size = 6,
+					    .ffn_size = 5,
 					    .capacity_factor = 1.5,
 					    .forward_degree = 2,
 					    .backward_degree = 3};
@@ -172,7 +172,7 @@ static fsmoe_tensor_t record(const struct fsmoe_hook_call *call, fsmoe_tensor_t 
 	s = &fsmoe_graph_tensors(call->layer->graph, &n)[x].shape;
 	snprintf(t->to + strlen(t->to), sizeof(t->text) - strlen(t->to), "%s%s%zu/%zu[%zu,%zu)%zu ",
 		 t->name, call->phase == FSMOE_FORWARD ? "+" : "-", call->chunk, call->chunks,
-		 call->lo, call->hi, fsmoe_shape_count(s) / plain.model_dim);
+		 call->lo, call->hi, fsmoe_shape_count(s) / plain.hidden_size);
 	return x;
 }
 
@@ -218,7 +218,7 @@ static void calls_are_in_order(void **state)
 static fsmoe_tensor_t half_of_it(const struct fsmoe_hook_call *call, fsmoe_tensor_t x, void *arg)
 {
 	(void)arg;
-	return fsmoe_graph_view(call->layer->graph, x, 0, FSMOE_SHAPE2(1, plain.model_dim));
+	return fsmoe_graph_view(call->layer->graph, x, 0, FSMOE_SHAPE2(1, plain.hidden_size));
 }
 
 static void refuse(struct fsmoe_hook hook, const char *part)

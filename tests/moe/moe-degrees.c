@@ -103,18 +103,22 @@ static void try_shapes(enum strictness strict)
 {
 	struct fsmoe_moe_spec odd = {.name = "moe",
 				     .experts = 5,
-				     .topk = 2,
-				     .model_dim = 19,
-				     .hidden = 23,
+				     .top_k = 2,
+				     .hidden_size = 19,
+				     .ffn_size = 23,
 				     .capacity_factor = 1.2};
-	struct fsmoe_moe_spec large = {
-		.name = "moe", .experts = 2, .topk = 1, .model_dim = 33, .hidden = 48, .group = 60};
+	struct fsmoe_moe_spec large = {.name = "moe",
+				       .experts = 2,
+				       .top_k = 1,
+				       .hidden_size = 33,
+				       .ffn_size = 48,
+				       .routing_group = 60};
 	struct fsmoe_moe_spec single = {
-		.name = "moe", .experts = 1, .topk = 1, .model_dim = 8, .hidden = 9};
+		.name = "moe", .experts = 1, .top_k = 1, .hidden_size = 8, .ffn_size = 9};
 
 	struct fsmoe_moe_spec mixtral = odd;
 
-	mixtral.expert = "mixtral";
+	mixtral.expert = "swiglu";
 	for (int real = 0; real < FSMOE_NREALS; real++)
 	{
 		try_degrees(mixtral, 37, (enum fsmoe_real)real, strict);

@@ -17,19 +17,23 @@ static const char *const params[] = {"x",
 				     "moe.experts.b1",
 				     "moe.experts.w2",
 				     "moe.experts.b2"};
-static const struct fsmoe_moe_spec plain = {
-	.name = "moe", .experts = 4, .topk = 2, .model_dim = 6, .hidden = 5, .capacity_factor = 1};
+static const struct fsmoe_moe_spec plain = {.name = "moe",
+					    .experts = 4,
+					    .top_k = 2,
+					    .hidden_size = 6,
+					    .ffn_size = 5,
+					    .capacity_factor = 1};
 
 /* --- drops ------------------------------------------------------------------------------------ */
 
 static struct reference reference_of(const struct bench *b, const struct fsmoe_moe_spec *spec)
 {
 	return (struct reference){.T = b->rows,
-				  .M = spec->model_dim,
-				  .H = spec->hidden,
+				  .M = spec->hidden_size,
+				  .H = spec->ffn_size,
 				  .E = (size_t)spec->experts,
-				  .k = (size_t)spec->topk,
-				  .group = spec->group ? spec->group : b->rows,
+				  .k = (size_t)spec->top_k,
+				  .group = spec->routing_group ? spec->routing_group : b->rows,
 				  .factor = spec->capacity_factor,
 				  .x = bench_data(b, b->x),
 				  .wg = bench_data(b, bench_param(b, "moe.gate.weight")->tensor),
@@ -55,7 +59,7 @@ static void drops(void **state)
 
 	(void)state;
 	spec.capacity_factor = 0.5;
-	spec.group = 20;
+	spec.routing_group = 20;
 	spec.forward_degree = 3;
 	bench_setup(&b, &spec, FSMOE_F64, NULL, 0, 40);
 	assert_int_equal(bench_run(&b, NULL), 0);
@@ -135,7 +139,7 @@ static void lanes_are_in_order(void **state)
 	char text[1000];
 
 	(void)state;
-	spec.hidden = 6;
+	spec.ffn_size = 6;
 	spec.forward_degree = 2;
 	spec.backward_degree = 3;
 	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:2", 0), 0);
@@ -187,12 +191,12 @@ static void priorities(void **state)
 			assert_true(node[i].priority < order);
 			order = node[i].priority;
 		}
-		if (!strcmp(node[i].op->name, "expert_gpt"))
+		if (!strcmp(node[i].op->name, "expert_mlp"))
 		{
 			assert_true(node[i].priority < expert && node[i].priority < order);
 			expert = node[i].priority;
 		}
-		if (!strcmp(node[i].op->name, "expert_gpt.backward_weight"))
+		if (!strcmp(node[i].op->name, "expert_mlp.backward_weight"))
 			assert_true(node[i].priority < 0);
 		if (!strcmp(node[i].op->name, "bench.loss")) /* labels are the caller's again */
 		{
@@ -200,7 +204,7 @@ static void priorities(void **state)
 			assert_int_equal(node[i].chunk, -1);
 		}
 	}
-	after = count_nodes(&b, "expert_gpt.backward_weight");
+	after = count_nodes(&b, "expert_mlp.backward_weight");
 	assert_int_equal(after, 1);
 	bench_teardown(&b);
 }
@@ -216,7 +220,7 @@ static void degree_is_clamped(void **state)
 	bench_build_row(&b, fsmoe_schedule_find("fsmoe"), &spec, NULL, 8);
 	assert_int_equal(fsmoe_graph_status(b.graph), 0);
 	assert_int_equal(count_nodes(&b, "order"), 4); /* 2 * int(ceil(8 / 4)) slots */
-	assert_int_equal(count_nodes(&b, "expert_gpt.backward_weight"), 4);
+	assert_int_equal(count_nodes(&b, "expert_mlp.backward_weight"), 4);
 	bench_teardown(&b);
 }
 
@@ -246,9 +250,9 @@ static void try_peer(double factor, double y_rms, double y_dy, double dx_rms, do
 	};
 	const struct fsmoe_moe_spec spec = {.name = "moe",
 					    .experts = E,
-					    .topk = 2,
-					    .model_dim = M,
-					    .hidden = H,
+					    .top_k = 2,
+					    .hidden_size = M,
+					    .ffn_size = H,
 					    .capacity_factor = factor,
 					    .forward_degree = 3,
 					    .backward_degree = 2};

@@ -9,9 +9,9 @@
 
 static const struct fsmoe_moe_spec plain = {.name = "moe",
 					    .experts = 4,
-					    .topk = 2,
-					    .model_dim = 6,
-					    .hidden = 5,
+					    .top_k = 2,
+					    .hidden_size = 6,
+					    .ffn_size = 5,
 					    .capacity_factor = 1,
 					    .forward_degree = 2,
 					    .backward_degree = 3};
@@ -131,7 +131,7 @@ static void picky_forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 			  struct fsmoe_routing *routing)
 {
 	fsmoe_tensor_t w =
-		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
+		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->hidden_size),
 				 FSMOE_INIT_NORMAL, 1);
 
 	if (choose_fails)
@@ -196,10 +196,10 @@ static void wrong_layers_are_refused(void **state)
 	(void)state;
 	REFUSED(name, "", 8, -EINVAL, "name");
 	REFUSED(experts, 0, 8, -EINVAL, "experts per token");
-	REFUSED(topk, 0, 8, -EINVAL, "experts per token");
-	REFUSED(topk, 5, 8, -EINVAL, "5 experts per token of 4");
-	REFUSED(hidden, 0, 8, -EINVAL, "hidden");
-	REFUSED(group, 3, 8, -EINVAL, "groups of 3");
+	REFUSED(top_k, 0, 8, -EINVAL, "experts per token");
+	REFUSED(top_k, 5, 8, -EINVAL, "5 experts per token of 4");
+	REFUSED(ffn_size, 0, 8, -EINVAL, "hidden");
+	REFUSED(routing_group, 3, 8, -EINVAL, "groups of 3");
 	REFUSED(capacity_factor, -1.0, 8, -EINVAL, "capacity factor of -1");
 	REFUSED(capacity_factor, 0.1, 8, -EINVAL, "leaves no slot");
 	REFUSED(forward_degree, -1, 8, -EINVAL, "degree");
@@ -212,7 +212,7 @@ static void wrong_layers_are_refused(void **state)
 
 static void layouts_that_do_not_divide_are_refused(void **state)
 {
-	const struct fsmoe_layout layout = {.dp = 2, .mp = 2, .ep = 2, .esp = 2};
+	const struct fsmoe_layout layout = {.dp = 2, .tp = 2, .ep = 2, .esp = 2};
 	fsmoe_topo_t topo;
 	fsmoe_groups_t groups;
 	struct fsmoe_moe_spec spec = plain;
@@ -221,7 +221,7 @@ static void layouts_that_do_not_divide_are_refused(void **state)
 	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:2", 0), 0);
 	assert_int_equal(fsmoe_groups_create(&groups, topo, &layout), 0);
 	assert_refused(&spec, groups, 8, -EINVAL, "hidden size of 5 does not divide over 2");
-	spec.hidden = 6;
+	spec.ffn_size = 6;
 	spec.experts = 3;
 	assert_refused(&spec, groups, 8, -EINVAL, "3 experts do not divide over 2");
 	fsmoe_groups_destroy(groups);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The operations of a Mixture-of-Experts layer, each alone, and the layer as one operation. */
 #include "codelets/cuts.h"
-#include "codelets/expert_gpt.h"
-#include "codelets/expert_mixtral.h"
+#include "codelets/expert_mlp.h"
+#include "codelets/expert_swiglu.h"
 #include "codelets/gate_topk.h"
 #include "codelets/order.h"
 #include "tests/lib/opcase.h"
@@ -149,16 +149,16 @@ static fsmoe_tensor_t build_expert(struct opcase_graph *og, const size_t *s)
 {
 	size_t P = s[0], E = s[1], c = s[2], M = s[3], H = s[4];
 	struct fsmoe_expert_chunk chunk;
-	fsmoe_tensor_t weight[FSMOE_GPT_WEIGHTS], y;
+	fsmoe_tensor_t weight[FSMOE_MLP_WEIGHTS], y;
 
 	chunk.in = opcase_activation(og, FSMOE_SHAPE4(P, E, c, M), -1, 1);
-	weight[FSMOE_GPT_W1] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
-	weight[FSMOE_GPT_W2] = opcase_param(og, FSMOE_SHAPE3(E, M, H), -1, 1);
-	weight[FSMOE_GPT_B1] = s[5] & 2 ? opcase_param(og, FSMOE_SHAPE2(E, H), -1, 1) : FSMOE_NONE;
-	weight[FSMOE_GPT_B2] = s[5] & 1 ? opcase_param(og, FSMOE_SHAPE2(E, M), -1, 1) : FSMOE_NONE;
+	weight[FSMOE_MLP_W1] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
+	weight[FSMOE_MLP_W2] = opcase_param(og, FSMOE_SHAPE3(E, M, H), -1, 1);
+	weight[FSMOE_MLP_B1] = s[5] & 2 ? opcase_param(og, FSMOE_SHAPE2(E, H), -1, 1) : FSMOE_NONE;
+	weight[FSMOE_MLP_B2] = s[5] & 1 ? opcase_param(og, FSMOE_SHAPE2(E, M), -1, 1) : FSMOE_NONE;
 	y = fsmoe_ffn_forward(opcase_graph(og),
 			      (struct fsmoe_expert_args){
-				      &fsmoe_ffn_gpt, s[6] ? FSMOE_FFN_RELU : FSMOE_FFN_GELU, {0}},
+				      &fsmoe_ffn_mlp, s[6] ? FSMOE_FFN_RELU : FSMOE_FFN_GELU, {0}},
 			      FSMOE_NONE, weight, &chunk);
 	opcase_also(og, chunk.saved[0]);
 	return y;
@@ -200,24 +200,24 @@ static const size_t expert_sizes[][OPCASE_MAX_SIZES] = {
 
 /* --- expert mixtral: P, E, c, M, H ------------------------------------------------------------ */
 
-static fsmoe_tensor_t build_mixtral(struct opcase_graph *og, const size_t *s)
+static fsmoe_tensor_t build_swiglu(struct opcase_graph *og, const size_t *s)
 {
 	size_t P = s[0], E = s[1], c = s[2], M = s[3], H = s[4];
 	struct fsmoe_expert_chunk chunk;
-	fsmoe_tensor_t weight[FSMOE_MIXTRAL_WEIGHTS], y;
+	fsmoe_tensor_t weight[FSMOE_SWIGLU_WEIGHTS], y;
 
 	chunk.in = opcase_activation(og, FSMOE_SHAPE4(P, E, c, M), -1, 1);
-	weight[FSMOE_MIXTRAL_W1] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
-	weight[FSMOE_MIXTRAL_W3] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
-	weight[FSMOE_MIXTRAL_W2] = opcase_param(og, FSMOE_SHAPE3(E, M, H), -1, 1);
+	weight[FSMOE_SWIGLU_W1] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
+	weight[FSMOE_SWIGLU_W3] = opcase_param(og, FSMOE_SHAPE3(E, H, M), -1, 1);
+	weight[FSMOE_SWIGLU_W2] = opcase_param(og, FSMOE_SHAPE3(E, M, H), -1, 1);
 	y = fsmoe_ffn_forward(opcase_graph(og),
-			      (struct fsmoe_expert_args){&fsmoe_ffn_mixtral, FSMOE_FFN_SWIGLU, {0}},
+			      (struct fsmoe_expert_args){&fsmoe_ffn_swiglu, FSMOE_FFN_SWIGLU, {0}},
 			      FSMOE_NONE, weight, &chunk);
 	opcase_also(og, chunk.saved[0]);
 	return y;
 }
 
-static void expect_mixtral(const struct opcase_values *v)
+static void expect_swiglu(const struct opcase_values *v)
 {
 	size_t P = v->size[0], E = v->size[1], c = v->size[2], M = v->size[3], H = v->size[4];
 	const struct reference r = {
@@ -228,7 +228,7 @@ static void expect_mixtral(const struct opcase_values *v)
 				 v->out[1] + by_expert(v->size, row) * 2 * H);
 }
 
-static const size_t mixtral_sizes[][OPCASE_MAX_SIZES] = {
+static const size_t swiglu_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 1, 1, 1, 1},    {1, 3, 4, 3, 5},   {3, 1, 2, 4, 3},   {2, 3, 5, 2, 4},
 	{2, 3, 16, 16, 24}, {1, 1, 300, 1, 2}, {2, 2, 270, 1, 1},
 };
@@ -253,7 +253,7 @@ static fsmoe_tensor_t expert_leaf(struct opcase_graph *og, enum fsmoe_ffn_part p
 static fsmoe_tensor_t build_chunks(struct opcase_graph *og, const size_t *s)
 {
 	static const size_t at[] = {0, 5, 9}, back_at[] = {0, 4, 6, 9};
-	const struct fsmoe_ffn *ffn = s[4] ? &fsmoe_ffn_mixtral : &fsmoe_ffn_gpt;
+	const struct fsmoe_ffn *ffn = s[4] ? &fsmoe_ffn_swiglu : &fsmoe_ffn_mlp;
 	const struct fsmoe_expert_args net = {ffn, s[4] ? FSMOE_FFN_SWIGLU : FSMOE_FFN_GELU, {0}};
 	struct fsmoe_expert_chunk x[2], dy[3];
 	const struct fsmoe_expert_pass forward = {{2, at}, x};
@@ -312,11 +312,11 @@ static fsmoe_tensor_t build_layer(struct opcase_graph *og, const size_t *s)
 {
 	const struct fsmoe_moe_spec spec = {.name = "moe",
 					    .experts = (int)s[3],
-					    .topk = (int)s[4],
-					    .model_dim = s[1],
-					    .hidden = s[2],
+					    .top_k = (int)s[4],
+					    .hidden_size = s[1],
+					    .ffn_size = s[2],
 					    .capacity_factor = (double)s[6] / 10,
-					    .group = s[5],
+					    .routing_group = s[5],
 					    .forward_degree = (int)s[7] / 10 % 10,
 					    .backward_degree = (int)s[7] % 10,
 					    .expert = s[7] < 100 ? "gpt" : "mixtral"};
@@ -367,8 +367,8 @@ static const struct opcase cases[] = {
 	{"gate_topk", build_gate, expect_gate, OPCASE_SIZES(gate_sizes), .seed = 1},
 	{"order", build_order, expect_order, OPCASE_SIZES(order_sizes), .seed = 1},
 	{"inverse_order", build_inverse, expect_inverse, OPCASE_SIZES(inverse_sizes), .seed = 1},
-	{"expert_gpt", build_expert, expect_expert, OPCASE_SIZES(expert_sizes), .seed = 1},
-	{"expert_mixtral", build_mixtral, expect_mixtral, OPCASE_SIZES(mixtral_sizes), .seed = 1},
+	{"expert_mlp", build_expert, expect_expert, OPCASE_SIZES(expert_sizes), .seed = 1},
+	{"expert_swiglu", build_swiglu, expect_swiglu, OPCASE_SIZES(swiglu_sizes), .seed = 1},
 	{"experts in chunks", build_chunks, NULL, OPCASE_SIZES(chunks_sizes),
 	 .flags = OPCASE_NO_GRADIENT, .seed = 1},
 	{"moe layer", build_layer, expect_layer, OPCASE_SIZES(layer_sizes), .seed = 1},

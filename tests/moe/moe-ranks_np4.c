@@ -17,11 +17,11 @@ enum
 
 static const struct fsmoe_moe_spec plain = {.name = "moe",
 					    .experts = 8,
-					    .topk = 2,
-					    .model_dim = 6,
-					    .hidden = 8,
+					    .top_k = 2,
+					    .hidden_size = 6,
+					    .ffn_size = 8,
 					    .capacity_factor = 1,
-					    .group = ROWS};
+					    .routing_group = ROWS};
 
 static fsmoe_topo_t topo;
 
@@ -39,7 +39,7 @@ static void assert_part(const struct bench *part, const void *got, const struct 
 static void compare(const struct bench *part, fsmoe_comms_t comms, const struct bench *whole,
 		    size_t first)
 {
-	size_t M = plain.model_dim;
+	size_t M = plain.hidden_size;
 	int n;
 	const struct fsmoe_param *param = fsmoe_graph_params(part->graph, &n);
 
@@ -93,9 +93,9 @@ static void try_layout(struct fsmoe_moe_spec spec, struct fsmoe_layout layout, i
 
 /* Degrees of data, model, expert and shard parallelism; 4 / (ep * esp) ranks hold the same. */
 static const struct fsmoe_layout layouts[] = {
-	{.dp = 2, .mp = 2, .ep = 2, .esp = 2}, {.dp = 4, .mp = 1, .ep = 4, .esp = 1},
-	{.dp = 1, .mp = 4, .ep = 1, .esp = 4}, {.dp = 4, .mp = 1, .ep = 2, .esp = 1},
-	{.dp = 2, .mp = 2, .ep = 1, .esp = 2}, {.dp = 4, .mp = 1, .ep = 1, .esp = 1},
+	{.dp = 2, .tp = 2, .ep = 2, .esp = 2}, {.dp = 4, .tp = 1, .ep = 4, .esp = 1},
+	{.dp = 1, .tp = 4, .ep = 1, .esp = 4}, {.dp = 4, .tp = 1, .ep = 2, .esp = 1},
+	{.dp = 2, .tp = 2, .ep = 1, .esp = 2}, {.dp = 4, .tp = 1, .ep = 1, .esp = 1},
 };
 
 static void layouts_agree(void **state)
@@ -139,7 +139,7 @@ static struct fsmoe_gate_opts options(const struct fsmoe_gate *g, int i)
 	static const char *const drops[] = {"position", "probability", "token"};
 
 	return (struct fsmoe_gate_opts){
-		.drop = g->options & FSMOE_GATE_DROP ? drops[i % 3] : NULL,
+		.drop_policy = g->options & FSMOE_GATE_DROP ? drops[i % 3] : NULL,
 		.balance_loss = g->losses & FSMOE_LOSS_BALANCE ? 0.5 : 0,
 		.importance_loss = g->losses & FSMOE_LOSS_IMPORTANCE ? 0.3 : 0,
 		.z_loss = g->losses & FSMOE_LOSS_Z ? 0.1 : 0,

@@ -56,9 +56,10 @@ int pair_fits(size_t gate, size_t order, size_t shape, size_t option)
 
 	if (!(pair_order(order)->routings & 1u << g->routing))
 		return 0;
-	if (fsmoe_gate_check_options(g, &(struct fsmoe_gate_opts){.drop = o->drop,
-								  .weights = o->weights,
-								  .normalize = o->normalize}))
+	if (fsmoe_gate_check_options(g,
+				     &(struct fsmoe_gate_opts){.drop_policy = o->drop,
+							       .routing_weights = o->weights,
+							       .softmoe_normalize = o->normalize}))
 		return 0;
 	/* Softmax over one choice teaches nothing and is refused, but for experts that choose. */
 	return pair_shapes[shape].k > 1 || !o->weights || strcmp(o->weights, "chosen") ||
@@ -70,20 +71,21 @@ struct fsmoe_moe_spec pair_spec(const size_t *p)
 	const struct pair_shape *s = &pair_shapes[p[PAIR_SHAPE]];
 	const struct pair_option *o = &pair_options[p[PAIR_OPTION]];
 
-	return (struct fsmoe_moe_spec){
-		.name = "moe",
-		.experts = (int)s->E,
-		.topk = (int)s->k,
-		.model_dim = s->M,
-		.hidden = s->H,
-		.capacity_factor = s->factor,
-		.group = s->group,
-		.forward_degree = s->forward_degree,
-		.backward_degree = s->backward_degree,
-		.gate = pair_gate(p[PAIR_GATE])->module.name,
-		.order = pair_order(p[PAIR_ORDER])->module.name,
-		.expert = pair_expert(p[PAIR_EXPERT])->module.name,
-		.gate_opts = {.drop = o->drop, .weights = o->weights, .normalize = o->normalize}};
+	return (struct fsmoe_moe_spec){.name = "moe",
+				       .experts = (int)s->E,
+				       .top_k = (int)s->k,
+				       .hidden_size = s->M,
+				       .ffn_size = s->H,
+				       .capacity_factor = s->factor,
+				       .routing_group = s->group,
+				       .forward_degree = s->forward_degree,
+				       .backward_degree = s->backward_degree,
+				       .gate = pair_gate(p[PAIR_GATE])->module.name,
+				       .order = pair_order(p[PAIR_ORDER])->module.name,
+				       .expert = pair_expert(p[PAIR_EXPERT])->module.name,
+				       .gate_opts = {.drop_policy = o->drop,
+						     .routing_weights = o->weights,
+						     .softmoe_normalize = o->normalize}};
 }
 
 struct reference_gate pair_reference(const size_t *p)

@@ -15,7 +15,7 @@ struct job job;
 
 int job_start(void **state)
 {
-	const struct fsmoe_layout layout = {.dp = 2, .mp = 2, .ep = 2, .esp = 2};
+	const struct fsmoe_layout layout = {.dp = 2, .tp = 2, .ep = 2, .esp = 2};
 
 	(void)state;
 	if (fsmoe_topo_create(&job.topo, NULL, 2) ||
@@ -119,7 +119,7 @@ const struct transfer transfers[NTRANSFERS] = {
 	{"reduce_scatter", fsmoe_reduce_scatter, reduce_scatter, allgather, fewer},
 };
 
-const enum fsmoe_group kinds[NKINDS] = {FSMOE_GROUP_WORLD, FSMOE_GROUP_MP, FSMOE_GROUP_EP,
+const enum fsmoe_group kinds[NKINDS] = {FSMOE_GROUP_WORLD, FSMOE_GROUP_TP, FSMOE_GROUP_EP,
 					FSMOE_GROUP_ESP};
 
 /* --- a graph with a transfer and its gradient; dy is an input -------------------------------- */

@@ -26,7 +26,7 @@ static void every_preset_has_costs(void **state)
 		/* One rank alone: nothing to communicate, nothing to sum. */
 		assert_true(cost.alltoall.work == 0 && cost.allgather.work == 0 &&
 			    cost.gradient_bytes == 0 && cost.expert.work > 0);
-		sizes.mp = 8;
+		sizes.tp = 8;
 		sizes.ep = 6;
 		assert_int_equal(fsmoe_layer_cost_init(&cost, profile, &sizes), 0);
 		assert_true(cost.alltoall.work > 0 && cost.gradient_bytes > 0);
@@ -43,7 +43,7 @@ static void every_preset_has_costs(void **state)
 	}
 	assert_fails(fsmoe_layer_sizes_init(&sizes, &layers, "gpt2-lx"), ENOENT,
 		     "did you mean 'gpt2-xl'?");
-	sizes.seq = 0;
+	sizes.seq_length = 0;
 	assert_fails(fsmoe_layer_cost_init(&cost, profile, &sizes), EINVAL, "seq is 0");
 	fsmoe_profile_destroy(profile);
 }
@@ -84,7 +84,7 @@ static void the_breakdown_of_table_2(void **state)
 		assert_int_equal(fsmoe_layer_sizes_init(&sizes, &layers, rows[i].preset), 0);
 		sizes.batch = 4;
 		sizes.load = rows[i].load;
-		sizes.mp = b ? 4 : 8;
+		sizes.tp = b ? 4 : 8;
 		sizes.ep = b ? 8 : 6;
 		assert_int_equal(fsmoe_layer_cost_init(&c, profile, &sizes), 0);
 		/* Printed with one digit after the point. */
@@ -136,16 +136,16 @@ static void costs_are_read_off_a_graph(void **state)
 	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
 	spec.layers = 3;
 	fsmoe_train_opts_init(&opts);
-	opts.seq = spec.seq;
-	opts.batch = 8;
-	opts.microbatches = 2;
+	opts.seq_length = spec.seq_length;
+	opts.global_batch = 8;
+	opts.micro_batches = 2;
 	if (fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts))
 		fail_msg("%s", fsmoe_last_error());
 	if (fsmoe_layer_cost_read(read, spec.layers, step.graph, profile))
 		fail_msg("%s", fsmoe_last_error());
 	assert_int_equal(fsmoe_layer_sizes_init(&sizes, &layers, "tiny"), 0);
 	sizes.batch = 2;
-	sizes.mp = sizes.ep = 2;
+	sizes.tp = sizes.ep = 2;
 	assert_int_equal(fsmoe_layer_cost_init(&by_formula, profile, &sizes), 0);
 	for (int i = 0; i < 3; i++)
 	{
@@ -190,7 +190,7 @@ static void stages_of_a_dispatch_are_costed(void **state)
 	(void)state;
 	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:4", 0), 0);
 	assert_int_equal(fsmoe_groups_create(&groups, topo,
-					     &(struct fsmoe_layout){.mp = 1, .ep = 4, .esp = 2}),
+					     &(struct fsmoe_layout){.tp = 1, .ep = 4, .esp = 2}),
 			 0);
 	for (int d = 0; d < 3; d++)
 	{
@@ -199,7 +199,7 @@ static void stages_of_a_dispatch_are_costed(void **state)
 		struct fsmoe_step_graph step;
 		assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
 		fsmoe_train_opts_init(&opts);
-		opts.batch = 8;
+		opts.global_batch = 8;
 		spec.dispatch = dispatch[d];
 		if (fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts) ||
 		    fsmoe_layer_cost_read(cost[d], spec.layers, step.graph, profile))

@@ -130,10 +130,10 @@ static const struct delay
 	const char *task, *wait;
 	int waits_at, waits_on;
 } delays[] = {
-	{"slow-expert", slow_expert, -1, "slow task", 1, "expert_gpt L1", "late peer", 0, 1},
+	{"slow-expert", slow_expert, -1, "slow task", 1, "expert_mlp L1", "late peer", 0, 1},
 	{"slow-link", slow_link, -1, "slow link", -1, "alltoall L0", "slow link", 0, 0},
 	{"late-peer", nothing, 2, "late peer", 2, "", "late peer", 0, 2},
-	{"busy-scheduler", busy_scheduler, -1, "scheduler", 1, "expert_gpt L1", "scheduler", 1, 1},
+	{"busy-scheduler", busy_scheduler, -1, "scheduler", 1, "expert_mlp L1", "scheduler", 1, 1},
 };
 
 /* --- a run -------------------------------------------------------------------------------- */

@@ -33,7 +33,7 @@ int main(void)
 		fsmoe_runtime_stop(rt);
 	}
 	fsmoe_runtime_opts_init(&opts);
-	opts.scheduler = "fastest";
+	opts.starpu_sched = "fastest";
 	MUST(fsmoe_runtime_start(&rt, groups, &opts) == -EINVAL);
 	MUST(strstr(fsmoe_last_error(), "fastest") && strstr(fsmoe_last_error(), "lws"));
 	fsmoe_groups_destroy(groups);

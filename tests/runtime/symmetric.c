@@ -26,7 +26,7 @@ struct machine
 static void machine_make(struct machine *m, const char *text, int esp, const char *dispatch,
 			 int rank)
 {
-	const struct fsmoe_layout layout = {.mp = esp, .ep = 4 / esp, .esp = esp, .rank = rank};
+	const struct fsmoe_layout layout = {.tp = esp, .ep = 4 / esp, .esp = esp, .rank = rank};
 	struct fsmoe_model_spec spec;
 	struct fsmoe_train_opts opts;
 
@@ -38,7 +38,7 @@ static void machine_make(struct machine *m, const char *text, int esp, const cha
 	spec.forward_degree = 2;
 	spec.backward_degree = 3;
 	fsmoe_train_opts_init(&opts);
-	opts.seq = spec.seq;
+	opts.seq_length = spec.seq_length;
 	if (fsmoe_step_create(&m->step, m->groups, fsmoe_model_forward, &spec, &opts))
 		fail_msg("%s", fsmoe_last_error());
 }

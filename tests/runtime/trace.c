@@ -310,8 +310,8 @@ int main(int argc, char **argv)
 	TRY(fsmoe_model_spec_init(&spec, "tiny"));
 	spec.forward_degree = spec.backward_degree = 2;
 	fsmoe_train_opts_init(&opts);
-	opts.batch = BATCH;
-	opts.seq = SEQ;
+	opts.global_batch = BATCH;
+	opts.seq_length = SEQ;
 	fsmoe_runtime_opts_init(&ropts);
 	ropts.trace = argv[1];
 	ropts.trace_first = FIRST;

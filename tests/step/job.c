@@ -40,16 +40,16 @@ void job_random_plan(const struct job *job, uint64_t seed, int most_chunks, stru
 double job_step(const struct job *job, fsmoe_trainer_t trainer, uint64_t key, int step)
 {
 	const uint64_t draw = fsmoe_rng_subkey(key, (uint64_t)step);
-	const int n = job->opts.batch * job->opts.seq;
+	const int n = job->opts.global_batch * job->opts.seq_length;
 	int32_t *tokens = malloc(2 * (size_t)n * sizeof(*tokens)), *targets = tokens + n;
 	struct fsmoe_train_result result;
 
 	TRY(tokens ? 0 : fsmoe_fail(12, "no memory for %d tokens", n));
 	for (int i = 0; i < n; i++)
 	{
-		tokens[i] =
-			(int32_t)(fsmoe_rng_bits(draw, (uint64_t)i) % (uint64_t)job->spec.vocab);
-		targets[i] = (tokens[i] * 7 + 3) % job->spec.vocab;
+		tokens[i] = (int32_t)(fsmoe_rng_bits(draw, (uint64_t)i) %
+				      (uint64_t)job->spec.vocab_size);
+		targets[i] = (tokens[i] * 7 + 3) % job->spec.vocab_size;
 	}
 	TRY(fsmoe_trainer_step(trainer, tokens, targets, 3e-3, &result));
 	free(tokens);

@@ -31,7 +31,7 @@ static inline void machine_make(struct machine *m, const char *text, int rank)
 	assert_int_equal(fsmoe_model_spec_init(&m->spec, "tiny"), 0);
 	m->spec.layers = LAYERS;
 	fsmoe_train_opts_init(&m->opts);
-	m->opts.seq = m->spec.seq;
+	m->opts.seq_length = m->spec.seq_length;
 }
 
 static inline void machine_free(struct machine *m)

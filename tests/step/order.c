@@ -192,7 +192,7 @@ static void plans_are_built(void **state)
 	for (uint64_t seed = 0; seed < PLANS; seed++)
 	{
 		random_plan(&r, seed, LAYERS, floats, CHUNKS);
-		m.opts.microbatches = 1; /* read_lane tells chunks out and back by counting */
+		m.opts.micro_batches = 1; /* read_lane tells chunks out and back by counting */
 		check_plan(&m, &r);
 	}
 	machine_free(&m);
@@ -242,7 +242,7 @@ static void ranks_agree(void **state)
 				struct machine m;
 
 				machine_make(&m, machines[k], rank);
-				m.opts.microbatches = 1 + (int)seed % 2;
+				m.opts.micro_batches = 1 + (int)seed % 2;
 				build(&m, &step);
 				gradient_floats(step.graph, LAYERS, floats);
 				fsmoe_step_destroy(&step);

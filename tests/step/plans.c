@@ -79,7 +79,7 @@ static void prepare(const struct job *j, const struct fsmoe_step_graph *s, fsmoe
 
 	TRY(fsmoe_memory_create(memory, s->graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_init_params(*memory, 3));
-	for (int i = 0; i < s->microbatches; i++)
+	for (int i = 0; i < s->micro_batches; i++)
 	{
 		int32_t *tokens = fsmoe_memory_data(*memory, s->batch[i].tokens),
 			*targets = fsmoe_memory_data(*memory, s->batch[i].targets);
@@ -87,8 +87,8 @@ static void prepare(const struct job *j, const struct fsmoe_step_graph *s, fsmoe
 		for (size_t k = 0; k < fsmoe_shape_count(&t[s->batch[i].tokens].shape); k++)
 		{
 			tokens[k] = (int32_t)(fsmoe_rng_bits((uint64_t)(j->rank * 8 + i), k) %
-					      (uint64_t)j->spec.vocab);
-			targets[k] = (tokens[k] + 1) % j->spec.vocab;
+					      (uint64_t)j->spec.vocab_size);
+			targets[k] = (tokens[k] + 1) % j->spec.vocab_size;
 		}
 	}
 }
@@ -163,7 +163,7 @@ static int try_plan(struct job *j, uint64_t seed)
 	int bad;
 
 	j->spec.capacity_factor = seed % 3 ? 1.0 : 0; /* dropped tokens, or none */
-	j->opts.microbatches = 1 + (int)(seed % 2);
+	j->opts.micro_batches = 1 + (int)(seed % 2);
 	j->opts.schedule = NULL;
 	j->opts.plan = NULL;
 	job_random_plan(j, seed, CHUNKS, &r);
@@ -195,7 +195,7 @@ int main(int argc, char **argv)
 
 	job_start(&j, argc > 3 ? atoi(argv[3]) : 0);
 	j.spec.layers = LAYERS;
-	j.spec.vocab = 32;
+	j.spec.vocab_size = 32;
 	if (j.rank == 0)
 		printf("%d plans from seed %llu on: %d ranks on %d nodes\n", count,
 		       (unsigned long long)first, fsmoe_topo_ranks(j.topo),

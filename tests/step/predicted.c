@@ -43,7 +43,7 @@ static void machine_make(struct machine *m)
 	assert_int_equal(fsmoe_model_spec_init(&m->spec, "tiny"), 0);
 	m->spec.layers = LAYERS;
 	fsmoe_train_opts_init(&m->opts);
-	m->opts.seq = m->spec.seq;
+	m->opts.seq_length = m->spec.seq_length;
 }
 
 static void machine_free(struct machine *m)
@@ -278,11 +278,11 @@ static void every_rank_has_the_same_plan(void **state)
 	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
 	spec.dispatch = "1dh";
 	fsmoe_train_opts_init(&opts);
-	opts.batch = 8;
+	opts.global_batch = 8;
 	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:2", 0), 0);
 	for (int r = 0; r < 4; r++)
 	{
-		const struct fsmoe_layout layout = {.mp = 1, .ep = 4, .esp = 1, .rank = r};
+		const struct fsmoe_layout layout = {.tp = 1, .ep = 4, .esp = 1, .rank = r};
 		fsmoe_groups_t groups;
 		struct fsmoe_plan plan;
 

@@ -108,9 +108,9 @@ int main(void)
 	struct job j;
 
 	job_start(&j, 2);
-	j.opts.batch = BATCH;
-	j.opts.seq = SEQ;
-	j.opts.microbatches = 2;
+	j.opts.global_batch = BATCH;
+	j.opts.seq_length = SEQ;
+	j.opts.micro_batches = 2;
 	rows_agree(&j);
 	another_plan_is_refused(&j);
 	job_stop(&j);

@@ -25,7 +25,7 @@ static size_t sent_early(struct machine *m, const char *name, int *pieces)
 			count += count_of(tensor, &node[i]);
 			*pieces += 1;
 			assert_true(row.gradient_bytes == 0 || count_of(tensor, &node[i]) <= 250);
-			assert_int_equal(node[i].microbatch, 1); /* the last */
+			assert_int_equal(node[i].micro_batch, 1); /* the last */
 		}
 	fsmoe_step_destroy(&step);
 	return count;
@@ -43,7 +43,7 @@ static void rules_without_a_plan(void **state)
 
 	(void)state;
 	machine_make(&m, "node:2 gpu:2", 0);
-	m.opts.microbatches = 2;
+	m.opts.micro_batches = 2;
 	build(&m, &step);
 	gradient_floats(step.graph, LAYERS, floats);
 	fsmoe_step_destroy(&step);

@@ -48,11 +48,11 @@ static const struct example examples[] = {
 	 {1, 1, 0, 1, 0, 0}},
 	/* ep != dp: experts over pairs, two copies of every expert. */
 	{"node:2 gpu:4",
-	 {.dp = 4, .mp = 2, .ep = 4, .esp = 1, .rank = 6},
+	 {.dp = 4, .tp = 2, .ep = 4, .esp = 1, .rank = 6},
 	 {NULL, "0 2 4 6", "6 7", "4 5 6 7", "6", "2 6"},
 	 {1, 1, 0, 0, 0, 1}},
 	{"node:2 gpu:4",
-	 {.dp = 8, .mp = 1, .ep = 2, .esp = 2, .rank = 5},
+	 {.dp = 8, .tp = 1, .ep = 2, .esp = 2, .rank = 5},
 	 {NULL, "0 1 2 3 4 5 6 7", "5", "5 7", "4 5", "1 5"},
 	 {1, 1, 0, 0, 0, 1}},
 	/* One group of experts over everything; shards across nodes. */
@@ -61,23 +61,23 @@ static const struct example examples[] = {
 	 {NULL, "1 3", "0 1", "0 1 2 3", "1", "1", "0 1", "1 3"},
 	 {1, 1, 0, 1, 0, 0, 0, 1}},
 	{"node:2 gpu:2",
-	 {.mp = 4, .esp = 4, .rank = 1},
+	 {.tp = 4, .esp = 4, .rank = 1},
 	 {NULL, "1", "0 1 2 3", "1", "0 1 2 3", "1"},
 	 {1, 0, 1, 0, 1, 0}},
 	/* Half a degree given: the other follows. */
 	{"node:2 gpu:4",
-	 {.mp = 2, .rank = 0},
+	 {.tp = 2, .rank = 0},
 	 {NULL, "0 2 4 6", "0 1", "0 4", "0 1 2 3", "0"},
 	 {1, 1, 0, 1, 0, 0}},
 	{"node:1 gpu:4", {.ep = 2, .rank = 1}, {NULL, "1", NULL, "1 3", "0 1", "1", "1", "1"}, {0}},
 	/* Experts over nodes and places, beside shards and copies. */
 	{"node:4 gpu:4",
-	 {.mp = 1, .ep = 4, .esp = 2, .rank = 11},
+	 {.tp = 1, .ep = 4, .esp = 2, .rank = 11},
 	 {NULL, NULL, "11", "9 11 13 15", "10 11", "3 11", "9 11", "11 15"},
 	 {1, 1, 0, 1, 0, 1, 0, 1}},
 	/* Groups of 3 on nodes of 2: no rectangle. */
 	{"node:3 gpu:2",
-	 {.mp = 1, .ep = 3, .esp = 1, .rank = 4},
+	 {.tp = 1, .ep = 3, .esp = 1, .rank = 4},
 	 {NULL, NULL, "4", "3 4 5", "4", "1 4", "4", "4"},
 	 {1, 1, 0, 1, 0, 1, 0, 0}},
 };
@@ -113,8 +113,8 @@ static void what_does_not_tile_is_refused(void **state)
 {
 	static const struct fsmoe_layout wrong[] = {
 		{.dp = 3},
-		{.mp = 5},
-		{.dp = 2, .mp = 2},
+		{.tp = 5},
+		{.dp = 2, .tp = 2},
 		{.ep = 3},
 		{.esp = 3},
 		{.ep = 8, .esp = 2},
@@ -123,7 +123,7 @@ static void what_does_not_tile_is_refused(void **state)
 		{.ep = -2},
 		{.rank = 8},
 		{.rank = -1},
-		{.dp = 2000000000, .mp = 2000000000},
+		{.dp = 2000000000, .tp = 2000000000},
 		{.ep = 65536, .esp = 65536},
 	};
 	fsmoe_topo_t topo = machine("node:2 gpu:4", 0);
@@ -217,11 +217,11 @@ static void check_laws(fsmoe_topo_t topo, struct fsmoe_layout layout)
 		}
 		/* rank = dp * MP + mp = (edp * EP + ep) * ESP + esp */
 		int dp = fsmoe_group_rank(groups, FSMOE_GROUP_DP);
-		int mp = fsmoe_group_rank(groups, FSMOE_GROUP_MP);
+		int mp = fsmoe_group_rank(groups, FSMOE_GROUP_TP);
 		int ep = fsmoe_group_rank(groups, FSMOE_GROUP_EP);
 		int esp = fsmoe_group_rank(groups, FSMOE_GROUP_ESP);
 		int edp = fsmoe_group_rank(groups, FSMOE_GROUP_EDP);
-		assert_int_equal(dp * layout.mp + mp, layout.rank);
+		assert_int_equal(dp * layout.tp + mp, layout.rank);
 		assert_int_equal((edp * layout.ep + ep) * layout.esp + esp, layout.rank);
 		check_stages(groups, spans);
 		if (layout.rank == ranks - 1)

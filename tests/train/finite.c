@@ -144,8 +144,8 @@ int main(int argc, char **argv)
 	}
 	TRY(fsmoe_model_spec_init(&spec, "tiny"));
 	fsmoe_train_opts_init(&opts);
-	opts.batch = BATCH;
-	opts.seq = SEQ;
+	opts.global_batch = BATCH;
+	opts.seq_length = SEQ;
 	TRY(fsmoe_topo_create(&topo, NULL, argc > 1 ? atoi(argv[1]) : 0));
 	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_runtime_start(&rt, groups, NULL));

@@ -107,9 +107,9 @@ static int run(const char *dir, int nodes)
 	spec.forward_degree = 2;
 	spec.backward_degree = 3;
 	fsmoe_train_opts_init(&opts);
-	opts.batch = BATCH;
-	opts.seq = spec.seq;
-	opts.microbatches = 2;
+	opts.global_batch = BATCH;
+	opts.seq_length = spec.seq_length;
+	opts.micro_batches = 2;
 	TRY(fsmoe_topo_create(&topo, NULL, nodes));
 	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_model_spec_check(&spec, groups));
@@ -127,15 +127,15 @@ static int run(const char *dir, int nodes)
 		struct fsmoe_train_result result;
 		uint64_t key = fsmoe_rng_subkey(fsmoe_rng_key(5, "layouts"), (uint64_t)step);
 
-		for (int i = 0; i < BATCH * spec.seq; i++)
+		for (int i = 0; i < BATCH * spec.seq_length; i++)
 		{
-			tokens[i] =
-				(int32_t)(fsmoe_rng_bits(key, (uint64_t)i) % (uint64_t)spec.vocab);
-			targets[i] = (tokens[i] * 7 + 3) % spec.vocab;
+			tokens[i] = (int32_t)(fsmoe_rng_bits(key, (uint64_t)i) %
+					      (uint64_t)spec.vocab_size);
+			targets[i] = (tokens[i] * 7 + 3) % spec.vocab_size;
 		}
 		TRY(fsmoe_trainer_step(trainer, tokens, targets, 3e-3, &result));
 		fwrite(&result.loss, sizeof(result.loss), 1, f);
-		margin = fmin(margin, smallest_margin(trainer, spec.experts, spec.topk));
+		margin = fmin(margin, smallest_margin(trainer, spec.experts, spec.top_k));
 		if (step == 0)
 			write_gradients(trainer, f);
 	}
@@ -282,7 +282,7 @@ static int compare_one(struct record *ref, struct record *r, const char *dir)
 static int count_params(void)
 {
 	struct fsmoe_model_spec spec;
-	struct fsmoe_batch_spec batch = {.sequences = 1, .seq = 16, .scale = 1};
+	struct fsmoe_batch_spec batch = {.sequences = 1, .seq_length = 16, .scale = 1};
 	fsmoe_graph_t g;
 	int n;
 

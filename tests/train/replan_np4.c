@@ -216,8 +216,8 @@ int main(void)
 	struct job j;
 
 	job_start(&j, 2);
-	j.opts.batch = BATCH;
-	j.opts.seq = SEQ;
+	j.opts.global_batch = BATCH;
+	j.opts.seq_length = SEQ;
 	losses_go_on(&j);
 	one_rank_drifts(&j);
 	job_stop(&j);

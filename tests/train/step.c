@@ -28,7 +28,7 @@ static double some_seconds(const struct fsmoe_node *node, void *arg)
 static void prepare(const struct fsmoe_step_graph *s, fsmoe_memory_t memory, int rank, int vocab)
 {
 	TRY(fsmoe_memory_init_params(memory, 3));
-	for (int i = 0; i < s->microbatches; i++)
+	for (int i = 0; i < s->micro_batches; i++)
 	{
 		int32_t *tokens = fsmoe_memory_data(memory, s->batch[i].tokens),
 			*targets = fsmoe_memory_data(memory, s->batch[i].targets);
@@ -79,15 +79,15 @@ int main(int argc, char **argv)
 	spec.backward_degree = 3;
 	spec.capacity_factor = 1.0; /* some tokens are dropped */
 	fsmoe_train_opts_init(&opts);
-	opts.microbatches = 2;
+	opts.micro_batches = 2;
 	TRY(fsmoe_topo_create(&topo, NULL, argc > 1 ? atoi(argv[1]) : 0));
 	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_runtime_start(&rt, groups, NULL));
 	TRY(fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts));
 	TRY(fsmoe_memory_create(&executed, step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_create(&submitted, step.graph, FSMOE_F32, NULL));
-	prepare(&step, executed, fsmoe_topo_rank(topo), spec.vocab);
-	prepare(&step, submitted, fsmoe_topo_rank(topo), spec.vocab);
+	prepare(&step, executed, fsmoe_topo_rank(topo), spec.vocab_size);
+	prepare(&step, submitted, fsmoe_topo_rank(topo), spec.vocab_size);
 	TRY(fsmoe_program_create(&program, rt, step.graph, submitted));
 	for (uint64_t i = 1; i <= STEPS; i++)
 		TRY(fsmoe_graph_execute(step.graph, executed, fsmoe_runtime_comms(rt),

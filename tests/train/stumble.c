@@ -125,9 +125,9 @@ static fsmoe_tensor_t forward(fsmoe_graph_t g, const struct fsmoe_batch_spec *ba
 					 .scale = 0.1};
 	struct fsmoe_moe_spec moe = {.name = "moe",
 				     .experts = 4,
-				     .topk = 2,
-				     .model_dim = DIM,
-				     .hidden = 8,
+				     .top_k = 2,
+				     .hidden_size = DIM,
+				     .ffn_size = 8,
 				     .capacity_factor = 2,
 				     .init_scale = 0.1,
 				     .output_scale = 0.1};
@@ -165,8 +165,8 @@ int main(int argc, char **argv)
 	runtime.timeout = atof(argv[4]);
 	TRY(fsmoe_runtime_start(&rt, groups, &runtime));
 	fsmoe_train_opts_init(&opts);
-	opts.batch = BATCH;
-	opts.seq = SEQ;
+	opts.global_batch = BATCH;
+	opts.seq_length = SEQ;
 	TRY(fsmoe_trainer_create(&trainer, rt, forward, NULL, &opts));
 	for (int step = 0; step < 6; step++)
 		TRY(fsmoe_trainer_step(trainer, tokens, tokens, 1e-3, &result));

@@ -22,7 +22,7 @@ static fsmoe_tensor_t exchange_rows(const struct fsmoe_moe_layer *layer, fsmoe_t
 	const struct fsmoe_filled filled = fsmoe_filled_of(layer);
 	const fsmoe_tensor_t here = layer->taken.sent, there = fsmoe_count_own(layer);
 	const fsmoe_tensor_t between = layer->taken.between[back];
-	const size_t M = layer->model_dim, local = layer->local_experts;
+	const size_t M = layer->hidden_size, local = layer->local_experts;
 
 	x = fsmoe_graph_view(layer->graph, x, 0,
 			     FSMOE_SHAPE4((size_t)layer->ep, local, n / M / local, M));

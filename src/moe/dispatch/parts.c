@@ -10,11 +10,11 @@ fsmoe_tensor_t fsmoe_dispatch_send(const struct fsmoe_moe_layer *layer, fsmoe_te
 {
 	fsmoe_graph_t graph = layer->graph;
 	size_t ep = (size_t)layer->ep, span = fsmoe_shape_of(graph, chunk).dim[1];
-	size_t n = layer->local_experts * span * layer->model_dim;
+	size_t n = layer->local_experts * span * layer->hidden_size;
 	fsmoe_tensor_t x = exchange(layer, chunk, n, 0);
 
 	x = fsmoe_graph_view(graph, x, 0,
-			     FSMOE_SHAPE4(ep, layer->local_experts, span, layer->model_dim));
+			     FSMOE_SHAPE4(ep, layer->local_experts, span, layer->hidden_size));
 	if (!layer->taken.by_rows)
 		return fsmoe_allgather(graph, x, FSMOE_GROUP_ESP);
 	return fsmoe_allgather_rows(graph, fsmoe_filled_of(layer),
@@ -38,16 +38,17 @@ fsmoe_tensor_t fsmoe_dispatch_combine(const struct fsmoe_moe_layer *layer, fsmoe
 {
 	fsmoe_graph_t graph = layer->graph;
 	size_t span = fsmoe_shape_of(graph, reduced).dim[2];
-	size_t n = layer->local_experts * span * layer->model_dim;
+	size_t n = layer->local_experts * span * layer->hidden_size;
 	fsmoe_tensor_t x = exchange(layer, reduced, n, 1);
 
-	return fsmoe_graph_view(graph, x, 0, FSMOE_SHAPE3(layer->experts, span, layer->model_dim));
+	return fsmoe_graph_view(graph, x, 0,
+				FSMOE_SHAPE3(layer->experts, span, layer->hidden_size));
 }
 
 fsmoe_tensor_t fsmoe_exchange_flat(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x, size_t n,
 				   int back)
 {
-	const size_t ep = (size_t)layer->ep, M = layer->model_dim;
+	const size_t ep = (size_t)layer->ep, M = layer->hidden_size;
 	fsmoe_tensor_t here, there;
 
 	if (!layer->taken.by_rows)

@@ -16,11 +16,11 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 	fsmoe_tensor_t directions, theta;
 
 	directions =
-		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
-				 FSMOE_INIT_NORMAL, 1 / sqrt((double)layer->model_dim));
+		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->hidden_size),
+				 FSMOE_INIT_NORMAL, 1 / sqrt((double)layer->hidden_size));
 	theta = fsmoe_gate_param(layer, "temperature", FSMOE_SHAPE1(1), FSMOE_INIT_ONE, 0);
 	routing->logits =
-		fsmoe_gate_cosine(layer->graph, x, directions, theta, TAU / layer->gate_spread);
+		fsmoe_gate_cosine(layer->graph, x, directions, theta, TAU / layer->gate_init_scale);
 	fsmoe_gate_choose(layer, routing->logits, FSMOE_WEIGHTS_DEFAULT, routing);
 }
 

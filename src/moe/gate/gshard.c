@@ -8,7 +8,7 @@
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		    struct fsmoe_routing *routing)
 {
-	const struct fsmoe_shape shape = FSMOE_SHAPE2(layer->experts, layer->model_dim);
+	const struct fsmoe_shape shape = FSMOE_SHAPE2(layer->experts, layer->hidden_size);
 	const struct fsmoe_gate_noise_args args = {
 		.stream = fsmoe_rng_key(0, layer->name), /* layers differ; the seed comes later */
 		.tokens = layer->tokens,

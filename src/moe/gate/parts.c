@@ -29,8 +29,9 @@ static void choose(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t score, si
 		.topk = topk,
 		.group = layer->group,
 		.capacity = layer->capacity,
-		.weights = layer->weights == FSMOE_WEIGHTS_DEFAULT ? weights : layer->weights,
-		.drop = layer->drop,
+		.weights = layer->routing_weights == FSMOE_WEIGHTS_DEFAULT ? weights
+									   : layer->routing_weights,
+		.drop = layer->drop_policy,
 	};
 	const struct fsmoe_route out = fsmoe_route(layer->graph, score, &args);
 
@@ -47,8 +48,8 @@ void fsmoe_gate_choose(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t score
 	/* One choice keeps the whole softmax's weight, through which its gate learns; several
 	 * share out 1. */
 	if (weights == FSMOE_WEIGHTS_DEFAULT)
-		weights = layer->topk > 1 ? FSMOE_WEIGHTS_CHOSEN : FSMOE_WEIGHTS_ALL;
-	choose(layer, score, layer->topk, weights, routing);
+		weights = layer->top_k > 1 ? FSMOE_WEIGHTS_CHOSEN : FSMOE_WEIGHTS_ALL;
+	choose(layer, score, layer->top_k, weights, routing);
 }
 
 void fsmoe_gate_choose_tokens(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t score,

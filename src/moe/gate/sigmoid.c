@@ -7,7 +7,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		    struct fsmoe_routing *routing)
 {
 	fsmoe_tensor_t wg =
-		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
+		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->hidden_size),
 				 FSMOE_INIT_NORMAL, layer->gate_scale);
 
 	routing->logits = fsmoe_gate_logits(layer->graph, x, wg);

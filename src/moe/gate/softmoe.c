@@ -11,15 +11,15 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		    struct fsmoe_routing *routing)
 {
 	const struct fsmoe_shape shape =
-		FSMOE_SHAPE3(layer->experts, layer->capacity, layer->model_dim);
+		FSMOE_SHAPE3(layer->experts, layer->capacity, layer->hidden_size);
 	fsmoe_tensor_t phi, theta, logits;
 	struct fsmoe_gate_soft soft;
 
 	phi = fsmoe_gate_param(layer, "phi", shape, FSMOE_INIT_NORMAL, layer->gate_scale);
-	if (layer->opts.normalize)
+	if (layer->opts.softmoe_normalize)
 	{
 		theta = fsmoe_gate_param(layer, "temperature", FSMOE_SHAPE1(1), FSMOE_INIT_ONE, 0);
-		logits = fsmoe_gate_cosine(layer->graph, x, phi, theta, 1 / layer->gate_spread);
+		logits = fsmoe_gate_cosine(layer->graph, x, phi, theta, 1 / layer->gate_init_scale);
 	}
 	else /* nothing is decided by these numbers, so any order of additions will do */
 		logits = fsmoe_linear_as(layer->graph, FSMOE_WIDE, x, phi, FSMOE_NONE);

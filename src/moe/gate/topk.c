@@ -6,17 +6,17 @@
  * other gates are made of, with the same decisions. */
 static int is_plain(const struct fsmoe_moe_layer *layer)
 {
-	return layer->drop == FSMOE_DROP_POSITION && layer->weights == FSMOE_WEIGHTS_DEFAULT &&
-	       layer->opts.balance_loss == 0 && layer->opts.importance_loss == 0 &&
-	       layer->opts.z_loss == 0;
+	return layer->drop_policy == FSMOE_DROP_POSITION &&
+	       layer->routing_weights == FSMOE_WEIGHTS_DEFAULT && layer->opts.balance_loss == 0 &&
+	       layer->opts.importance_loss == 0 && layer->opts.z_loss == 0;
 }
 
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		    struct fsmoe_routing *routing)
 {
-	const struct fsmoe_gate_topk_args args = {layer->topk, layer->group, layer->capacity};
+	const struct fsmoe_gate_topk_args args = {layer->top_k, layer->group, layer->capacity};
 	fsmoe_tensor_t wg =
-		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->model_dim),
+		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->hidden_size),
 				 FSMOE_INIT_NORMAL, layer->gate_scale);
 	struct fsmoe_gate_topk out;
 
@@ -27,7 +27,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		return;
 	}
 	out = fsmoe_gate_topk(layer->graph, x, wg, &args);
-	routing->width = layer->topk;
+	routing->width = layer->top_k;
 	routing->expert = out.expert;
 	routing->slot = out.slot;
 	routing->weight = out.weight;

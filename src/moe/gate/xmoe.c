@@ -16,20 +16,20 @@ static size_t rank_of(const struct fsmoe_moe_layer *layer)
 {
 	size_t d = layer->experts / 2 > 16 ? layer->experts / 2 : 16;
 
-	if (layer->opts.rank)
-		return (size_t)layer->opts.rank;
-	return d < layer->model_dim ? d : layer->model_dim;
+	if (layer->opts.xmoe_dim)
+		return (size_t)layer->opts.xmoe_dim;
+	return d < layer->hidden_size ? d : layer->hidden_size;
 }
 
 static int check(const struct fsmoe_moe_layer *layer)
 {
-	if (layer->opts.rank >= 0 && (size_t)layer->opts.rank <= layer->model_dim)
+	if (layer->opts.xmoe_dim >= 0 && (size_t)layer->opts.xmoe_dim <= layer->hidden_size)
 		return 0;
 	return fsmoe_fail(
 		EINVAL,
 		"'%s': a gate of rank %d for tokens of width %zu: take 1 to %zu, or 0 for "
 		"its own choice",
-		layer->name, layer->opts.rank, layer->model_dim, layer->model_dim);
+		layer->name, layer->opts.xmoe_dim, layer->hidden_size, layer->hidden_size);
 }
 
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
@@ -38,7 +38,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 	size_t d = rank_of(layer);
 	fsmoe_tensor_t projection, directions, theta, u;
 
-	projection = fsmoe_gate_param(layer, "projection", FSMOE_SHAPE2(d, layer->model_dim),
+	projection = fsmoe_gate_param(layer, "projection", FSMOE_SHAPE2(d, layer->hidden_size),
 				      FSMOE_INIT_NORMAL, layer->init_scale);
 	/* Only their directions matter; of norm 1 they are as easy to turn as others to move. */
 	directions = fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, d),
@@ -46,7 +46,7 @@ static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 	theta = fsmoe_gate_param(layer, "temperature", FSMOE_SHAPE1(1), FSMOE_INIT_ONE, 0);
 	u = fsmoe_gate_logits(layer->graph, x, projection);
 	routing->logits =
-		fsmoe_gate_cosine(layer->graph, u, directions, theta, TAU / layer->gate_spread);
+		fsmoe_gate_cosine(layer->graph, u, directions, theta, TAU / layer->gate_init_scale);
 	fsmoe_gate_choose(layer, routing->logits, FSMOE_WEIGHTS_DEFAULT, routing);
 }
 

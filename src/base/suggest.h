@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_BASE_NEAREST_H
-#define FSMOE_BASE_NEAREST_H
+#ifndef FSMOE_BASE_SUGGEST_H
+#define FSMOE_BASE_SUGGEST_H
 
 #include <stddef.h>
 
@@ -12,7 +12,7 @@
 typedef const char *(*fsmoe_name_fn)(const void *table, int i);
 
 /* NULL when none is near: more than a third of the letters would have to change. */
-const char *fsmoe_nearest(const char *wrong, fsmoe_name_fn name, const void *table);
+const char *fsmoe_suggest(const char *wrong, fsmoe_name_fn name, const void *table);
 
 /* For tables that are an array of strings ended by NULL. */
 const char *fsmoe_name_at(const void *strings, int i);

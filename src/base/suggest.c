@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/nearest.h"
+#include "base/suggest.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -46,7 +46,7 @@ int fsmoe_edit_distance(const char *a, const char *b)
 	return rows[na % 3][nb];
 }
 
-const char *fsmoe_nearest(const char *wrong, fsmoe_name_fn name, const void *table)
+const char *fsmoe_suggest(const char *wrong, fsmoe_name_fn name, const void *table)
 {
 	const char *best = NULL;
 	int least = INT_MAX;

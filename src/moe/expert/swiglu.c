@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "codelets/expert_mixtral.h"
+#include "codelets/expert_swiglu.h"
 #include "moe/modules.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 
 static struct fsmoe_expert_args network(const struct fsmoe_moe_layer *layer)
 {
-	return fsmoe_ffn_args(layer, &fsmoe_ffn_mixtral, FSMOE_FFN_SWIGLU);
+	return fsmoe_ffn_args(layer, &fsmoe_ffn_swiglu, FSMOE_FFN_SWIGLU);
 }
 
 static int check(const struct fsmoe_moe_layer *layer)
@@ -22,13 +22,13 @@ static int check(const struct fsmoe_moe_layer *layer)
 
 static void weights(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t *weight)
 {
-	size_t E = layer->experts, H = layer->hidden, M = layer->model_dim;
+	size_t E = layer->experts, H = layer->ffn_size, M = layer->hidden_size;
 
-	weight[FSMOE_MIXTRAL_W1] =
+	weight[FSMOE_SWIGLU_W1] =
 		fsmoe_expert_param(layer, "w1", FSMOE_SHAPE3(E, H, M), 1, layer->init_scale);
-	weight[FSMOE_MIXTRAL_W3] =
+	weight[FSMOE_SWIGLU_W3] =
 		fsmoe_expert_param(layer, "w3", FSMOE_SHAPE3(E, H, M), 1, layer->init_scale);
-	weight[FSMOE_MIXTRAL_W2] =
+	weight[FSMOE_SWIGLU_W2] =
 		fsmoe_expert_param(layer, "w2", FSMOE_SHAPE3(E, M, H), 2, layer->output_scale);
 }
 
@@ -56,11 +56,11 @@ static void weight_gradients(const struct fsmoe_moe_layer *layer, const fsmoe_te
 				  gradient, fwd, bwd, first, last);
 }
 
-const struct fsmoe_expert fsmoe_expert_module_mixtral = {
+const struct fsmoe_expert fsmoe_expert_module_swiglu = {
 	.module =
 		{
 			.abi = FSMOE_MODULE_ABI,
-			.name = "mixtral",
+			.name = "swiglu",
 			.doc = "SwiGLU: three matrices without biases, as in Mixtral",
 			.check = check,
 		},

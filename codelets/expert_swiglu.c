@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "codelets/expert_mixtral.h"
+#include "codelets/expert_swiglu.h"
 
-const struct fsmoe_ffn fsmoe_ffn_mixtral = {
-	.nweights = FSMOE_MIXTRAL_WEIGHTS,
-	.part = {[FSMOE_MIXTRAL_W1] = FSMOE_FFN_IN,
-		 [FSMOE_MIXTRAL_W3] = FSMOE_FFN_IN,
-		 [FSMOE_MIXTRAL_W2] = FSMOE_FFN_OUT},
-	.forward = &fsmoe_op_expert_mixtral,
-	.backward_input = &fsmoe_op_expert_mixtral_backward_input,
-	.backward_weight = &fsmoe_op_expert_mixtral_backward_weight,
+const struct fsmoe_ffn fsmoe_ffn_swiglu = {
+	.nweights = FSMOE_SWIGLU_WEIGHTS,
+	.part = {[FSMOE_SWIGLU_W1] = FSMOE_FFN_IN,
+		 [FSMOE_SWIGLU_W3] = FSMOE_FFN_IN,
+		 [FSMOE_SWIGLU_W2] = FSMOE_FFN_OUT},
+	.forward = &fsmoe_op_expert_swiglu,
+	.backward_input = &fsmoe_op_expert_swiglu_backward_input,
+	.backward_weight = &fsmoe_op_expert_swiglu_backward_weight,
 };
 
 static const struct fsmoe_port ports[] = {
@@ -47,20 +47,20 @@ static const struct fsmoe_port backward_weight_ports[] = {
 	{"counts", FSMOE_R, FSMOE_OPTIONAL},
 };
 
-const struct fsmoe_op fsmoe_op_expert_mixtral = {
-	.name = "expert_mixtral",
+const struct fsmoe_op fsmoe_op_expert_swiglu = {
+	.name = "expert_swiglu",
 	.doc = "(silu(x w1^T) * (x w3^T)) w2^T of every local expert, on one chunk",
 	FSMOE_FFN_FORWARD(ports),
 };
 
-const struct fsmoe_op fsmoe_op_expert_mixtral_backward_input = {
-	.name = "expert_mixtral.backward_input",
+const struct fsmoe_op fsmoe_op_expert_swiglu_backward_input = {
+	.name = "expert_swiglu.backward_input",
 	.doc = "dz of silu(z1) z3 and dy w2, dx = dz1 w1 + dz3 w3, on one backward chunk",
 	FSMOE_FFN_BACKWARD_INPUT(backward_input_ports),
 };
 
-const struct fsmoe_op fsmoe_op_expert_mixtral_backward_weight = {
-	.name = "expert_mixtral.backward_weight",
+const struct fsmoe_op fsmoe_op_expert_swiglu_backward_weight = {
+	.name = "expert_swiglu.backward_weight",
 	.doc = "dw1 += dz1^T x, dw3 += dz3^T x, dw2 += dy^T (silu(z1) z3)",
 	FSMOE_FFN_BACKWARD_WEIGHT(backward_weight_ports),
 };

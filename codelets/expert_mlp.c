@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "codelets/expert_gpt.h"
+#include "codelets/expert_mlp.h"
 
-const struct fsmoe_ffn fsmoe_ffn_gpt = {
-	.nweights = FSMOE_GPT_WEIGHTS,
-	.part = {[FSMOE_GPT_W1] = FSMOE_FFN_IN,
-		 [FSMOE_GPT_B1] = FSMOE_FFN_IN_BIAS,
-		 [FSMOE_GPT_W2] = FSMOE_FFN_OUT,
-		 [FSMOE_GPT_B2] = FSMOE_FFN_OUT_BIAS},
-	.forward = &fsmoe_op_expert_gpt,
-	.backward_input = &fsmoe_op_expert_gpt_backward_input,
-	.backward_weight = &fsmoe_op_expert_gpt_backward_weight,
+const struct fsmoe_ffn fsmoe_ffn_mlp = {
+	.nweights = FSMOE_MLP_WEIGHTS,
+	.part = {[FSMOE_MLP_W1] = FSMOE_FFN_IN,
+		 [FSMOE_MLP_B1] = FSMOE_FFN_IN_BIAS,
+		 [FSMOE_MLP_W2] = FSMOE_FFN_OUT,
+		 [FSMOE_MLP_B2] = FSMOE_FFN_OUT_BIAS},
+	.forward = &fsmoe_op_expert_mlp,
+	.backward_input = &fsmoe_op_expert_mlp_backward_input,
+	.backward_weight = &fsmoe_op_expert_mlp_backward_weight,
 };
 
 static const struct fsmoe_port ports[] = {
@@ -49,20 +49,20 @@ static const struct fsmoe_port backward_weight_ports[] = {
 	{"counts", FSMOE_R, FSMOE_OPTIONAL},
 };
 
-const struct fsmoe_op fsmoe_op_expert_gpt = {
-	.name = "expert_gpt",
+const struct fsmoe_op fsmoe_op_expert_mlp = {
+	.name = "expert_mlp",
 	.doc = "act(x w1^T + b1) w2^T + b2 of every local expert, on one chunk",
 	FSMOE_FFN_FORWARD(ports),
 };
 
-const struct fsmoe_op fsmoe_op_expert_gpt_backward_input = {
-	.name = "expert_gpt.backward_input",
+const struct fsmoe_op fsmoe_op_expert_mlp_backward_input = {
+	.name = "expert_mlp.backward_input",
 	.doc = "dz = (dy w2) act'(z), dx = dz w1, on one backward chunk",
 	FSMOE_FFN_BACKWARD_INPUT(backward_input_ports),
 };
 
-const struct fsmoe_op fsmoe_op_expert_gpt_backward_weight = {
-	.name = "expert_gpt.backward_weight",
+const struct fsmoe_op fsmoe_op_expert_mlp_backward_weight = {
+	.name = "expert_mlp.backward_weight",
 	.doc = "dw1 += dz^T x, db1 += sum dz, dw2 += dy^T act(z), db2 += sum dy",
 	FSMOE_FFN_BACKWARD_WEIGHT(backward_weight_ports),
 };

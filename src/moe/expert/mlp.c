@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "codelets/expert_gpt.h"
+#include "codelets/expert_mlp.h"
 #include "moe/modules.h"
 
 #include <errno.h>
@@ -27,7 +27,7 @@ static int find(const struct fsmoe_moe_layer *layer)
 
 static struct fsmoe_expert_args network(const struct fsmoe_moe_layer *layer)
 {
-	return fsmoe_ffn_args(layer, &fsmoe_ffn_gpt, activations[find(layer)].activation);
+	return fsmoe_ffn_args(layer, &fsmoe_ffn_mlp, activations[find(layer)].activation);
 }
 
 static int check(const struct fsmoe_moe_layer *layer)
@@ -40,25 +40,25 @@ static int check(const struct fsmoe_moe_layer *layer)
 
 static void weights(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t *weight)
 {
-	size_t E = layer->experts, H = layer->hidden, M = layer->model_dim;
+	size_t E = layer->experts, H = layer->ffn_size, M = layer->hidden_size;
 
-	weight[FSMOE_GPT_W1] =
+	weight[FSMOE_MLP_W1] =
 		fsmoe_expert_param(layer, "w1", FSMOE_SHAPE3(E, H, M), 1, layer->init_scale);
-	weight[FSMOE_GPT_W2] =
+	weight[FSMOE_MLP_W2] =
 		fsmoe_expert_param(layer, "w2", FSMOE_SHAPE3(E, M, H), 2, layer->output_scale);
 	if (layer->expert_opts.no_bias)
 		return;
-	weight[FSMOE_GPT_B1] = fsmoe_expert_param(layer, "b1", FSMOE_SHAPE2(E, H), 1, 0);
-	weight[FSMOE_GPT_B2] = fsmoe_expert_param(layer, "b2", FSMOE_SHAPE2(E, M), 0, 0);
+	weight[FSMOE_MLP_B1] = fsmoe_expert_param(layer, "b1", FSMOE_SHAPE2(E, H), 1, 0);
+	weight[FSMOE_MLP_B2] = fsmoe_expert_param(layer, "b2", FSMOE_SHAPE2(E, M), 0, 0);
 }
 
 static fsmoe_tensor_t forward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
 			      struct fsmoe_expert_chunk *chunk)
 {
-	const fsmoe_tensor_t used[FSMOE_GPT_WEIGHTS] = {
-		weight[FSMOE_GPT_W1], weight[FSMOE_GPT_B1], weight[FSMOE_GPT_W2],
+	const fsmoe_tensor_t used[FSMOE_MLP_WEIGHTS] = {
+		weight[FSMOE_MLP_W1], weight[FSMOE_MLP_B1], weight[FSMOE_MLP_W2],
 		/* The shards' outputs are summed: one of them brings the bias. */
-		layer->esp_rank == 0 ? weight[FSMOE_GPT_B2] : FSMOE_NONE};
+		layer->esp_rank == 0 ? weight[FSMOE_MLP_B2] : FSMOE_NONE};
 
 	return fsmoe_ffn_forward(layer->graph, network(layer), fsmoe_filled_counts(layer), used,
 				 chunk);
@@ -83,11 +83,11 @@ static void weight_gradients(const struct fsmoe_moe_layer *layer, const fsmoe_te
 				  gradient, fwd, bwd, first, last);
 }
 
-const struct fsmoe_expert fsmoe_expert_module_gpt = {
+const struct fsmoe_expert fsmoe_expert_module_mlp = {
 	.module =
 		{
 			.abi = FSMOE_MODULE_ABI,
-			.name = "gpt",
+			.name = "mlp",
 			.doc = "two matrices with biases and tanh GELU between them; ReLU or no "
 			       "biases by option",
 			.check = check,
