@@ -68,8 +68,20 @@ int fsmoe_module_list(enum fsmoe_module_kind kind, struct fsmoe_module_info *inf
 	return 0;
 }
 
+/* Names of fsmoe 0.1.0, which its command lines, configurations and checkpoints hold. */
+static const char *current_name(const struct kind *k, const char *name)
+{
+	static const char *const renamed[][2] = {{"gpt", "mlp"}, {"mixtral", "swiglu"}};
+
+	for (size_t i = 0; k == &kinds[FSMOE_MODULE_EXPERT] && i < 2; i++)
+		if (!strcmp(renamed[i][0], name))
+			return renamed[i][1];
+	return name;
+}
+
 static const struct fsmoe_module *lookup(const struct kind *k, const char *name)
 {
+	name = current_name(k, name);
 	for (int i = 0; i < count(k); i++)
 		if (!strcmp(at(k, i)->name, name))
 			return at(k, i);
