@@ -73,6 +73,10 @@ AS_IF([test "x$cuda_include" = x || test "x$cuda_lib" = x],
 	NVCC_OWN_FLAGS="-std=c++17 -O3 -Xcompiler -fPIC,-Wall,-Wextra"
 	for arch in `echo "$with_cuda_arch" | tr , ' '`; do
 		AS_CASE([$arch],[sm_*],[arch=`echo $arch | $SED s/sm_//`])
+		dnl Hopper's own instructions need the architecture with an "a".
+		AS_IF([test "$arch" = 90],[arch=90a])
+		AS_IF([test "$arch" = 90a],[AC_DEFINE([FSMOE_CUDA_HOPPER],[1],
+			[CUDA kernels with Hopper's own instructions are built in])])
 		NVCC_OWN_FLAGS="$NVCC_OWN_FLAGS -gencode arch=compute_$arch,code=sm_$arch"
 	done
 	AC_MSG_CHECKING([whether $NVCC compiles for --with-cuda-arch=$with_cuda_arch])

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/attention.h"
+#include "codelets/cuda/attention_fused.cuh"
 #include "codelets/cuda/product.cuh"
 #include "codelets/cuda/softmax.cuh"
 
@@ -239,9 +240,11 @@ static int backward_some(const struct fsmoe_call *call, const struct fsmoe_cuda 
 
 /* --- all of them ------------------------------------------------------------------------------- */
 
-/* In scratch, in this order: squares, then what is gathered. */
+/* In scratch, in this order: squares, or what fused kernels want; then gathered rows. */
 template <class T> struct room
 {
+	bool fused; /* one kernel a pass: attention_fused.cuh */
+	struct fused_backward backward;
 	float *scores;
 	T *probs, *qkv, *dqkv, *y, *dy;
 };
@@ -253,9 +256,15 @@ static room<T> room_of(const struct fsmoe_attention_args *a, scratch *s, bool ba
 	size_t T_rows = a->batch * a->seq, squares = l.at_once() * l.S * l.S;
 	room<T> r = {};
 
-	r.scores = s->take<float>(squares);
-	r.probs = backward || sizeof(T) < sizeof(float) ? s->take<T>(squares)
-							: reinterpret_cast<T *>(r.scores);
+	r.fused = sizeof(T) == sizeof(bf16) && fused_attention_fits(a);
+	if (r.fused && backward)
+		r.backward = fused_backward_of(a, s);
+	if (!r.fused)
+	{
+		r.scores = s->take<float>(squares);
+		r.probs = backward || sizeof(T) < sizeof(float) ? s->take<T>(squares)
+								: reinterpret_cast<T *>(r.scores);
+	}
 	if (!fsmoe_attention_gathers(a))
 		return r;
 	r.qkv = s->take<T>(T_rows * 3 * l.HD);
@@ -280,6 +289,27 @@ static int all_squares(const struct fsmoe_call *call, const struct fsmoe_cuda *c
 	return err;
 }
 
+template <class T>
+static int forward_all(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+		       const room<T> &r, const pass<T> &p)
+{
+	if constexpr (sizeof(T) == sizeof(bf16))
+		if (r.fused)
+			return fused_attention_forward(call, cuda, p.qkv, p.y, p.stats);
+	return all_squares<T, forward_some<T>>(call, cuda, p);
+}
+
+template <class T>
+static int backward_all(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
+			const room<T> &r, const pass<T> &p)
+{
+	if constexpr (sizeof(T) == sizeof(bf16))
+		if (r.fused)
+			return fused_attention_backward(call, cuda, r.backward, p.qkv, p.stats,
+							p.dy, p.dqkv);
+	return all_squares<T, backward_some<T>>(call, cuda, p);
+}
+
 template <class T> static size_t forward_scratch(const struct fsmoe_call *call)
 {
 	scratch s = {};
@@ -302,13 +332,13 @@ template <class T> static int forward(const struct fsmoe_call *call, const struc
 	p.scores = r.scores;
 	p.probs = r.probs;
 	if (!fsmoe_attention_gathers(a))
-		return all_squares<T, forward_some<T>>(call, cuda, p);
+		return forward_all(call, cuda, r, p);
 
 	int err = regrouped(call, cuda, true, 3 * HD, p.qkv, r.qkv);
 	p.qkv = r.qkv;
 	p.y = r.y;
 	if (!err)
-		err = all_squares<T, forward_some<T>>(call, cuda, p);
+		err = forward_all(call, cuda, r, p);
 	return err ? err
 		   : regrouped(call, cuda, false, HD, static_cast<const T *>(r.y),
 			       data_of<T>(call, 1));
@@ -337,7 +367,7 @@ template <class T> static int backward(const struct fsmoe_call *call, const stru
 	p.scores = r.scores;
 	p.probs = r.probs;
 	if (!fsmoe_attention_gathers(a))
-		return all_squares<T, backward_some<T>>(call, cuda, p);
+		return backward_all(call, cuda, r, p);
 
 	int err = regrouped(call, cuda, true, 3 * HD, p.qkv, r.qkv);
 	if (!err)
@@ -346,7 +376,7 @@ template <class T> static int backward(const struct fsmoe_call *call, const stru
 	p.dy = r.dy;
 	p.dqkv = r.dqkv;
 	if (!err)
-		err = all_squares<T, backward_some<T>>(call, cuda, p);
+		err = backward_all(call, cuda, r, p);
 	return err ? err
 		   : regrouped(call, cuda, false, 3 * HD, static_cast<const T *>(r.dqkv),
 			       data_of<T>(call, 3));

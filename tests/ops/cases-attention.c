@@ -28,6 +28,12 @@ static const size_t long_sizes[][OPCASE_MAX_SIZES] = {
 /* The same where all matrices are aligned, as they mostly are, for which cuBLAS has other kernels. */
 static const size_t strips_sizes[][OPCASE_MAX_SIZES] = {{1, 1544, 8, 8, 1}};
 
+/* Heads for which a GPU has kernels of one pass: rows that fill tiles, and that do not. */
+static const size_t fused_sizes[][OPCASE_MAX_SIZES] = {
+	{1, 128, 1, 64, 1},     {2, 200, 2, 64, 2}, {1, 77, 1, 128, 1},
+	{1, 333, 2, 128, 1, 1}, {2, 1, 1, 64, 1},
+};
+
 static const size_t blocks_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 67, 1, 1, 1},
 	{2, 66, 1, 1, 3},
@@ -99,5 +105,7 @@ const struct opcase attention_cases[] = {
 	 .flags = OPCASE_LARGE, .seed = 43},
 	{"attention in strips", build, expect, OPCASE_SIZES(strips_sizes), .flags = OPCASE_LARGE,
 	 .seed = 45},
+	{"attention in fused kernels", build, expect, OPCASE_SIZES(fused_sizes),
+	 .flags = OPCASE_LARGE, .seed = 46},
 };
 const int nattention_cases = sizeof(attention_cases) / sizeof(attention_cases[0]);
