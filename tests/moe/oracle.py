@@ -41,25 +41,25 @@ def tensor(name, shape, seed):
 # --- experts: (slots, M) -> (slots, M) of expert e -------------------------------------------------
 
 
-def gpt_shapes():
+def mlp_shapes():
     return {"w1": (E, H, M), "b1": (E, H), "w2": (E, M, H), "b2": (E, M)}
 
 
-def gpt(w, e, x):
+def mlp(w, e, x):
     z = torch.nn.functional.linear(x, w["w1"][e], w["b1"][e])
     z = torch.nn.functional.gelu(z, approximate="tanh")
     return torch.nn.functional.linear(z, w["w2"][e], w["b2"][e])
 
 
-def mixtral_shapes():
+def swiglu_shapes():
     return {"w1": (E, H, M), "w2": (E, M, H), "w3": (E, H, M)}
 
 
-def mixtral(w, e, x):
+def swiglu(w, e, x):
     return (torch.nn.functional.silu(x @ w["w1"][e].T) * (x @ w["w3"][e].T)) @ w["w2"][e].T
 
 
-EXPERTS = {"gpt": (gpt_shapes, gpt), "mixtral": (mixtral_shapes, mixtral)}
+EXPERTS = {"mlp": (mlp_shapes, mlp), "swiglu": (swiglu_shapes, swiglu)}
 
 
 # --- gates: x (S, M) of one group -> logits (S, E), or D and C -------------------------------------
@@ -200,7 +200,7 @@ def layer(case, gate_weights, expert_weights, x):
 
 # --- cases -----------------------------------------------------------------------------------------
 
-DEFAULTS = {"expert": "gpt", "k": 2, "group": T, "factor": 0.0, "weights": "-", "rank": 0,
+DEFAULTS = {"expert": "mlp", "k": 2, "group": T, "factor": 0.0, "weights": "-", "rank": 0,
             "normalize": 0, "balance": 0.0, "z": 0.0, "seed": 1}
 CASES = {
     "topk": {"gate": "topk"},
@@ -215,7 +215,7 @@ CASES = {
                           "weights": "all"},
     "softmoe": {"gate": "softmoe", "group": 4, "k": 1, "factor": 1.0},
     "softmoe-normalized": {"gate": "softmoe", "group": 4, "k": 1, "factor": 1.0, "normalize": 1},
-    "mixtral": {"gate": "topk", "expert": "mixtral"},
+    "swiglu": {"gate": "topk", "expert": "swiglu"},
 }
 KEYS = ["gate", "expert", "k", "group", "factor", "weights", "rank", "normalize", "balance", "z",
         "seed"]
@@ -223,9 +223,7 @@ KEYS = ["gate", "expert", "k", "group", "factor", "weights", "rank", "normalize"
 
 def write(file, name, data):
     data = data.reshape(-1).tolist()
-    print(name, len(data), file=file)
-    for v in data:
-        print("%.13g" % v, file=file)
+    print(name, len(data), *("%.13g" % v for v in data), file=file)
 
 
 def run(path, case):
