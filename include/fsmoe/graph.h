@@ -2,6 +2,8 @@
 #ifndef FSMOE_GRAPH_H
 #define FSMOE_GRAPH_H
 
+#include <fsmoe/real.h>
+#include <fsmoe/schedule.h>
 #include <fsmoe/topo.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,14 +33,6 @@ typedef struct fsmoe_graph *fsmoe_graph_t;
 typedef int fsmoe_tensor_t; /* index of a tensor in its graph */
 #define FSMOE_NONE (-1)
 
-enum fsmoe_real /* what FSMOE_REAL tensors hold in one run */
-{
-	FSMOE_F32,
-	FSMOE_F64,
-	FSMOE_NREALS,             /* those that hosts compute in */
-	FSMOE_BF16 = FSMOE_NREALS /* on GPUs; computed in float, see FSMOE_WIDE */
-};
-
 /* In a bf16 run parameters, their gradients and state are float, and a parameter has a copy in
  * bf16 beside it for matrix products, which whoever writes the parameter writes too. */
 enum fsmoe_dtype
@@ -63,14 +57,6 @@ enum fsmoe_mode
 	FSMOE_R = 1,
 	FSMOE_W = 2, /* writes every element, whatever was there */
 	FSMOE_RW = 3,
-};
-
-enum fsmoe_lane
-{
-	FSMOE_COMPUTE,
-	FSMOE_INTRA, /* communication inside a node */
-	FSMOE_INTER, /* communication between nodes */
-	FSMOE_NLANES
 };
 
 enum fsmoe_phase
@@ -256,7 +242,6 @@ int fsmoe_graph_edges(fsmoe_graph_t graph, int **first, int **pred);
 /* A label for people: "layer_norm.backward L3 m0 c1": operation, phase unless it is forward, layer,
  * micro-batch, chunk. Returns what snprintf would. */
 int fsmoe_node_label(const struct fsmoe_node *node, char *buffer, size_t size);
-const char *fsmoe_lane_name(enum fsmoe_lane lane);
 const char *fsmoe_phase_name(enum fsmoe_phase phase);
 
 /* --- memory: where the tensors of a graph live -------------------------------------------
@@ -287,8 +272,6 @@ struct fsmoe_step
 	uint64_t seed;
 	double lr;
 };
-
-typedef struct fsmoe_comms *fsmoe_comms_t; /* fsmoe/runtime.h */
 
 /* Runs the nodes one after another on this thread: the reference. Blocks; collective when
  * the graph communicates. comms may be NULL for a graph that does not. */

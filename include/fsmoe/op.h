@@ -71,6 +71,7 @@ enum fsmoe_kind
 	FSMOE_KIND_STAGE, /* of no row, but of a node: fsmoe_node_line */
 	FSMOE_NKINDS
 };
+const char *fsmoe_kind_name(enum fsmoe_kind kind); /* "gemm", "alltoall", ... */
 #define FSMOE_KIND_IS_COMM(kind) ((kind) >= FSMOE_KIND_ALLTOALL)
 
 struct fsmoe_comm;       /* a communicator; src/comm/comm.h */

@@ -94,8 +94,6 @@ int fsmoe_profile_simulate(fsmoe_profile_t profile, fsmoe_graph_t graph,
  */
 int fsmoe_fit_line(const double *n, const double *seconds, int count, struct fsmoe_fit *fit);
 
-const char *fsmoe_kind_name(enum fsmoe_kind kind); /* "gemm", "alltoall", ... */
-
 #ifdef __cplusplus
 }
 #endif

@@ -2,8 +2,6 @@
 #ifndef FSMOE_SCHEDULE_H
 #define FSMOE_SCHEDULE_H
 
-#include <fsmoe/graph.h>
-
 /*
  * Schedules as rows of a table. What plans, simulates and builds a step reads columns and never
  * asks for a name; a schedule of one's own is a row in a file. Schedules change time, never
@@ -13,6 +11,17 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* A rank has a worker for each. */
+enum fsmoe_lane
+{
+	FSMOE_COMPUTE,
+	FSMOE_INTRA, /* communication inside a node */
+	FSMOE_INTER, /* communication between nodes */
+	FSMOE_NLANES
+};
+
+const char *fsmoe_lane_name(enum fsmoe_lane lane); /* "compute", "intra", "inter" */
 
 /* How the number of chunks of a MoE layer is found. */
 enum fsmoe_degree_rule

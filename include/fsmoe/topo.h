@@ -16,6 +16,7 @@ extern "C" {
 
 typedef struct fsmoe_topo *fsmoe_topo_t;
 typedef struct fsmoe_groups *fsmoe_groups_t;
+typedef struct fsmoe_comms *fsmoe_comms_t; /* a communicator a group: fsmoe_runtime_comms */
 
 /*
  * A machine from a description:

@@ -4,7 +4,9 @@
 
 #include "comm/pattern.h"
 
-#include <fsmoe/graph.h>
+#include <fsmoe/real.h>
+#include <fsmoe/schedule.h>
+#include <fsmoe/topo.h>
 #include <stddef.h>
 
 /*

@@ -3,6 +3,7 @@
 #include "comm/watch.h"
 
 #include <fsmoe/error.h>
+#include <stdint.h>
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,9 @@
 #ifndef FSMOE_WATCH_H
 #define FSMOE_WATCH_H
 
-#include <fsmoe/graph.h>
+#include <fsmoe/schedule.h>
+#include <fsmoe/topo.h>
+#include <stddef.h>
 
 /*
  * The watchdog: sees to it that no rank waits for ever. It is told what happens (cheap: a few

@@ -8,22 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kind_names[FSMOE_NKINDS] = {
-	[FSMOE_KIND_GEMM] = "gemm",
-	[FSMOE_KIND_EXPERT] = "expert",
-	[FSMOE_KIND_ATTENTION] = "attention",
-	[FSMOE_KIND_MEMORY] = "memory",
-	[FSMOE_KIND_REDUCTION] = "reduction",
-	[FSMOE_KIND_GATE] = "gate",
-	[FSMOE_KIND_ROUTING] = "routing",
-	[FSMOE_KIND_ALLTOALL] = "alltoall",
-	[FSMOE_KIND_ALLGATHER] = "allgather",
-	[FSMOE_KIND_REDUCE_SCATTER] = "reduce-scatter",
-	[FSMOE_KIND_ALLREDUCE] = "allreduce",
-	[FSMOE_KIND_BROADCAST] = "broadcast",
-	[FSMOE_KIND_STAGE] = "alltoall-stage",
-};
-
 /* Whose line tells of a kind without one as well as can be told: of bytes as many moved, of a stage
  * one exchange of as much on that lane. 0: nobody's. */
 static const enum fsmoe_kind stand_in[FSMOE_NKINDS] = {
@@ -32,15 +16,10 @@ static const enum fsmoe_kind stand_in[FSMOE_NKINDS] = {
 	[FSMOE_KIND_STAGE] = FSMOE_KIND_ALLTOALL,
 };
 
-const char *fsmoe_kind_name(enum fsmoe_kind kind)
-{
-	return kind_names[kind];
-}
-
 const char *fsmoe_kind_name_at(const void *unused, int i)
 {
 	(void)unused;
-	return i < FSMOE_NKINDS ? kind_names[i] : NULL;
+	return i < FSMOE_NKINDS ? fsmoe_kind_name((enum fsmoe_kind)i) : NULL;
 }
 
 const char *fsmoe_lane_name_at(const void *unused, int i)
@@ -143,7 +122,7 @@ static int check_place(enum fsmoe_kind kind, enum fsmoe_lane lane)
 	if ((unsigned)kind >= FSMOE_NKINDS || (unsigned)lane >= FSMOE_NLANES)
 		return fsmoe_fail(EINVAL, "there is no kind %d on a lane %d", (int)kind, (int)lane);
 	if (FSMOE_KIND_IS_COMM(kind) == (lane == FSMOE_COMPUTE))
-		return fsmoe_fail(EINVAL, "%s does not run on the lane %s", kind_names[kind],
+		return fsmoe_fail(EINVAL, "%s does not run on the lane %s", fsmoe_kind_name(kind),
 				  fsmoe_lane_name(lane));
 	return 0;
 }
@@ -159,7 +138,7 @@ int fsmoe_profile_set(fsmoe_profile_t p, enum fsmoe_kind kind, enum fsmoe_lane l
 		return fsmoe_fail(EINVAL,
 				  "alpha = %g and beta = %g of %s: both must be finite and not "
 				  "negative",
-				  fit->alpha, fit->beta, kind_names[kind]);
+				  fit->alpha, fit->beta, fsmoe_kind_name(kind));
 	p->fit[kind][lane] = *fit;
 	p->fitted[kind][lane] = 1;
 	return 0;
@@ -176,7 +155,7 @@ static const struct fsmoe_fit *find(fsmoe_profile_t p, enum fsmoe_kind kind, enu
 		*err = fsmoe_fail(ENODATA,
 				  "the profile has no line for %s on the lane %s: measure it with "
 				  "'fsmoe profile', or write its alpha and beta into the file",
-				  kind_names[kind], fsmoe_lane_name(lane));
+				  fsmoe_kind_name(kind), fsmoe_lane_name(lane));
 	return *err ? NULL : &p->fit[kind][lane];
 }
 

@@ -7,13 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const lane_names[] = {"compute", "intra", "inter"};
-static const char *const phase_names[] = {"forward", "backward", "update"};
+static const char *const kind_names[FSMOE_NKINDS] = {
+	[FSMOE_KIND_GEMM] = "gemm",
+	[FSMOE_KIND_EXPERT] = "expert",
+	[FSMOE_KIND_ATTENTION] = "attention",
+	[FSMOE_KIND_MEMORY] = "memory",
+	[FSMOE_KIND_REDUCTION] = "reduction",
+	[FSMOE_KIND_GATE] = "gate",
+	[FSMOE_KIND_ROUTING] = "routing",
+	[FSMOE_KIND_ALLTOALL] = "alltoall",
+	[FSMOE_KIND_ALLGATHER] = "allgather",
+	[FSMOE_KIND_REDUCE_SCATTER] = "reduce-scatter",
+	[FSMOE_KIND_ALLREDUCE] = "allreduce",
+	[FSMOE_KIND_BROADCAST] = "broadcast",
+	[FSMOE_KIND_STAGE] = "alltoall-stage",
+};
 
-const char *fsmoe_lane_name(enum fsmoe_lane lane)
+const char *fsmoe_kind_name(enum fsmoe_kind kind)
 {
-	return lane_names[lane];
+	return kind_names[kind];
 }
+
+static const char *const phase_names[] = {"forward", "backward", "update"};
 
 const char *fsmoe_phase_name(enum fsmoe_phase phase)
 {

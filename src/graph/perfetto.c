@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <fsmoe/op.h>
-#include <fsmoe/profile.h>
 #include <math.h>
 #include <stdlib.h>
 

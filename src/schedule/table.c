@@ -34,6 +34,13 @@ enum
 	NROWS = sizeof(table) / sizeof(table[0])
 };
 
+const char *fsmoe_lane_name(enum fsmoe_lane lane)
+{
+	static const char *const names[] = {"compute", "intra", "inter"};
+
+	return names[lane];
+}
+
 const struct fsmoe_schedule *fsmoe_schedule_at(int i)
 {
 	return i >= 0 && i < NROWS ? &table[i] : NULL;
