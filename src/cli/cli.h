@@ -62,8 +62,10 @@ const char *cli_take_argument(int *argc, char **argv);
 struct fsmoe_report;
 int cli_open_report(const struct fsmoe_option *table, int argc, char **argv, void *options,
 		    const char **run, struct fsmoe_report *report, int *code);
-/* --help of a command, on stdout. */
+/* Prints the help of a command; of `train`, cli_show_help prints the common options only. Returns an
+ * exit code. */
 int cli_show_help(const char *name);
+int cli_show_all_help(const char *name);
 
 /* Rank and number of ranks as the launcher's environment tells them, before MPI runs; 0 and 1
  * where nobody tells. */
