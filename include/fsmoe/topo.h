@@ -72,7 +72,7 @@ int fsmoe_group_rank(fsmoe_groups_t groups,
 		     enum fsmoe_group kind); /* this rank's place in its group */
 /* 1 when any group of that kind spans nodes (the same answer on every rank). */
 int fsmoe_group_spans_nodes(fsmoe_groups_t groups, enum fsmoe_group kind);
-const char *fsmoe_group_name(enum fsmoe_group kind); /* "dp", "mp", ... */
+const char *fsmoe_group_name(enum fsmoe_group kind); /* "dp", "tp", ... */
 /* Ranks of `rank`'s group in group order; *n is capacity in, total out. */
 int fsmoe_groups_members(fsmoe_groups_t groups, enum fsmoe_group kind, int rank, int *ranks,
 			 int *n);

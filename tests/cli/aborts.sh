@@ -3,7 +3,7 @@
 # Where StarPU gives up by abort(), the program ends with a sentence and exit code 1; where somebody
 # else sends SIGABRT, with one that says so, as SIGABRT ends a process.
 . "$(dirname "$0")/cli.bash"
-run=(train --preset tiny --data "$text" --batch 4)
+run=(train --preset tiny --data "$text" --global-batch 4)
 
 # StarPU aborts over a number in its environment that is none.
 expect 1 "fsmoe: error: StarPU gave up: its message is above" \

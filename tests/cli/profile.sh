@@ -33,7 +33,7 @@ expect 0 "" "$fsmoe" plan --profile "$work/old.json" --preset tiny
 
 # What is read is what was written; a step beside its prediction.
 expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 11 --profile "$file" \
-	--events "$work/events" --timeline "$work/timeline.json" --timeline-steps 3
+	--record-events "$work/events" --timeline "$work/timeline.json" --timeline-steps 3
 grep -q 'step 11: .* ms, predicted .* ms' "$work/out" || complain "nothing predicted" train
 for file in timeline-9 timeline-10 timeline; do
 	grep -q '"predicted"' "$work/$file.json" || complain "$file has no prediction" train
@@ -50,10 +50,10 @@ expect 2 "--max-degree: 65 chunks of a layer are more than the 64 that the devic
 expect 2 "the CTA policy 'zero' is of GPUs" \
 	"$fsmoe" train --preset tiny --data "$text" --cta-policy zero
 expect 2 "no preset 'none'" "$fsmoe" profile --preset none
-expect 2 "no scheduling policy 'none': there are fsmoe, " "$fsmoe" profile --scheduler none
+expect 2 "no scheduling policy 'none': there are fsmoe, " "$fsmoe" profile --starpu-sched none
 expect 2 "cannot read" "$fsmoe" profile --config "$work/none.json"
-expect 2 "cannot be cut" "$fsmoe" profile --preset tiny --batch 3 --microbatches 2
-expect 4 "the number of ranks" $ranks 4 "$fsmoe" profile --preset tiny --nodes 2 --mp 3
+expect 2 "cannot be cut" "$fsmoe" profile --preset tiny --global-batch 3 --micro-batches 2
+expect 4 "the number of ranks" $ranks 4 "$fsmoe" profile --preset tiny --nodes 2 --tp 3
 # Before anything is measured: within the time that expect gives it.
 for options in "profile --preset tiny --seconds 1000 --out" \
 	"bench schedule --preset tiny --seconds 1000 --csv" \

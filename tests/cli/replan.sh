@@ -15,8 +15,8 @@ train()
 {
 	local name=$1
 	shift
-	timeout -k 5 100 $ranks 4 "$fsmoe" train --preset tiny --data "$text" --steps 13 --batch 4 --nodes 2 \
-		--run "$work/$name" "$@" >"$work/out" 2>"$work/err" </dev/null || complain "it failed" "$@"
+	timeout -k 5 100 $ranks 4 "$fsmoe" train --preset tiny --data "$text" --steps 13 --global-batch 4 --nodes 2 \
+		--output "$work/$name" "$@" >"$work/out" 2>"$work/err" </dev/null || complain "it failed" "$@"
 	cp "$work/out" "$work/$name.out"
 }
 rows() { sed -n 's/.*"step": \([0-9]*\), "loss": \([^,]*\),.*/\1 \2/p' "$work/$1/metrics.jsonl"; }

@@ -3,13 +3,13 @@
 # losses.
 . "$(dirname "$0")/cli.bash"
 
-small=(--preset tiny --data "$text" --steps 2 --batch 4 --nodes 2 --val-fraction 0)
+small=(--preset tiny --data "$text" --steps 2 --global-batch 4 --nodes 2 --val-fraction 0)
 losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
 run() # NAME OPTION...: trains on four ranks and compares
 {
 	local name=$1
 	shift
-	expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --run "$work/$name" "$@"
+	expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --output "$work/$name" "$@"
 	[ -s "$work/$name/metrics.jsonl" ] || complain "no metrics" "$@"
 	[ "$(losses "$work/$name/metrics.jsonl")" = "$(losses "$work/ds-moe/metrics.jsonl")" ] ||
 		complain "another loss than ds-moe's" "$@"

@@ -4,7 +4,7 @@
 # ends a rank at once. Resumed, the run ends as one that nobody stopped.
 . "$(dirname "$0")/cli.bash"
 
-run=(--preset tiny --data "$text" --batch 4 --seed 2 --lr-end 1 --log-every 100000)
+run=(--preset tiny --data "$text" --global-batch 4 --seed 2 --min-lr-ratio 1 --log-every 100000)
 
 # start COMMAND...: in the background, until it trains.
 start()
@@ -62,12 +62,12 @@ grep -Eq '^fsmoe: rank 0: told to end at once, in (start|step [0-9]+)' "$work/er
 # It goes on where it was: the same losses as a run that was not stopped.
 steps=$(($(sed 's/step-0*//' "$work/ck/latest") + 3))
 expect 0 "" "$fsmoe" train "${run[@]}" --steps $steps --checkpoint "$work/ck" --resume latest \
-	--metrics "$work/resumed" --run "$work/run"
+	--metrics "$work/resumed" --output "$work/run"
 grep -q "going on from step $((steps - 3)) " "$work/out" || complain "it starts again" --resume
 expect 0 "" "$fsmoe" train "${run[@]}" --steps $steps --metrics "$work/unbroken"
 for _ in 1 2; do
 	expect 0 "" "$fsmoe" train "${run[@]}" --steps $((steps + 1)) --checkpoint "$work/ck" \
-		--resume latest --run "$work/run"
+		--resume latest --output "$work/run"
 done
 [ "$(grep -c 'fsmoe .*: 1 rank on 1 node' "$work/run/log")" -eq 3 ] || complain "a log that is cut" --resume
 losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1" | tail -n 3; }

@@ -2,12 +2,12 @@
 # --trace and fsmoe trace: what they leave, what they refuse, and that without them nothing is left.
 . "$(dirname "$0")/cli.bash"
 
-small=(--preset tiny --data "$text" --steps 5 --batch 4 --quiet)
+small=(--preset tiny --data "$text" --steps 5 --global-batch 4 --quiet)
 expect 2 "give the first and the last of 1 to 5, such as 1-2" "$fsmoe" train "${small[@]}" --trace "$work/no" --trace-steps 4-6
 expect 2 "give the first and the last of 1 to 5" "$fsmoe" train "${small[@]}" --trace "$work/no" --trace-steps 3-2
 expect 2 "give the first and the last of 1 to 5" "$fsmoe" train "${small[@]}" --trace "$work/no" --trace-steps 3x
-expect 2 "--trace-steps=2 without a place: give --trace=DIR" "$fsmoe" train "${small[@]}" --trace-steps 2
-expect 2 "which trace?" "$fsmoe" trace
+expect 2 "--trace-steps=2 has no folder: give --trace=DIR" "$fsmoe" train "${small[@]}" --trace-steps 2
+expect 2 "no trace given" "$fsmoe" trace
 expect 3 "cannot read $work/no/trace.json" "$fsmoe" trace "$work/no"
 
 (cd "$work" && mkdir empty && cd empty && STARPU_FXT_PREFIX=$work/empty "$fsmoe" train "${small[@]}") ||

@@ -59,12 +59,78 @@ static void flags_before_file_before_preset(void **state)
 	assert_int_equal(load(&config,
 			      config_file("{\"data\": \"x\", \"preset\": "
 					  "\"quickstart\"}"),
-			      "--seq=12", NULL, NULL),
+			      "--seq-length=12", NULL, NULL),
 			 0);
 	assert_int_equal(config.model.hidden_size, preset.model.hidden_size);
 	assert_int_equal(config.train.seq_length, 12);
 	fsmoe_train_config_free(&config);
 	unlink(test_path("run.json"));
+}
+
+/* Has a value that no option has by default. */
+static const char *value_for(const struct fsmoe_option *option)
+{
+	switch (option->type)
+	{
+	case FSMOE_OPTION_FLAG:
+		return "yes";
+	case FSMOE_OPTION_REAL:
+		return "0.53125";
+	case FSMOE_OPTION_STRING:
+		return option->choices ? option->choices[0] : "text";
+	default:
+		return "3";
+	}
+}
+
+/* Every old name sets the field of its new one, on the command line and in JSON. */
+static void old_names_set_the_same_field(void **state)
+{
+	int names = 0;
+
+	(void)state;
+	for (const struct fsmoe_option *o = fsmoe_train_options; o->type != FSMOE_OPTION_END; o++)
+		for (const char *const *old = o->old; old && *old; old++, names++)
+		{
+			struct fsmoe_train_config by_new, by_old, by_key;
+			const char *value = value_for(o);
+			const int quoted = o->type == FSMOE_OPTION_STRING;
+			char argument[128], again[128], text[128], *argv[] = {(char *)"train", argument};
+			struct fsmoe_json json;
+
+			memset(&by_new, 0, sizeof(by_new));
+			memset(&by_old, 0, sizeof(by_old));
+			memset(&by_key, 0, sizeof(by_key));
+			snprintf(argument, sizeof(argument), "--%s=%s", o->name, value);
+			assert_int_equal(fsmoe_options_parse(fsmoe_train_options, 2, argv, &by_new),
+					 0);
+			snprintf(again, sizeof(again), "--%s=%s", *old, value);
+			argv[1] = again;
+			assert_int_equal(fsmoe_options_parse(fsmoe_train_options, 2, argv, &by_old),
+					 0);
+			snprintf(text, sizeof(text), "{\"%s\": %s%s%s}", *old, quoted ? "\"" : "",
+				 o->type == FSMOE_OPTION_FLAG ? "true" : value, quoted ? "\"" : "");
+			test_write(test_path("old.json"), text, strlen(text));
+			assert_int_equal(fsmoe_json_load(&json, test_path("old.json")), 0);
+			assert_int_equal(fsmoe_options_json(fsmoe_train_options, &json, &by_key),
+					 0);
+			/* A string without choices points into what was read. */
+			if (quoted && !o->choices)
+				for (int i = 0; i < 3; i++)
+				{
+					struct fsmoe_train_config *c =
+						i == 0 ? &by_new : (i == 1 ? &by_old : &by_key);
+					const char **field = (const char **)((char *)c + o->offset);
+
+					assert_string_equal(*field, value);
+					*field = value;
+				}
+			assert_memory_equal(&by_new, &by_old, sizeof(by_new));
+			assert_memory_equal(&by_new, &by_key, sizeof(by_new));
+			fsmoe_json_free(&json);
+		}
+	assert_true(names >= 26);
+	unlink(test_path("old.json"));
 }
 
 static void every_key_of_the_table_is_read_from_json(void **state)
@@ -79,7 +145,8 @@ static void every_key_of_the_table_is_read_from_json(void **state)
 		char text[128], key[64];
 		int err;
 
-		if (option->type == FSMOE_OPTION_HEADING || option->flags & FSMOE_OPTION_NOT_JSON)
+		if (option->type == FSMOE_OPTION_HEADING || option->type == FSMOE_OPTION_REFUSED ||
+		    option->flags & FSMOE_OPTION_NOT_JSON)
 			continue;
 		snprintf(key, sizeof(key), "%s", option->name);
 		for (char *c = key; *c; c++)
@@ -102,12 +169,15 @@ static void names_are_unique_and_documented(void **state)
 	for (const struct fsmoe_option *a = fsmoe_train_options; a->type != FSMOE_OPTION_END; a++)
 	{
 		assert_non_null(a->help);
-		if (a->type == FSMOE_OPTION_HEADING)
+		if (a->type == FSMOE_OPTION_HEADING || a->type == FSMOE_OPTION_REFUSED)
 			continue;
+		for (const char *const *old = a->old; old && *old; old++)
+			assert_ptr_equal(fsmoe_option_find(fsmoe_train_options, *old), a);
+		assert_ptr_equal(fsmoe_option_find(fsmoe_train_options, a->name), a);
 		assert_true(a->offset < sizeof(struct fsmoe_train_config));
 		for (const struct fsmoe_option *b = fsmoe_train_options; b != a; b++)
 		{
-			if (b->type == FSMOE_OPTION_HEADING)
+			if (b->type == FSMOE_OPTION_HEADING || b->type == FSMOE_OPTION_REFUSED)
 				continue;
 			assert_string_not_equal(a->name, b->name);
 			assert_int_not_equal(a->offset, b->offset);
@@ -121,14 +191,19 @@ static void sizes_that_do_not_fit(void **state)
 
 	(void)state;
 	assert_fails(load(&config, NULL, NULL, NULL, NULL), EINVAL, "give --data=PATH");
-	assert_fails(load(&config, "--data=x", "--batch=6", "--microbatches=4", NULL), EINVAL,
-		     "a batch of 6 sequences cannot be cut into 4");
-	assert_fails(load(&config, "--data=x", "--batch=16777216", "--seq=16777216", NULL), EINVAL,
-		     "more than 2^31 tokens");
-	assert_fails(load(&config, "--data=x", "--model-dim=10", "--heads=3", NULL), EINVAL,
+	assert_fails(load(&config, "--data=x", "--global-batch=6", "--micro-batches=4", NULL),
+		     EINVAL, "a batch of 6 sequences cannot be cut into 4");
+	assert_fails(
+		load(&config, "--data=x", "--global-batch=16777216", "--seq-length=16777216", NULL),
+		EINVAL, "more than 2^31 tokens");
+	assert_fails(load(&config, "--data=x", "--hidden-size=10", "--heads=3", NULL), EINVAL,
 		     "heads");
-	assert_fails(load(&config, "--data=x", "--topk=9", "--experts=8", NULL), EINVAL, "topk");
+	assert_fails(load(&config, "--data=x", "--top-k=9", "--experts=8", NULL), EINVAL, "top-k");
 	assert_fails(load(&config, "--data=x", "--layers=0", NULL, NULL), EINVAL, "1 to 10000");
+	assert_fails(load(&config, "--data=x", "--hidden=64", NULL, NULL), EINVAL,
+		     "give --hidden-size for the model's");
+	assert_fails(load(&config, "--data=x", config_file("{\"hidden\": 64}"), NULL, NULL), EINVAL,
+		     "or --ffn-size for an expert's");
 	assert_fails(load(&config, "--preset=tyni", NULL, NULL, NULL), ENOENT, "tiny");
 	assert_fails(load(&config, config_file("{\"preset\": 3}"), NULL, NULL, NULL), EINVAL,
 		     "\"preset\" is 3");
@@ -202,6 +277,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flags_before_file_before_preset),
+		cmocka_unit_test(old_names_set_the_same_field),
 		cmocka_unit_test(every_key_of_the_table_is_read_from_json),
 		cmocka_unit_test(names_are_unique_and_documented),
 		cmocka_unit_test(sizes_that_do_not_fit),

@@ -128,16 +128,16 @@ static void wrong_options_are_refused(void **state)
 	assert_refused(&spec, "no z loss");
 	spec.gate_opts = (struct fsmoe_gate_opts){.drop_policy = "token"};
 	assert_refused(&spec,
-		       "gate 'softmoe' does not read the option drop: leave it away, or take "
+		       "gate 'softmoe' does not read the option drop-policy: omit it, or take "
 		       "a gate that does: topk, gshard, sigmoid, xmoe");
 	spec.gate = "xmoe";
 	spec.gate_opts = (struct fsmoe_gate_opts){.xmoe_dim = 7};
 	assert_refused(&spec, "a gate of rank 7 for tokens of width 6");
 	spec.gate = "topk";
-	assert_refused(&spec, "gate 'topk' does not read the option gate-rank: leave it away, or "
+	assert_refused(&spec, "gate 'topk' does not read the option xmoe-dim: omit it, or "
 			      "take a gate that does: xmoe");
 	spec.gate_opts = (struct fsmoe_gate_opts){.softmoe_normalize = 1};
-	assert_refused(&spec, "does not read the option soft-normalize: leave it away, or take a "
+	assert_refused(&spec, "does not read the option softmoe-normalize: omit it, or take a "
 			      "gate that does: softmoe");
 	spec.gate = "expert-choice";
 	spec.gate_opts = (struct fsmoe_gate_opts){.drop_policy = "position"};
