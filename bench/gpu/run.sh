@@ -237,7 +237,7 @@ bf16()
 refusal()
 {
 	say='this takes' run 60 refused refused "$bundle/bin/fsmoe" train --data "$bundle/text" \
-		--preset quickstart --device cuda --batch "${REFUSED_BATCH:-4096}"
+		--preset quickstart --device cuda --global-batch "${REFUSED_BATCH:-4096}"
 }
 
 # means BOUND FILE FILE: how far the means of the last 50 losses are apart, relative to the first.
