@@ -34,8 +34,8 @@ int fsmoe_topo_nodes(fsmoe_topo_t topo);
 int fsmoe_topo_rank(fsmoe_topo_t topo);   /* this process; 0 on a synthetic machine */
 int fsmoe_topo_is_job(fsmoe_topo_t topo); /* 1 when the machine is this MPI job */
 
-/* Process groups. A rank's coordinates, model-parallel fastest:
- *   rank = dp * MP + mp  = (edp * EP + ep) * ESP + esp
+/* Process groups. A rank's coordinates, tensor-parallel fastest:
+ *   rank = dp * TP + tp  = (edp * EP + ep) * ESP + esp
  */
 enum fsmoe_group
 {
@@ -53,8 +53,8 @@ enum fsmoe_group
 	FSMOE_NGROUPS
 };
 
-/* Degrees of parallelism; 0 = default as in the paper: mp = esp = devices of a node,
- * ep = dp = nodes. They must tile: dp * mp = ranks, (ep * esp) divides ranks. */
+/* Degrees of parallelism; 0 = default as in the paper, where TP is called MP: tp = esp = devices of a
+ * node, ep = dp = nodes. They must tile: dp * tp = ranks, (ep * esp) divides ranks. */
 struct fsmoe_layout
 {
 	int dp, tp, ep, esp;

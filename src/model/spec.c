@@ -10,7 +10,7 @@
 static const struct preset
 {
 	const char *name, *doc;
-	int vocab, seq, layers, heads, model_dim, hidden, experts, topk;
+	int vocab_size, seq_length, layers, heads, hidden_size, ffn_size, experts, top_k;
 	double capacity_factor;
 } presets[] = {
 	{"tiny", "for tests: a second a hundred steps", 256, 16, 2, 4, 16, 32, 4, 2, 2.0},
@@ -46,14 +46,14 @@ int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 	}
 	*spec = (struct fsmoe_model_spec){
 		.size = sizeof(*spec),
-		.vocab_size = p->vocab,
-		.seq_length = p->seq,
+		.vocab_size = p->vocab_size,
+		.seq_length = p->seq_length,
 		.layers = p->layers,
 		.heads = p->heads,
-		.hidden_size = p->model_dim,
-		.ffn_size = p->hidden,
+		.hidden_size = p->hidden_size,
+		.ffn_size = p->ffn_size,
 		.experts = p->experts,
-		.top_k = p->topk,
+		.top_k = p->top_k,
 		.capacity_factor = p->capacity_factor,
 		.forward_degree = 1,
 		.backward_degree = 1,
