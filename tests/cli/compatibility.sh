@@ -65,6 +65,7 @@ for file in new/run.json new/checkpoint/step-000001/manifest.json; do
 		complain "$file has an old key" train
 done
 
+expect 2 "--global-batch is x: it must be a whole number" "$fsmoe" train --data text --batch x
 expect 2 "--hidden may mean either width: give --hidden-size for the model's (once --model-dim), or --ffn-size" \
 	"$fsmoe" train --data text --hidden 32
 echo '{"hidden": 32}' >hidden.json

@@ -11,7 +11,6 @@ train() { expect 2 "$1" "$fsmoe" train --data "$text" "${@:2}"; }
 train "unknown option --stesp; did you mean --steps?" --stesp=3
 train "unknown option --model_dim; did you mean --hidden-size?" --model_dim 64
 train "unknown option --topkk; did you mean --top-k?" --topkk 2
-train "--global-batch is x: it must be a whole number" --batch x
 train "unknown option --qqq; --help lists the options" --qqq
 train "unknown option -n" -n 4
 train "'more' is no option" more
