@@ -71,7 +71,7 @@ sanitize()
 		without=
 		if [ "$tool" = racecheck ]; then
 			ours=(--kernel-name-exclude 'regex=cublas|cutlass|gemm|gemv|xmma|nvjet|splitK')
-			without='expert_gpt:expert_mixtral:experts in chunks:attention in strips'
+			without='expert_mlp:expert_swiglu:experts in chunks:attention in strips'
 		fi
 		for part in ops moe gates; do
 			for ((i = 0; i < parts; i++)); do

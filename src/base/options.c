@@ -182,7 +182,7 @@ static int unknown_key(const struct fsmoe_option *table, const struct fsmoe_json
 		underscored(near->name, name, sizeof(name));
 	else
 		fsmoe_name_list(fsmoe_option_name_at, table, name, sizeof(name));
-	if (strstr(name, " ...")) /* more than one reads */
+	if (strstr(name, " ...")) /* too many to list */
 		strcpy(name, "those that --help lists");
 	return fsmoe_fail(EINVAL, "%s:%d: unknown key \"%s\"%s%s%s", json->path,
 			  fsmoe_json_line(json, key), key,
@@ -309,7 +309,7 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* Adds an option of argp for each name of a table's row; NULL: counts them. */
+/* Writes an option of argp for each name of a row, and returns how many; NULL: only counts. */
 static int add_names(const struct fsmoe_option *option, int key, struct argp_option *rows)
 {
 	const char *const *old = option->old;

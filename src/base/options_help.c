@@ -11,7 +11,7 @@
 
 #define DOC_SIZE 512
 
-/* The default as the user would write it; empty where there is none to show. */
+/* Writes the default as on the command line, or "" if there is none. */
 static void default_text(const struct fsmoe_option *option, const void *defaults, char *buffer,
 			 size_t size)
 {
@@ -59,7 +59,7 @@ static void describe(const struct fsmoe_option *option, const void *defaults, ch
 		snprintf(buffer, size, "%s", option->help);
 }
 
-/* How many rows are left out of the help: if any row is common, those that are not. */
+/* Counts the rows that the short help omits: those that are not common, if any row is. */
 static int count_rare(const struct fsmoe_option *table)
 {
 	int common = 0, rare = 0;
@@ -76,7 +76,7 @@ static int count_rare(const struct fsmoe_option *table)
 static void fill_rows(const struct fsmoe_option *table, const void *defaults, int rare,
 		      struct argp_option *rows, char (*docs)[DOC_SIZE])
 {
-	const struct fsmoe_option *heading = NULL; /* not written yet: nothing under it so far */
+	const struct fsmoe_option *heading = NULL; /* written before the first row under it */
 	int group = 1, n = 0;
 
 	for (; table->type != FSMOE_OPTION_END; table++)

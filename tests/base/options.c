@@ -70,12 +70,12 @@ static void command_line_sets_every_type(void **state)
 	assert_int_equal(target.steps, 2);
 	assert_int_equal(parse(&target, "--iterations=5", "--train-iters", "6"), 0);
 	assert_int_equal(target.steps, 6);
-	assert_int_equal(parse(&target, "--learn=0.5", NULL, NULL), 0); /* a beginning will do */
+	assert_int_equal(parse(&target, "--learn=0.5", NULL, NULL), 0); /* an unambiguous prefix */
 	assert_true(target.rate == 0.5);
 	assert_int_equal(parse(&target, NULL, NULL, NULL), 0);
 }
 
-/* A command of its own that takes two rows of the table above. */
+/* A command with a table of its own that takes two rows of the table above. */
 struct other
 {
 	int own;
@@ -240,7 +240,7 @@ static void json_errors(void **state)
 	assert_fails(fsmoe_json_load(&json, "/"), EISDIR, "cannot read /");
 }
 
-/* What a function writes to a FILE. */
+/* Returns the text that a function writes to a FILE. */
 static char *captured(int (*write)(FILE *file))
 {
 	char *text = NULL;

@@ -25,7 +25,7 @@ losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
 [ "$(losses "$work/again.jsonl")" = "$(losses "$work/runs/one/metrics.jsonl")" ] ||
 	complain "the same seed, another loss" one rank
 
-# What is held out is measured on the way and at the end, by one rank as by four.
+# The held-out loss is measured on the way and at the end, on one rank as on four.
 val() { sed -n 's/.*"val_loss": \([^,]*\),.*/\1/p' "$1"; }
 expect 0 "" "$fsmoe" train "${small[@]}" --output "$work/runs/val" --val-every 2
 [ "$(val "$work/runs/val/metrics.jsonl" | wc -l)" -eq 2 ] || complain "two val_loss" one rank
@@ -38,12 +38,12 @@ grep -q ' 0 held out' "$work/out" && complain "--val is not counted" one rank
 "$fsmoe" train "${small[@]}" --progress >"$work/out" 2>"$work/err"
 grep -q '100%  0:00 left' "$work/err" || complain "no bar" one rank
 
-# Where time goes; what the model is without its parts.
+# --print-breakdown, and the model without its parts.
 expect 0 "" "$fsmoe" train "${small[@]}" --print-breakdown --moe=no --attention=no
 grep -q 'operation  *lane' "$work/out" || complain "no breakdown" one rank
-grep -qE 'attention|expert_gpt' "$work/out" && complain "attention and experts are still there" one rank
+grep -qE 'attention|expert_mlp' "$work/out" && complain "attention and experts are still there" one rank
 
-# More than there is.
+# More memory than the host has.
 expect 4 "make --global-batch, --seq-length or the model smaller" "$fsmoe" train --data "$text" --seq-length 16 \
 	--layers 200 --hidden-size 16384 --ffn-size 65536 --experts 64 --heads 16
 
@@ -54,7 +54,7 @@ difference=$(paste <(val "$work/runs/four/metrics.jsonl") <(val "$work/runs/val/
 grep -q '4 ranks on 2 nodes, dp 2 tp 2 ep 2 esp 2' "$work/out" || complain "no layout" four ranks
 check_run "$work/runs/four" four ranks
 
-# Masked tokens: what gates may look at is then free; the places do not depend on the layout.
+# Masked tokens: gates may look at later tokens, and the places do not depend on the layout.
 expect 2 "looks at later tokens" "$fsmoe" train "${small[@]}" --gate softmoe
 expect 0 "" "$fsmoe" train "${small[@]}" --gate softmoe --objective masked
 expect 2 "sees whole sequences knows the next token" "$fsmoe" train "${small[@]}" --bidirectional
@@ -66,7 +66,7 @@ difference=$(paste <(val "$work/runs/mask4/metrics.jsonl") <(val "$work/runs/mas
 grep -q '"val_tokens": [0-9]*[02468], ' "$work/runs/mask1/metrics.jsonl" || # 2 of 16 a sequence
 	complain "not two targets a sequence" one rank
 
-# Outputs that cannot be written: the run ends, whatever the other ranks do.
+# Outputs that cannot be written end the run, whatever the other ranks do.
 expect 1 "/dev/full: No space left" $ranks 2 "$fsmoe" train "${small[@]}" --metrics /dev/full
 expect 1 "cannot make the directory" "$fsmoe" train "${small[@]}" --output /dev/null/run
 expect 1 "cannot make the directory" $ranks 2 "$fsmoe" train "${small[@]}" --checkpoint /dev/null/ck

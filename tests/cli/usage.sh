@@ -32,7 +32,7 @@ train "--on-nan is 'skipp': it must be one of stop and skip; did you mean 'skip'
 expect 2 "give --checkpoint=DIR, where train --checkpoint=DIR has saved one" "$fsmoe" generate
 expect 2 "--top-p is 2: it must be a number, 0 to 1" "$fsmoe" generate --top-p 2
 
-# Sizes that do not fit each other, known before any rank starts.
+# Sizes that do not fit each other are refused before any rank starts.
 train "hidden-size = 10 is not a multiple of heads = 4" --hidden-size 10 --heads 4
 train "top-k = 9 is more than experts = 8" --top-k 9 --experts 8
 train "a batch of 6 sequences cannot be cut into 4 equal parts" --global-batch 6 --micro-batches 4
@@ -50,6 +50,6 @@ config "run.json:1: not JSON: duplicate object key" '{"steps": 4, "steps": 5}'
 config "the outermost value must be an object" '[]'
 train "cannot read $work/absent.json: No such file" --config "$work/absent.json"
 
-# Many ranks say it once.
+# Many ranks report it once.
 expect 2 "unknown option --stesp; did you mean --steps?" $ranks 3 "$fsmoe" train --stesp=3
 finish

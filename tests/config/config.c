@@ -55,7 +55,7 @@ static void flags_before_file_before_preset(void **state)
 	assert_string_equal(config.preset, "quickstart");
 	fsmoe_train_config_free(&config);
 
-	/* A preset that the file names is its base as well. */
+	/* A preset named in the file is the base too. */
 	assert_int_equal(load(&config,
 			      config_file("{\"data\": \"x\", \"preset\": "
 					  "\"quickstart\"}"),
@@ -67,7 +67,7 @@ static void flags_before_file_before_preset(void **state)
 	unlink(test_path("run.json"));
 }
 
-/* Has a value that no option has by default. */
+/* Returns a value that the option does not have by default. */
 static const char *value_for(const struct fsmoe_option *option)
 {
 	switch (option->type)
@@ -152,7 +152,7 @@ static void every_key_of_the_table_is_read_from_json(void **state)
 		snprintf(key, sizeof(key), "%s", option->name);
 		for (char *c = key; *c; c++)
 			*c = *c == '-' ? '_' : *c;
-		/* Of a wrong type for every row: the sentence proves that the row was found. */
+		/* The type is wrong for every row: the sentence proves that the row was found. */
 		snprintf(text, sizeof(text), "{\"%s\": []}", key);
 		test_write(test_path("key.json"), text, strlen(text));
 		assert_int_equal(fsmoe_json_load(&json, test_path("key.json")), 0);
@@ -241,7 +241,7 @@ static void learning_rate_warms_up_and_falls(void **state)
 	assert_true(fabs(fsmoe_train_config_lr(&config, 1) - 0.2) < 1e-15);
 	assert_true(fabs(fsmoe_train_config_lr(&config, 3) - 0.6) < 1e-15);
 	assert_true(fsmoe_train_config_lr(&config, 4) == 0.8);
-	/* Half way down a cosine, and at its end. */
+	/* In the middle and at the end of the cosine. */
 	assert_true(fabs(fsmoe_train_config_lr(&config, 54) - 0.8 * 0.55) < 1e-12);
 	assert_true(fabs(fsmoe_train_config_lr(&config, 104) - 0.08) < 1e-12);
 	for (int step = 4; step < 104; step++)
