@@ -189,10 +189,27 @@ static int unknown_key(const struct fsmoe_option *table, const struct fsmoe_json
 			  near ? "; did you mean \"" : ": there are ", name, near ? "\"?" : "");
 }
 
+/* The key before `key` that names the same option; NULL: none. */
+static const char *named_before(const struct fsmoe_option *table, json_t *root, const char *key)
+{
+	const struct fsmoe_option *option = fsmoe_option_find(table, key);
+	const char *other;
+	json_t *value;
+
+	json_object_foreach(root, other, value)
+	{
+		if (!strcmp(other, key))
+			break;
+		if (fsmoe_option_find(table, other) == option)
+			return other;
+	}
+	return NULL;
+}
+
 int fsmoe_options_json(const struct fsmoe_option *table, const struct fsmoe_json *json,
 		       void *target)
 {
-	const char *key;
+	const char *key, *other;
 	json_t *value;
 
 	if (!json_is_object(json->root))
@@ -213,6 +230,10 @@ int fsmoe_options_json(const struct fsmoe_option *table, const struct fsmoe_json
 			 fsmoe_json_line(json, key), key);
 		if (option->type == FSMOE_OPTION_REFUSED)
 			return fsmoe_fail(EINVAL, "%s %s", where, option->help);
+		other = named_before(table, json->root, key);
+		if (other)
+			return fsmoe_fail(EINVAL, "%s and \"%s\" are one option: give only one",
+					  where, other);
 		text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(10));
 		source.text = text ? text : "?";
 		err = set_from_json(option, &source, value, (char *)target + option->offset);

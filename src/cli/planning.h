@@ -41,7 +41,7 @@ extern const char *const cli_experts[];  /* "gpt", "mixtral" */
 	TEXT("preset", preset, "NAME", \
 	     "gpt2-xl, mixtral-8x7b, mixtral-8x22b, or one of 'fsmoe train'"), \
 	SIZE("layers", layers, "Layers"), \
-	SIZE("global-batch", batch, "Sequences of a data-parallel rank", OLD("batch")), \
+	SIZE("batch", batch, "Sequences of a data-parallel rank"), \
 	SIZE("seq-length", seq, "Tokens of a sequence", OLD("seq", "seq-len")), \
 	SIZE("hidden-size", model_dim, "Width of the model", OLD("model-dim")), \
 	SIZE("ffn-size", hidden, "Width of an expert's hidden layer"), \

@@ -94,7 +94,7 @@ static int check(const struct fsmoe_layer_sizes *s)
 	{
 		const char *name;
 		double value;
-	} sizes[] = {{"global-batch", s->batch},
+	} sizes[] = {{"batch", s->batch},
 		     {"seq-length", s->seq_length},
 		     {"hidden-size", s->hidden_size},
 		     {"ffn-size", s->ffn_size},

@@ -211,6 +211,8 @@ static void json_errors(void **state)
 		{"{\"learningrate\": 3}", EINVAL, "did you mean \"learning_rate\"?"},
 		{"{\"file\": \"x\"}", EINVAL, ":1: unknown key \"file\""},
 		{"{\"train_itesr\": 3}", EINVAL, "did you mean \"steps\"?"},
+		{"{\"steps\": 3,\n\"iterations\": 4}", EINVAL,
+		 "options.json:2: \"iterations\" and \"steps\" are one option"},
 		{"{\"size\": 3}", EINVAL, "options.json:1: \"size\" may mean two things"},
 		{"{\n\"steps\": 0}", EINVAL,
 		 ":2: \"steps\" is 0: it must be a whole number, 1 to 100"},

@@ -48,7 +48,7 @@ expect 0 "" "$fsmoe" plan --profile "$work/hand.json" --machine 'node:2 gpu:1'
 # A preset of training is planned with the batch that it is trained with: 8 by 2 data-parallel ranks.
 expect 0 "" "$fsmoe" plan --testbed A --machine 'node:2 gpu:2' --preset quickstart
 cp "$work/out" "$work/whole"
-expect 0 "" "$fsmoe" plan --testbed A --machine 'node:2 gpu:2' --preset quickstart --global-batch 4
+expect 0 "" "$fsmoe" plan --testbed A --machine 'node:2 gpu:2' --preset quickstart --batch 4
 cmp -s "$work/out" "$work/whole" || complain "not the batch of training" plan --preset quickstart
 
 plan() { expect "$1" "$2" "$fsmoe" plan "${@:3}"; }
