@@ -53,8 +53,8 @@ enum fsmoe_group
 	FSMOE_NGROUPS
 };
 
-/* Degrees of parallelism; 0 = default as in the paper, where TP is called MP: tp = esp = devices of a
- * node, ep = dp = nodes. They must tile: dp * tp = ranks, (ep * esp) divides ranks. */
+/* Degrees of parallelism; 0 = default as in the paper, where TP is called MP: tp = esp = devices
+ * of a node, ep = dp = nodes. They must tile: dp * tp = ranks, (ep * esp) divides ranks. */
 struct fsmoe_layout
 {
 	int dp, tp, ep, esp;

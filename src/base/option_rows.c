@@ -58,7 +58,7 @@ const struct fsmoe_option *fsmoe_option_nearest(const struct fsmoe_option *table
 	return near ? fsmoe_option_find(table, near) : NULL;
 }
 
-/* Appends to flat[*n] the row itself, or the rows of another table that it lists, with their offsets
+/* Appends the row itself to flat[*n], or the rows of another table that it lists, with offsets
  * moved to that table's struct. */
 static int append(struct fsmoe_option *flat, size_t *n, const struct fsmoe_option *row)
 {

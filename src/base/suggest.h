@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 /*
- * Finds the valid name nearest to a mistyped one, for sentences that offer it. A function enumerates
- * the names of a table: name(table, i) for i = 0, 1, ... until it returns NULL; empty names are
- * skipped.
+ * Finds the valid name nearest to a mistyped one, for sentences that offer it. A function
+ * enumerates the names of a table: name(table, i) for i = 0, 1, ... until it returns NULL; empty
+ * names are skipped.
  */
 typedef const char *(*fsmoe_name_fn)(const void *table, int i);
 

@@ -56,26 +56,26 @@ const struct cli_command *cli_find(const char *name);
 int cli_run(const struct cli_command *commands, int argc, char **argv);
 /* Removes argv[1] and returns it, for `fsmoe trace DIR`; NULL if it is an option. */
 const char *cli_take_argument(int *argc, char **argv);
-/* Parses the options of `fsmoe report DIR` or `fsmoe explain DIR`, and opens the report of the folder
- * named by the argument or by *run. The caller calls fsmoe_report_close. Not 0: the command ends with
- * *code. */
+/* Parses the options of `fsmoe report DIR` or `fsmoe explain DIR`, and opens the report of the
+ * folder named by the argument or by *run. The caller calls fsmoe_report_close. Not 0: the
+ * command ends with *code. */
 struct fsmoe_report;
 int cli_open_report(const struct fsmoe_option *table, int argc, char **argv, void *options,
 		    const char **run, struct fsmoe_report *report, int *code);
-/* Prints the help of a command; of `train`, cli_show_help prints the common options only. Returns an
- * exit code. */
+/* Prints the help of a command; of `train`, cli_show_help prints the common options only. Returns
+ * an exit code. */
 int cli_show_help(const char *name);
 int cli_show_all_help(const char *name);
 
-/* Rank and number of ranks by the launcher's environment, known before MPI starts; 0 and 1 without a
- * launcher. */
+/* Rank and number of ranks by the launcher's environment, known before MPI starts; 0 and 1
+ * without a launcher. */
 int cli_launch_rank(void);
 int cli_launch_ranks(void);
 
 /*
- * Prints this thread's last error and returns `code`, or FSMOE_EXIT_PEER if `err` means that another
- * rank failed. All ranks may fail alike, and one sentence is enough: ranks other than the first wait a
- * moment, in which the first rank's end ends them too.
+ * Prints this thread's last error and returns `code`, or FSMOE_EXIT_PEER if `err` means that
+ * another rank failed. All ranks may fail alike, and one sentence is enough: ranks other than the
+ * first wait a moment, in which the first rank's end ends them too.
  */
 int cli_fail(int code, int err);
 /* Prints a failure that all ranks share on the first rank only, and returns `code`. */

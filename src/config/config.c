@@ -74,7 +74,7 @@ static const char *find(const char *flag, const struct fsmoe_json *json, const c
 	return flag ? flag : json_string_value(json_object_get(json->root, key));
 }
 
-/* Reads --trace-steps=A-B or =A. By default the third and fourth step, or the last of a shorter run. */
+/* Reads --trace-steps=A-B or =A. By default steps 3 and 4, or the last of a shorter run. */
 static int choose_traced(struct fsmoe_train_config *config)
 {
 	const char *text = config->trace_steps;

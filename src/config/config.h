@@ -58,14 +58,14 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 
 /* Reads and checks a configuration: defaults < preset < environment < the resumed checkpoint <
  * --config FILE < command line. Returns 0: the caller calls fsmoe_train_config_free; or
- * FSMOE_OPTIONS_HELP, FSMOE_OPTIONS_HELP_ALL or a negative errno: nothing is left to free. argv must
- * outlive the configuration. */
+ * FSMOE_OPTIONS_HELP, FSMOE_OPTIONS_HELP_ALL or a negative errno: nothing is left to free. argv
+ * must outlive the configuration. */
 int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv);
 void fsmoe_train_config_free(struct fsmoe_train_config *config);
 
 /* Sets model, training and course to those of the checkpoint at `path` (NULL: none), so that a
- * resumed run continues as it began. -EINVAL if `preset` (may be NULL) is not the one with which the
- * run began. A checkpoint that cannot be read is reported later, where all ranks load it. */
+ * resumed run continues as it began. -EINVAL if `preset` (may be NULL) is not the one with which
+ * the run began. A checkpoint that cannot be read is reported later, where all ranks load it. */
 int fsmoe_train_config_follow(struct fsmoe_train_config *config, const char *path,
 			      const char *preset);
 
@@ -79,8 +79,8 @@ int fsmoe_train_config_check_chunks(const struct fsmoe_train_config *config, con
 /* Checks that need the process groups. */
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups);
 
-/* The learning rate of a step, counted from 1: it rises linearly for warmup_steps, then falls by half
- * a cosine to lr * min_lr_ratio at step `steps`. */
+/* The learning rate of a step, counted from 1: it rises linearly for warmup_steps, then falls by
+ * half a cosine to lr * min_lr_ratio at step `steps`. */
 double fsmoe_train_config_lr(const struct fsmoe_train_config *config, int step);
 struct fsmoe_objective fsmoe_train_config_objective(const struct fsmoe_train_config *config);
 enum fsmoe_data_format fsmoe_train_config_format(const struct fsmoe_train_config *config);
