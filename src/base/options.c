@@ -319,7 +319,8 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	case KEY_HELP:
 		return read_help(parse, arg ? arg : state->argv[state->next], arg != NULL);
 	case ARGP_KEY_ARG:
-		parse->err = fsmoe_fail(EINVAL, "'%s' is no option: options begin with --", arg);
+		parse->err =
+			fsmoe_fail(EINVAL, "'%s' is not an option: options begin with --", arg);
 		return EINVAL;
 	case ARGP_KEY_ERROR:
 		if (!parse->err && !parse->help)

@@ -152,7 +152,7 @@ static void command_line_errors(void **state)
 	assert_fails(parse(&target, "--kind=adam", NULL, NULL), EINVAL,
 		     "--kind is 'adam': it must be one of adamw and sgd; did you mean 'adamw'?");
 	assert_fails(parse(&target, "--quiet=maybe", NULL, NULL), EINVAL, "yes or no");
-	assert_fails(parse(&target, "extra", NULL, NULL), EINVAL, "'extra' is no option");
+	assert_fails(parse(&target, "extra", NULL, NULL), EINVAL, "'extra' is not an option");
 	assert_int_equal(target.steps, 5);
 	assert_int_equal(parse(&target, "--help", "--nonsense", NULL), FSMOE_OPTIONS_HELP);
 	assert_int_equal(parse(&target, "-?", NULL, NULL), FSMOE_OPTIONS_HELP);

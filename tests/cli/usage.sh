@@ -13,7 +13,7 @@ train "unknown option --model_dim; did you mean --hidden-size?" --model_dim 64
 train "unknown option --topkk; did you mean --top-k?" --topkk 2
 train "unknown option --qqq; --help lists the options" --qqq
 train "unknown option -n" -n 4
-train "'more' is no option" more
+train "'more' is not an option" more
 train "--steps needs a value" --steps
 train "--steps is 0: it must be a whole number, at least 1" --steps=0
 train "--layers is many: it must be a whole number, 1 to 10000" --layers many

@@ -112,9 +112,10 @@ static void wrong_options_are_refused(void **state)
 	struct fsmoe_moe_spec spec = causal_spec("topk", 1, "coin");
 
 	(void)state;
-	assert_refused(&spec, "drop cannot be 'coin'; there is: position, probability, token");
+	assert_refused(&spec,
+		       "drop-policy cannot be 'coin'; there is: position, probability, token");
 	spec.gate_opts = (struct fsmoe_gate_opts){.routing_weights = "heavy"};
-	assert_refused(&spec, "weights cannot be 'heavy'");
+	assert_refused(&spec, "routing-weights cannot be 'heavy'");
 	spec.gate_opts = (struct fsmoe_gate_opts){.routing_weights = "chosen"};
 	spec.top_k = 1;
 	assert_refused(&spec, "softmax over one");
