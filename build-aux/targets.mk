@@ -8,7 +8,7 @@
 ## distcheck: build, test and install from that archive
 ## clean: remove what make made
 
-EXTRA_DIST += doc/lanes.svg doc/add-a-module.md doc/architecture.md doc/cost-model.md doc/formats.md \
+EXTRA_DIST += doc/lanes.svg doc/add-a-module.md doc/architecture.md doc/cost-model.md doc/formats.md doc/glossary.md \
 	doc/gates.md doc/performance.md doc/report.md doc/train.md doc/traces.md \
 	doc/traces/vite.png doc/traces/pajeng.png doc/traces/dag.png \
 	build-aux/targets.mk build-aux/check-style build-aux/check-size build-aux/trace-picture build-aux/screenshot \

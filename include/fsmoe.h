@@ -2,8 +2,9 @@
 #ifndef FSMOE_H
 #define FSMOE_H
 
-/* Everything a user of the library needs; fsmoe/op.h and fsmoe/module.h are for those who add
- * operations and modules, fsmoe/starpu.h for StarPU programs that want the policy. */
+/* Includes everything that a user of the library needs. Those who add operations or modules also
+ * need fsmoe/op.h and fsmoe/module.h; StarPU programs get the scheduling policy by
+ * fsmoe/starpu.h. */
 
 #include <fsmoe/checkpoint.h>
 #include <fsmoe/drift.h>

@@ -22,7 +22,7 @@ one()
 	shift 4
 	rm -f "$work/m"
 	FSMOE_MPI_TIMEOUT=900 "$top/tests/lib/mpi-run" 4 "$fsmoe" train --preset quickstart --layers 2 \
-		--model-dim 64 --hidden 128 --seq 64 --batch 16 --steps "$steps" --warmup 20 --val-every 0 \
+		--hidden-size 64 --ffn-size 128 --seq-length 64 --global-batch 16 --steps "$steps" --warmup-steps 20 --val-every 0 \
 		--val-fraction 0.05 --nodes 2 --data "$data" --quiet --metrics "$work/m" \
 		--objective "$objective" --gate "$gate" --seed "$seed" "$@" || return
 	python3 - "$work/m" "$objective" "$gate" "$*" "$seed" <<'PY'
@@ -56,9 +56,9 @@ spread()
 {
 	one next topk "$1" 200 --balance-loss 0.01
 	one next xmoe "$1" 200 --balance-loss 0.01
-	one next topk "$1" 200 --balance-loss 0.01 --gate-spread 22
-	one next xmoe "$1" 200 --balance-loss 0.01 --gate-spread 0.07
-	one next sigmoid "$1" 200 --balance-loss 0.01 --gate-spread 22
+	one next topk "$1" 200 --balance-loss 0.01 --gate-init-scale 22
+	one next xmoe "$1" 200 --balance-loss 0.01 --gate-init-scale 0.07
+	one next sigmoid "$1" 200 --balance-loss 0.01 --gate-init-scale 22
 	for gate in topk xmoe; do
 		one next $gate "$1" 200 --balance-loss 0
 		one next $gate "$1" 200 --balance-loss 0.01 --lr 6e-3

@@ -71,7 +71,7 @@ sanitize()
 		without=
 		if [ "$tool" = racecheck ]; then
 			ours=(--kernel-name-exclude 'regex=cublas|cutlass|gemm|gemv|xmma|nvjet|splitK')
-			without='expert_gpt:expert_mixtral:experts in chunks:attention in strips'
+			without='expert_mlp:expert_swiglu:experts in chunks:attention in strips'
 		fi
 		for part in ops moe gates; do
 			for ((i = 0; i < parts; i++)); do
@@ -237,7 +237,7 @@ bf16()
 refusal()
 {
 	say='this takes' run 60 refused refused "$bundle/bin/fsmoe" train --data "$bundle/text" \
-		--preset quickstart --device cuda --batch "${REFUSED_BATCH:-4096}"
+		--preset quickstart --device cuda --global-batch "${REFUSED_BATCH:-4096}"
 }
 
 # means BOUND FILE FILE: how far the means of the last 50 losses are apart, relative to the first.

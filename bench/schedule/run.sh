@@ -55,7 +55,7 @@ pass=0
 while [ $pass -lt "$passes" ]; do
 	for policy in $policies; do
 		ranks bench schedule --nodes 2 --profile "$out/profile.json" --schedule fsmoe \
-			--scheduler "$policy" --csv "$out/part.csv" --rounds "$rounds" "$@" >/dev/null
+			--starpu-sched "$policy" --csv "$out/part.csv" --rounds "$rounds" "$@" >/dev/null
 	done
 	policies=${policies#* }\ ${policies%% *}
 	pass=$((pass + 1))

@@ -153,7 +153,7 @@ train_fsmoe()
 	begin=$(date +%s)
 	trap : INT TERM # mpirun gets them too: what follows waits for it
 	"${launcher[@]}" "$build/fsmoe" train --preset quickstart --nodes 2 \
-		${data:+--data "$data"} --run "$run" --checkpoint "$run/checkpoint" \
+		${data:+--data "$data"} --output "$run" --checkpoint "$run/checkpoint" \
 		--checkpoint-every 500 $bar "$@" || status=$?
 	trap - INT TERM
 	[ $status -eq 0 ] || say_end "$run/log" "$begin" $status

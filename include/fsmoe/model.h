@@ -7,8 +7,8 @@
 
 /*
  * A GPT-style transformer whose feed-forward layers are Mixtures of Experts, laid out over DP x
- * MP x EP x ESP: heads cut over MP, the sequence split around the attention, experts over EP, each
- * expert's hidden dimension over ESP.
+ * TP x EP x ESP (TP is MP in the paper): heads cut over TP, the sequence split around the
+ * attention, experts over EP, each expert's FFN size over ESP.
  */
 
 #ifdef __cplusplus
@@ -19,15 +19,15 @@ struct fsmoe_model_spec
 {
 	size_t size;    /* set by fsmoe_model_spec_init */
 	int vocab_size; /* V */
-	int seq_length; /* L: tokens of a sequence; MP divides it */
+	int seq_length; /* L: tokens of a sequence; TP divides it */
 	int layers;
-	int heads;              /* MP divides them; they divide model_dim */
+	int heads;              /* TP divides them; they divide hidden_size */
 	int hidden_size;        /* M */
 	int ffn_size;           /* H of an expert; ESP divides it */
 	int experts;            /* E in all; EP divides them */
 	int top_k;              /* k */
 	double capacity_factor; /* f; see struct fsmoe_moe_spec; 0: nothing is dropped */
-	int routing_group; /* tokens of a routing routing_group; 0: a rank's tokens of one sequence */
+	int routing_group;      /* tokens of a routing group; 0: a rank's tokens of one sequence */
 	int forward_degree, backward_degree;          /* chunks of every MoE layer */
 	const char *gate, *order, *dispatch, *expert; /* module names; order NULL: fits the gate */
 	/* 0: the blocks are without it, to see what it is good for. */
@@ -36,7 +36,7 @@ struct fsmoe_model_spec
 	 * masked, but cannot go on with a text. */
 	int bidirectional;
 	struct fsmoe_gate_opts gate_opts; /* fsmoe/ops.h */
-	/* Of expert gpt: "gelu" (NULL: this) or "relu"; 1: with biases. */
+	/* Of expert mlp: "gelu" (NULL: this) or "relu"; 1: with biases. */
 	const char *expert_activation;
 	int expert_bias;
 	const struct fsmoe_hook *hooks; /* of every MoE layer, nhooks of them: fsmoe/hook.h */
@@ -61,12 +61,12 @@ int fsmoe_model_count(const struct fsmoe_model_spec *spec, fsmoe_groups_t groups
 		      size_t *active);
 
 /* What one micro-batch is: this rank's share of it. The rows of a rank are (sequences,
- * seq / MP), tokens mp_rank * seq / MP and on of every sequence. */
+ * seq_length / TP): of every sequence the tokens from tp_rank * seq_length / TP on. */
 struct fsmoe_batch_spec
 {
 	int sequences;                  /* of this data-parallel rank in one micro-batch */
 	int seq_length;                 /* tokens of a sequence, before the split */
-	fsmoe_tensor_t tokens, targets; /* int32 inputs of sequences * seq / MP rows */
+	fsmoe_tensor_t tokens, targets; /* int32 inputs of sequences * seq_length / TP rows */
 	double scale;                   /* of the loss: 1 / targets of the global batch */
 	double token_scale; /* of auxiliary losses: 1 / tokens of the global batch; 0: scale */
 	size_t first;       /* number of the first sequence in the global batch */

@@ -35,7 +35,7 @@ struct fsmoe_layer_cost
 	struct fsmoe_stage expert;                       /* forward */
 	struct fsmoe_stage expert_input, expert_weights; /* backward */
 	double dense_forward, dense_backward;            /* seconds on the compute lane */
-	double dense_gather, dense_scatter; /* seconds of the model-parallel AllGather and
+	double dense_gather, dense_scatter; /* seconds of the tensor-parallel AllGather and
 					       ReduceScatter around it, in either pass */
 	double gradient_bytes;              /* to be summed over ranks once its backward is done */
 	int slots;                          /* no more chunks than these; 0: no limit */

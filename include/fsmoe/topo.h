@@ -35,8 +35,8 @@ int fsmoe_topo_nodes(fsmoe_topo_t topo);
 int fsmoe_topo_rank(fsmoe_topo_t topo);   /* this process; 0 on a synthetic machine */
 int fsmoe_topo_is_job(fsmoe_topo_t topo); /* 1 when the machine is this MPI job */
 
-/* Process groups. A rank's coordinates, model-parallel fastest:
- *   rank = dp * MP + mp  = (edp * EP + ep) * ESP + esp
+/* Process groups. A rank's coordinates, tensor-parallel fastest:
+ *   rank = dp * TP + tp  = (edp * EP + ep) * ESP + esp
  */
 enum fsmoe_group
 {
@@ -54,8 +54,8 @@ enum fsmoe_group
 	FSMOE_NGROUPS
 };
 
-/* Degrees of parallelism; 0 = default as in the paper: mp = esp = devices of a node,
- * ep = dp = nodes. They must tile: dp * mp = ranks, (ep * esp) divides ranks. */
+/* Degrees of parallelism; 0 = default as in the paper, where TP is called MP: tp = esp = devices
+ * of a node, ep = dp = nodes. They must tile: dp * tp = ranks, (ep * esp) divides ranks. */
 struct fsmoe_layout
 {
 	int dp, tp, ep, esp;
@@ -73,7 +73,7 @@ int fsmoe_group_rank(fsmoe_groups_t groups,
 		     enum fsmoe_group kind); /* this rank's place in its group */
 /* 1 when any group of that kind spans nodes (the same answer on every rank). */
 int fsmoe_group_spans_nodes(fsmoe_groups_t groups, enum fsmoe_group kind);
-const char *fsmoe_group_name(enum fsmoe_group kind); /* "dp", "mp", ... */
+const char *fsmoe_group_name(enum fsmoe_group kind); /* "dp", "tp", ... */
 /* Ranks of `rank`'s group in group order; *n is capacity in, total out. */
 int fsmoe_groups_members(fsmoe_groups_t groups, enum fsmoe_group kind, int rank, int *ranks,
 			 int *n);

@@ -1,23 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/options.h"
 
+#include "base/suggest.h"
+
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct fsmoe_option *find(const struct fsmoe_option *table, const char *name,
-				       size_t length)
+const char *fsmoe_option_name_at(const void *table, int i)
 {
-	for (; table->type != FSMOE_OPTION_END; table++)
-		if (table->name && strlen(table->name) == length &&
-		    !strncmp(table->name, name, length))
-			return table;
+	const struct fsmoe_option *option = (const struct fsmoe_option *)table + i;
+
+	if (option->type == FSMOE_OPTION_END)
+		return NULL;
+	return option->name && option->type != FSMOE_OPTION_REFUSED ? option->name : "";
+}
+
+/* The i-th of all names and old names. */
+static const char *any_name_at(const void *table, int i)
+{
+	for (const struct fsmoe_option *o = table; o->type != FSMOE_OPTION_END; o++)
+	{
+		if (!i--)
+			return fsmoe_option_name_at(o, 0);
+		for (const char *const *old = o->old; old && *old; old++)
+			if (!i--)
+				return *old;
+	}
 	return NULL;
 }
 
-/* Appends to flat[*n] what a row stands for: itself, or rows of another table, moved to where the
- * struct of those lies. */
+static int same_name(const char *name, const char *given)
+{
+	while (*name && (*name == *given || (*name == '-' && *given == '_')))
+		name++, given++;
+	return !*name && !*given;
+}
+
+const struct fsmoe_option *fsmoe_option_find(const struct fsmoe_option *table, const char *name)
+{
+	for (; table->type != FSMOE_OPTION_END; table++)
+	{
+		if (table->name && same_name(table->name, name))
+			return table;
+		for (const char *const *old = table->old; old && *old; old++)
+			if (same_name(*old, name))
+				return table;
+	}
+	return NULL;
+}
+
+const struct fsmoe_option *fsmoe_option_nearest(const struct fsmoe_option *table, const char *wrong)
+{
+	const char *near = fsmoe_suggest(wrong, any_name_at, table);
+
+	return near ? fsmoe_option_find(table, near) : NULL;
+}
+
+/* Appends the row itself to flat[*n], or the rows of another table that it lists, with offsets
+ * moved to that table's struct. */
 static int append(struct fsmoe_option *flat, size_t *n, const struct fsmoe_option *row)
 {
 	size_t length;
@@ -30,13 +72,15 @@ static int append(struct fsmoe_option *flat, size_t *n, const struct fsmoe_optio
 	for (const char *name = row->name; *name; name += length, name += strspn(name, " "))
 	{
 		const struct fsmoe_option *found;
+		char wanted[64];
 
 		length = strcspn(name, " ");
-		found = find(row->from, name, length);
+		snprintf(wanted, sizeof(wanted), "%.*s", (int)length, name);
+		found = fsmoe_option_find(row->from, wanted);
 		if (!found)
-			return fsmoe_fail(EINVAL, "there is no option '%.*s' to take", (int)length,
-					  name);
+			return fsmoe_fail(EINVAL, "there is no option '%s' to take", wanted);
 		flat[*n] = *found;
+		flat[*n].flags &= ~FSMOE_OPTION_COMMON;
 		flat[(*n)++].offset += row->offset;
 	}
 	return 0;

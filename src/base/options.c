@@ -12,15 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *fsmoe_option_name_at(const void *table, int i)
-{
-	const struct fsmoe_option *option = (const struct fsmoe_option *)table + i;
-
-	if (option->type == FSMOE_OPTION_END)
-		return NULL;
-	return option->name ? option->name : "";
-}
-
 const char *fsmoe_option_range(const struct fsmoe_option *option, char *buffer, size_t size)
 {
 	buffer[0] = '\0';
@@ -35,10 +26,11 @@ const char *fsmoe_option_range(const struct fsmoe_option *option, char *buffer, 
 
 /* --- values, from text or JSON ------------------------------------------------------------ */
 
-/* Where a value comes from, for sentences: `where` is "--steps" or "run.json:3: \"steps\"". */
+/* The source of a value, for sentences: `where` is "--steps" or "run.json:3: \"steps\"", `text` the
+ * value as the user wrote it. */
 struct source
 {
-	const char *where, *text; /* text: the value as the user wrote it */
+	const char *where, *text;
 };
 
 static int bad(const struct fsmoe_option *option, const struct source *source, const char *needed)
@@ -170,23 +162,7 @@ static int set_from_json(const struct fsmoe_option *option, const struct source 
 
 /* --- JSON ---------------------------------------------------------------------------------- */
 
-static const struct fsmoe_option *find_key(const struct fsmoe_option *table, const char *key)
-{
-	for (; table->type != FSMOE_OPTION_END; table++)
-	{
-		const char *name = table->name, *k = key;
-
-		if (!name || table->flags & FSMOE_OPTION_NOT_JSON)
-			continue;
-		while (*name && (*name == *k || (*name == '-' && *k == '_')))
-			name++, k++;
-		if (!*name && !*k)
-			return table;
-	}
-	return NULL;
-}
-
-/* A table's names as JSON spells them, for the sentence. */
+/* Names as JSON spells them. */
 static const char *underscored(const char *name, char *buffer, size_t size)
 {
 	snprintf(buffer, size, "%s", name);
@@ -199,24 +175,41 @@ static const char *underscored(const char *name, char *buffer, size_t size)
 static int unknown_key(const struct fsmoe_option *table, const struct fsmoe_json *json,
 		       const char *key)
 {
-	const char *near = fsmoe_suggest(key, fsmoe_option_name_at, table);
+	const struct fsmoe_option *near = fsmoe_option_nearest(table, key);
 	char name[200];
 
 	if (near)
-		underscored(near, name, sizeof(name));
+		underscored(near->name, name, sizeof(name));
 	else
 		fsmoe_name_list(fsmoe_option_name_at, table, name, sizeof(name));
-	if (strstr(name, " ...")) /* more than one reads */
+	if (strstr(name, " ...")) /* too many to list */
 		strcpy(name, "those that --help lists");
 	return fsmoe_fail(EINVAL, "%s:%d: unknown key \"%s\"%s%s%s", json->path,
 			  fsmoe_json_line(json, key), key,
 			  near ? "; did you mean \"" : ": there are ", name, near ? "\"?" : "");
 }
 
+/* The key before `key` that names the same option; NULL: none. */
+static const char *named_before(const struct fsmoe_option *table, json_t *root, const char *key)
+{
+	const struct fsmoe_option *option = fsmoe_option_find(table, key);
+	const char *other;
+	json_t *value;
+
+	json_object_foreach(root, other, value)
+	{
+		if (!strcmp(other, key))
+			break;
+		if (fsmoe_option_find(table, other) == option)
+			return other;
+	}
+	return NULL;
+}
+
 int fsmoe_options_json(const struct fsmoe_option *table, const struct fsmoe_json *json,
 		       void *target)
 {
-	const char *key;
+	const char *key, *other;
 	json_t *value;
 
 	if (!json_is_object(json->root))
@@ -226,15 +219,21 @@ int fsmoe_options_json(const struct fsmoe_option *table, const struct fsmoe_json
 				  json->path);
 	json_object_foreach(json->root, key, value)
 	{
-		const struct fsmoe_option *option = find_key(table, key);
+		const struct fsmoe_option *option = fsmoe_option_find(table, key);
 		char where[320], *text;
 		struct source source = {.where = where};
 		int err;
 
-		if (!option)
+		if (!option || option->flags & FSMOE_OPTION_NOT_JSON)
 			return unknown_key(table, json, key);
 		snprintf(where, sizeof(where), "%s:%d: \"%s\"", json->path,
 			 fsmoe_json_line(json, key), key);
+		if (option->type == FSMOE_OPTION_REFUSED)
+			return fsmoe_fail(EINVAL, "%s %s", where, option->help);
+		other = named_before(table, json->root, key);
+		if (other)
+			return fsmoe_fail(EINVAL, "%s and \"%s\" are one option: give only one",
+					  where, other);
 		text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(10));
 		source.text = text ? text : "?";
 		err = set_from_json(option, &source, value, (char *)target + option->offset);
@@ -251,32 +250,48 @@ struct parse
 {
 	const struct fsmoe_option *table;
 	void *target;
-	int n, help, err; /* n: rows of the table */
+	int n; /* rows of the table */
+	int help, err;
 };
 
 #define KEY_BASE 0x1000 /* no letter: these options have no short form */
 #define KEY_HELP '?'
 
-/* Why argp stopped at this argument: it says only that it did. */
+/* argp says only that it stopped at this argument: says why. */
 static int explain(const struct fsmoe_option *table, const char *argument)
 {
 	char name[64];
-	const char *near;
+	const struct fsmoe_option *near;
 
 	if (argument[0] == '-' && argument[1] != '-')
 		return fsmoe_fail(EINVAL, "unknown option %s; options are words, such as --help",
 				  argument);
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
-	for (const struct fsmoe_option *o = table; o->type != FSMOE_OPTION_END; o++)
-		if (o->name && !strcmp(o->name, name))
-			return fsmoe_fail(EINVAL, "--%s needs a value: --%s=%s", name, name,
-					  o->metavar);
-	if (!strcmp(name, "help"))
-		return fsmoe_fail(EINVAL, "--help takes no value");
-	near = fsmoe_suggest(name, fsmoe_option_name_at, table);
+	near = strchr(name, '_') ? NULL : fsmoe_option_find(table, name);
+	if (near)
+		return fsmoe_fail(EINVAL, "--%s needs a value: --%s=%s", near->name, near->name,
+				  near->metavar);
+	near = fsmoe_option_nearest(table, name);
 	return fsmoe_fail(EINVAL, "unknown option --%s%s%s%s", name,
-			  near ? "; did you mean --" : "", near ? near : "",
+			  near ? "; did you mean --" : "", near ? near->name : "",
 			  near ? "?" : "; --help lists the options");
+}
+
+static error_t read_help(struct parse *parse, const char *what, int is_value)
+{
+	const int all = what && !strcmp(what, "all");
+
+	parse->help = FSMOE_OPTIONS_HELP;
+	for (int i = 0; all && i < parse->n; i++)
+		if (parse->table[i].flags & FSMOE_OPTION_COMMON)
+			parse->help = FSMOE_OPTIONS_HELP_ALL;
+	if (is_value && !all)
+	{
+		parse->help = 0;
+		parse->err =
+			fsmoe_fail(EINVAL, "--help is '%s': it takes no value but 'all'", what);
+	}
+	return ECANCELED; /* the way to stop argp */
 }
 
 static error_t parse_one(int key, char *arg, struct argp_state *state)
@@ -291,7 +306,9 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 		const struct source source = {.where = where, .text = arg};
 
 		snprintf(where, sizeof(where), "--%s", option->name);
-		if (option->type == FSMOE_OPTION_FLAG && !arg)
+		if (option->type == FSMOE_OPTION_REFUSED)
+			parse->err = fsmoe_fail(EINVAL, "%s %s", where, option->help);
+		else if (option->type == FSMOE_OPTION_FLAG && !arg)
 			*(int *)target = 1;
 		else
 			parse->err = set_from_text(option, &source, arg, target);
@@ -300,10 +317,10 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	switch (key)
 	{
 	case KEY_HELP:
-		parse->help = 1;
-		return ECANCELED; /* the way to stop argp */
+		return read_help(parse, arg ? arg : state->argv[state->next], arg != NULL);
 	case ARGP_KEY_ARG:
-		parse->err = fsmoe_fail(EINVAL, "'%s' is no option: options begin with --", arg);
+		parse->err =
+			fsmoe_fail(EINVAL, "'%s' is not an option: options begin with --", arg);
 		return EINVAL;
 	case ARGP_KEY_ERROR:
 		if (!parse->err && !parse->help)
@@ -314,36 +331,44 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/* Writes an option of argp for each name of a row, and returns how many; NULL: only counts. */
+static int add_names(const struct fsmoe_option *option, int key, struct argp_option *rows)
+{
+	const char *const *old = option->old;
+	const char *name = option->name;
+	const int may = option->type == FSMOE_OPTION_FLAG || option->type == FSMOE_OPTION_REFUSED;
+	int n = 0;
+
+	for (; name; name = old ? *old++ : NULL, n++)
+		if (rows)
+			rows[n] = (struct argp_option){.name = name,
+						       .key = key,
+						       .arg = may ? "yes|no" : option->metavar,
+						       .flags = may ? OPTION_ARG_OPTIONAL : 0};
+	return n;
+}
+
 static int parse_flat(const struct fsmoe_option *table, int argc, char **argv, void *target)
 {
 	struct parse parse = {.table = table, .target = target};
 	struct argp_option *rows;
-	int n = 0, used = 0;
+	int names = 0, used = 0;
 	error_t err;
 
-	while (table[n].type != FSMOE_OPTION_END)
-		n++;
-	parse.n = n;
-	rows = calloc((size_t)n + 2, sizeof(*rows));
+	for (; table[parse.n].type != FSMOE_OPTION_END; parse.n++)
+		names += add_names(&table[parse.n], 0, NULL);
+	rows = calloc((size_t)names + 2, sizeof(*rows));
 	if (!rows)
 		return fsmoe_fail(ENOMEM, "out of memory while reading the command line");
-	for (int i = 0; i < n; i++)
-	{
-		if (table[i].type == FSMOE_OPTION_HEADING)
-			continue;
-		rows[used].name = table[i].name;
-		rows[used].key = KEY_BASE + i;
-		rows[used].arg = table[i].type == FSMOE_OPTION_FLAG ? "yes|no" : table[i].metavar;
-		rows[used].flags = table[i].type == FSMOE_OPTION_FLAG ? OPTION_ARG_OPTIONAL : 0;
-		used++;
-	}
-	rows[used].name = "help";
-	rows[used].key = KEY_HELP;
+	for (int i = 0; i < parse.n; i++)
+		used += add_names(&table[i], KEY_BASE + i, rows + used);
+	rows[used] = (struct argp_option){
+		.name = "help", .key = KEY_HELP, .arg = "all", .flags = OPTION_ARG_OPTIONAL};
 	err = argp_parse(&(struct argp){.options = rows, .parser = parse_one}, argc, argv,
 			 ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &parse);
 	free(rows);
 	if (parse.help)
-		return FSMOE_OPTIONS_HELP;
+		return parse.help;
 	if (err && !parse.err)
 		return fsmoe_fail(err, "cannot read the command line: %s", strerror(err));
 	return parse.err;

@@ -8,12 +8,11 @@
 #include <stdio.h>
 
 /*
- * One table of options, from which everything comes that shows an option: the command line
- * (glibc's argp), --help, the keys of a JSON configuration and the man page. A row says where in
- * a struct its value goes.
+ * One table of options, from which come the command line (by glibc's argp), --help, the keys of a
+ * JSON configuration and the manual page. Each row names the field of a struct that it sets.
  *
- * A name is written with '-'; "model-dim" is --model-dim on the command line and "model_dim" (or
- * "model-dim") in JSON.
+ * Names are written with '-': "hidden-size" is --hidden-size on the command line and "hidden_size"
+ * (or "hidden-size") in JSON.
  */
 enum fsmoe_option_type
 {
@@ -22,10 +21,11 @@ enum fsmoe_option_type
 	FSMOE_OPTION_INT,     /* int */
 	FSMOE_OPTION_U64,     /* uint64_t; min and max do not apply */
 	FSMOE_OPTION_REAL,    /* double */
-	FSMOE_OPTION_STRING,  /* const char *, points into argv or the JSON value; of choices,
-				 to the choice */
+	FSMOE_OPTION_STRING,  /* const char *: points into argv or the JSON value, or to the choice
+				 where the row has choices */
 	FSMOE_OPTION_FLAG,    /* int: --name or --name=yes is 1, --name=no is 0 */
-	FSMOE_OPTION_ROWS,    /* rows of the table `from`, which `name` lists with blanks between */
+	FSMOE_OPTION_ROWS,    /* the rows of table `from` that `name` lists, separated by blanks */
+	FSMOE_OPTION_REFUSED, /* a name no longer accepted: `help` is the sentence that says so */
 };
 
 struct fsmoe_option
@@ -36,40 +36,51 @@ struct fsmoe_option
 	const char *metavar, *help;
 	double min, max; /* both ends are allowed; equal: no limit */
 	int flags;
-	const char *const *choices; /* of a string: the valid ones, NULL at the end; or NULL */
-	/* So that a row that commands share is said once. Its struct begins at `offset`, and `from`
-	 * has no such rows itself. */
+	const char *const *choices; /* of a string: the valid values, then NULL; or NULL */
+	/* Other names, then NULL; or NULL. Accepted wherever `name` is, but not listed. */
+	const char *const *old;
+	/* Lets commands share a row. The struct of `from` begins at `offset`; `from` itself has no
+	 * row of type FSMOE_OPTION_ROWS. */
 	const struct fsmoe_option *from;
 };
 #define FSMOE_OPTION_NOT_JSON 1 /* has no key: --config */
+#define FSMOE_OPTION_COMMON   2 /* where a table marks some rows so, --help lists only these */
 
 /*
- * Reads argv[1 ..] into target. 0; FSMOE_OPTIONS_HELP where --help or -? stands (what comes
- * after it is not read); -EINVAL with a sentence: an unknown option with the nearest valid one,
- * a value that is none or out of range with the range, an argument that is no option.
+ * Reads argv[1 ..] into target. Returns 0; FSMOE_OPTIONS_HELP at --help or -?, or
+ * FSMOE_OPTIONS_HELP_ALL at --help=all or "--help all" where some rows are common (arguments after
+ * it are not read); or -EINVAL with a sentence: an unknown option with the nearest valid name, a
+ * bad value with its range, an argument that is not an option.
  */
 int fsmoe_options_parse(const struct fsmoe_option *table, int argc, char **argv, void *target);
-#define FSMOE_OPTIONS_HELP 1
+#define FSMOE_OPTIONS_HELP     1
+#define FSMOE_OPTIONS_HELP_ALL 2
 
-/* Reads the keys of a JSON object into target, by a table without rows of others; the same
- * failures as "PATH:LINE: ...". Strings without choices point into json. */
+/* Reads the keys of a JSON object into target, by a table without rows of others. Fails as above,
+ * with sentences that begin "PATH:LINE: ". Strings without choices point into json. */
 int fsmoe_options_json(const struct fsmoe_option *table, const struct fsmoe_json *json,
 		       void *target);
 
-/* What --help prints; `usage` is "fsmoe train". Defaults are read from `defaults`, a struct like
- * the target; NULL: none are shown. */
+/* Prints the text of --help; `usage` is "fsmoe train". Defaults are read from `defaults`, a struct
+ * like the target; NULL: none are shown. `all`: lists the rows that are not common too. */
 int fsmoe_options_help(const struct fsmoe_option *table, const char *usage, const char *doc,
-		       const void *defaults, FILE *file);
-/* The same rows in the language of man pages: .SS and .TP entries. */
+		       const void *defaults, int all, FILE *file);
+/* Prints all rows in the language of man pages: .SS and .TP entries. */
 int fsmoe_options_man(const struct fsmoe_option *table, const void *defaults, FILE *file);
 
 /* "1 to 64", "at least 0", or "" without limits. Returns buffer. */
 const char *fsmoe_option_range(const struct fsmoe_option *option, char *buffer, size_t size);
 
-/* The table with what its FSMOE_OPTION_ROWS stand for in their place; free it. */
+/* Allocates the table with each FSMOE_OPTION_ROWS replaced by the rows it lists, none of them
+ * common; free it. */
 int fsmoe_options_flat(struct fsmoe_option **flat, const struct fsmoe_option *table);
 
-/* For fsmoe_suggest and fsmoe_name_list: the names of a table. */
+/* Finds the row that has this name, or had it, with '_' read as '-'; NULL: none. */
+const struct fsmoe_option *fsmoe_option_find(const struct fsmoe_option *table, const char *name);
+/* Finds the row whose name is nearest to a mistyped one; NULL: none is near. */
+const struct fsmoe_option *fsmoe_option_nearest(const struct fsmoe_option *table,
+						const char *wrong);
+/* For fsmoe_name_list: the names of a table. */
 const char *fsmoe_option_name_at(const void *table, int i);
 
 #endif

@@ -11,7 +11,7 @@
 
 #define DOC_SIZE 512
 
-/* The default as the user would write it; empty where there is none to show. */
+/* Writes the default as on the command line, or "" if there is none. */
 static void default_text(const struct fsmoe_option *option, const void *defaults, char *buffer,
 			 size_t size)
 {
@@ -42,7 +42,7 @@ static void default_text(const struct fsmoe_option *option, const void *defaults
 	}
 }
 
-/* "what it is (1 to 64; default 2)" */
+/* "Set the number of steps (1 to 64; default 2)" */
 static void describe(const struct fsmoe_option *option, const void *defaults, char *buffer,
 		     size_t size)
 {
@@ -59,19 +59,39 @@ static void describe(const struct fsmoe_option *option, const void *defaults, ch
 		snprintf(buffer, size, "%s", option->help);
 }
 
-/* The rows in argp's form, sorted by it within the groups that headings begin. */
-static int fill_rows(const struct fsmoe_option *table, const void *defaults,
-		     struct argp_option *rows, char (*docs)[DOC_SIZE])
+/* Counts the rows that the short help omits: those that are not common, if any row is. */
+static int count_rare(const struct fsmoe_option *table)
 {
+	int common = 0, rare = 0;
+
+	for (; table->type != FSMOE_OPTION_END; table++)
+		if (table->flags & FSMOE_OPTION_COMMON)
+			common++;
+		else if (table->type != FSMOE_OPTION_HEADING && table->type != FSMOE_OPTION_REFUSED)
+			rare++;
+	return common ? rare : 0;
+}
+
+/* Writes the rows in argp's form; argp sorts them within the groups that headings begin. */
+static void fill_rows(const struct fsmoe_option *table, const void *defaults, int rare,
+		      struct argp_option *rows, char (*docs)[DOC_SIZE])
+{
+	const struct fsmoe_option *heading = NULL; /* written before the first row under it */
 	int group = 1, n = 0;
 
-	for (; table->type != FSMOE_OPTION_END; table++, n++)
+	for (; table->type != FSMOE_OPTION_END; table++)
 	{
 		if (table->type == FSMOE_OPTION_HEADING)
-		{
-			snprintf(docs[n], DOC_SIZE, "%s:", table->help);
-			rows[n] = (struct argp_option){.doc = docs[n], .group = ++group};
+			heading = table;
+		if (table->type == FSMOE_OPTION_HEADING || table->type == FSMOE_OPTION_REFUSED ||
+		    (rare && !(table->flags & FSMOE_OPTION_COMMON)))
 			continue;
+		if (heading)
+		{
+			snprintf(docs[n], DOC_SIZE, "%s:", heading->help);
+			rows[n] = (struct argp_option){.doc = docs[n], .group = ++group};
+			heading = NULL;
+			n++;
 		}
 		describe(table, defaults, docs[n], DOC_SIZE);
 		rows[n] = (struct argp_option){.name = table->name,
@@ -84,14 +104,25 @@ static int fill_rows(const struct fsmoe_option *table, const void *defaults,
 			rows[n].arg = "yes|no";
 			rows[n].flags = OPTION_ARG_OPTIONAL;
 		}
+		n++;
 	}
-	rows[n++] = (struct argp_option){
-		.name = "help", .key = '?', .doc = "Give this list", .group = group + 1};
-	return n;
+	if (rare)
+		snprintf(docs[n], DOC_SIZE, "Show this list; --help=all: with %d more options",
+			 rare);
+	else
+		snprintf(docs[n], DOC_SIZE, "Show this list");
+	rows[n] = (struct argp_option){
+		.name = "help", .key = '?', .doc = docs[n], .group = group + 1};
+	if (rare)
+	{
+		rows[n].key = 0x1000 + n; /* no letter: argp would explain its argument */
+		rows[n].arg = "all";
+		rows[n].flags = OPTION_ARG_OPTIONAL;
+	}
 }
 
 int fsmoe_options_help(const struct fsmoe_option *table, const char *usage, const char *doc,
-		       const void *defaults, FILE *file)
+		       const void *defaults, int all, FILE *file)
 {
 	size_t n = 2; /* --help and the closing row */
 	struct fsmoe_option *flat;
@@ -110,7 +141,7 @@ int fsmoe_options_help(const struct fsmoe_option *table, const char *usage, cons
 	{
 		const struct argp argp = {.options = rows, .doc = doc};
 
-		fill_rows(flat, defaults, rows, docs);
+		fill_rows(flat, defaults, all ? 0 : count_rare(flat), rows, docs);
 		argp_help(&argp, file, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
 			  name);
 	}
@@ -123,7 +154,7 @@ int fsmoe_options_help(const struct fsmoe_option *table, const char *usage, cons
 	return n ? 0 : fsmoe_fail(ENOMEM, "out of memory while writing the help");
 }
 
-/* '-' is written "\-" so that it can be copied from the page as the option it is. */
+/* Writes '-' as "\-", which readers can copy from the page as an option. */
 static void put_roff(const char *text, FILE *file)
 {
 	for (; *text; text++)
@@ -141,6 +172,8 @@ static void put_entry(const struct fsmoe_option *option, const void *defaults, F
 {
 	char doc[DOC_SIZE];
 
+	if (option->type == FSMOE_OPTION_REFUSED)
+		return;
 	if (option->type == FSMOE_OPTION_HEADING)
 	{
 		fprintf(file, ".SS \"%s\"\n", option->help);

@@ -62,7 +62,7 @@ const char *fsmoe_suggest(const char *wrong, fsmoe_name_fn name, const void *tab
 			continue;
 		distance = fsmoe_edit_distance(wrong, candidate);
 		longer = (int)strlen(strlen(wrong) > strlen(candidate) ? wrong : candidate);
-		/* Someone who writes the beginning of a name means that name. */
+		/* The beginning of a name stands for the name. */
 		if (strlen(wrong) >= 3 && !strncasecmp(wrong, candidate, strlen(wrong)))
 			distance = 1;
 		if (distance < least && 3 * distance <= longer + 2)

@@ -5,16 +5,16 @@
 #include <stddef.h>
 
 /*
- * The valid name nearest to a mistyped one, for sentences that offer it. Names come from a
- * function, so that any table will do: name(table, i) for i = 0, 1, ... until it returns NULL;
- * the empty string is passed over.
+ * Finds the valid name nearest to a mistyped one, for sentences that offer it. A function
+ * enumerates the names of a table: name(table, i) for i = 0, 1, ... until it returns NULL; empty
+ * names are skipped.
  */
 typedef const char *(*fsmoe_name_fn)(const void *table, int i);
 
-/* NULL when none is near: more than a third of the letters would have to change. */
+/* NULL if none is near: more than a third of the letters would have to change. */
 const char *fsmoe_suggest(const char *wrong, fsmoe_name_fn name, const void *table);
 
-/* For tables that are an array of strings ended by NULL. */
+/* Enumerates an array of strings that ends with NULL. */
 const char *fsmoe_name_at(const void *strings, int i);
 
 /* "a, b and c" into buffer, cut short with "..." where it does not fit; returns buffer. */

@@ -50,7 +50,7 @@ int fsmoe_manifest_begin(json_t **json, const struct fsmoe_checkpoint_info *info
 	root = json_pack("{s:s, s:i, s:I, s:I, s:s, s:i, s:{s:i, s:i, s:i, s:i}, s:o, s:{}, s:{}}",
 			 "format", FORMAT, "version", FORMAT_VERSION, "step",
 			 (json_int_t)info->step, "samples", (json_int_t)info->samples, "seed", seed,
-			 "ranks", info->ranks, "layout", "dp", info->layout.dp, "mp",
+			 "ranks", info->ranks, "layout", "dp", info->layout.dp, "tp",
 			 info->layout.tp, "ep", info->layout.ep, "esp", info->layout.esp,
 			 "training", fsmoe_manifest_from_training(&info->train), "files",
 			 "tensors");
@@ -174,10 +174,13 @@ static int read_info(struct fsmoe_manifest *m)
 	int err = 0;
 
 	fsmoe_checkpoint_info_init(info);
+	l->tp = -1;
 	if (read_u64(json_object_get(root, "step"), &info->step) ||
 	    read_u64(json_object_get(root, "samples"), &info->samples) || !seed ||
-	    json_unpack(root, "{s:i, s:{s:i, s:i, s:i, s:i}}", "ranks", &info->ranks, "layout",
-			"dp", &l->dp, "mp", &l->tp, "ep", &l->ep, "esp", &l->esp))
+	    json_unpack(root, "{s:i, s:{s:i, s?:i, s?:i, s:i, s:i}}", "ranks", &info->ranks,
+			"layout", "dp", &l->dp, "mp", &l->tp, "tp", &l->tp, "ep", &l->ep, "esp",
+			&l->esp) ||
+	    l->tp < 0)
 		return damaged(m, "step, samples, seed, ranks or layout is missing");
 	err = fsmoe_manifest_to_training(&m->json, json_object_get(root, "training"), &info->train);
 	info->train.seed = strtoull(seed, NULL, 10);

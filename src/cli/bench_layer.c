@@ -24,7 +24,10 @@
 const struct fsmoe_option cli_bench_layer_options[] = {
 	HEADING("Layer; tokens are counted per rank, experts over all ranks"),
 	INT("batch", train.train.global_batch, 1, 1 << 24, "Sequences of a rank"),
-	ROWS_OF(fsmoe_train_options, train, "seq model-dim hidden experts topk gate order"),
+	ROWS_OF(fsmoe_train_options, train, "seq-length hidden-size"),
+	INT("hidden", train.model.ffn_size, 1, 1 << 24, "Set the width of an expert's hidden layer",
+	    OLD("ffn-size")),
+	ROWS_OF(fsmoe_train_options, train, "experts top-k gate order"),
 	REAL("capacity-factor", train.model.capacity_factor, 0, 1e6,
 	     "Slots of an expert over its even share of a rank's tokens; 0: nothing is dropped"),
 	TEXT("ffn", train.model.expert, "NAME",
@@ -48,10 +51,11 @@ const struct fsmoe_option cli_bench_layer_options[] = {
 	INT("iters", iters, 1, 1 << 24, "Steps to time"),
 	INT("warmup", warmup, 0, 1 << 24, "Steps before them"),
 	FLAG("parts", parts, "Also time the experts' products alone and the communication alone"),
-	REAL("peak", train.peak_tflops, 0, 1e9,
+	REAL("peak-tflops", train.peak_tflops, 0, 1e9,
 	     "Peak of a GPU's matrix products in TFLOP/s, for mfu = operations of the products of "
 	     "the experts that tokens reached, forward and backward, without padding, over seconds "
-	     "x ranks x peak; 0: that of --dtype, as known for A100, H100, H200"),
+	     "x ranks x peak; 0: that of --dtype, as known for A100, H100, H200",
+	     OLD("peak")),
 	TEXT("tag", tag, "TEXT", "Goes into the result as it is"),
 	HEADING("Machine"),
 	ROWS_OF(fsmoe_train_options, train, "device executor cta-policy blas-threads bind timeout"),

@@ -25,14 +25,14 @@ struct bench_schedule
 #define AT(field) offsetof(struct bench_schedule, field)
 
 const struct fsmoe_option cli_bench_schedule_options[] = {
-	TEXT("schedule", schedule, "NAME", "A row of the table of schedules; left out: all"),
+	TEXT("schedule", schedule, "NAME", "Run this schedule (default all)"),
 	TEXT("profile", profile.train.profile, "FILE",
-	     "What tasks cost here; left out: measured first"),
-	INT("rounds", rounds, 0, 1000000, "Steps of every schedule, in turn; 0: 15"),
-	TEXT("csv", csv, "FILE", "Append a line for every schedule"),
-	INT("max-degree", profile.measure.max_degree, 1, 4096, "Most chunks of a layer"),
+	     "Predict by this profile (default one measured first)"),
+	INT("rounds", rounds, 0, 1000000, "Run N steps of every schedule, in turn; 0: 15"),
+	TEXT("csv", csv, "FILE", "Append a line for every schedule to this file"),
+	INT("max-degree", profile.measure.max_degree, 1, 4096, "Plan at most N chunks of a layer"),
 	REAL("seconds", profile.measure.seconds, 0.1, 1e5,
-	     "Without a profile, measure one for about so long"),
+	     "Without --profile, measure one for about X seconds"),
 	ROWS_OF(fsmoe_train_options, profile.train, "layers"),
 	CLI_PROFILE_ROWS(profile.train),
 	{.type = FSMOE_OPTION_END},

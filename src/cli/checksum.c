@@ -17,13 +17,12 @@ struct checksum
 
 const struct fsmoe_option cli_checksum_options[] = {
 	TEXT("data", data, "PATH",
-	     "A file, a directory or a pattern, as train --data takes it; --data may be left out "
-	     "before it, and several may be given so. Beside every file its checksum is written, "
-	     "FILE.crc32c, which train then compares"),
+	     "Write FILE.crc32c beside each file that train --data=PATH would read; train compares "
+	     "it from then on. --data may be omitted, and several paths may then be given"),
 	{.type = FSMOE_OPTION_END},
 };
 
-/* Of every file that `source` means. Returns an exit code. */
+/* Writes a checksum for every file of `source`. Returns an exit code. */
 static int write_all(const char *source)
 {
 	struct fsmoe_checksum sum;
@@ -60,10 +59,10 @@ int cli_checksum(int argc, char **argv)
 	if (checksum.data)
 		source[n++] = checksum.data;
 	if (!err && !n)
-		err = fsmoe_fail(EINVAL, "of which data? fsmoe checksum FILE...");
+		err = fsmoe_fail(EINVAL, "no data given: fsmoe checksum FILE...");
 	if (err)
 		return cli_fail(FSMOE_EXIT_USAGE, err);
-	/* Whoever launches it on many ranks wants it done once. */
+	/* Launched on many ranks, it is done once. */
 	for (int i = 0; i < n && !code && cli_launch_rank() == 0; i++)
 		code = write_all(source[i]);
 	return code ? cli_fail(code, 0) : FSMOE_EXIT_OK;

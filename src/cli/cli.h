@@ -12,10 +12,10 @@ struct cli_command
 	int (*run)(int argc, char **argv);
 	const struct fsmoe_option *options; /* NULL: none */
 	const void *(*defaults)(void);      /* a filled struct, static; may be NULL */
-	/* Commands of which the next argument names one, "fsmoe bench layer"; the other fields but
-	 * name and doc are then not used. NULL: none. */
+	/* Subcommands, as in "fsmoe bench layer"; the other fields but name and doc are then unused.
+	 * NULL: none. */
 	const struct cli_command *commands;
-	const char *argument; /* that may stand before the options, "DIR"; NULL: none */
+	const char *argument; /* may precede the options: "DIR"; NULL: none */
 };
 
 extern const struct cli_command cli_commands[]; /* a row without a name ends it */
@@ -50,33 +50,35 @@ const void *cli_simulate_defaults(void);
 extern const struct fsmoe_option cli_bench_layer_options[];
 const void *cli_bench_layer_defaults(void);
 
-/* By its whole name; NULL with a sentence: unknown. */
+/* Finds a command by its whole name; NULL with a sentence if it is unknown. */
 const struct cli_command *cli_find(const char *name);
-/* Runs the command that argv[1] names of a table; argv[0] is what the table belongs to. */
+/* Runs the command of a table that argv[1] names; argv[0] names the owner of the table. */
 int cli_run(const struct cli_command *commands, int argc, char **argv);
-/* For `fsmoe trace DIR`: takes argv[1] out where it is no option; else NULL. */
+/* Removes argv[1] and returns it, for `fsmoe trace DIR`; NULL if it is an option. */
 const char *cli_take_argument(int *argc, char **argv);
-/* For `fsmoe report DIR` and `fsmoe explain DIR`: parses the options and opens the report of the
- * folder that the argument, or *run among them, names; fsmoe_report_close when done. Not 0: the
- * command ends, with *code. */
+/* Parses the options of `fsmoe report DIR` or `fsmoe explain DIR`, and opens the report of the
+ * folder named by the argument or by *run. The caller calls fsmoe_report_close. Not 0: the
+ * command ends with *code. */
 struct fsmoe_report;
 int cli_open_report(const struct fsmoe_option *table, int argc, char **argv, void *options,
 		    const char **run, struct fsmoe_report *report, int *code);
-/* --help of a command, on stdout. */
+/* Prints the help of a command; of `train`, cli_show_help prints the common options only. Returns
+ * an exit code. */
 int cli_show_help(const char *name);
+int cli_show_all_help(const char *name);
 
-/* Rank and number of ranks as the launcher's environment tells them, before MPI runs; 0 and 1
- * where nobody tells. */
+/* Rank and number of ranks by the launcher's environment, known before MPI starts; 0 and 1
+ * without a launcher. */
 int cli_launch_rank(void);
 int cli_launch_ranks(void);
 
 /*
- * Says this thread's last error and returns `code`, or FSMOE_EXIT_PEER where `err` means that
- * another rank failed. Every rank may come here with the same failure, and one sentence is
- * enough: ranks but the first leave it a moment, in which its end ends them too.
+ * Prints this thread's last error and returns `code`, or FSMOE_EXIT_PEER if `err` means that
+ * another rank failed. All ranks may fail alike, and one sentence is enough: ranks other than the
+ * first wait a moment, in which the first rank's end ends them too.
  */
 int cli_fail(int code, int err);
-/* The same for a failure that all ranks are known to share: only the first says it. */
+/* Prints a failure that all ranks share on the first rank only, and returns `code`. */
 int cli_fail_together(int code);
 
 #endif

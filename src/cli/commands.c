@@ -13,7 +13,7 @@ static const char *name_at(const void *commands, int i)
 	return ((const struct cli_command *)commands)[i].name;
 }
 
-/* `of` is the name of whom the table belongs to, for the sentence: "" or "bench ". */
+/* Finds a command; `of` is the name of the table's owner, for the sentence: "" or "bench ". */
 static const struct cli_command *find(const struct cli_command *commands, const char *of,
 				      const char *name, size_t length)
 {
@@ -66,7 +66,7 @@ const char *cli_take_argument(int *argc, char **argv)
 
 int cli_run(const struct cli_command *commands, int argc, char **argv)
 {
-	/* Habits of other programs, each a spelling of `help`. */
+	/* Other programs' spellings of `help`. */
 	static const char *const help[] = {"--help", "-h", "-?", NULL};
 	const int top = commands == cli_commands;
 	const struct cli_command *command;

@@ -26,7 +26,7 @@ struct options
 
 const struct fsmoe_option cli_explain_options[] = {
 	TEXT("run", run, "DIR",
-	     "The folder that fsmoe train --run=DIR left; --run may be left out before it"),
+	     "Explain the run in this folder, the one of train --output; --run may be omitted"),
 	{.type = FSMOE_OPTION_END},
 };
 

@@ -8,7 +8,7 @@
 #include <fsmoe/error.h>
 #include <stdlib.h>
 
-/* How launchers tell a process who it is: Open MPI, MPICH and those derived from it, Slurm. */
+/* Launchers' variables: of Open MPI, of MPICH and its derivatives, of Slurm. */
 static const char *const rank_variables[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID",
 					     NULL};
 static const char *const size_variables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS",
@@ -38,7 +38,7 @@ int cli_launch_ranks(void)
 
 int cli_fail(int code, int err)
 {
-	/* Long enough for a launcher to end the job after the first rank's end. */
+	/* Gives the launcher time to end the job after the first rank has failed. */
 	if (cli_launch_rank() > 0)
 		fsmoe_clock_sleep(4.0);
 	fsmoe_log(FSMOE_LOG_ERROR, "%s", fsmoe_last_error());

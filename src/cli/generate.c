@@ -21,7 +21,7 @@ struct generate
 	const char *checkpoint, *prompt;
 	int length;
 	struct fsmoe_sampling sampling;
-	struct fsmoe_train_config train; /* of it nodes, layout and runtime */
+	struct fsmoe_train_config train; /* only nodes, layout and runtime are used */
 
 	struct fsmoe_checkpoint_info info;
 	fsmoe_topo_t topo;
@@ -29,7 +29,7 @@ struct generate
 	fsmoe_runtime_t started;
 	struct fsmoe_generator *generator;
 	int first;
-	int32_t *tokens; /* the prompt, then what is generated */
+	int32_t *tokens; /* the prompt, then the generated tokens */
 	size_t n;
 };
 
@@ -37,19 +37,20 @@ struct generate
 
 const struct fsmoe_option cli_generate_options[] = {
 	TEXT("checkpoint", checkpoint, "DIR",
-	     "Where the model is: what train --checkpoint was given, or one step's directory in "
-	     "it"),
+	     "Load the model from this folder, the one of train --checkpoint or one of its steps"),
 	TEXT("prompt", prompt, "TEXT",
-	     "What to continue; token numbers with blanks between them where the vocabulary is "
-	     "more than bytes"),
-	INT("length", length, 1, INT_MAX, "Tokens to generate"),
-	REAL("temperature", sampling.temperature, 0, 1e3, "How bold: 0 takes the likeliest token"),
-	INT("top-k", sampling.top_k, 0, INT_MAX, "Choose among the k likeliest; 0: among all"),
+	     "Continue this text; if the vocabulary is not bytes, it is token numbers separated by "
+	     "blanks"),
+	INT("length", length, 1, INT_MAX, "Generate N tokens"),
+	REAL("temperature", sampling.temperature, 0, 1e3,
+	     "Divide logits by X before sampling; 0: take the likeliest token"),
+	INT("top-k", sampling.top_k, 0, INT_MAX, "Sample from the N likeliest tokens; 0: from all"),
 	REAL("top-p", sampling.top_p, 0, 1,
-	     "Choose among the likeliest that have this probability"),
-	U64("seed", sampling.seed, "The same seed gives the same text"),
-	ROWS_OF(fsmoe_train_options, train, "nodes mp ep esp"),
-	INT("dp", train.layout.dp, 0, INT_MAX, "Ranks that do the same work; 0: what is left"),
+	     "Sample from the likeliest tokens whose probabilities add up to X"),
+	U64("seed", sampling.seed, "Derive the samples from N"),
+	ROWS_OF(fsmoe_train_options, train, "nodes tp ep esp"),
+	INT("dp", train.layout.dp, 0, INT_MAX,
+	    "Let N groups of ranks do the same work; 0: as many as the other sizes leave"),
 	ROWS_OF(fsmoe_train_options, train, "device dtype blas-threads"),
 	{.type = FSMOE_OPTION_END},
 };
@@ -73,7 +74,7 @@ const void *cli_generate_defaults(void)
 	return &g;
 }
 
-/* The prompt as tokens, with room for what comes. */
+/* Reads the prompt as tokens, and leaves room for those to be generated. */
 static int read_prompt(struct generate *g)
 {
 	const int bytes = g->info.model.vocab_size <= 256;
@@ -161,7 +162,7 @@ static int run(struct generate *g)
 	const int most = fsmoe_runtime_most_chunks(g->train.runtime.device);
 	int err = fsmoe_topo_create(&g->topo, NULL, g->train.nodes);
 
-	/* It may have been trained on another device; they change no value. */
+	/* The model may have been trained on another device. Degrees change no value. */
 	if (g->info.model.forward_degree > most)
 		g->info.model.forward_degree = most;
 	if (err)
@@ -195,7 +196,7 @@ int cli_generate(int argc, char **argv)
 	if (!err && !g.checkpoint)
 		err = fsmoe_fail(EINVAL,
 				 "there is no model to generate with: give --checkpoint=DIR, "
-				 "where train --checkpoint=DIR has left one");
+				 "where train --checkpoint=DIR has saved one");
 	if (!err)
 		err = fsmoe_runtime_opts_check(&g.train.runtime);
 	if (err)

@@ -14,7 +14,7 @@ struct help
 #define AT(field) offsetof(struct help, field)
 
 const struct fsmoe_option cli_help_options[] = {
-	FLAG("man", man, "Write the manual page, in the language of man"),
+	FLAG("man", man, "Write the manual page in roff"),
 	{.type = FSMOE_OPTION_END},
 };
 
@@ -24,12 +24,12 @@ static const struct
 	const char *meaning;
 } exit_codes[] = {
 	{FSMOE_EXIT_OK, "success"},
-	{FSMOE_EXIT_RUN, "a run that failed, or its GPU"},
-	{FSMOE_EXIT_USAGE, "a command line or a configuration that is wrong"},
-	{FSMOE_EXIT_DATA, "data that cannot be read or is wrong"},
+	{FSMOE_EXIT_RUN, "the run or its GPU failed"},
+	{FSMOE_EXIT_USAGE, "the command line or the configuration is wrong"},
+	{FSMOE_EXIT_DATA, "data cannot be read or is wrong"},
 	{FSMOE_EXIT_LAYOUT, "the machine or the layout of ranks does not fit"},
 	{FSMOE_EXIT_PEER, "another rank failed or stopped answering"},
-	{FSMOE_EXIT_STOPPED, "stopped in order by SIGINT, SIGTERM or SIGUSR1"},
+	{FSMOE_EXIT_STOPPED, "stopped in order by SIGINT, SIGTERM or SIGUSR1, after saving"},
 };
 #define NCODES (sizeof(exit_codes) / sizeof(exit_codes[0]))
 
@@ -56,7 +56,7 @@ static int show_commands(const struct cli_command *of)
 	return FSMOE_EXIT_OK;
 }
 
-int cli_show_help(const char *name)
+static int show_options(const char *name, int all)
 {
 	const struct cli_command *command = cli_find(name);
 	char usage[64], doc[256];
@@ -72,11 +72,21 @@ int cli_show_help(const char *name)
 		 command->argument ? command->argument : "");
 	snprintf(doc, sizeof(doc), "%s.", command->doc);
 	err = fsmoe_options_help(command->options, usage, doc,
-				 command->defaults ? command->defaults() : NULL, stdout);
+				 command->defaults ? command->defaults() : NULL, all, stdout);
 	return err ? cli_fail(FSMOE_EXIT_RUN, err) : FSMOE_EXIT_OK;
 }
 
-/* A section for every command that has options; `of`: "" or "bench ". */
+int cli_show_help(const char *name)
+{
+	return show_options(name, 0);
+}
+
+int cli_show_all_help(const char *name)
+{
+	return show_options(name, 1);
+}
+
+/* Prints a section for every command that has options; `of` is "" or "bench ". */
 static int show_sections(const struct cli_command *commands, const char *of)
 {
 	int err = 0;
@@ -106,11 +116,10 @@ static int show_man(void)
 	printf(".SH NAME\nfsmoe \\- %s\n", purpose);
 	printf(".SH SYNOPSIS\n.B fsmoe\n.I COMMAND\n[\\fIOPTION\\fR...]\n.br\n"
 	       ".B mpirun \\-n\n.I RANKS\n.B fsmoe train\n[\\fIOPTION\\fR...]\n");
-	printf(".SH DESCRIPTION\nEvery command lists its options with \\fB\\-\\-help\\fR. Options "
-	       "are "
-	       "also the keys of the JSON object that \\fB\\-\\-config\\fR reads, with _ for \\-; "
-	       "what "
-	       "is given on the command line goes before it, and it before a preset.\n");
+	printf(".SH DESCRIPTION\nEvery command lists its options with \\fB\\-\\-help\\fR, and "
+	       "train all of its options with \\fB\\-\\-help=all\\fR. \\fB\\-\\-config\\fR reads "
+	       "them as keys of a JSON object, with _ for \\-. The command line overrides this "
+	       "file, and the file overrides a preset.\n");
 	err = show_sections(cli_commands, "");
 	printf(".SH \"EXIT STATUS\"\n");
 	for (size_t i = 0; i < NCODES; i++)
@@ -125,11 +134,11 @@ int cli_help(int argc, char **argv)
 
 	if (argc >= 2 && argv[1][0] != '-')
 	{
+		const int all = argc > 2 && !strcmp(argv[argc - 1], "all"), two = argc - all > 2;
 		char name[64];
 
-		snprintf(name, sizeof(name), "%s%s%s", argv[1], argc > 2 ? " " : "",
-			 argc > 2 ? argv[2] : "");
-		return cli_show_help(name);
+		snprintf(name, sizeof(name), "%s%s%s", argv[1], two ? " " : "", two ? argv[2] : "");
+		return show_options(name, all);
 	}
 	err = fsmoe_options_parse(cli_help_options, argc, argv, &help);
 	if (err == FSMOE_OPTIONS_HELP)

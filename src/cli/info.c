@@ -20,7 +20,7 @@ struct info
 {
 	int json;
 	const char *machine;
-	struct fsmoe_train_config train; /* of it nodes and layout */
+	struct fsmoe_train_config train; /* only nodes and layout are used */
 };
 
 #define AT(field) offsetof(struct info, field)
@@ -28,10 +28,11 @@ struct info
 const struct fsmoe_option cli_info_options[] = {
 	FLAG("json", json, "Write a JSON object"),
 	TEXT("machine", machine, "TEXT",
-	     "Show the process groups of a machine: 'node:6 gpu:8', or file:PATH with such a text"),
+	     "Show the process groups of a machine, 'node:6 gpu:8', or of file:PATH with such a "
+	     "text"),
 	INT("nodes", train.nodes, 0, INT_MAX,
-	    "Cut its ranks into this many equal nodes; 0: as they are"),
-	ROWS_OF(fsmoe_train_options, train, "dp mp ep esp"),
+	    "Treat its ranks as N equal nodes; 0: as they are placed"),
+	ROWS_OF(fsmoe_train_options, train, "dp tp ep esp"),
 	{.type = FSMOE_OPTION_END},
 };
 
@@ -44,7 +45,7 @@ static const char *blas_version(void)
 #endif
 }
 
-/* {"name": "doc", ...}: order is kept, the default comes first. */
+/* {"name": "doc", ...}, in the order of the modules: the default comes first. */
 static json_t *module_object(enum fsmoe_module_kind kind)
 {
 	struct fsmoe_module_info *infos;
@@ -72,7 +73,7 @@ static json_t *group_objects(fsmoe_groups_t groups)
 	return object;
 }
 
-/* The machine that was described, as an object; NULL with a sentence when it is wrong. */
+/* Returns the described machine as an object; NULL with a sentence when it is wrong. */
 static json_t *machine_object(const struct info *info)
 {
 	fsmoe_topo_t topo = NULL;
@@ -89,7 +90,7 @@ static json_t *machine_object(const struct info *info)
 	return object;
 }
 
-/* Everything there is to tell; text and JSON are two ways to print it. */
+/* Collects what is printed as text or as JSON. */
 static json_t *collect(void)
 {
 	json_t *modules = json_object(), *presets = json_object(), *schedules = json_object();

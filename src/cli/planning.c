@@ -64,7 +64,7 @@ static int find_machine(const struct cli_planning *o, fsmoe_profile_t profile,
 	if (!err)
 		err = fsmoe_groups_create(&groups, topo, &layout);
 	if (!err && fsmoe_group_spans_nodes(groups, FSMOE_GROUP_TP))
-		err = fsmoe_fail(EINVAL, "mp = %d ranks do not fit into a node", o->layout.tp);
+		err = fsmoe_fail(EINVAL, "tp = %d ranks do not fit into a node", o->layout.tp);
 	if (!err)
 	{
 		sizes->tp = fsmoe_group_size(groups, FSMOE_GROUP_TP);
@@ -149,7 +149,7 @@ static int find_shares(const struct cli_planning *o, int dp, struct fsmoe_layer_
 	s->experts = o->experts ? o->experts : s->experts;
 	if (!err && o->topk > s->experts)
 		err = fsmoe_fail(EINVAL,
-				 "a token cannot go to %d of %d experts: give another --topk",
+				 "a token cannot go to %d of %d experts: give another --top-k",
 				 o->topk, s->experts);
 	return err;
 }

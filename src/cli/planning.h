@@ -4,6 +4,7 @@
 
 #include "base/option_rows.h"
 #include "cli/cli.h"
+#include "config/config.h"
 
 #include <fsmoe/plan.h>
 #include <limits.h>
@@ -26,7 +27,7 @@ extern const char *const cli_experts[];  /* "gpt", "mixtral" */
 
 /* clang-format off */
 /* For a table of which AT(field) is in a struct cli_planning. */
-#define SIZE(name_, field, doc) INT(name_, field, 0, INT_MAX, doc)
+#define SIZE(name_, field, ...) INT(name_, field, 0, INT_MAX, __VA_ARGS__)
 #define CLI_PLANNING_ROWS \
 	HEADING("Machine"), \
 	TEXT("profile", profile, "FILE", "What tasks cost (doc/formats.md)"), \
@@ -34,19 +35,21 @@ extern const char *const cli_experts[];  /* "gpt", "mixtral" */
 	       "The profile of one of the FSMoE paper's machines instead"), \
 	TEXT("machine", machine, "TEXT", \
 	     "Nodes and devices, 'node:6 gpu:8' or file:PATH; left out: the profile's"), \
-	SIZE("mp", layout.tp, "Ranks that share a sequence's heads and its experts; 0: a node's"), \
+	SIZE("tp", layout.tp, \
+	     "Share a sequence's heads and its experts between N ranks; 0: a node's", OLD("mp")), \
 	HEADING("Model; 0 takes the preset's"), \
 	TEXT("preset", preset, "NAME", \
 	     "gpt2-xl, mixtral-8x7b, mixtral-8x22b, or one of 'fsmoe train'"), \
 	SIZE("layers", layers, "Layers"), \
 	SIZE("batch", batch, "Sequences of a data-parallel rank"), \
-	SIZE("seq", seq, "Tokens of a sequence"), \
-	SIZE("model-dim", model_dim, "Width of a token"), \
-	SIZE("hidden", hidden, "Width of an expert's hidden layer"), \
+	SIZE("seq-length", seq, "Tokens of a sequence", OLD("seq", "seq-len")), \
+	SIZE("hidden-size", model_dim, "Width of the model", OLD("model-dim")), \
+	SIZE("ffn-size", hidden, "Width of an expert's hidden layer"), \
+	ROWS_OF(fsmoe_train_options, profile, "hidden"), \
 	SIZE("heads", heads, "Attention heads"), \
 	SIZE("kv-heads", kv_heads, "Heads for keys and values"), \
 	SIZE("experts", experts, "Experts in all; of the paper's models: one a node"), \
-	SIZE("topk", topk, "Experts that each token goes to"), \
+	SIZE("top-k", topk, "Experts that each token goes to", OLD("topk")), \
 	REAL("capacity-factor", capacity_factor, -1, 1e6, \
 	     "Slots over an even share; 0: nothing is dropped; -1: the preset's"), \
 	CHOICE("expert", expert, "NAME", cli_experts, "gpt: two products; mixtral: three"), \

@@ -17,9 +17,9 @@
 const struct fsmoe_option cli_profile_options[] = {
 	TEXT("out", out, "FILE", "Write the profile into a file"),
 	REAL("seconds", measure.seconds, 0.1, 1e5,
-	     "Measure for so long at most; starting comes on top"),
+	     "Measure for at most X seconds, not counting the start"),
 	INT("max-degree", measure.max_degree, 1, 4096,
-	    "Most chunks of a layer that will be planned with"),
+	    "Measure for plans of at most N chunks of a layer"),
 	ROWS_OF(fsmoe_train_options, train, "quiet"),
 	CLI_PROFILE_ROWS(train),
 	{.type = FSMOE_OPTION_END},
@@ -65,7 +65,7 @@ int cli_profile_load(const struct fsmoe_option *table, struct cli_profile *p,
 	if (!err)
 		err = fsmoe_options_parse(table, argc, argv, p);
 	p->train.train.seq_length = p->train.model.seq_length;
-	/* Stages of all dispatches are measured, whichever the model has. */
+	/* Stages of all dispatches are measured, whichever dispatch the model has. */
 	if (!err && !strcmp(p->train.model.dispatch, FSMOE_DISPATCH_AUTO))
 		p->train.model.dispatch = fsmoe_dispatch_find(NULL)->module.name;
 	if (!err)

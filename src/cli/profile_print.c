@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The processor's name; never the host's. */
+/* The processor's name. The host's name is never written. */
 static void processor(char *text, size_t size)
 {
 	char line[512];
@@ -56,8 +56,8 @@ int cli_profile_describe(const struct cli_profile *o, fsmoe_profile_t profile,
 	if (!err)
 		err = fsmoe_profile_note(profile, "blas_threads", text);
 	snprintf(text, sizeof(text),
-		 "%.32s: dim %d, hidden %d, heads %d, experts %d, topk %d, capacity %g, vocab %d, "
-		 "seq %d, batch %d / %d",
+		 "%.32s: hidden size %d, ffn size %d, heads %d, experts %d, top-k %d, capacity "
+		 "factor %g, vocab size %d, seq length %d, batch %d / %d",
 		 o->train.preset ? o->train.preset : "model", m->hidden_size, m->ffn_size, m->heads,
 		 m->experts, m->top_k, m->capacity_factor, m->vocab_size, m->seq_length,
 		 o->train.train.global_batch, o->train.train.micro_batches);
@@ -92,7 +92,7 @@ void cli_profile_print(fsmoe_profile_t profile, double seconds)
 
 	if (!fsmoe_profile_get(profile, FSMOE_KIND_GEMM, FSMOE_COMPUTE, &fit) && fit.sharing > 1)
 		printf("%-12s computation takes %.2f times its median on average: ranks take turns "
-		       "on the cores they share\n",
+		       "on shared cores\n",
 		       "sharing", fit.sharing);
 	for (int i = 0; (text = fsmoe_profile_note_at(profile, i, &key)); i++)
 		printf("%-12s %s\n", key, text);
@@ -106,9 +106,8 @@ void cli_profile_print(fsmoe_profile_t profile, double seconds)
 			if (profile->fitted[kind][lane])
 				print_line((enum fsmoe_kind)kind, (enum fsmoe_lane)lane,
 					   &profile->fit[kind][lane]);
-	printf("from, to: flops; bytes of memory, reduction, routing and communication. G/s: 10^9 "
-	       "of them a second, "
-	       "beyond alpha.\noff: median distance of the measurements from the line. Measured in "
-	       "%.0f s\n",
+	printf("from, to: flops, or bytes for memory, reduction, routing and communication. G/s: "
+	       "10^9 of these per second, without alpha.\noff: median distance of the measurements "
+	       "from the line. Measured in %.0f s\n",
 	       seconds);
 }

@@ -12,12 +12,12 @@ enum
 	WIDTH = 36
 };
 
-/* Not more often than an eye sees: a step may take a millisecond. */
+/* A step may take a millisecond: redraws only as often as an eye can follow. */
 static const double redraw_seconds = 0.1;
 
 void progress_begin(struct progress *bar, int may, int asked, int step, int steps)
 {
-	/* Open MPI gives its ranks a terminal although its own output may be a file. */
+	/* Open MPI gives ranks a terminal even if its own output is a file. */
 	const int alone = cli_launch_ranks() == 1 && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
 
 	*bar = (struct progress){.shown = may && (asked || alone),

@@ -18,9 +18,9 @@ struct options
 
 const struct fsmoe_option cli_report_options[] = {
 	TEXT("run", run, "DIR",
-	     "The folder that fsmoe train --run=DIR left; --run may be left out before it"),
-	TEXT("out", out, "FILE", "Where to write the page; else report.html in that folder"),
-	FLAG("text", text, "Print the numbers instead"),
+	     "Report the run in this folder, the one of train --output; --run may be omitted"),
+	TEXT("out", out, "FILE", "Write the page to this file (default DIR/report.html)"),
+	FLAG("text", text, "Print the numbers instead of writing a page"),
 	{.type = FSMOE_OPTION_END},
 };
 
@@ -53,8 +53,7 @@ int cli_open_report(const struct fsmoe_option *table, int argc, char **argv, voi
 	}
 	if (!err && !*run)
 		err = fsmoe_fail(EINVAL,
-				 "which run? fsmoe %s DIR, the folder that fsmoe train --run=DIR "
-				 "left",
+				 "no run given: fsmoe %s DIR, the folder of train --output=DIR",
 				 argv[0]);
 	if (err)
 	{

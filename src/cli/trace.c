@@ -17,7 +17,7 @@ struct trace
 
 const struct fsmoe_option cli_trace_options[] = {
 	TEXT("dir", dir, "DIR",
-	     "The folder that fsmoe train --trace=DIR left; --dir may be left out before it"),
+	     "Convert the traces in this folder, the one of train --trace; --dir may be omitted"),
 	{.type = FSMOE_OPTION_END},
 };
 
@@ -48,8 +48,8 @@ int cli_trace(int argc, char **argv)
 	if (err == FSMOE_OPTIONS_HELP)
 		return cli_show_help(argv[0]);
 	if (!err && !trace.dir)
-		err = fsmoe_fail(EINVAL, "which trace? fsmoe trace DIR, the folder that fsmoe "
-					 "train --trace=DIR left");
+		err = fsmoe_fail(
+			EINVAL, "no trace given: fsmoe trace DIR, the folder of train --trace=DIR");
 	if (err)
 		return cli_fail(FSMOE_EXIT_USAGE, err);
 	return cli_trace_convert(trace.dir, 0);

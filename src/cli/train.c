@@ -164,7 +164,7 @@ static int say_what_runs(const struct run *run)
 	if (err)
 		return err;
 	run_say(run,
-		"fsmoe %s: %d %s on %d %s, dp %d mp %d ep %d esp %d; %.3g M parameters, %.3g M per "
+		"fsmoe %s: %d %s on %d %s, dp %d tp %d ep %d esp %d; %.3g M parameters, %.3g M per "
 		"token; %zu %s to train on in %d %s, %zu held out",
 		PACKAGE_VERSION, ranks, ranks == 1 ? "rank" : "ranks", nodes,
 		nodes == 1 ? "node" : "nodes", fsmoe_group_size(run->groups, FSMOE_GROUP_DP),
@@ -362,6 +362,8 @@ int cli_train(int argc, char **argv)
 	struct run run = {.saved = -1};
 	const int err = fsmoe_train_config_load(&run.config, argc, argv);
 
+	if (err == FSMOE_OPTIONS_HELP_ALL)
+		return cli_show_all_help(argv[0]);
 	if (err == FSMOE_OPTIONS_HELP)
 		return cli_show_help(argv[0]);
 	if (err)

@@ -68,7 +68,7 @@ const char *run_plan_text(const struct run *run, const struct fsmoe_plan *plan,
 			  char text[RUN_PLAN_TEXT]);
 /* What a plan's layers are predicted to take in a step, in seconds. */
 double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan);
-/* Rank 0 leaves it as plan.json in --run. */
+/* Rank 0 leaves it as plan.json in --output. */
 int run_plan_save(const struct run *run);
 
 /* Every step that is left, with all that happens between them. Returns an exit code, having said
@@ -78,10 +78,10 @@ int run_steps(struct run *run, int *together);
 /* Goes on from --resume; *code is for a failure, which all ranks share. */
 int run_resume(struct run *run, int *code);
 
-/* --breakdown: where the last step's time went, by operation. */
+/* --print-breakdown: where the last step's time went, by operation. */
 int run_breakdown(const struct run *run);
 
-/* --profile, --events, --timeline: before the first step, after each, after the last;
+/* --profile, --record-events, --timeline: before the first step, after each, after the last;
  * collective. */
 int run_observe_start(struct run *run);
 int run_observe_step(struct run *run);

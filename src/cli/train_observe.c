@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --profile, --events, --timeline: what steps take beside what the profile says. */
+/* --profile, --record-events, --timeline: what steps take beside what the profile says. */
 enum
 {
 	MEET_EVERY = 10,  /* steps between two looks at the profile, in which all ranks meet */

@@ -14,30 +14,30 @@
 #include <stdio.h>
 #include <string.h>
 
-/* How the model of a preset is trained, where the neutral values do not do. */
-static const struct recipe
+/* How a preset's model is trained, where that differs from the defaults. */
+static const struct preset_training
 {
 	const char *preset;
-	int steps, warmup, batch, log_every, val_every, val_samples;
-	double lr, lr_end, weight_decay, beta2, balance_loss;
-} recipes[] = {
+	int steps, warmup_steps, global_batch, log_every, val_every, val_samples;
+	double lr, min_lr_ratio, weight_decay, beta2, balance_loss;
+} presets[] = {
 	{"quickstart", 3000, 100, 8, 10, 500, 128, 3e-3, 0.05, 0.1, 0.99, 0.01},
 };
-#define NRECIPES (sizeof(recipes) / sizeof(recipes[0]))
+#define NPRESETS (sizeof(presets) / sizeof(presets[0]))
 
-static void cook(struct fsmoe_train_config *config, const struct recipe *recipe)
+static void apply_preset(struct fsmoe_train_config *config, const struct preset_training *preset)
 {
-	config->steps = recipe->steps;
-	config->warmup_steps = recipe->warmup;
-	config->train.global_batch = recipe->batch;
-	config->log_every = recipe->log_every;
-	config->val_every = recipe->val_every;
-	config->val_samples = recipe->val_samples;
-	config->lr = recipe->lr;
-	config->min_lr_ratio = recipe->lr_end;
-	config->train.weight_decay = recipe->weight_decay;
-	config->train.beta2 = recipe->beta2;
-	config->model.gate_opts.balance_loss = recipe->balance_loss;
+	config->steps = preset->steps;
+	config->warmup_steps = preset->warmup_steps;
+	config->train.global_batch = preset->global_batch;
+	config->log_every = preset->log_every;
+	config->val_every = preset->val_every;
+	config->val_samples = preset->val_samples;
+	config->lr = preset->lr;
+	config->min_lr_ratio = preset->min_lr_ratio;
+	config->train.weight_decay = preset->weight_decay;
+	config->train.beta2 = preset->beta2;
+	config->model.gate_opts.balance_loss = preset->balance_loss;
 }
 
 int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *preset)
@@ -61,20 +61,20 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 		return err;
 	fsmoe_train_opts_init(&fresh.train);
 	fsmoe_runtime_opts_init(&fresh.runtime);
-	for (size_t i = 0; preset && i < NRECIPES; i++)
-		if (!strcmp(recipes[i].preset, preset))
-			cook(&fresh, &recipes[i]);
+	for (size_t i = 0; preset && i < NPRESETS; i++)
+		if (!strcmp(presets[i].preset, preset))
+			apply_preset(&fresh, &presets[i]);
 	*config = fresh;
 	return 0;
 }
 
-/* What comes first may be named by what comes later: look for it there. */
+/* Preset and checkpoint come first, but are named by the command line or the file. */
 static const char *find(const char *flag, const struct fsmoe_json *json, const char *key)
 {
 	return flag ? flag : json_string_value(json_object_get(json->root, key));
 }
 
-/* --trace-steps=A-B or =A: the third and fourth step otherwise, or the last there are. */
+/* Reads --trace-steps=A-B or =A. By default steps 3 and 4, or the last of a shorter run. */
 static int choose_traced(struct fsmoe_train_config *config)
 {
 	const char *text = config->trace_steps;
@@ -86,8 +86,7 @@ static int choose_traced(struct fsmoe_train_config *config)
 		last = last < config->steps ? last : config->steps;
 	}
 	else if (!config->runtime.trace)
-		return fsmoe_fail(EINVAL, "--trace-steps=%s without a place: give --trace=DIR",
-				  text);
+		return fsmoe_fail(EINVAL, "--trace-steps=%s has no folder: give --trace=DIR", text);
 	else if (sscanf(text, "%d-%d%n", &first, &last, &end) != 2 || text[end])
 	{
 		if (sscanf(text, "%d%n", &first, &end) != 1 || text[end])
@@ -134,7 +133,7 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 	return err ? err : fsmoe_train_config_check(config);
 }
 
-/* Who guesses what was hidden looks at what comes before and after. */
+/* Masked tokens are predicted from what comes before and after. */
 static void follow_objective(struct fsmoe_train_config *config)
 {
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
@@ -165,7 +164,7 @@ void fsmoe_train_config_free(struct fsmoe_train_config *config)
 	fsmoe_json_free(&config->json);
 }
 
-/* The find functions' own sentences name the modules there are. */
+/* The find functions' sentences list the modules. */
 static int check_model(const struct fsmoe_model_spec *model)
 {
 	const struct fsmoe_gate *gate = fsmoe_gate_find(model->gate);
@@ -198,12 +197,12 @@ int fsmoe_train_config_check_model(const struct fsmoe_train_config *config)
 	if (train->global_batch % train->micro_batches)
 		return fsmoe_fail(EINVAL,
 				  "a batch of %d sequences cannot be cut into %d equal parts: "
-				  "--microbatches must divide --batch",
+				  "--micro-batches must divide --global-batch",
 				  train->global_batch, train->micro_batches);
 	if ((long long)train->global_batch * config->model.seq_length > INT_MAX)
 		return fsmoe_fail(EINVAL,
 				  "a batch of %d sequences of %d tokens is more than 2^31 tokens: "
-				  "lower --batch or --seq",
+				  "lower --global-batch or --seq-length",
 				  train->global_batch, config->model.seq_length);
 	if (fsmoe_train_config_check_chunks(config, "--forward-degree",
 					    config->model.forward_degree) ||
@@ -224,7 +223,7 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 				"which 'fsmoe profile' measures, or the name of a dispatch");
 	if (config->checkpoint_every > 0 && !config->checkpoint)
 		return fsmoe_fail(EINVAL,
-				  "--checkpoint-every=%d without a place: give "
+				  "--checkpoint-every=%d has no folder: give "
 				  "--checkpoint=DIR",
 				  config->checkpoint_every);
 	if (config->model.bidirectional && !config->model.allow_leak &&
@@ -247,11 +246,12 @@ int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_group
 	const struct fsmoe_train_opts *train = &config->train;
 
 	if (train->global_batch / train->micro_batches % dp)
-		return fsmoe_fail(EINVAL,
-				  "a batch of %d sequences in %d micro-batches cannot be shared by "
-				  "%d data-parallel ranks: --batch must be a multiple of %lld",
-				  train->global_batch, train->micro_batches, dp,
-				  (long long)dp * train->micro_batches);
+		return fsmoe_fail(
+			EINVAL,
+			"a batch of %d sequences in %d micro-batches cannot be shared by "
+			"%d data-parallel ranks: --global-batch must be a multiple of %lld",
+			train->global_batch, train->micro_batches, dp,
+			(long long)dp * train->micro_batches);
 	return fsmoe_model_spec_check(&config->model, groups);
 }
 

@@ -12,20 +12,21 @@
 #include <fsmoe/topo.h>
 #include <fsmoe/train.h>
 
-/* Everything that `fsmoe train` can be told: what is trained, where, on what and how long. */
+/* All options of `fsmoe train`. */
 struct fsmoe_train_config
 {
 	struct fsmoe_model_spec model;
-	struct fsmoe_train_opts train; /* its seq is model.seq */
+	struct fsmoe_train_opts train; /* its seq_length is model.seq_length */
 	struct fsmoe_runtime_opts runtime;
-	double peak_tflops; /* flop/s of a GPU's matrix products, in 10^12; 0: by its name */
+	double peak_tflops; /* 10^12 flop/s of a GPU's matrix products; 0: by its name */
 	struct fsmoe_layout layout;
-	int nodes; /* 0: as they are */
+	int nodes; /* 0: as the ranks are placed */
 
-	/* The course: with model and train what a checkpoint keeps, and a resumed run goes on with.
-	 * From steps to preset, without others between (manifest_options.c). */
+	/* The course of a run, from steps to preset, without other fields between
+	 * (manifest_options.c). A checkpoint keeps it with model and train, and a resumed run
+	 * continues with it. */
 	int steps, warmup_steps;
-	double lr, min_lr_ratio; /* lr_end: the part of lr that is left at the last step */
+	double lr, min_lr_ratio; /* at the last step lr * min_lr_ratio is left */
 	double val_fraction;
 	int val_every, val_samples, log_every;
 	const char *on_nan, *objective, *preset;
@@ -33,9 +34,9 @@ struct fsmoe_train_config
 	const char *data, *data_format, *val;
 	const char *checkpoint, *resume;
 	int checkpoint_every, keep_checkpoints;
-	/* How steps are laid out in time: a row's name or file, what tasks cost, a plan's file. */
+	/* How steps are laid out in time: a row's name or file, a profile's file, a plan's file. */
 	const char *schedule, *profile, *plan;
-	int max_degree, replan; /* replan: with a profile, when tasks drift from it */
+	int max_degree, replan; /* replan: plan again when tasks drift from the profile */
 	const char *config, *metrics, *output;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
 	const char *record_events, *timeline;
@@ -45,42 +46,41 @@ struct fsmoe_train_config
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
 };
 
-/* A dispatch that is to be chosen by the profile: `fsmoe train` does. */
+/* The value of model.dispatch for which `fsmoe train` chooses a dispatch by the profile. */
 #define FSMOE_DISPATCH_AUTO "auto"
 
-/* The option table: one row for every field above. A command that takes some of the options has a
- * train_config for them, and names them: ROWS_OF(fsmoe_train_options, train, "nodes mp ep"). */
+/* The option table, one row for every field above. A command that takes some of the options keeps a
+ * train_config for them and lists them: ROWS_OF(fsmoe_train_options, train, "nodes tp ep"). */
 extern const struct fsmoe_option fsmoe_train_options[];
 
-/* Neutral values, or those of a preset of the model. -ENOENT lists the presets. */
+/* Sets the defaults, or a preset's values. -ENOENT with a sentence that lists the presets. */
 int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *preset);
 
-/* Defaults < preset < environment < the checkpoint that is resumed < --config FILE < command line,
- * checked. 0, FSMOE_OPTIONS_HELP, or a failure with nothing left to free; else
- * fsmoe_train_config_free when done. argv must stay. */
+/* Reads and checks a configuration: defaults < preset < environment < the resumed checkpoint <
+ * --config FILE < command line. Returns 0: the caller calls fsmoe_train_config_free; or
+ * FSMOE_OPTIONS_HELP, FSMOE_OPTIONS_HELP_ALL or a negative errno: nothing is left to free. argv
+ * must outlive the configuration. */
 int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv);
 void fsmoe_train_config_free(struct fsmoe_train_config *config);
 
-/* A resumed run goes on as it began: model, training and course become those of the checkpoint at
- * `path` (NULL: there is none). `preset` is what was asked for beside it, or NULL: -EINVAL when it
- * is not the one that the run began with. What cannot be read here is said where all ranks load
- * it. */
+/* Sets model, training and course to those of the checkpoint at `path` (NULL: none), so that a
+ * resumed run continues as it began. -EINVAL if `preset` (may be NULL) is not the one with which
+ * the run began. A checkpoint that cannot be read is reported later, where all ranks load it. */
 int fsmoe_train_config_follow(struct fsmoe_train_config *config, const char *path,
 			      const char *preset);
 
-/* What can be said of the sizes before the ranks are known: -EINVAL with a sentence. */
+/* Checks that need no ranks: -EINVAL with a sentence. */
 int fsmoe_train_config_check(const struct fsmoe_train_config *config);
-/* The part of it that is about the model alone. */
+/* The checks of the model alone. */
 int fsmoe_train_config_check_model(const struct fsmoe_train_config *config);
-/* -EINVAL where that many chunks of a layer, which `what` asks for, are more than the device
- * takes. */
+/* -EINVAL if the device does not take so many chunks of a layer; `what` names their option. */
 int fsmoe_train_config_check_chunks(const struct fsmoe_train_config *config, const char *what,
 				    int chunks);
-/* And what can be said once they are. */
+/* Checks that need the process groups. */
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups);
 
-/* The learning rate of a step, from 1: grows in a line for `warmup` steps, then falls by half a
- * cosine to lr * lr_end at step `steps`. */
+/* The learning rate of a step, counted from 1: it rises linearly for warmup_steps, then falls by
+ * half a cosine to lr * min_lr_ratio at step `steps`. */
 double fsmoe_train_config_lr(const struct fsmoe_train_config *config, int step);
 struct fsmoe_objective fsmoe_train_config_objective(const struct fsmoe_train_config *config);
 enum fsmoe_data_format fsmoe_train_config_format(const struct fsmoe_train_config *config);

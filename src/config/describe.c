@@ -32,7 +32,7 @@ int fsmoe_describe_save(const char *path, const struct fsmoe_train_config *confi
 				 "s:s*, s:s*, s:o, s:o, s:o}",
 				 "format", FORMAT, "version", 1, "versions", versions, "ranks",
 				 fsmoe_topo_ranks(topo), "nodes", fsmoe_topo_nodes(topo), "layout",
-				 "dp", fsmoe_group_size(groups, FSMOE_GROUP_DP), "mp",
+				 "dp", fsmoe_group_size(groups, FSMOE_GROUP_DP), "tp",
 				 fsmoe_group_size(groups, FSMOE_GROUP_TP), "ep",
 				 fsmoe_group_size(groups, FSMOE_GROUP_EP), "esp",
 				 fsmoe_group_size(groups, FSMOE_GROUP_ESP), "schedule",
@@ -54,12 +54,14 @@ static int read_layout(const struct fsmoe_json *json, struct fsmoe_description *
 	const char *format = NULL, *schedule = NULL;
 	json_error_t error;
 
+	d->layout.tp = -1;
 	if (json_unpack_ex(json->root, &error, 0,
-			   "{s:s, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s?:s, s:i}", "format", &format,
-			   "ranks", &d->ranks, "nodes", &d->nodes, "layout", "dp", &d->layout.dp,
-			   "mp", &d->layout.tp, "ep", &d->layout.ep, "esp", &d->layout.esp,
-			   "schedule", &schedule, "max_degree", &d->max_degree) ||
-	    strcmp(format, FORMAT) != 0)
+			   "{s:s, s:i, s:i, s:{s:i, s?:i, s?:i, s:i, s:i}, s?:s, s:i}", "format",
+			   &format, "ranks", &d->ranks, "nodes", &d->nodes, "layout", "dp",
+			   &d->layout.dp, "mp", &d->layout.tp, "tp", &d->layout.tp, "ep",
+			   &d->layout.ep, "esp", &d->layout.esp, "schedule", &schedule,
+			   "max_degree", &d->max_degree) ||
+	    strcmp(format, FORMAT) != 0 || d->layout.tp < 0)
 		return fsmoe_fail(EPROTO, "%s is no description of a run: %s", json->path,
 				  format ? "its format is another" : error.text);
 	if (d->ranks < 1 || d->nodes < 1 || d->ranks % d->nodes)

@@ -14,9 +14,9 @@
 /* Options of a model that may change under the same weights: which tokens are dropped, what is
  * added to the loss, and what only says how the work is done. */
 static const char *const may_differ[] = {
-	"capacity-factor", "group",    "drop",       "balance-loss",
-	"importance-loss", "z-loss",   "allow-leak", "forward-degree",
-	"backward-degree", "dispatch", "order",
+	"capacity-factor", "routing-group", "drop-policy", "balance-loss",
+	"importance-loss", "z-loss",        "allow-leak",  "forward-degree",
+	"backward-degree", "dispatch",      "order",
 };
 
 /* The members of a train_config that an object holds. */
@@ -36,7 +36,8 @@ static const struct fsmoe_option *next(struct part part, const struct fsmoe_opti
 {
 	for (; at->type != FSMOE_OPTION_END; at++)
 		if (at->type != FSMOE_OPTION_HEADING && at->type != FSMOE_OPTION_U64 &&
-		    at->offset >= part.first && at->offset < part.end)
+		    at->type != FSMOE_OPTION_REFUSED && at->offset >= part.first &&
+		    at->offset < part.end)
 			return at;
 	return NULL;
 }
@@ -95,16 +96,27 @@ json_t *fsmoe_manifest_from_training(const struct fsmoe_train_opts *opts)
 	json_t *object = from(&config, PART(train));
 
 	/* The option is the model's, but a model of the user's own has no spec. */
-	json_object_set_new(object, "seq", json_integer(opts->seq_length));
+	json_object_set_new(object, "seq_length", json_integer(opts->seq_length));
 	return object;
 }
 
+/* In a manifest, unlike in a configuration, the old key "hidden" can only be an expert's. */
 static int read(const struct fsmoe_json *json, json_t *object, struct fsmoe_train_config *config)
 {
-	struct fsmoe_json part = {.root = object, .path = json->path, .text = json->text};
+	struct fsmoe_json part = {.path = json->path, .text = json->text};
+	json_t *width = json_object_get(object, "hidden");
 	int err = fsmoe_train_config_init(config, NULL);
 
-	return err ? err : fsmoe_options_json(fsmoe_train_options, &part, config);
+	part.root = width ? json_copy(object) : json_incref(object);
+	if (width)
+	{
+		json_object_set(part.root, "ffn_size", width);
+		json_object_del(part.root, "hidden");
+	}
+	if (!err)
+		err = fsmoe_options_json(fsmoe_train_options, &part, config);
+	json_decref(part.root);
+	return err;
 }
 
 int fsmoe_manifest_to_model(const struct fsmoe_json *json, json_t *object,
@@ -190,15 +202,14 @@ int fsmoe_manifest_to_course(const char *path, const char *run, struct fsmoe_tra
 	json_t *root = run ? json_loads(run, 0, NULL) : NULL, *value;
 	struct fsmoe_json known = {
 		.root = json_object(), .path = (char *)path, .text = (char *)(run ? run : "")};
-	char key[64];
+	const char *key;
 	int err;
 
-	for (const struct fsmoe_option *o = next(COURSE, fsmoe_train_options); o;
-	     o = next(COURSE, o + 1))
+	json_object_foreach(json_object_get(root, OPTIONS), key, value)
 	{
-		key_of(o, key, sizeof(key));
-		value = json_object_get(json_object_get(root, OPTIONS), key);
-		if (value)
+		const struct fsmoe_option *o = fsmoe_option_find(fsmoe_train_options, key);
+
+		if (o && next(COURSE, o) == o)
 			json_object_set(known.root, key, value);
 	}
 	err = fsmoe_options_json(fsmoe_train_options, &known, config);
@@ -244,7 +255,7 @@ static int differ(const char *path, const struct fsmoe_option *option, const jso
 	if (stored)
 		snprintf(advice, sizeof(advice), "give --%s=%s", option->name, a);
 	else
-		snprintf(advice, sizeof(advice), "leave --%s away", option->name);
+		snprintf(advice, sizeof(advice), "omit --%s", option->name);
 	return fsmoe_fail(EINVAL,
 			  "%s is of a model with %s %s, this one has %s: %s, or another checkpoint",
 			  path, option->name, a, b, advice);

@@ -169,12 +169,12 @@ static int copy_window(const struct fsmoe_data *data, size_t at, int seq, int32_
 
 static int too_short(const struct fsmoe_data *data, enum fsmoe_split split, int seq)
 {
-	return fsmoe_fail(ENODATA,
-			  "the data is too short: the %s part has %zu %s, a sample of --seq=%d "
-			  "takes %zu",
-			  split == FSMOE_SPLIT_TRAIN ? "training" : "held-out",
-			  fsmoe_data_tokens(data, split), fsmoe_data_unit(data), seq,
-			  (size_t)seq + 1);
+	return fsmoe_fail(
+		ENODATA,
+		"the data is too short: the %s part has %zu %s, a sample of --seq-length=%d "
+		"takes %zu",
+		split == FSMOE_SPLIT_TRAIN ? "training" : "held-out",
+		fsmoe_data_tokens(data, split), fsmoe_data_unit(data), seq, (size_t)seq + 1);
 }
 
 int fsmoe_data_batch(const struct fsmoe_data *data, uint64_t seed, uint64_t first, int batch,

@@ -168,8 +168,8 @@ static int outside(const struct fsmoe_data_file *file, size_t at, int vocab)
 
 	return fsmoe_fail(EDOM, "token %u, byte %zu of %s, is not in the vocabulary of %d: %s",
 			  token_at(file, at), byte, file->path, vocab,
-			  file->width == 1 ? "bytes need --vocab=256"
-					   : "give the tokenizer's size with --vocab");
+			  file->width == 1 ? "bytes need --vocab-size=256"
+					   : "give the tokenizer's size with --vocab-size");
 }
 
 /* The first of the tokens [at, end) that is outside of the vocabulary, or `end`. */

@@ -61,7 +61,7 @@ static int describe(fsmoe_profile_t profile, fsmoe_runtime_t runtime)
 
 	snprintf(text, sizeof(text), "node:%d cpu:%d", nodes, ranks / nodes);
 	err = fsmoe_profile_describe(profile, text, "measured by fsmoe " PACKAGE_VERSION);
-	snprintf(text, sizeof(text), "dp %d, mp %d, ep %d, esp %d",
+	snprintf(text, sizeof(text), "dp %d, tp %d, ep %d, esp %d",
 		 fsmoe_group_size(groups, FSMOE_GROUP_DP), fsmoe_group_size(groups, FSMOE_GROUP_TP),
 		 fsmoe_group_size(groups, FSMOE_GROUP_EP),
 		 fsmoe_group_size(groups, FSMOE_GROUP_ESP));

@@ -10,7 +10,7 @@
 static const struct preset
 {
 	const char *name, *doc;
-	int vocab, seq, layers, heads, model_dim, hidden, experts, topk;
+	int vocab_size, seq_length, layers, heads, hidden_size, ffn_size, experts, top_k;
 	double capacity_factor;
 } presets[] = {
 	{"tiny", "for tests: a second a hundred steps", 256, 16, 2, 4, 16, 32, 4, 2, 2.0},
@@ -46,14 +46,14 @@ int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 	}
 	*spec = (struct fsmoe_model_spec){
 		.size = sizeof(*spec),
-		.vocab_size = p->vocab,
-		.seq_length = p->seq,
+		.vocab_size = p->vocab_size,
+		.seq_length = p->seq_length,
 		.layers = p->layers,
 		.heads = p->heads,
-		.hidden_size = p->model_dim,
-		.ffn_size = p->hidden,
+		.hidden_size = p->hidden_size,
+		.ffn_size = p->ffn_size,
 		.experts = p->experts,
-		.top_k = p->topk,
+		.top_k = p->top_k,
 		.capacity_factor = p->capacity_factor,
 		.forward_degree = 1,
 		.backward_degree = 1,
@@ -70,7 +70,7 @@ int fsmoe_model_spec_init(struct fsmoe_model_spec *spec, const char *name)
 /* What must divide what: data, so that a sentence can be made of any of them. */
 int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t groups)
 {
-	const int mp = fsmoe_group_size(groups, FSMOE_GROUP_TP),
+	const int tp = fsmoe_group_size(groups, FSMOE_GROUP_TP),
 		  ep = fsmoe_group_size(groups, FSMOE_GROUP_EP),
 		  esp = fsmoe_group_size(groups, FSMOE_GROUP_ESP);
 	const struct
@@ -80,22 +80,22 @@ int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t grou
 		const char *divisor;
 		int by;
 	} rules[] = {
-		{"model-dim", s->hidden_size, "heads", s->heads},
-		{"heads", s->heads, "model-parallel ranks", mp},
-		{"seq", s->seq_length, "model-parallel ranks", mp},
+		{"hidden-size", s->hidden_size, "heads", s->heads},
+		{"heads", s->heads, "tensor-parallel ranks", tp},
+		{"seq-length", s->seq_length, "tensor-parallel ranks", tp},
 		{"experts", s->experts, "expert-parallel ranks", ep},
-		{"hidden", s->ffn_size, "expert-sharding ranks", esp},
-		{"seq / model-parallel ranks", s->seq_length / (mp > 0 ? mp : 1), "group",
-		 s->routing_group > 0 ? s->routing_group : 1},
+		{"ffn-size", s->ffn_size, "expert-sharding ranks", esp},
+		{"seq-length / tensor-parallel ranks", s->seq_length / (tp > 0 ? tp : 1),
+		 "routing-group", s->routing_group > 0 ? s->routing_group : 1},
 	};
 	const struct
 	{
 		const char *what;
 		int value;
-	} positive[] = {{"vocab", s->vocab_size},      {"seq", s->seq_length},
-			{"layers", s->layers},         {"heads", s->heads},
-			{"model-dim", s->hidden_size}, {"hidden", s->ffn_size},
-			{"experts", s->experts},       {"topk", s->top_k}};
+	} positive[] = {{"vocab-size", s->vocab_size},   {"seq-length", s->seq_length},
+			{"layers", s->layers},           {"heads", s->heads},
+			{"hidden-size", s->hidden_size}, {"ffn-size", s->ffn_size},
+			{"experts", s->experts},         {"top-k", s->top_k}};
 
 	for (size_t i = 0; i < sizeof(positive) / sizeof(positive[0]); i++)
 		if (positive[i].value < 1)
@@ -107,10 +107,10 @@ int fsmoe_model_spec_check(const struct fsmoe_model_spec *s, fsmoe_groups_t grou
 					  rules[i].what, rules[i].value, rules[i].divisor,
 					  rules[i].by);
 	if (s->top_k > s->experts)
-		return fsmoe_fail(EINVAL, "topk = %d is more than experts = %d", s->top_k,
+		return fsmoe_fail(EINVAL, "top-k = %d is more than experts = %d", s->top_k,
 				  s->experts);
 	if (s->capacity_factor < 0)
-		return fsmoe_fail(EINVAL, "capacity-factor = %g is negative; 0 drops nothing",
+		return fsmoe_fail(EINVAL, "capacity-factor = %g is negative; 0 is dropless",
 				  s->capacity_factor);
 	return 0;
 }

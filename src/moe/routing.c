@@ -128,7 +128,8 @@ static int check_gate_numbers(const struct fsmoe_moe_spec *s)
 	const struct fsmoe_gate_opts *o = &s->gate_opts;
 
 	if (!(o->init_scale >= 0))
-		return fsmoe_fail(EINVAL, "'%s': a gate's spread of %g: it is positive, or 0 for 1",
+		return fsmoe_fail(EINVAL,
+				  "'%s': gate-init-scale is %g: it must be positive, or 0 for 1",
 				  s->name, o->init_scale);
 	if (o->balance_loss >= 0 && o->importance_loss >= 0 && o->z_loss >= 0)
 		return 0;
@@ -162,21 +163,20 @@ int fsmoe_gate_check_options(const struct fsmoe_gate *gate, const struct fsmoe_g
 		int asked;
 		const char *name;
 	} rows[] = {
-		{FSMOE_GATE_DROP, o->drop_policy != NULL, "drop"},
-		{FSMOE_GATE_WEIGHTS, o->routing_weights != NULL, "weights"},
-		{FSMOE_GATE_RANK, o->xmoe_dim != 0, "gate-rank"},
-		{FSMOE_GATE_NORMALIZE, o->softmoe_normalize != 0, "soft-normalize"},
+		{FSMOE_GATE_DROP, o->drop_policy != NULL, "drop-policy"},
+		{FSMOE_GATE_WEIGHTS, o->routing_weights != NULL, "routing-weights"},
+		{FSMOE_GATE_RANK, o->xmoe_dim != 0, "xmoe-dim"},
+		{FSMOE_GATE_NORMALIZE, o->softmoe_normalize != 0, "softmoe-normalize"},
 	};
 	char text[400];
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].asked && !(gate->options & rows[i].option))
-			return fsmoe_fail(
-				EINVAL,
-				"gate '%s' does not read the option %s: leave it away, or "
-				"take a gate that does: %s",
-				gate->module.name, rows[i].name,
-				readers(rows[i].option, text, sizeof(text)));
+			return fsmoe_fail(EINVAL,
+					  "gate '%s' does not read the option %s: omit it, or take "
+					  "a gate that does: %s",
+					  gate->module.name, rows[i].name,
+					  readers(rows[i].option, text, sizeof(text)));
 	return 0;
 }
 
@@ -186,8 +186,8 @@ static int read_options(struct fsmoe_moe_layer *l, const struct fsmoe_moe_spec *
 {
 	size_t rank = (size_t)fsmoe_group_rank(groups, FSMOE_GROUP_WORLD);
 	size_t ranks = (size_t)fsmoe_group_size(groups, FSMOE_GROUP_WORLD);
-	int drop = find_name(s, "drop", s->gate_opts.drop_policy, NAMES(drops));
-	int weigh = find_name(s, "weights", s->gate_opts.routing_weights, NAMES(weights));
+	int drop = find_name(s, "drop-policy", s->gate_opts.drop_policy, NAMES(drops));
+	int weigh = find_name(s, "routing-weights", s->gate_opts.routing_weights, NAMES(weights));
 	const struct fsmoe_gate *gate = fsmoe_gate_find(s->gate);
 
 	/* That there is no such gate is said where all modules are looked for. */

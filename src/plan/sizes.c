@@ -95,14 +95,14 @@ static int check(const struct fsmoe_layer_sizes *s)
 		const char *name;
 		double value;
 	} sizes[] = {{"batch", s->batch},
-		     {"seq", s->seq_length},
-		     {"model-dim", s->hidden_size},
-		     {"hidden", s->ffn_size},
+		     {"seq-length", s->seq_length},
+		     {"hidden-size", s->hidden_size},
+		     {"ffn-size", s->ffn_size},
 		     {"heads", s->heads},
 		     {"experts", s->experts},
-		     {"load (topk * capacity-factor)", s->load},
+		     {"load (top-k * capacity-factor)", s->load},
 		     {"gemms", s->gemms},
-		     {"mp", s->tp},
+		     {"tp", s->tp},
 		     {"ep", s->ep}};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)

@@ -24,8 +24,7 @@ static int add_metrics(struct fsmoe_report *report)
 	int err = path_of(path, report->dir, "metrics.jsonl");
 
 	if (!err && access(path, F_OK))
-		return fsmoe_fail(ENOENT,
-				  "there is no %s: name the folder that fsmoe train --run=DIR left",
+		return fsmoe_fail(ENOENT, "there is no %s: name the folder of train --output=DIR",
 				  path);
 	if (!err)
 		err = fsmoe_file_read(path, &text, NULL);

@@ -30,7 +30,7 @@ static int make_known(struct fsmoe_handle *h)
 	if (n > UINT32_MAX)
 		return fsmoe_fail(EINVAL,
 				  "tensor '%s' of %zu GiB is more than StarPU can count: make "
-				  "--batch or --seq smaller, or use more ranks",
+				  "--global-batch or --seq-length smaller, or use more ranks",
 				  h->name, h->bytes >> 30);
 	if (h->narrow)
 		starpu_vector_data_register(&h->handle, -1, 0, (uint32_t)n,

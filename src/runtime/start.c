@@ -207,8 +207,8 @@ int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
 					  "device 'cuda'");
 	if (cuda && (opts->emulate_inter_gbs > 0 || opts->emulate_intra_gbs > 0))
-		return fsmoe_fail(EINVAL, "links are emulated between CPUs alone: leave "
-					  "--emulate-inter and --emulate-intra away, or use the "
+		return fsmoe_fail(EINVAL, "links are emulated between CPUs only: omit "
+					  "--emulate-inter-gbs and --emulate-intra-gbs, or use the "
 					  "device 'cpu'");
 	if (!cuda && strcmp(opts->dtype, "fp32") != 0)
 		return fsmoe_fail(EINVAL,

@@ -21,7 +21,8 @@ static int check(const struct fsmoe_train_opts *o, int dp, int mp)
 			"batch = %d is not a multiple of %d data-parallel ranks x %d micro-batches",
 			o->global_batch, dp, o->micro_batches);
 	if (o->seq_length % mp)
-		return fsmoe_fail(EINVAL, "seq = %d is not a multiple of %d model-parallel ranks",
+		return fsmoe_fail(EINVAL,
+				  "seq-length = %d is not a multiple of %d tensor-parallel ranks",
 				  o->seq_length, mp);
 	return 0;
 }

@@ -23,7 +23,7 @@ struct fsmoe_groups
 
 static const char *const names[FSMOE_NGROUPS] = {
 	[FSMOE_GROUP_WORLD] = "world",     [FSMOE_GROUP_DP] = "dp",
-	[FSMOE_GROUP_TP] = "mp",           [FSMOE_GROUP_EP] = "ep",
+	[FSMOE_GROUP_TP] = "tp",           [FSMOE_GROUP_EP] = "ep",
 	[FSMOE_GROUP_ESP] = "esp",         [FSMOE_GROUP_EDP] = "edp",
 	[FSMOE_GROUP_EP_NODE] = "ep-node", [FSMOE_GROUP_EP_RAIL] = "ep-rail",
 };
@@ -57,7 +57,7 @@ static int check(const struct fsmoe_layout *layout, int ranks)
 	if ((long)layout->dp * layout->tp != ranks)
 		return fsmoe_fail(
 			EINVAL,
-			"dp %d times mp %d is not the number of ranks, %d; leave one of the "
+			"dp %d times tp %d is not the number of ranks, %d; leave one of the "
 			"two at 0, or choose divisors of %d",
 			layout->dp, layout->tp, ranks, ranks);
 	if (ranks % layout->ep || (ranks / layout->ep) % layout->esp)

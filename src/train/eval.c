@@ -169,10 +169,11 @@ int fsmoe_eval_run(struct fsmoe_eval *e, const struct fsmoe_data *data, enum fsm
 	if (!samples || samples > all)
 		samples = all;
 	if (!samples)
-		return fsmoe_fail(ENODATA,
-				  "nothing to evaluate: the held-out part is shorter than --seq=%d "
-				  "and one",
-				  e->seq);
+		return fsmoe_fail(
+			ENODATA,
+			"nothing to evaluate: the held-out part is shorter than --seq-length=%d "
+			"and one",
+			e->seq);
 	for (size_t first = 0; first < samples && !err; first += (size_t)e->batch)
 	{
 		err = fill(e, data, split, first, samples);

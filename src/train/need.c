@@ -159,8 +159,8 @@ int fsmoe_need_check_gpu(const struct fsmoe_room *need)
 	if (need->need <= need->left)
 		return 0;
 	return fsmoe_fail(ENOMEM,
-			  "this takes %s of GPU %d, which has %s left of %s: make --batch, "
-			  "--seq or the model smaller, or use --dtype bf16 or more GPUs",
+			  "this takes %s of GPU %d, which has %s left of %s: make --global-batch, "
+			  "--seq-length or the model smaller, or use --dtype bf16 or more GPUs",
 			  fsmoe_need_text(need->need, wanted, sizeof(wanted)), need->gpu,
 			  fsmoe_need_text(need->left, left, sizeof(left)),
 			  fsmoe_need_text(need->all, all, sizeof(all)));
@@ -186,7 +186,7 @@ int fsmoe_need_check(const struct fsmoe_need *need)
 		return 0;
 	return fsmoe_fail(ENOMEM,
 			  "the ranks of this host take %s of its memory, of which %s is left: make "
-			  "--batch, --seq or the model smaller, or use more hosts",
+			  "--global-batch, --seq-length or the model smaller, or use more hosts",
 			  fsmoe_need_text(need->host, host, sizeof(host)),
 			  fsmoe_need_text(need->available, available_text, sizeof(available_text)));
 }

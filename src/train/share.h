@@ -5,7 +5,7 @@
 #include <fsmoe/model.h>
 
 /* This rank's rows of one micro-batch of a global (batch, seq) array: its data-parallel slice of
- * the samples, and of each its model-parallel slice of the tokens. Returns how many. */
+ * the samples, and of each its tensor-parallel slice of the tokens. Returns how many. */
 size_t fsmoe_share_rows(fsmoe_groups_t groups, const struct fsmoe_batch_spec *batch,
 			int micro_batch, int microbatches, const int32_t *global, int32_t *rows);
 

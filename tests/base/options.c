@@ -15,19 +15,21 @@ struct target
 };
 
 static const char *const kinds[] = {"adamw", "sgd", NULL};
+static const char *const old_steps[] = {"iterations", "train-iters", NULL};
 
 /* clang-format off */
 static const struct fsmoe_option table[] = {
 	{.type = FSMOE_OPTION_HEADING, .help = "First"},
 	{.type = FSMOE_OPTION_INT, .name = "steps", .offset = offsetof(struct target, steps),
-	 .metavar = "N", .help = "Steps to take", .min = 1, .max = 100},
+	 .metavar = "N", .help = "Steps to take", .min = 1, .max = 100, .old = old_steps},
+	{.type = FSMOE_OPTION_REFUSED, .name = "size", .help = "may mean two things"},
 	{.type = FSMOE_OPTION_U64, .name = "seed", .offset = offsetof(struct target, seed),
 	 .metavar = "N", .help = "Seed"},
 	{.type = FSMOE_OPTION_REAL, .name = "learning-rate",
 	 .offset = offsetof(struct target, rate), .metavar = "X", .help = "Rate", .max = 1},
 	{.type = FSMOE_OPTION_HEADING, .help = "Second"},
 	{.type = FSMOE_OPTION_STRING, .name = "data", .offset = offsetof(struct target, data),
-	 .metavar = "PATH", .help = "Text"},
+	 .metavar = "PATH", .help = "Text", .flags = FSMOE_OPTION_COMMON},
 	{.type = FSMOE_OPTION_STRING, .name = "kind", .offset = offsetof(struct target, kind),
 	 .metavar = "NAME", .help = "Kind", .choices = kinds},
 	{.type = FSMOE_OPTION_STRING, .name = "file", .offset = offsetof(struct target, file),
@@ -66,12 +68,14 @@ static void command_line_sets_every_type(void **state)
 	assert_int_equal(parse(&target, "--quiet", "--steps=1", "--steps=2"), 0);
 	assert_int_equal(target.quiet, 1);
 	assert_int_equal(target.steps, 2);
-	assert_int_equal(parse(&target, "--learn=0.5", NULL, NULL), 0); /* a beginning will do */
+	assert_int_equal(parse(&target, "--iterations=5", "--train-iters", "6"), 0);
+	assert_int_equal(target.steps, 6);
+	assert_int_equal(parse(&target, "--learn=0.5", NULL, NULL), 0); /* an unambiguous prefix */
 	assert_true(target.rate == 0.5);
 	assert_int_equal(parse(&target, NULL, NULL, NULL), 0);
 }
 
-/* A command of its own that takes two rows of the table above. */
+/* A command with a table of its own that takes two rows of the table above. */
 struct other
 {
 	int own;
@@ -124,8 +128,15 @@ static void command_line_errors(void **state)
 		     "unknown option --stesp; did you mean --steps?");
 	assert_fails(parse(&target, "--quiet", "--learning_rate=1", NULL), EINVAL,
 		     "did you mean --learning-rate?");
+	assert_fails(parse(&target, "--iteratoins=3", NULL, NULL), EINVAL,
+		     "unknown option --iteratoins; did you mean --steps?");
+	assert_fails(parse(&target, "--iterations=0", NULL, NULL), EINVAL, "--steps is 0");
+	assert_fails(parse(&target, "--train-iters", NULL, NULL), EINVAL, "--steps needs a value");
+	assert_fails(parse(&target, "--size", NULL, NULL), EINVAL, "--size may mean two things");
+	assert_fails(parse(&target, "--size=3", NULL, NULL), EINVAL, "--size may mean two things");
 	assert_fails(parse(&target, "--xyzzy", NULL, NULL), EINVAL, "--help lists");
-	assert_fails(parse(&target, "--help=3", NULL, NULL), EINVAL, "--help takes no value");
+	assert_fails(parse(&target, "--help=3", NULL, NULL), EINVAL,
+		     "--help is '3': it takes no value but 'all'");
 	assert_fails(parse(&target, "-x", NULL, NULL), EINVAL, "unknown option -x");
 	assert_fails(parse(&target, "--steps", NULL, NULL), EINVAL, "--steps needs a value");
 	assert_fails(parse(&target, "--steps=0", NULL, NULL), EINVAL,
@@ -141,10 +152,12 @@ static void command_line_errors(void **state)
 	assert_fails(parse(&target, "--kind=adam", NULL, NULL), EINVAL,
 		     "--kind is 'adam': it must be one of adamw and sgd; did you mean 'adamw'?");
 	assert_fails(parse(&target, "--quiet=maybe", NULL, NULL), EINVAL, "yes or no");
-	assert_fails(parse(&target, "extra", NULL, NULL), EINVAL, "'extra' is no option");
+	assert_fails(parse(&target, "extra", NULL, NULL), EINVAL, "'extra' is not an option");
 	assert_int_equal(target.steps, 5);
 	assert_int_equal(parse(&target, "--help", "--nonsense", NULL), FSMOE_OPTIONS_HELP);
 	assert_int_equal(parse(&target, "-?", NULL, NULL), FSMOE_OPTIONS_HELP);
+	assert_int_equal(parse(&target, "--help", "all", NULL), FSMOE_OPTIONS_HELP_ALL);
+	assert_int_equal(parse(&target, "--help=all", NULL, NULL), FSMOE_OPTIONS_HELP_ALL);
 }
 
 /* Loads a JSON text and sets the target from it. */
@@ -179,6 +192,9 @@ static void json_sets_every_type(void **state)
 	assert_int_equal(from_json(&target, &json, "{\"learning-rate\": 0.25}"), 0);
 	assert_true(target.rate == 0.25);
 	fsmoe_json_free(&json);
+	assert_int_equal(from_json(&target, &json, "{\"train_iters\": 8}"), 0);
+	assert_int_equal(target.steps, 8);
+	fsmoe_json_free(&json);
 }
 
 static void json_errors(void **state)
@@ -194,6 +210,10 @@ static void json_errors(void **state)
 		{"{\"xyzzy\": 3}", EINVAL, "\"xyzzy\": there are steps, seed, "},
 		{"{\"learningrate\": 3}", EINVAL, "did you mean \"learning_rate\"?"},
 		{"{\"file\": \"x\"}", EINVAL, ":1: unknown key \"file\""},
+		{"{\"train_itesr\": 3}", EINVAL, "did you mean \"steps\"?"},
+		{"{\"steps\": 3,\n\"iterations\": 4}", EINVAL,
+		 "options.json:2: \"iterations\" and \"steps\" are one option"},
+		{"{\"size\": 3}", EINVAL, "options.json:1: \"size\" may mean two things"},
 		{"{\n\"steps\": 0}", EINVAL,
 		 ":2: \"steps\" is 0: it must be a whole number, 1 to 100"},
 		{"{\"steps\": \"3\"}", EINVAL, "is \"3\": it must be a whole number"},
@@ -222,7 +242,7 @@ static void json_errors(void **state)
 	assert_fails(fsmoe_json_load(&json, "/"), EISDIR, "cannot read /");
 }
 
-/* What a function writes to a FILE. */
+/* Returns the text that a function writes to a FILE. */
 static char *captured(int (*write)(FILE *file))
 {
 	char *text = NULL;
@@ -238,7 +258,12 @@ static const struct target defaults = {.steps = 3, .rate = 0.1, .data = "text", 
 
 static int write_help(FILE *file)
 {
-	return fsmoe_options_help(table, "fsmoe train", "Trains.", &defaults, file);
+	return fsmoe_options_help(table, "fsmoe train", "Trains.", &defaults, 1, file);
+}
+
+static int write_common_help(FILE *file)
+{
+	return fsmoe_options_help(table, "fsmoe train", "Trains.", &defaults, 0, file);
 }
 
 static int write_man(FILE *file)
@@ -259,6 +284,10 @@ static void help_and_man_show_the_table(void **state)
 					   "--quiet[=yes|no]",
 					   "Say nothing (default yes)",
 					   "--help"};
+	static const char *const common[] = {"Second:", "Text (default text)", "--help[=all]",
+					     "with 6 more options"};
+	static const char *const unlisted[] = {"First:", "--steps", "--quiet"};
+	static const char *const never[] = {"iterations", "train-iters", "two things"};
 	static const char *const man[] = {".SS \"First\"",
 					  "\\fB\\-\\-learning\\-rate\\fR=\\fIX\\fR",
 					  "Steps to take (1 to 100; default 3)"};
@@ -268,8 +297,19 @@ static void help_and_man_show_the_table(void **state)
 	for (size_t i = 0; i < sizeof(help) / sizeof(help[0]); i++)
 		if (!strstr(text, help[i]))
 			fail_msg("'%s' is not in the help: %s", help[i], text);
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
+		assert_null(strstr(text, never[i]));
+	free(text);
+	text = captured(write_common_help);
+	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++)
+		if (!strstr(text, common[i]))
+			fail_msg("'%s' is not in the help: %s", common[i], text);
+	for (size_t i = 0; i < sizeof(unlisted) / sizeof(unlisted[0]); i++)
+		assert_null(strstr(text, unlisted[i]));
 	free(text);
 	text = captured(write_man);
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
+		assert_null(strstr(text, never[i]));
 	for (size_t i = 0; i < sizeof(man) / sizeof(man[0]); i++)
 		if (!strstr(text, man[i]))
 			fail_msg("'%s' is not in the page: %s", man[i], text);
@@ -286,7 +326,7 @@ static void edit_distance(void **state)
 	assert_int_equal(fsmoe_edit_distance("abc", ""), 3);
 	assert_int_equal(fsmoe_edit_distance("kitten", "sitting"), 3);
 	assert_int_equal(fsmoe_edit_distance("steps", "stesp"), 1);
-	assert_int_equal(fsmoe_edit_distance("Model_Dim", "model-dim"), 0);
+	assert_int_equal(fsmoe_edit_distance("Hidden_Size", "hidden-size"), 0);
 	memset(longer, 'x', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
 	assert_int_equal(fsmoe_edit_distance(longer, longer), 0);
@@ -295,18 +335,18 @@ static void edit_distance(void **state)
 
 static void nearest_name(void **state)
 {
-	static const char *const names[] = {"nodes", "", "steps", "microbatches", "mp", NULL};
+	static const char *const names[] = {"nodes", "", "steps", "micro-batches", "tp", NULL};
 	char buffer[64], small[16];
 
 	(void)state;
 	assert_string_equal(fsmoe_suggest("node", fsmoe_name_at, names), "nodes");
-	assert_string_equal(fsmoe_suggest("micro", fsmoe_name_at, names), "microbatches");
+	assert_string_equal(fsmoe_suggest("micro", fsmoe_name_at, names), "micro-batches");
 	assert_string_equal(fsmoe_suggest("setps", fsmoe_name_at, names), "steps");
-	assert_string_equal(fsmoe_suggest("np", fsmoe_name_at, names), "mp");
+	assert_string_equal(fsmoe_suggest("np", fsmoe_name_at, names), "tp");
 	assert_null(fsmoe_suggest("zzz", fsmoe_name_at, names));
 	assert_null(fsmoe_suggest("", fsmoe_name_at, names));
 	assert_string_equal(fsmoe_name_list(fsmoe_name_at, names, buffer, sizeof(buffer)),
-			    "nodes, steps, microbatches and mp");
+			    "nodes, steps, micro-batches and tp");
 	assert_string_equal(fsmoe_name_list(fsmoe_name_at, names, small, sizeof(small)),
 			    "nodes ...");
 }

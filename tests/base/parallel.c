@@ -34,7 +34,7 @@ static void every_element_once(void **state)
 		}
 }
 
-/* Large enough for threads: an element is still a function of where it lies
+/* Large enough for threads: an element still depends only on its place
  * in the whole. */
 static void initial_values_by_global_index(void **state)
 {

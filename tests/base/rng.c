@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* Numbers that decide what every run means: a change here is a change of every seed. */
+/* Every run depends on these numbers: a change here changes every seed. */
 static void golden_values(void **state)
 {
 	(void)state;

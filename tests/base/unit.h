@@ -2,7 +2,7 @@
 #ifndef TESTS_BASE_UNIT_H
 #define TESTS_BASE_UNIT_H
 
-/* cmocka, with what its header needs before it, and what these tests ask of failures. */
+/* cmocka with the headers that it needs, and helpers for unit tests. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +47,7 @@ static inline void test_write(const char *path, const void *bytes, size_t size)
 	assert_int_equal(fclose(file), 0);
 }
 
-/* Root may read everything: such a test runs as somebody else. 0 when that cannot be. */
+/* Becomes another user than root, who may read everything. Returns 0 if that fails. */
 static inline int test_drop_root(void)
 {
 	return geteuid() != 0 || !seteuid(65534);

@@ -119,7 +119,7 @@ static void other_models(void **state)
 	spec.top_k = 1;
 	assert_fails(fsmoe_checkpoint_load_weights(dir, tiny.step.graph, tiny.memory, NULL, &spec,
 						   &info),
-		     EINVAL, "of a model with topk 2, this one has 1: give --topk=2");
+		     EINVAL, "of a model with top-k 2, this one has 1: give --top-k=2");
 	file = fopen(in(dir, "list"), "w");
 	assert_true(fsmoe_checkpoint_compare(dir, small.step.graph, file) > 20);
 	assert_int_equal(fsmoe_checkpoint_compare(dir, tiny.step.graph, NULL), 0);

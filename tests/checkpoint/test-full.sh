@@ -18,7 +18,7 @@ mount -t tmpfs -o size=700k none "$disk" 2>/dev/null || { echo "skipped: nothing
 run=(--preset tiny --data "$text" --val-fraction 0 --checkpoint "$disk/ck" --quiet)
 # shellcheck disable=SC2206
 train=($ranks 4 "$fsmoe" train --nodes 2 "${run[@]}")
-timeout 100 "${train[@]}" --steps 8 --checkpoint-every 1 --keep 99 --metrics "$work/metrics" \
+timeout 100 "${train[@]}" --steps 8 --checkpoint-every 1 --keep-checkpoints 99 --metrics "$work/metrics" \
 	>"$work/out" 2>"$work/err"
 status=$?
 full=$(grep -c 'warning: cannot write .*: No space left on device; training goes on$' "$work/err")
@@ -38,6 +38,6 @@ for ck in "$disk"/ck/step-*; do
 	expect 0 "" "$fsmoe" train "${run[@]}" --resume "$ck" --checkpoint "$work/else" --steps 8
 done
 rm -r "$disk/ck/step-000001"
-expect 0 "" "${train[@]}" --steps 8 --keep 1 --resume latest
+expect 0 "" "${train[@]}" --steps 8 --keep-checkpoints 1 --resume latest
 [ "$(cat "$disk/ck/latest")" = step-000008 ] || complain "not saved with room" "${train[@]}"
 finish

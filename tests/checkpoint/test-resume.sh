@@ -9,12 +9,12 @@ rows() { sed -n 's/.*"step": \([0-9]*\), "loss": \([^,]*\), "lr": \([^,]*\),.*/\
 field() { sed -n "s/^ *\"$1\": \(.*[^,]\),\{0,1\}\$/\1/p" "$2" | head -n 1; }
 
 # An unbroken run of a model and a schedule that nothing else has.
-odd=(--preset tiny --steps 9 --lr 2e-3 --warmup 2 --lr-end 0.3 --attention=no --hidden 24
-	--weights sigmoid --balance-loss 0.02 --beta2 0.9 --clip 0.5 --seed 11 --val-fraction 0.2)
-"${train[@]}" "${odd[@]}" --checkpoint "$work/ck" --checkpoint-every 3 --keep 9 --metrics "$work/unbroken" ||
+odd=(--preset tiny --steps 9 --lr 2e-3 --warmup-steps 2 --min-lr-ratio 0.3 --attention=no --ffn-size 24
+	--routing-weights sigmoid --balance-loss 0.02 --beta2 0.9 --clip-grad-norm 0.5 --seed 11 --val-fraction 0.2)
+"${train[@]}" "${odd[@]}" --checkpoint "$work/ck" --checkpoint-every 3 --keep-checkpoints 9 --metrics "$work/unbroken" ||
 	complain "training failed" "${odd[@]}"
 manifest=$work/ck/step-000003/manifest.json
-for pair in 'steps 9' 'warmup 2' 'val_fraction 0.2' 'preset "tiny"' 'attention false'; do
+for pair in 'steps 9' 'warmup_steps 2' 'val_fraction 0.2' 'preset "tiny"' 'attention false'; do
 	[[ $(field "${pair% *}" "$manifest") = "${pair#* }"* ]] ||
 		complain "$pair is not in the manifest" "$(field "${pair% *}" "$manifest")"
 done
@@ -43,8 +43,8 @@ grep -q "there was nothing to train: 9 steps were done before, --steps=18 goes o
 	complain "it does not say so" --resume
 
 # Another length, rate, optimizer setting, policy of dropping: accepted.
-for options in "--steps 12" "--lr 1e-3 --lr-end 1" "--beta2 0.95 --weight-decay 0" "--batch 4" \
-	"--drop probability --capacity-factor 1 --balance-loss 0" "--forward-degree 2 --order einsum"; do
+for options in "--steps 12" "--lr 1e-3 --min-lr-ratio 1" "--beta2 0.95 --weight-decay 0" "--global-batch 4" \
+	"--drop-policy probability --capacity-factor 1 --balance-loss 0" "--forward-degree 2 --order einsum"; do
 	# shellcheck disable=SC2086
 	expect 0 "" "${train[@]}" $options --resume "$work/ck/step-000006"
 done
@@ -58,14 +58,14 @@ refused() # sentence options: with both lists, names and shapes
 }
 refused "with attention no, this one has yes: give --attention=no, or another" --attention=yes
 grep -q '^! h.1.self_attn.v_proj.bias  *(16)  *absent$' "$work/err" || complain "not listed" --attention
-refused "with mixture yes, this one has no: give --mixture=yes" --mixture=no
-grep -q '^! h.0.block_sparse_moe.gate.weight  *absent  *(4, 16)$' "$work/err" || complain "not listed" --mixture
-refused "with hidden 24, this one has 32: give --hidden=24" --hidden 32
+refused "with moe yes, this one has no: give --moe=yes" --moe=no
+grep -q '^! h.0.block_sparse_moe.gate.weight  *absent  *(4, 16)$' "$work/err" || complain "not listed" --moe
+refused "with ffn-size 24, this one has 32: give --ffn-size=24" --ffn-size 32
 grep -q '^! h.0.block_sparse_moe.experts.3.w1.weight  *(32, 16)  *(24, 16)$' "$work/err" ||
-	complain "not listed" --hidden
+	complain "not listed" --ffn-size
 refused "with layers 2, this one has 3: give --layers=2" --layers 3
 refused "with gate topk, this one has gshard: give --gate=topk" --gate gshard
-for options in "topk 2 1" "weights sigmoid chosen" "heads 4 2"; do
+for options in "top-k 2 1" "routing-weights sigmoid chosen" "heads 4 2"; do
 	set -- $options
 	expect 3 "with $1 $2, this one has $3: give --$1=$2" "${train[@]}" --resume "$work/ck/step-000003" "--$1=$3"
 	! grep -q '^  tensor' "$work/err" || complain "lists where shapes are the same" "--$1"
@@ -73,10 +73,10 @@ done
 expect 2 "began with --preset=tiny: give that one instead of quickstart, or none" \
 	"${train[@]}" --resume "$work/ck" --preset quickstart
 # On four ranks one of them says it.
-expect 3 "give --hidden=24" $ranks 4 "$fsmoe" train --data "$text" --quiet --nodes 2 \
-	--resume "$work/ck/step-000003" --hidden 32
+expect 3 "give --ffn-size=24" $ranks 4 "$fsmoe" train --data "$text" --quiet --nodes 2 \
+	--resume "$work/ck/step-000003" --ffn-size 32
 [ "$(grep -c '^! h.0.block_sparse_moe.experts.3.w1.weight' "$work/err")" -eq 1 ] ||
-	complain "the lists come once" --hidden
+	complain "the lists come once" --ffn-size
 
 # The plan of a run is kept and used again on the same layout, without its profile.
 {
@@ -93,8 +93,8 @@ expect 3 "give --hidden=24" $ranks 4 "$fsmoe" train --data "$text" --quiet --nod
 rows_of() { sed -n 's/.*"step": \([0-9]*\), "loss": \([^,]*\),.*/\1 \2/p' "$1/metrics.jsonl"; }
 four=($ranks 4 "$fsmoe" train --data "$text" --nodes 2)
 expect 0 "" "${four[@]}" --preset tiny --steps 4 --profile "$work/profile" --checkpoint "$work/plan" \
-	--checkpoint-every 2 --run "$work/planned"
-expect 0 "" "${four[@]}" --resume "$work/plan/step-000002" --run "$work/on"
+	--checkpoint-every 2 --output "$work/planned"
+expect 0 "" "${four[@]}" --resume "$work/plan/step-000002" --output "$work/on"
 grep -q '^plan fsmoe: ' "$work/out" || complain "no plan" --resume
 cmp "$work/planned/plan.json" "$work/on/plan.json" || complain "another plan" --resume
 diff <(rows_of "$work/planned" | tail -n 2) <(rows_of "$work/on") >"$work/out" ||

@@ -15,7 +15,7 @@ slow=(env "LD_PRELOAD=$work/slow-disk.so" SLOW_DISK=15000)
 for signal in TERM USR1; do
 	rm -rf "$work/ck" "$work/metrics"
 	# shellcheck disable=SC2086
-	$ranks 4 "${slow[@]}" "$fsmoe" train --preset tiny --data "$text" --nodes 2 --lr-end 1 \
+	$ranks 4 "${slow[@]}" "$fsmoe" train --preset tiny --data "$text" --nodes 2 --min-lr-ratio 1 \
 		--log-every 1000000 --steps 1000000 --checkpoint "$work/ck" --metrics "$work/metrics" \
 		>"$work/out" 2>"$work/err" </dev/null &
 	job=$!

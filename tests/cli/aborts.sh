@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Where StarPU gives up by abort(), the program ends with a sentence and exit code 1; where somebody
-# else sends SIGABRT, with one that says so, as SIGABRT ends a process.
+# If StarPU calls abort(), the program ends with a sentence and exit code 1. If another process sends
+# SIGABRT, the sentence says so and the program ends as by SIGABRT.
 . "$(dirname "$0")/cli.bash"
-run=(train --preset tiny --data "$text" --batch 4)
+run=(train --preset tiny --data "$text" --global-batch 4)
 
-# StarPU aborts over a number in its environment that is none.
+# StarPU aborts if a number in its environment is not one.
 expect 1 "fsmoe: error: StarPU gave up: its message is above" \
 	env STARPU_LIMIT_CPU_MEM=none "$fsmoe" "${run[@]}" --steps 2
 grep -q 'STARPU_LIMIT_CPU_MEM' "$work/err" || complain "StarPU's own message is gone" STARPU_LIMIT_CPU_MEM

@@ -1,4 +1,4 @@
-# What the tests of the program share: running it, and saying what was expected of it.
+# Shared by the tests of the program: running it, and complaining about it.
 # shellcheck shell=bash
 set -u
 fsmoe=${top_builddir:?run by tests/lib/run-test}/fsmoe
@@ -8,8 +8,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/fsmoe-cli.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 failures=0
 
-# expect CODE SENTENCE COMMAND...: the command ends with that code within 30 seconds and says the
-# sentence (a part of it) on stderr, once however many ranks there are. An empty one: says nothing.
+# expect CODE SENTENCE COMMAND...: the command must end with this code within 30 seconds and print a
+# sentence with this part on stderr, once for all ranks. Empty: it must print nothing there.
 expect()
 {
 	local code=$1 sentence=$2 status said
@@ -46,7 +46,7 @@ finish()
 	exit 0
 }
 
-# Runs a command as somebody who may not read everything.
+# Runs a command as a user without permission to read everything.
 nobody=
 [ "$(id -u)" -ne 0 ] || nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Data that cannot be trained on: one sentence, exit code 3.
+# Unusable data: one sentence, exit code 3.
 . "$(dirname "$0")/cli.bash"
 
 train() { expect 3 "$1" "$fsmoe" train --data "${@:2}"; }
@@ -13,11 +13,11 @@ train "is not a regular file" /dev/null
 mkdir "$work/folder"
 train "'DIR/*.txt'" "$work/folder"
 printf '\377' | cat - "$text" >"$work/binary"
-train "token 255, byte 0 of $work/binary, is not in the vocabulary of 128" "$work/binary" --vocab 128
+train "token 255, byte 0 of $work/binary, is not in the vocabulary of 128" "$work/binary" --vocab-size 128
 
 train "the held-out part has" "$text" --val-fraction 0.00001 --val-every 1
 train "cannot read the data $work/absent" "$text" --val "$work/absent"
-# Token files: a header that is wrong, a token that is too large.
+# Token files: a wrong header, a token outside the vocabulary.
 printf '\210\330\064\001\001\000\000\000\377\000\000\000' >"$work/llmc.bin"
 train "ends before byte 1024" "$work/llmc.bin"
 head -c 2000 /dev/zero >>"$work/llmc.bin"
@@ -26,24 +26,24 @@ train "its header says 255 tokens of 2 bytes" "$work/llmc.bin"
 train "token 512, byte 2000 of $work/gpt.bin, is not in the vocabulary of 256" "$work/gpt.bin"
 train "is no whole number of uint16" "$work/binary" --data-format uint16
 
-# Too large to be looked through at the start: 2^26 bytes and more of zeros, and somewhere in the
-# middle tokens that are none. The run goes on until it meets one, on one rank and on four.
+# A file of more than 2^26 bytes is not checked at the start. It has zeros, and in the middle tokens
+# outside the vocabulary. The run continues until it reads one, on one rank and on four.
 truncate -s 80M "$work/large.bin"
 head -c 2M /dev/zero | tr '\0' '\377' |
 	dd of="$work/large.bin" bs=1M seek=38 conv=notrunc iflag=fullblock status=none
 for launch in "" "$ranks 4"; do
 	expect 3 "token 65535, byte 39910152 of" $launch "$fsmoe" train --preset tiny --data "$work/large.bin" \
-		--batch 4 --steps 1000 --seed 6 --log-every 1
+		--global-batch 4 --steps 1000 --seed 6 --log-every 1
 	grep -q "^step   14/1000" "$work/out" || complain "it should have met it late" ${launch:-one rank}
 	grep -q "of $work/large.bin, is not in the vocabulary of 256" "$work/err" ||
 		complain "no file is named" ${launch:-one rank}
 done
 
-# Checksums beside the data, here of a text and of tokens.
+# Checksums beside the data, of a text and of tokens.
 expect 0 "" "$fsmoe" checksum "$text" --data "$work/large.bin"
 [ "$(wc -l <"$work/out")" -eq 2 ] || complain "a line a file" checksum
 grep -qx "[0-9a-f]\{8\} $(stat -c %s "$text") text" "$text.crc32c" || complain "what it wrote" checksum
-expect 0 "" "$fsmoe" train --preset tiny --data "$text*" --batch 4 --steps 1 --quiet
+expect 0 "" "$fsmoe" train --preset tiny --data "$text*" --global-batch 4 --steps 1 --quiet
 train "token 65535, byte 39845888 of $work/large.bin" "$work/large.bin"
 printf 'l' | dd of="$text" bs=1 seek=1500 conv=notrunc status=none
 train "the data $text is damaged, its CRC32C is" "$text"
@@ -68,7 +68,7 @@ else
 	echo "not checked: nobody may not run $fsmoe (tests/data/windows reads an unreadable file)"
 fi
 
-# All ranks fail, one says it; and none waits for the others.
+# All ranks fail, one reports it, and none waits for the others.
 expect 3 "the data $work/empty is empty" $ranks 4 "$fsmoe" train --data "$work/empty"
 # Only the last rank's data is missing.
 cat >"$work/uneven" <<-'END'

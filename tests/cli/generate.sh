@@ -3,7 +3,7 @@
 # Generation from a checkpoint: the same text on one rank and on four, bytes and token numbers.
 . "$(dirname "$0")/cli.bash"
 
-expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 150 --batch 8 --lr 1e-2 \
+expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 150 --global-batch 8 --lr 1e-2 \
 	--log-every 50 --checkpoint "$work/ck"
 generate() { "$fsmoe" generate --checkpoint "$work/ck" --length 40 "$@"; }
 
@@ -15,7 +15,7 @@ cmp -s "$work/a" "$work/b" || complain "the same seed, another text" generate
 generate --prompt "Line 1" --seed 5 --temperature 1.5 >"$work/c"
 cmp -s "$work/a" "$work/c" && complain "another seed, the same text" generate
 
-# The likeliest: what was learned, and no layout changes it.
+# The likeliest tokens do not depend on the layout.
 generate --prompt "Line 1" --temperature 0 >"$work/a"
 expect 0 "" $ranks 4 "$fsmoe" generate --checkpoint "$work/ck" --length 40 --prompt "Line 1" \
 	--temperature 0 --nodes 2
@@ -27,15 +27,15 @@ expect 3 "$work/absent" "$fsmoe" generate --checkpoint "$work/absent"
 expect 2 "--prompt is empty" "$fsmoe" generate --checkpoint "$work/ck" --prompt ""
 expect 4 "is not a multiple of" $ranks 3 "$fsmoe" generate --checkpoint "$work/ck"
 
-# What fills in masked tokens has seen the whole sequence: there is nothing to go on with.
-expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 2 --batch 8 --objective masked \
+# A model that fills in masked tokens sees whole sequences: it cannot continue a text.
+expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 2 --global-batch 8 --objective masked \
 	--checkpoint "$work/ck3"
 expect 3 "fills in masked tokens and cannot go on with a text" "$fsmoe" generate --checkpoint "$work/ck3"
 
-# Token numbers, of a vocabulary larger than bytes.
+# Token numbers, with a vocabulary larger than bytes.
 for _ in $(seq 300); do printf '\001\002\002\002\003\002'; done >"$work/tokens.bin"
-expect 0 "" "$fsmoe" train --preset tiny --vocab 1000 --data "$work/tokens.bin" --steps 300 --warmup 50 \
-	--batch 8 --lr 3e-3 --log-every 50 --checkpoint "$work/ck2"
+expect 0 "" "$fsmoe" train --preset tiny --vocab-size 1000 --data "$work/tokens.bin" --steps 300 --warmup-steps 50 \
+	--global-batch 8 --lr 3e-3 --log-every 50 --checkpoint "$work/ck2"
 expect 0 "" "$fsmoe" generate --checkpoint "$work/ck2" --prompt "513 514" --length 4 --temperature 0
 [ "$(cat "$work/out")" = "513 514 515 513 514 515 " ] || complain "it did not learn 513 514 515" generate
 expect 2 "'1000' is no token number below 1000" "$fsmoe" generate --checkpoint "$work/ck2" --prompt "1 1000"

@@ -14,10 +14,19 @@ has "fsmoe "
 for spelling in "train --help" "help train" "train -?"; do
 	# shellcheck disable=SC2086
 	expect 0 "" "$fsmoe" $spelling
-	for option in --config=FILE --data=PATH --nodes=N --model-dim=N '--quiet[=yes|no]'; do
+	for option in --config=FILE --data=PATH --nodes=N --hidden-size=N '--help[=all]'; do
+		has "$option" $spelling
+	done
+	! grep -q -- --quiet "$work/out" || complain "a rare option is listed" $spelling
+done
+for spelling in "train --help=all" "train --help all" "help train all"; do
+	# shellcheck disable=SC2086
+	expect 0 "" "$fsmoe" $spelling
+	for option in --config=FILE '--quiet[=yes|no]' --hidden-size=N; do
 		has "$option" $spelling
 	done
 done
+! grep -qE -- '--(model-dim|topk|num-layers|hidden=)' "$work/out" || complain "old names are listed" --help=all
 cp "$work/out" "$work/options"
 
 expect 0 "" "$fsmoe" info --json

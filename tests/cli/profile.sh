@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# fsmoe profile: a table, a file that says where it comes from, that plans and training read; and
-# what it refuses.
+# fsmoe profile prints a table and writes a file with its origin, which plans and training read; wrong
+# options are refused.
 . "$(dirname "$0")/cli.bash"
 file=$work/profile.json
 
@@ -22,7 +22,7 @@ expect 0 "" "$fsmoe" plan --profile "$file" --preset tiny
 grep -q '^by a profile of the device cpu in fp32$' "$work/out" || complain "the plan does not say it" plan
 grep -q predicted "$work/out" || complain "the plan predicts nothing" plan
 
-# One of another dtype or device is told; one that does not say its own, as older ones, is not.
+# Another dtype or device gives a warning; a profile without them, as older ones are, does not.
 sed 's/"dtype": "fp32"/"dtype": "bf16"/; s/"device": "cpu"/"device": "cuda"/' "$file" >"$work/other.json"
 expect 0 "was measured on the device cuda in bf16, and this run is on cpu in fp32: measure again" \
 	"$fsmoe" train --preset tiny --data "$text" --steps 2 --profile "$work/other.json"
@@ -31,9 +31,9 @@ expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 2 --profile "$wo
 expect 0 "" "$fsmoe" plan --profile "$work/old.json" --preset tiny
 ! grep -q 'by a profile' "$work/out" || complain "it says what it cannot know" plan
 
-# What is read is what was written; a step beside its prediction.
+# Training reads the written file, and prints a step beside its prediction.
 expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 11 --profile "$file" \
-	--events "$work/events" --timeline "$work/timeline.json" --timeline-steps 3
+	--record-events "$work/events" --timeline "$work/timeline.json" --timeline-steps 3
 grep -q 'step 11: .* ms, predicted .* ms' "$work/out" || complain "nothing predicted" train
 for file in timeline-9 timeline-10 timeline; do
 	grep -q '"predicted"' "$work/$file.json" || complain "$file has no prediction" train
@@ -50,11 +50,11 @@ expect 2 "--max-degree: 65 chunks of a layer are more than the 64 that the devic
 expect 2 "the CTA policy 'zero' is of GPUs" \
 	"$fsmoe" train --preset tiny --data "$text" --cta-policy zero
 expect 2 "no preset 'none'" "$fsmoe" profile --preset none
-expect 2 "no scheduling policy 'none': there are fsmoe, " "$fsmoe" profile --scheduler none
+expect 2 "no scheduling policy 'none': there are fsmoe, " "$fsmoe" profile --starpu-sched none
 expect 2 "cannot read" "$fsmoe" profile --config "$work/none.json"
-expect 2 "cannot be cut" "$fsmoe" profile --preset tiny --batch 3 --microbatches 2
-expect 4 "the number of ranks" $ranks 4 "$fsmoe" profile --preset tiny --nodes 2 --mp 3
-# Before anything is measured: within the time that expect gives it.
+expect 2 "cannot be cut" "$fsmoe" profile --preset tiny --global-batch 3 --micro-batches 2
+expect 4 "the number of ranks" $ranks 4 "$fsmoe" profile --preset tiny --nodes 2 --tp 3
+# Failures before the measurement, within the time limit of `expect`.
 for options in "profile --preset tiny --seconds 1000 --out" \
 	"bench schedule --preset tiny --seconds 1000 --csv" \
 	"train --preset tiny --data $text --steps 100000000 --timeline"; do

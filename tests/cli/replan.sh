@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A profile that is far from this machine: training plans anew at a step boundary, says why, and goes
-# on to the same losses; the plan in force is what is saved and gone on by.
+# With a profile that is far from this machine, training plans again after a step, gives the reason, and
+# reaches the same losses. The plan in force is saved, and a resumed run continues with it.
 . "$(dirname "$0")/cli.bash"
 
-# Experts that take a million times what they do, transfers that are nothing: one chunk. Once experts
-# are what they are, transfers are as long, and more chunks are better.
+# Experts a million times slower than they are, and transfers that take no time: one chunk is planned.
+# With measured experts, transfers take as long as experts, and more chunks are better.
 profile=$work/profile.json
 write_profile "$profile" {gemm,attention,memory,gate}" compute 1e-8 1e-9" \
 	{alltoall,allgather,reduce-scatter,allreduce}" "{intra,inter}" 1e-8 1e-9" \
@@ -15,8 +15,8 @@ train()
 {
 	local name=$1
 	shift
-	timeout -k 5 100 $ranks 4 "$fsmoe" train --preset tiny --data "$text" --steps 13 --batch 4 --nodes 2 \
-		--run "$work/$name" "$@" >"$work/out" 2>"$work/err" </dev/null || complain "it failed" "$@"
+	timeout -k 5 100 $ranks 4 "$fsmoe" train --preset tiny --data "$text" --steps 13 --global-batch 4 --nodes 2 \
+		--output "$work/$name" "$@" >"$work/out" 2>"$work/err" </dev/null || complain "it failed" "$@"
 	cp "$work/out" "$work/$name.out"
 }
 rows() { sed -n 's/.*"step": \([0-9]*\), "loss": \([^,]*\),.*/\1 \2/p' "$work/$1/metrics.jsonl"; }
@@ -37,11 +37,11 @@ grep -q "^step 10: .*: measure again with 'fsmoe profile'" "$work/out" || compla
 close anew told || complain "other losses after planning anew" anew
 diff <(rows anew | head -n 10) <(rows told | head -n 10) || complain "other losses before" anew
 
-# The plan in force is in the run's folder and in the checkpoint; it is gone on by.
+# The plan in force is in the run's folder and in the checkpoint, and a resumed run follows it.
 cmp -s "$work/anew/plan.json" "$work/told/plan.json" && complain "plan.json is the first plan" anew
 train on --resume "$work/ck" --steps 15
 cmp "$work/anew/plan.json" "$work/on/plan.json" || complain "another plan than the last in force" --resume
-# Whoever gives a plan has it.
+# A plan given by --plan is never replaced.
 train given --profile "$profile" --plan "$work/told/plan.json"
 grep -q "planned anew" "$work/out" && complain "it planned anew" --plan
 diff <(rows told) <(rows given) || complain "other losses" --plan

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Training by a schedule, by a plan made from a profile, and by a plan's file: always to the same
-# losses.
+# Training by a schedule, by a plan from a profile, and by a plan's file gives the same losses.
 . "$(dirname "$0")/cli.bash"
 
-small=(--preset tiny --data "$text" --steps 2 --batch 4 --nodes 2 --val-fraction 0)
+small=(--preset tiny --data "$text" --steps 2 --global-batch 4 --nodes 2 --val-fraction 0)
 losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
 run() # NAME OPTION...: trains on four ranks and compares
 {
 	local name=$1
 	shift
-	expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --run "$work/$name" "$@"
+	expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --output "$work/$name" "$@"
 	[ -s "$work/$name/metrics.jsonl" ] || complain "no metrics" "$@"
 	[ "$(losses "$work/$name/metrics.jsonl")" = "$(losses "$work/ds-moe/metrics.jsonl")" ] ||
 		complain "another loss than ds-moe's" "$@"
@@ -39,7 +38,7 @@ expect 2 "many.json: 65 chunks of a layer are more than the 64 that the device '
 	"$fsmoe" train "${small[@]}" --nodes 1 --device cuda --plan "$work/many.json"
 expect 3 "$work/nothing.json: " "$fsmoe" train "${small[@]}" --nodes 1 --schedule tutel \
 	--profile "$work/nothing.json"
-# One rank exchanges nothing: the plan of four cannot be followed.
+# One rank exchanges nothing, so it cannot follow the plan of four ranks.
 expect 2 "make a plan for this model and layout" "$fsmoe" train "${small[@]}" --nodes 1 \
 	--plan "$work/planned/plan.json"
 "$fsmoe" info | grep -q '^  tutel-improved ' || complain "no schedules" info

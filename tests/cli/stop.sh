@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Signals: the ranks stop together after a step, save, and say so; exit code 6. A second SIGTERM
-# ends a rank at once. Resumed, the run ends as one that nobody stopped.
+# On a signal the ranks stop together after a step, save, report it, and end with exit code 6. A second
+# SIGTERM ends a rank at once. A resumed run ends as a run without a stop.
 . "$(dirname "$0")/cli.bash"
 
-run=(--preset tiny --data "$text" --batch 4 --seed 2 --lr-end 1 --log-every 100000)
+run=(--preset tiny --data "$text" --global-batch 4 --seed 2 --min-lr-ratio 1 --log-every 100000)
 
-# start COMMAND...: in the background, until it trains.
+# start COMMAND...: starts it in the background and waits until it trains.
 start()
 {
 	"$@" >"$work/out" 2>"$work/err" </dev/null &
@@ -18,7 +18,7 @@ start()
 	complain "it did not begin" "$@"
 }
 
-# ended CODE: the job's exit code.
+# ended CODE: the job ends with this exit code.
 ended()
 {
 	local status=0
@@ -38,14 +38,14 @@ for signal in INT TERM USR1; do
 	[ "$(cat "$work/ck/latest")" = "step-$(printf %06d "$(last_step)")" ] || complain "nothing saved" SIG$signal
 done
 
-# Without a place to save.
+# Without --checkpoint.
 rm -f "$work/metrics"
 start "$fsmoe" train "${run[@]}" --steps 1000000 --metrics "$work/metrics"
 kill -TERM "$job"
 ended 6
 grep -q "nothing is saved without --checkpoint" "$work/out" || complain "it does not say so" SIGTERM
 
-# What does not train ends at once: a rank that is alone was ended by nobody else.
+# A program that does not train ends at once. A lone rank must not blame another rank.
 "$fsmoe" bench layer --device cpu --batch 1 --seq 16 --model-dim 16 --hidden 16 --experts 2 --topk 1 \
 	--iters 10000000 >"$work/out" 2>"$work/err" </dev/null &
 job=$!
@@ -59,27 +59,27 @@ ended 1
 grep -Eq '^fsmoe: rank 0: told to end at once, in (start|step [0-9]+)' "$work/err" ||
 	complain "it does not say that it was told" "bench layer, SIGTERM"
 
-# It goes on where it was: the same losses as a run that was not stopped.
+# The resumed run has the losses of a run without a stop.
 steps=$(($(sed 's/step-0*//' "$work/ck/latest") + 3))
 expect 0 "" "$fsmoe" train "${run[@]}" --steps $steps --checkpoint "$work/ck" --resume latest \
-	--metrics "$work/resumed" --run "$work/run"
+	--metrics "$work/resumed" --output "$work/run"
 grep -q "going on from step $((steps - 3)) " "$work/out" || complain "it starts again" --resume
 expect 0 "" "$fsmoe" train "${run[@]}" --steps $steps --metrics "$work/unbroken"
 for _ in 1 2; do
 	expect 0 "" "$fsmoe" train "${run[@]}" --steps $((steps + 1)) --checkpoint "$work/ck" \
-		--resume latest --run "$work/run"
+		--resume latest --output "$work/run"
 done
 [ "$(grep -c 'fsmoe .*: 1 rank on 1 node' "$work/run/log")" -eq 3 ] || complain "a log that is cut" --resume
 losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1" | tail -n 3; }
 [ "$(losses "$work/resumed")" = "$(losses "$work/unbroken")" ] || complain "other losses" --resume
 
-# The first of many starts.
+# The first start of a job that always passes --resume latest.
 expect 0 "" "$fsmoe" train "${run[@]}" --steps 2 --checkpoint "$work/new" --resume latest
 grep -q "there is no checkpoint in $work/new yet" "$work/out" || complain "it should say so" --resume
 expect 3 "absent" "$fsmoe" train "${run[@]}" --steps 2 --resume "$work/absent"
 
-# Four ranks. One of them is told, and mpirun ends with its code; then mpirun is told, which passes
-# SIGUSR1 on, and SIGTERM after a while.
+# Four ranks. First one rank gets the signal, and mpirun ends with its code; then mpirun gets it, which
+# passes on SIGUSR1 at once, and SIGTERM after a while.
 rm -rf "$work/ck" "$work/metrics"
 start $ranks 4 "$fsmoe" train "${run[@]}" --nodes 2 --steps 1000000 --checkpoint "$work/ck" \
 	--metrics "$work/metrics"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# --trace and fsmoe trace: what they leave, what they refuse, and that without them nothing is left.
+# --trace and fsmoe trace: their files and failures; without --trace no file is written.
 . "$(dirname "$0")/cli.bash"
 
-small=(--preset tiny --data "$text" --steps 5 --batch 4 --quiet)
+small=(--preset tiny --data "$text" --steps 5 --global-batch 4 --quiet)
 expect 2 "give the first and the last of 1 to 5, such as 1-2" "$fsmoe" train "${small[@]}" --trace "$work/no" --trace-steps 4-6
 expect 2 "give the first and the last of 1 to 5" "$fsmoe" train "${small[@]}" --trace "$work/no" --trace-steps 3-2
 expect 2 "give the first and the last of 1 to 5" "$fsmoe" train "${small[@]}" --trace "$work/no" --trace-steps 3x
-expect 2 "--trace-steps=2 without a place: give --trace=DIR" "$fsmoe" train "${small[@]}" --trace-steps 2
-expect 2 "which trace?" "$fsmoe" trace
+expect 2 "--trace-steps=2 has no folder: give --trace=DIR" "$fsmoe" train "${small[@]}" --trace-steps 2
+expect 2 "no trace given" "$fsmoe" trace
 expect 3 "cannot read $work/no/trace.json" "$fsmoe" trace "$work/no"
 
 (cd "$work" && mkdir empty && cd empty && STARPU_FXT_PREFIX=$work/empty "$fsmoe" train "${small[@]}") ||
@@ -28,7 +28,7 @@ grep -q '^Name: h.0.attn\|^Name: bucket' "$work/probe/data.rec" || complain "han
 awk -F'\t' '$1 == 6 && $3 == "WS" { split($5, c, /[" ]+/); if (c[2] > 1 || c[3] > 1 || c[4] > 1) bad = 1; n++ }
 	END { exit bad || n == 0 }' "$work/probe/paje.trace" || complain "colours above 1" one rank
 
-# Losses do not change, and a trace is made again from what the ranks left.
+# Losses do not change, and a trace can be made again from the ranks' files.
 expect 0 "" $ranks 2 "$fsmoe" train "${small[@]}" --nodes 2 --trace "$work/two" --metrics "$work/traced"
 expect 0 "" $ranks 2 "$fsmoe" train "${small[@]}" --nodes 2 --metrics "$work/plain"
 losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
@@ -43,7 +43,7 @@ if command -v pj_dump >/dev/null; then
 fi
 head -c 1000 "$work/two/prof_file_1" >"$work/part" && mv "$work/part" "$work/two/prof_file_1"
 expect 3 "prof_file_1 has 1000 bytes and not" "$fsmoe" trace "$work/two"
-# As long as it was, but not what it was.
+# A file of the same length with other bytes.
 bytes=$(sed -n 's/.*has 1000 bytes and not \([0-9]*\).*/\1/p' "$work/err")
 head -c "$bytes" /dev/zero >"$work/two/prof_file_1"
 expect 3 "StarPU cannot read the traces in $work/two" "$fsmoe" trace "$work/two"

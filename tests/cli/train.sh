@@ -2,7 +2,7 @@
 # A few steps on one rank and on four: lines, metrics, run directory, result.
 . "$(dirname "$0")/cli.bash"
 
-small=(--log-every 1 --preset tiny --data "$text" --steps 3 --batch 4 --seed 2)
+small=(--log-every 1 --preset tiny --data "$text" --steps 3 --global-batch 4 --seed 2)
 keys='"step": [123], "loss": [0-9.]*, "lr": [0-9.e-]*, "grad_norm": [0-9.e-]*, "tokens_per_s": [0-9.]*, "ms": [0-9.]*, "tokens": 64, "routed": 256, "dropped": [0-9]*, "load_min": [0-9]*, "load_mean": [0-9.]*, "load_max": [0-9]*, "entropy": [01][.][0-9]*, "rank_load": \[[0-9, ]*\], "expert_load": \[[][0-9, ]*\]'
 
 check_run()
@@ -14,7 +14,7 @@ check_run()
 	grep -q 'trained 3 steps' "$run/log" || complain "no result in the log" "$@"
 }
 
-expect 0 "" "$fsmoe" train "${small[@]}" --run "$work/runs/one"
+expect 0 "" "$fsmoe" train "${small[@]}" --output "$work/runs/one"
 [ "$(grep -c '^step [123]/3  loss' "$work/out")" -eq 3 ] || complain "a line a step" one rank
 grep -q "^trained 3 steps in .*; see $work/runs/one/metrics.jsonl\$" "$work/out" || complain "no result" one rank
 check_run "$work/runs/one" one rank
@@ -25,50 +25,50 @@ losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
 [ "$(losses "$work/again.jsonl")" = "$(losses "$work/runs/one/metrics.jsonl")" ] ||
 	complain "the same seed, another loss" one rank
 
-# What is held out is measured on the way and at the end, by one rank as by four.
+# The held-out loss is measured on the way and at the end, on one rank as on four.
 val() { sed -n 's/.*"val_loss": \([^,]*\),.*/\1/p' "$1"; }
-expect 0 "" "$fsmoe" train "${small[@]}" --run "$work/runs/val" --val-every 2
+expect 0 "" "$fsmoe" train "${small[@]}" --output "$work/runs/val" --val-every 2
 [ "$(val "$work/runs/val/metrics.jsonl" | wc -l)" -eq 2 ] || complain "two val_loss" one rank
 grep -q '^step 2  held-out loss ' "$work/out" || complain "no held-out loss" one rank
 [ "$(losses "$work/runs/val/metrics.jsonl")" = "$(losses "$work/again.jsonl")" ] ||
 	complain "looking at held-out data changes training" one rank
 cp "$text" "$work/other"
-expect 0 "" "$fsmoe" train "${small[@]}" --run "$work/runs/other" --val "$work/other"
+expect 0 "" "$fsmoe" train "${small[@]}" --output "$work/runs/other" --val "$work/other"
 grep -q ' 0 held out' "$work/out" && complain "--val is not counted" one rank
 "$fsmoe" train "${small[@]}" --progress >"$work/out" 2>"$work/err"
 grep -q '100%  0:00 left' "$work/err" || complain "no bar" one rank
 
-# Where time goes; what the model is without its parts.
-expect 0 "" "$fsmoe" train "${small[@]}" --breakdown --mixture=no --attention=no
+# --print-breakdown, and the model without its parts.
+expect 0 "" "$fsmoe" train "${small[@]}" --print-breakdown --moe=no --attention=no
 grep -q 'operation  *lane' "$work/out" || complain "no breakdown" one rank
-grep -qE 'attention|expert_gpt' "$work/out" && complain "attention and experts are still there" one rank
+grep -qE 'attention|expert_mlp' "$work/out" && complain "attention and experts are still there" one rank
 
-# More than there is.
-expect 4 "make --batch, --seq or the model smaller" "$fsmoe" train --data "$text" --seq 16 \
-	--layers 200 --model-dim 16384 --hidden 65536 --experts 64 --heads 16
+# More memory than the host has.
+expect 4 "make --global-batch, --seq-length or the model smaller" "$fsmoe" train --data "$text" --seq-length 16 \
+	--layers 200 --hidden-size 16384 --ffn-size 65536 --experts 64 --heads 16
 
-expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --nodes 2 --run "$work/runs/four" --val-every 2
+expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --nodes 2 --output "$work/runs/four" --val-every 2
 difference=$(paste <(val "$work/runs/four/metrics.jsonl") <(val "$work/runs/val/metrics.jsonl") |
 	awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > m) m = d } END { print (NR == 2 && m < 1e-4) }')
 [ "$difference" = 1 ] || complain "another held-out loss" four ranks
-grep -q '4 ranks on 2 nodes, dp 2 mp 2 ep 2 esp 2' "$work/out" || complain "no layout" four ranks
+grep -q '4 ranks on 2 nodes, dp 2 tp 2 ep 2 esp 2' "$work/out" || complain "no layout" four ranks
 check_run "$work/runs/four" four ranks
 
-# Masked tokens: what gates may look at is then free; the places do not depend on the layout.
+# Masked tokens: gates may look at later tokens, and the places do not depend on the layout.
 expect 2 "looks at later tokens" "$fsmoe" train "${small[@]}" --gate softmoe
 expect 0 "" "$fsmoe" train "${small[@]}" --gate softmoe --objective masked
 expect 2 "sees whole sequences knows the next token" "$fsmoe" train "${small[@]}" --bidirectional
-expect 0 "" "$fsmoe" train "${small[@]}" --objective masked --run "$work/runs/mask1"
-expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --objective masked --nodes 2 --run "$work/runs/mask4"
+expect 0 "" "$fsmoe" train "${small[@]}" --objective masked --output "$work/runs/mask1"
+expect 0 "" $ranks 4 "$fsmoe" train "${small[@]}" --objective masked --nodes 2 --output "$work/runs/mask4"
 difference=$(paste <(val "$work/runs/mask4/metrics.jsonl") <(val "$work/runs/mask1/metrics.jsonl") |
 	awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > m) m = d } END { print (NR == 1 && m < 1e-4) }')
 [ "$difference" = 1 ] || complain "another held-out loss of masked tokens" four ranks
 grep -q '"val_tokens": [0-9]*[02468], ' "$work/runs/mask1/metrics.jsonl" || # 2 of 16 a sequence
 	complain "not two targets a sequence" one rank
 
-# Outputs that cannot be written: the run ends, whatever the other ranks do.
+# Outputs that cannot be written end the run, whatever the other ranks do.
 expect 1 "/dev/full: No space left" $ranks 2 "$fsmoe" train "${small[@]}" --metrics /dev/full
-expect 1 "cannot make the directory" "$fsmoe" train "${small[@]}" --run /dev/null/run
+expect 1 "cannot make the directory" "$fsmoe" train "${small[@]}" --output /dev/null/run
 expect 1 "cannot make the directory" $ranks 2 "$fsmoe" train "${small[@]}" --checkpoint /dev/null/ck
 [ ! -s "$work/out" ] || complain "it trained without a place to save" --checkpoint
 finish

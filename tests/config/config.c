@@ -55,16 +55,53 @@ static void flags_before_file_before_preset(void **state)
 	assert_string_equal(config.preset, "quickstart");
 	fsmoe_train_config_free(&config);
 
-	/* A preset that the file names is its base as well. */
+	/* A preset named in the file is the base too. */
 	assert_int_equal(load(&config,
 			      config_file("{\"data\": \"x\", \"preset\": "
 					  "\"quickstart\"}"),
-			      "--seq=12", NULL, NULL),
+			      "--seq-length=12", NULL, NULL),
 			 0);
 	assert_int_equal(config.model.hidden_size, preset.model.hidden_size);
 	assert_int_equal(config.train.seq_length, 12);
 	fsmoe_train_config_free(&config);
 	unlink(test_path("run.json"));
+}
+
+/* Sets an option under a name in a configuration that is otherwise zero. */
+static void set_alone(struct fsmoe_train_config *config, const struct fsmoe_option *option,
+		      const char *name)
+{
+	char flag[64], *argv[] = {(char *)"train", flag, (char *)"0.5"};
+	const int is_flag = option->type == FSMOE_OPTION_FLAG;
+
+	if (option->choices)
+		argv[2] = (char *)option->choices[0];
+	else if (option->type != FSMOE_OPTION_REAL)
+		argv[2] = (char *)"3";
+	snprintf(flag, sizeof(flag), "--%s", name);
+	memset(config, 0, sizeof(*config));
+	assert_int_equal(fsmoe_options_parse(fsmoe_train_options, is_flag ? 2 : 3, argv, config),
+			 0);
+}
+
+static void old_names_set_the_same_field(void **state)
+{
+	static const struct fsmoe_train_config zero;
+	struct fsmoe_train_config by_new, by_old;
+	int names = 0;
+
+	(void)state;
+	for (const struct fsmoe_option *o = fsmoe_train_options; o->type != FSMOE_OPTION_END; o++)
+		for (const char *const *old = o->old; old && *old; old++, names++)
+		{
+			set_alone(&by_new, o, o->name);
+			set_alone(&by_old, o, *old);
+			assert_memory_equal(&by_new, &by_old, sizeof(by_new));
+			assert_memory_not_equal(&by_new, &zero, sizeof(zero));
+			/* Keys of JSON are found by the same function. */
+			assert_ptr_equal(fsmoe_option_find(fsmoe_train_options, *old), o);
+		}
+	assert_true(names >= 26);
 }
 
 static void every_key_of_the_table_is_read_from_json(void **state)
@@ -79,12 +116,13 @@ static void every_key_of_the_table_is_read_from_json(void **state)
 		char text[128], key[64];
 		int err;
 
-		if (option->type == FSMOE_OPTION_HEADING || option->flags & FSMOE_OPTION_NOT_JSON)
+		if (option->type == FSMOE_OPTION_HEADING || option->type == FSMOE_OPTION_REFUSED ||
+		    option->flags & FSMOE_OPTION_NOT_JSON)
 			continue;
 		snprintf(key, sizeof(key), "%s", option->name);
 		for (char *c = key; *c; c++)
 			*c = *c == '-' ? '_' : *c;
-		/* Of a wrong type for every row: the sentence proves that the row was found. */
+		/* The type is wrong for every row: the sentence proves that the row was found. */
 		snprintf(text, sizeof(text), "{\"%s\": []}", key);
 		test_write(test_path("key.json"), text, strlen(text));
 		assert_int_equal(fsmoe_json_load(&json, test_path("key.json")), 0);
@@ -102,12 +140,13 @@ static void names_are_unique_and_documented(void **state)
 	for (const struct fsmoe_option *a = fsmoe_train_options; a->type != FSMOE_OPTION_END; a++)
 	{
 		assert_non_null(a->help);
-		if (a->type == FSMOE_OPTION_HEADING)
+		if (a->type == FSMOE_OPTION_HEADING || a->type == FSMOE_OPTION_REFUSED)
 			continue;
+		assert_ptr_equal(fsmoe_option_find(fsmoe_train_options, a->name), a);
 		assert_true(a->offset < sizeof(struct fsmoe_train_config));
 		for (const struct fsmoe_option *b = fsmoe_train_options; b != a; b++)
 		{
-			if (b->type == FSMOE_OPTION_HEADING)
+			if (b->type == FSMOE_OPTION_HEADING || b->type == FSMOE_OPTION_REFUSED)
 				continue;
 			assert_string_not_equal(a->name, b->name);
 			assert_int_not_equal(a->offset, b->offset);
@@ -121,14 +160,17 @@ static void sizes_that_do_not_fit(void **state)
 
 	(void)state;
 	assert_fails(load(&config, NULL, NULL, NULL, NULL), EINVAL, "give --data=PATH");
-	assert_fails(load(&config, "--data=x", "--batch=6", "--microbatches=4", NULL), EINVAL,
-		     "a batch of 6 sequences cannot be cut into 4");
-	assert_fails(load(&config, "--data=x", "--batch=16777216", "--seq=16777216", NULL), EINVAL,
-		     "more than 2^31 tokens");
-	assert_fails(load(&config, "--data=x", "--model-dim=10", "--heads=3", NULL), EINVAL,
+	assert_fails(load(&config, "--data=x", "--global-batch=6", "--micro-batches=4", NULL),
+		     EINVAL, "a batch of 6 sequences cannot be cut into 4");
+	assert_fails(
+		load(&config, "--data=x", "--global-batch=16777216", "--seq-length=16777216", NULL),
+		EINVAL, "more than 2^31 tokens");
+	assert_fails(load(&config, "--data=x", "--hidden-size=10", "--heads=3", NULL), EINVAL,
 		     "heads");
-	assert_fails(load(&config, "--data=x", "--topk=9", "--experts=8", NULL), EINVAL, "topk");
+	assert_fails(load(&config, "--data=x", "--top-k=9", "--experts=8", NULL), EINVAL, "top-k");
 	assert_fails(load(&config, "--data=x", "--layers=0", NULL, NULL), EINVAL, "1 to 10000");
+	assert_fails(load(&config, "--data=x", config_file("{\"hidden\": 64}"), NULL, NULL), EINVAL,
+		     "or --ffn-size for an expert's");
 	assert_fails(load(&config, "--preset=tyni", NULL, NULL, NULL), ENOENT, "tiny");
 	assert_fails(load(&config, config_file("{\"preset\": 3}"), NULL, NULL, NULL), EINVAL,
 		     "\"preset\" is 3");
@@ -167,7 +209,7 @@ static void learning_rate_warms_up_and_falls(void **state)
 	assert_true(fabs(fsmoe_train_config_lr(&config, 1) - 0.2) < 1e-15);
 	assert_true(fabs(fsmoe_train_config_lr(&config, 3) - 0.6) < 1e-15);
 	assert_true(fsmoe_train_config_lr(&config, 4) == 0.8);
-	/* Half way down a cosine, and at its end. */
+	/* In the middle and at the end of the cosine. */
 	assert_true(fabs(fsmoe_train_config_lr(&config, 54) - 0.8 * 0.55) < 1e-12);
 	assert_true(fabs(fsmoe_train_config_lr(&config, 104) - 0.08) < 1e-12);
 	for (int step = 4; step < 104; step++)
@@ -202,6 +244,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flags_before_file_before_preset),
+		cmocka_unit_test(old_names_set_the_same_field),
 		cmocka_unit_test(every_key_of_the_table_is_read_from_json),
 		cmocka_unit_test(names_are_unique_and_documented),
 		cmocka_unit_test(sizes_that_do_not_fit),

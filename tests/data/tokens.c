@@ -299,7 +299,7 @@ static void a_token_outside_names_its_place(void **state)
 	snprintf(place, sizeof(place), "token %u, byte %zu of", token(first, 1000),
 		 HEADER + 2 * first);
 	assert_fails(open_tokens(&data, path, 900), EDOM, place);
-	assert_fails(open_tokens(&data, path, 900), EDOM, "the tokenizer's size with --vocab");
+	assert_fails(open_tokens(&data, path, 900), EDOM, "the tokenizer's size with --vocab-size");
 	unlink(path);
 }
 

@@ -213,7 +213,7 @@ static void bad_data(void **state)
 	assert_int_equal(open_text(&data, shorter, 256), 0);
 	assert_int_equal(fsmoe_data_samples(data, FSMOE_SPLIT_TRAIN, SEQ), 0);
 	assert_fails(fsmoe_data_batch(data, 1, 0, 1, SEQ, tokens, targets), ENODATA,
-		     "the training part has 3 bytes, a sample of --seq=15 takes 16");
+		     "the training part has 3 bytes, a sample of --seq-length=15 takes 16");
 	assert_fails(fsmoe_data_windows(data, FSMOE_SPLIT_HELD_OUT, 0, 1, SEQ, tokens, targets),
 		     ENODATA, "the held-out part has 0 bytes");
 	fsmoe_data_close(data);

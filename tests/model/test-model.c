@@ -177,7 +177,7 @@ static void test_check(void **state)
 	assert_int_equal(fsmoe_model_spec_init(&spec, "tiny"), 0);
 	spec.top_k = spec.experts + 1;
 	assert_true(fsmoe_model_spec_check(&spec, NULL) < 0);
-	assert_non_null(strstr(fsmoe_last_error(), "topk"));
+	assert_non_null(strstr(fsmoe_last_error(), "top-k"));
 	assert_string_equal(fsmoe_strerror(-2), "not found");
 	assert_string_equal(fsmoe_strerror(-12345), "unknown error");
 }

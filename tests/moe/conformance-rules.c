@@ -112,9 +112,10 @@ static void wrong_options_are_refused(void **state)
 	struct fsmoe_moe_spec spec = causal_spec("topk", 1, "coin");
 
 	(void)state;
-	assert_refused(&spec, "drop cannot be 'coin'; there is: position, probability, token");
+	assert_refused(&spec,
+		       "drop-policy cannot be 'coin'; there is: position, probability, token");
 	spec.gate_opts = (struct fsmoe_gate_opts){.routing_weights = "heavy"};
-	assert_refused(&spec, "weights cannot be 'heavy'");
+	assert_refused(&spec, "routing-weights cannot be 'heavy'");
 	spec.gate_opts = (struct fsmoe_gate_opts){.routing_weights = "chosen"};
 	spec.top_k = 1;
 	assert_refused(&spec, "softmax over one");
@@ -128,16 +129,16 @@ static void wrong_options_are_refused(void **state)
 	assert_refused(&spec, "no z loss");
 	spec.gate_opts = (struct fsmoe_gate_opts){.drop_policy = "token"};
 	assert_refused(&spec,
-		       "gate 'softmoe' does not read the option drop: leave it away, or take "
+		       "gate 'softmoe' does not read the option drop-policy: omit it, or take "
 		       "a gate that does: topk, gshard, sigmoid, xmoe");
 	spec.gate = "xmoe";
 	spec.gate_opts = (struct fsmoe_gate_opts){.xmoe_dim = 7};
 	assert_refused(&spec, "a gate of rank 7 for tokens of width 6");
 	spec.gate = "topk";
-	assert_refused(&spec, "gate 'topk' does not read the option gate-rank: leave it away, or "
+	assert_refused(&spec, "gate 'topk' does not read the option xmoe-dim: omit it, or "
 			      "take a gate that does: xmoe");
 	spec.gate_opts = (struct fsmoe_gate_opts){.softmoe_normalize = 1};
-	assert_refused(&spec, "does not read the option soft-normalize: leave it away, or take a "
+	assert_refused(&spec, "does not read the option softmoe-normalize: omit it, or take a "
 			      "gate that does: softmoe");
 	spec.gate = "expert-choice";
 	spec.gate_opts = (struct fsmoe_gate_opts){.drop_policy = "position"};

@@ -54,7 +54,7 @@ static int32_t *read_ints(const struct run *r, fsmoe_tensor_t tensor, size_t *wi
 	return data;
 }
 
-/* One gate of one micro-batch; a rank's rows are (sequences, seq / MP). */
+/* One gate of one micro-batch; a rank's rows are (sequences, seq / TP). */
 static void write_node(const struct run *r, const struct fsmoe_node *node, int step)
 {
 	const struct fsmoe_model_spec *s = &r->spec;

@@ -44,7 +44,7 @@ static void every_preset_has_costs(void **state)
 	assert_fails(fsmoe_layer_sizes_init(&sizes, &layers, "gpt2-lx"), ENOENT,
 		     "did you mean 'gpt2-xl'?");
 	sizes.seq_length = 0;
-	assert_fails(fsmoe_layer_cost_init(&cost, profile, &sizes), EINVAL, "seq is 0");
+	assert_fails(fsmoe_layer_cost_init(&cost, profile, &sizes), EINVAL, "seq-length is 0");
 	fsmoe_profile_destroy(profile);
 }
 

@@ -7,11 +7,11 @@ golden=$top_srcdir/tests/plan/golden
 same() { cmp -s "$work/out" "$golden/$1" || complain "the plan is not $1 any more: $(diff "$work/out" "$golden/$1" | head -n 5)" "${@:2}"; }
 expect 0 "" "$fsmoe" plan --testbed A --preset gpt2-xl --json
 same gpt2-xl-a.json plan
-expect 0 "" "$fsmoe" plan --profile "$FSMOE_DATA/profiles/testbed-b.json" --preset mixtral-8x7b --seq 256 --json
+expect 0 "" "$fsmoe" plan --profile "$FSMOE_DATA/profiles/testbed-b.json" --preset mixtral-8x7b --seq-length 256 --json
 same mixtral-8x7b-b.json plan
 
 # To say again what the preset says changes nothing.
-for again in "quickstart --topk 2" "quickstart --capacity-factor 1.25" "tiny --topk 2" "mixtral-8x7b --heads 32"; do
+for again in "quickstart --top-k 2" "quickstart --capacity-factor 1.25" "tiny --top-k 2" "mixtral-8x7b --heads 32"; do
 	for options in "${again%% *}" "$again"; do
 		# shellcheck disable=SC2086
 		expect 0 "" "$fsmoe" plan --testbed A --machine 'node:2 gpu:2' --json --preset $options
@@ -19,7 +19,7 @@ for again in "quickstart --topk 2" "quickstart --capacity-factor 1.25" "tiny --t
 	done
 	cmp -s "$work/as.${again%% *}" "$work/as.${again//[^a-z0-9]/-}" || complain "another plan" "$again"
 done
-expect 2 "a token cannot go to 9 of 8 experts" "$fsmoe" plan --testbed A --preset quickstart --topk 9
+expect 2 "a token cannot go to 9 of 8 experts" "$fsmoe" plan --testbed A --preset quickstart --top-k 9
 expect 2 "7 heads do not share 8 heads for keys and values" "$fsmoe" plan --testbed A --preset mixtral-8x7b --heads 7
 
 # The same bytes into a file and on every rank.
@@ -30,7 +30,7 @@ grep -q '^  predicted ' "$work/out" || complain "nothing is predicted" plan --ou
 # People's own machines, rows and sizes.
 expect 0 "" "$fsmoe" plan --testbed B --machine 'node:2 gpu:2' --schedule all --layers 3 --steady
 [ "$(grep -c '^schedule ' "$work/out")" -eq 6 ] || complain "not six schedules" plan --schedule all
-expect 0 "" "$fsmoe" plan --testbed B --preset tiny --machine 'node:4 cpu:2' --topk 1 --capacity-factor 0 --experts 4 \
+expect 0 "" "$fsmoe" plan --testbed B --preset tiny --machine 'node:4 cpu:2' --top-k 1 --capacity-factor 0 --experts 4 \
 	--heads 4 --dense-forward 0.001 --expert mixtral --max-degree 3
 cat >"$work/mine.json" <<'END'
 {"name": "mine", "weight_gradients": "deferred"}
@@ -65,7 +65,7 @@ plan 3 "the profile has no line for allgather on the lane intra" --profile "$wor
 plan 3 "cannot read $work/absent.json" --testbed A --schedule "$work/absent.json"
 plan 4 "does not say of which machine it is" --profile "$work/hand.json"
 plan 4 "gpus" --testbed A --machine 'node:2 gpus:4'
-plan 4 "do not fit into a node" --testbed A --mp 16
+plan 4 "do not fit into a node" --testbed A --tp 16
 plan 1 "cannot write $work/no/plan" --testbed A --out "$work/no/plan"
 echo '{"format": "fsmoe profile", "version": 1, "fits": 3}' >"$work/bad.json"
 plan 3 "bad.json: \"fits\" must be an array" --profile "$work/bad.json"

@@ -7,8 +7,8 @@ run=$TMPDIR/run
 "$program" "$TMPDIR/hand"
 
 for i in $(seq 400); do echo "Line $i of a text that nobody reads."; done >"$TMPDIR/text"
-sh "$top_srcdir/tests/lib/mpi-run" 4 "$fsmoe" train --preset tiny --data "$TMPDIR/text" --steps 6 --batch 4 \
-	--nodes 2 --quiet --val-every 3 --run "$run" --timeline "$run/timeline.json"
+sh "$top_srcdir/tests/lib/mpi-run" 4 "$fsmoe" train --preset tiny --data "$TMPDIR/text" --steps 6 --global-batch 4 \
+	--nodes 2 --quiet --val-every 3 --output "$run" --timeline "$run/timeline.json"
 "$program" "$TMPDIR/hand" "$run"
 [ "$("$fsmoe" report "$run")" = "$run/report.html" ]
 last=$(sed -n 's/^{"step": 6, "loss": \([^,]*\),.*/\1/p' "$run/metrics.jsonl")
@@ -24,7 +24,7 @@ grep -q "there is no $TMPDIR/metrics.jsonl: name the folder" "$TMPDIR/err"
 status=0
 "$fsmoe" report 2>"$TMPDIR/err" || status=$?
 [ $status -eq 2 ]
-grep -q 'which run?' "$TMPDIR/err"
+grep -q 'no run given' "$TMPDIR/err"
 
 # The page against the files, by a program that reads them itself; and as a browser draws it.
 command -v python3 >/dev/null || exit 0

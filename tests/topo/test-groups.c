@@ -215,7 +215,7 @@ static void check_laws(fsmoe_topo_t topo, struct fsmoe_layout layout)
 				spans[k] |= mine[i] / devices != mine[0] / devices;
 			}
 		}
-		/* rank = dp * MP + mp = (edp * EP + ep) * ESP + esp */
+		/* rank = dp * TP + tp = (edp * EP + ep) * ESP + esp */
 		int dp = fsmoe_group_rank(groups, FSMOE_GROUP_DP);
 		int mp = fsmoe_group_rank(groups, FSMOE_GROUP_TP);
 		int ep = fsmoe_group_rank(groups, FSMOE_GROUP_EP);

@@ -9,7 +9,7 @@ texts=/usr/share/games/fortunes run=${TMPDIR:?run by tests/lib/run-test}/run
 
 table=$("${top_builddir:?}/tests/data/trigram" $texts) || exit 1
 sh "${top_srcdir:?}/tests/lib/mpi-run" 4 "$top_builddir/fsmoe" train --preset quickstart --nodes 2 \
-	--data $texts --run "$run" --log-every 100 || exit 1
+	--data $texts --output "$run" --log-every 100 || exit 1
 model=$(sed -n 's/.*"val_loss": \([0-9.]*\), "val_tokens": \([0-9]*\).*/\1 nats per byte over \2 bytes/p' \
 	"$run/metrics.jsonl" | tail -n 1)
 echo "model:    $model"

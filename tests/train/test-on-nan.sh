@@ -6,7 +6,7 @@
 
 steps=8
 train=("$fsmoe" train --preset tiny --data "$text" --val-fraction 0 --steps $steps --optimizer sgd
-	--lr 1e6 --lr-end 1 --clip 0 --keep 99 --checkpoint-every 1)
+	--lr 1e6 --min-lr-ratio 1 --clip-grad-norm 0 --keep-checkpoints 99 --checkpoint-every 1)
 finite() { grep -c '"loss": [0-9]' "$1"; }
 
 check() # name launcher...
@@ -35,7 +35,7 @@ check() # name launcher...
 	cmp "$run.skip/step-00000$good/model.safetensors" "$run.skip/step-00000$steps/model.safetensors" ||
 		complain "a skipped step changed parameters" "$name" --on-nan=skip
 	rm "$run.metrics"
-	timeout 60 "$@" "${train[@]}" --resume "$run.stop/step-000001" --checkpoint "$run.on" --lr 1e-3 --clip 1 --steps 6 \
+	timeout 60 "$@" "${train[@]}" --resume "$run.stop/step-000001" --checkpoint "$run.on" --lr 1e-3 --clip-grad-norm 1 --steps 6 \
 		--metrics "$run.metrics" >"$work/out" 2>"$work/err"
 	[ "$(finite "$run.metrics")" -eq 5 ] || complain "it does not go on" "$name" --resume
 }
