@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_PLAN_FROM_JSON_H
-#define FSMOE_PLAN_FROM_JSON_H
+#ifndef FSMOE_PLAN_PLAN_JSON_H
+#define FSMOE_PLAN_PLAN_JSON_H
 
 #include <fsmoe/plan.h>
 #include <jansson.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_PLAN_LAYER_H
-#define FSMOE_PLAN_LAYER_H
+#ifndef FSMOE_PLAN_LAYER_WALK_H
+#define FSMOE_PLAN_LAYER_WALK_H
 
 #include <fsmoe/plan.h>
 

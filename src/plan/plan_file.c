@@ -3,7 +3,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/json_reader.h"
-#include "plan/from_json.h"
+#include "plan/plan_json.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
