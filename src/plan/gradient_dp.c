@@ -21,7 +21,7 @@
  */
 enum
 {
-	CELLS = 64, /* doc/cost-model.md has what other numbers give */
+	CELLS = 24, /* doc/cost-model.md has what other numbers give */
 	/* The first two states of a window are step 1's, and that which sends everything beside the
 	 * dense parts: a plan is never worse than either. */
 	FILLED = 0,
@@ -54,6 +54,7 @@ struct dp
 	int *nstates;                /* of each */
 	struct state best[CELLS];    /* after a window, by cell */
 	uint64_t first;              /* where the cells begin */
+	double cells;                /* of a byte */
 	struct candidate *candidate; /* of the window */
 	int ncandidates;
 	double least; /* seconds of the window without gradients */
@@ -176,6 +177,7 @@ static void begin_window(struct dp *d, int j)
 	}
 	d->ready = fsmoe_gradient_position_at(&d->placement->list, d->ready.byte + arrives(d, j));
 	d->first = d->sent[j].to.byte;
+	d->cells = (CELLS - 1) / (double)(d->ready.byte - d->first);
 	d->least = window_seconds(d, j, 0);
 	for (int c = 0; c < CELLS; c++)
 		d->best[c].score = INFINITY;
@@ -203,7 +205,7 @@ static struct state *cell_of(struct dp *d, uint64_t sent)
 {
 	if (sent <= d->first)
 		return &d->best[0];
-	return &d->best[(sent - d->first) * (CELLS - 1) / (d->ready.byte - d->first)];
+	return &d->best[(int)((double)(sent - d->first) * d->cells)];
 }
 
 /* Most candidates are not the best of their cell even if all they send hides: `least` shows it
