@@ -21,7 +21,7 @@
  */
 enum
 {
-	CELLS = 24, /* doc/cost-model.md has what other numbers give */
+	CELLS = 32, /* doc/cost-model.md has what other numbers give */
 	/* The first two states of a window are step 1's, and that which sends everything beside the
 	 * dense parts: a plan is never worse than either. */
 	FILLED = 0,

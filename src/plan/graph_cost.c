@@ -77,7 +77,7 @@ static int read_node(const struct reading *r, const struct fsmoe_node *node)
 				  "costs are read off a graph with one chunk a layer: layer "
 				  "%d has more",
 				  node->layer);
-	err = fsmoe_profile_get(r->profile, fsmoe_node_line(node), node->span, &fit);
+	err = fsmoe_profile_get(r->profile, fsmoe_node_cost_kind(node), node->span, &fit);
 	if (err)
 		return err;
 	if (stage)

@@ -115,7 +115,7 @@ static double stage_seconds(const struct fsmoe_node *node, void *arg)
 	double seconds = 0;
 
 	if (work > 0 && (FSMOE_KIND_IS_COMM(node->op->kind) || node->op->kind == FSMOE_KIND_EXPERT))
-		assert_int_equal(fsmoe_profile_predict(c->profile, fsmoe_node_line(node),
+		assert_int_equal(fsmoe_profile_predict(c->profile, fsmoe_node_cost_kind(node),
 						       node->span, work, &seconds),
 				 0);
 	return seconds;
