@@ -29,11 +29,11 @@ enum
 	STATES = CELLS + 2 /* at most */
 };
 
-/* Where that may end which is sent in a window. */
+/* A position at which the bytes of a window may end. */
 struct candidate
 {
 	struct fsmoe_gradient_position to;
-	double hidden; /* seconds that make this the end, rounded up; less than 0: another reason */
+	double hidden; /* the seconds in which they hide, rounded up; less than 0: a bucket ends here */
 };
 
 /* The windows up to one are placed. */
@@ -58,7 +58,7 @@ struct dp
 	struct candidate *candidate; /* of the window */
 	int ncandidates;
 	double least; /* seconds of the window without gradients */
-	/* Of a layer's mixture: the options that may be best beside some gradient, and the seconds
+	/* For a layer's mixture: the options that may be best beside some gradient, and the seconds
 	 * that hide. They are made of `of`, which equal layers share. */
 	const struct fsmoe_option_cost *of;
 	struct fsmoe_option_cost *option;
@@ -95,8 +95,8 @@ static double hidden_seconds(const struct dp *d, int j)
 	return o->seconds - o->busy;
 }
 
-/* As fsmoe_fill_windows, with an alpha for every bucket: what hides depends on the bytes that come
- * next. `whole` as in fsmoe_gradient_fit. Returns the bytes that are left, without the first
+/* Fills windows as fsmoe_fill_windows does, with an alpha for every bucket: the bytes that hide
+ * depend on those that come next. `whole` as in fsmoe_gradient_fit. Returns the bytes that are left, without the first
  * layer's: nothing hides those. */
 static uint64_t fill_windows(struct dp *d, int windows, double (*whole)(double))
 {
@@ -231,8 +231,8 @@ static void add_candidate(struct dp *d, struct fsmoe_gradient_position to, doubl
 	d->candidate[d->ncandidates++] = (struct candidate){to, hidden};
 }
 
-/* What hides in so many seconds, and that up to the ends of buckets around it. A float that hides in
- * part is better than one that is exposed at the end. */
+/* Adds the end of the bytes that hide in so many seconds, and the ends of buckets around it. A float
+ * that hides in part is better than one that is exposed at the end. */
 static void add_around(struct dp *d, struct fsmoe_gradient_position from, double hidden)
 {
 	const struct fsmoe_gradient_list *list = &d->placement->list;
@@ -284,7 +284,7 @@ static void pass_window(struct dp *d, int j)
 	d->nstates[j + 1] = n;
 }
 
-/* In place of step 1's where that takes less. */
+/* Replaces the placement of step 1 if another one takes less. */
 static void find_best(struct dp *d, int windows)
 {
 	const struct state *last = d->state + (size_t)windows * STATES;
@@ -307,8 +307,8 @@ static void find_best(struct dp *d, int windows)
 	}
 }
 
-/* Where nothing is left in the end, a float that hides in part is better sent later: sets ends that
- * were rounded up one float lower. Keeps the ends if something would be left. */
+/* If nothing is left in the end, a float that hides in part is better sent later: ends that were
+ * rounded up move one float back. Keeps the ends if something would be left. */
 static void round_down(struct dp *d, int windows)
 {
 	const struct fsmoe_gradient_list *list = &d->placement->list;

@@ -75,7 +75,7 @@ struct fsmoe_gradient_position fsmoe_gradient_position_at(const struct fsmoe_gra
 	return (struct fsmoe_gradient_position){byte, low};
 }
 
-/* As fsmoe_gradient_position_at, if no bucket before this one ends after the byte. */
+/* Does fsmoe_gradient_position_at, if no bucket before this one ends after the byte. */
 static struct fsmoe_gradient_position at_from(const struct fsmoe_gradient_list *list, uint64_t byte,
 					      int bucket)
 {

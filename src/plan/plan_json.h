@@ -5,7 +5,8 @@
 #include <fsmoe/plan.h>
 #include <jansson.h>
 
-/* A plan that is a part of another file, `where`; else as fsmoe_plan_load. */
+/* Reads a plan from a part of another file, which `where` names. Errors are those of
+ * fsmoe_plan_load. */
 int fsmoe_plan_from_json(struct fsmoe_plan *plan, json_t *root, const char *where);
 
 #endif
