@@ -5,12 +5,12 @@
 #include <fsmoe/profile.h>
 
 /*
- * The profile while training goes on: every task's measured duration enters here, and where the
- * machine no longer does what the profile in use says, all ranks find out together.
+ * Drift compares the measured durations of tasks with the profile in use while training goes on.
+ * All ranks decide together whether the machine still follows the profile.
  *
- * Of every kind, lane and size the latest durations are kept, FSMOE_DRIFT_WINDOW of them, of
- * FSMOE_DRIFT_SIZES sizes a line: memory is bounded, and medians forget what is old. One thread at
- * a time.
+ * It keeps the latest FSMOE_DRIFT_WINDOW durations of every kind, lane and size, and
+ * FSMOE_DRIFT_SIZES sizes a line, so memory is bounded and medians forget old durations. One thread
+ * uses it at a time. No function here is collective.
  */
 
 #ifdef __cplusplus
@@ -22,22 +22,22 @@ extern "C" {
 
 typedef struct fsmoe_drift *fsmoe_drift_t;
 
-/* The profile is copied. bound: 0.25 means that a line has drifted when its tasks take more than
- * 1.25 times what it says, or less than 1 / 1.25. -EINVAL: not above 0. */
+/* Creates an empty record for a profile, which is copied. With a bound of 0.25 a line has drifted
+ * when its tasks take more than 1.25 times its prediction, or less than 1 / 1.25. -EINVAL: the bound
+ * is not above 0. */
 int fsmoe_drift_create(fsmoe_drift_t *drift, fsmoe_profile_t profile, double bound);
 void fsmoe_drift_destroy(fsmoe_drift_t drift); /* NULL is legal */
-/* A task of that kind and size took so long. Sizes beyond FSMOE_DRIFT_SIZES count with the nearest
- * one. What the profile has no line for is not watched. */
+/* Adds the duration of a task. Sizes beyond FSMOE_DRIFT_SIZES count with the nearest one. Tasks
+ * without a line in the profile are ignored. */
 int fsmoe_drift_add(fsmoe_drift_t drift, enum fsmoe_kind kind, enum fsmoe_lane lane, double n,
 		    double seconds);
-/* Another profile is in use from now on (copied). What comes from now on tells whether it holds;
- * for laying its lines anew also what was measured before counts, of sizes that another plan
- * had. */
+/* Replaces the profile in use by a copy of this one. Only later durations decide whether it has
+ * drifted. Lines are fitted anew with earlier durations too, of sizes that another plan had. */
 void fsmoe_drift_follow(fsmoe_drift_t drift, fsmoe_profile_t profile);
 /* Forgets all durations. */
 void fsmoe_drift_clear(fsmoe_drift_t drift);
 
-/* What one rank has seen of one size: plain data, to be sent to the others. */
+/* The durations of one size on one rank: plain data, to be sent to the other ranks. */
 struct fsmoe_drift_cell
 {
 	int kind, lane;
@@ -45,27 +45,27 @@ struct fsmoe_drift_cell
 	double samples;    /* all that were added under the profile in use, also those forgotten */
 };
 
-/* The cells with FSMOE_DRIFT_LEAST durations and more. *n is room in, how many there are out; cells
- * may be NULL to ask. */
+/* Lists the cells with at least FSMOE_DRIFT_LEAST durations. *n is the room on entry and the number
+ * of cells on return; cells may be NULL to ask for that number. */
 #define FSMOE_DRIFT_LEAST 5
 void fsmoe_drift_cells(fsmoe_drift_t drift, struct fsmoe_drift_cell *cells, int *n);
 
 struct fsmoe_drift_result
 {
 	int drifted;          /* lines beyond the bound */
-	enum fsmoe_kind kind; /* of those the one with most time */
+	enum fsmoe_kind kind; /* the drifted line with most time */
 	enum fsmoe_lane lane;
 	double ratio;       /* measured over predicted, of that one */
-	char sentence[160]; /* says it; "" where nothing drifted */
+	char sentence[160]; /* for people; "" if nothing drifted */
 };
 
 /*
- * Decides from the cells of all ranks, in any order: of equal sizes the slowest rank counts for
- * computation, the fastest for communication, where slower ones waited for others. Equal cells give
- * equal results: nothing depends on what this rank saw itself. A line that stands for less than 2 %
- * of the time, as measured and as predicted, is never why. *fresh (may be NULL): a profile with the
- * drifted lines laid anew, through the cells where there are three sizes over a factor of four,
- * else the old line times the ratio; NULL where nothing drifted. The caller destroys it.
+ * Decides from the cells of all ranks, in any order, whether lines have drifted. Among equal sizes
+ * the slowest rank counts for computation and the fastest for communication, where the others
+ * waited. Equal cells give equal results on every rank. A line with less than 2 % of the time, as
+ * measured and as predicted, never drifts. *fresh (may be NULL) becomes a profile with the drifted
+ * lines fitted anew: through the cells if they have three sizes over a factor of four, otherwise the
+ * old line times the ratio. It is NULL if nothing drifted. The caller destroys it.
  */
 int fsmoe_drift_decide(fsmoe_drift_t drift, const struct fsmoe_drift_cell *cells, int n,
 		       struct fsmoe_drift_result *result, fsmoe_profile_t *fresh);

@@ -68,7 +68,7 @@ enum fsmoe_kind
 	FSMOE_KIND_REDUCE_SCATTER,
 	FSMOE_KIND_ALLREDUCE,
 	FSMOE_KIND_BROADCAST,
-	FSMOE_KIND_STAGE, /* of no row, but of a node: fsmoe_node_line */
+	FSMOE_KIND_STAGE, /* of no row, but of a node: fsmoe_node_cost_kind */
 	FSMOE_NKINDS
 };
 const char *fsmoe_kind_name(enum fsmoe_kind kind); /* "gemm", "alltoall", ... */
@@ -145,7 +145,7 @@ struct fsmoe_op
 
 /* Which line of the cost model a node goes by: its row's kind, but FSMOE_KIND_STAGE of a part of an
  * AlltoAll that is made in stages, within a node or among equal places of nodes. */
-enum fsmoe_kind fsmoe_node_line(const struct fsmoe_node *node);
+enum fsmoe_kind fsmoe_node_cost_kind(const struct fsmoe_node *node);
 
 /* The n of the cost model: what the operation's `work` says of a node; 0 without one. `tensors`
  * are those of its graph (fsmoe_graph_tensors). */

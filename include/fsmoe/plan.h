@@ -7,10 +7,10 @@
 #include <fsmoe/schedule.h>
 
 /*
- * From what tasks cost to what a step does: how many chunks every MoE layer is cut into, and which
- * bytes of gradients travel beside which part of the backward. Pure arithmetic: the same problem
- * gives the same plan, bit for bit, on every run and every rank. doc/cost-model.md has the
- * equations and names the function of each.
+ * A plan says how many chunks every MoE layer is cut into, and which bytes of gradients travel
+ * beside which part of the backward. It is made from the costs of layers by arithmetic alone: the
+ * same problem gives the same plan, bit for bit, in every run and on every rank. No function here
+ * is collective. doc/cost-model.md lists the equations and the function of each.
  */
 
 #ifdef __cplusplus
@@ -19,7 +19,7 @@ extern "C" {
 
 /* --- the problem -------------------------------------------------------------------------- */
 
-/* A stage of a layer: cut into r chunks, each takes alpha + beta * (work / r) seconds. */
+/* A stage of a layer. Cut into r chunks, each takes alpha + beta * (work / r) seconds. */
 struct fsmoe_stage
 {
 	double alpha, beta, work;
@@ -39,9 +39,9 @@ struct fsmoe_layer_cost
 					       ReduceScatter around it, in either pass */
 	double gradient_bytes;              /* to be summed over ranks once its backward is done */
 	int slots;                          /* no more chunks than these; 0: no limit */
-	/* The buffers that gradient_bytes lie in, in the order in which they are sent. An AllReduce
-	 * ends with its buffer, and the next one starts anew. 0 buckets: in one buffer with those
-	 * of all layers, as the paper has them. */
+	/* The buckets that gradient_bytes lie in, in the order in which they are sent. An AllReduce
+	 * ends with its bucket. 0 buckets: the gradients of all layers lie in one buffer, as in the
+	 * paper. */
 	int buckets;
 	double bucket_bytes[FSMOE_LAYER_BUCKETS];
 };
@@ -53,13 +53,13 @@ struct fsmoe_plan_problem
 	double allreduce_alpha, allreduce_beta; /* seconds; seconds a byte */
 	int max_degree;                         /* every number of chunks from 1 to this */
 	int powers;                             /* 1: of those only 1, 2, 4, ... */
-	/* 1: the layers go round: each has the gradients of the one before it in backward, the
-	 * first those of the last. What is left is exposed in the layer. A layer in the middle of
-	 * a long model; 0: a model from end to end. */
+	/* 0: a model from end to end. 1: layers in the middle of a long model, which go round: each
+	 * places the gradients of the one before it in backward, and the first in backward those of
+	 * the last. The rest is exposed in the layer. */
 	int steady;
 };
 
-/* What a layer is, for costs by formula. */
+/* The sizes of a layer, for costs by formula. */
 struct fsmoe_layer_sizes
 {
 	double batch, seq_length;     /* sequences of a data-parallel rank, tokens of each */
@@ -74,19 +74,21 @@ struct fsmoe_layer_sizes
 	double dense_forward, dense_backward;
 };
 
-/* The models that papers measure ("gpt2-xl", ...) and those of fsmoe/model.h; *layers of them.
- * batch, mp and ep are 1. -ENOENT lists the names. */
+/* Fills the sizes of a preset and its number of layers: of the models that papers measure
+ * ("gpt2-xl", ...) and of those of fsmoe/model.h. batch, mp and ep are 1. -ENOENT lists the
+ * names. */
 int fsmoe_layer_sizes_init(struct fsmoe_layer_sizes *sizes, int *layers, const char *preset);
-/* The names of the former, i = 0, 1, ... until NULL. */
+/* Returns the names of the models that papers measure, i = 0, 1, ... until NULL. */
 const char *fsmoe_layer_sizes_name(int i);
 
-/* -ENODATA names the line that the profile lacks; -EINVAL a size that is none. */
+/* Computes the cost of a layer by the paper's formulas. -ENODATA names the line that the profile
+ * lacks, -EINVAL a size that is not valid. */
 int fsmoe_layer_cost_init(struct fsmoe_layer_cost *cost, fsmoe_profile_t profile,
 			  const struct fsmoe_layer_sizes *sizes);
 
-/* The same of every layer, read off a step's graph whose layers have one chunk each: the work of
- * its first micro-batch at the profile's lines, the gradients that are summed over ranks, slots.
- * Nodes of no layer (embedding, head) are not counted. -EINVAL: more chunks. */
+/* Computes every layer's cost from a step graph built with one chunk per layer: the work of its
+ * first micro-batch at the profile's lines, the gradients that are summed over ranks, the slots.
+ * Nodes outside layers (embedding, head) are not counted. -EINVAL: a layer has more chunks. */
 int fsmoe_layer_cost_read(struct fsmoe_layer_cost *cost, int layers, fsmoe_graph_t graph,
 			  fsmoe_profile_t profile);
 
@@ -102,8 +104,8 @@ struct fsmoe_share
 struct fsmoe_plan_layer
 {
 	int forward_degree, backward_degree;
-	/* From the flat list of gradients that are ready, in order of readiness: exchanged after
-	 * the last dispatch of this layer's backward, and beside its dense part's backward. */
+	/* The next bytes of the flat list of gradients, in order of readiness: exchanged after the
+	 * last dispatch of this layer's backward, and beside its dense part's backward. */
 	struct fsmoe_share moe, dense;
 };
 
@@ -117,30 +119,31 @@ struct fsmoe_plan
 	double tail_seconds;            /* of the exchange after the backward, on top */
 };
 
-/* Makes the plan of a schedule. -EINVAL: a problem or row that is none. */
+/* Makes the plan of a schedule. The caller destroys it. -EINVAL: the problem or row is not valid. */
 int fsmoe_plan_create(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *problem,
 		      const struct fsmoe_schedule *schedule);
 void fsmoe_plan_destroy(struct fsmoe_plan *plan); /* a zeroed one is legal */
 
-/* Fills forward, backward and tail_seconds of any plan, made or written by hand, by walking its
- * layers event by event. -EINVAL: other layers, degrees that do not fit, gradients sent before
- * they exist, or not all of them. */
+/* Predicts the seconds of any plan, made or written by hand: fills forward, backward and
+ * tail_seconds. It walks the layers event by event. -EINVAL: the plan has another number of layers,
+ * degrees that do not fit, or gradients that are sent before they exist or never. */
 int fsmoe_plan_predict(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *problem,
 		       const struct fsmoe_schedule *schedule);
 
-/* As JSON; the caller frees *text. Equal plans give equal bytes. */
+/* Writes a plan as JSON; the caller frees *text. Equal plans give equal bytes. */
 int fsmoe_plan_text(const struct fsmoe_plan *plan, char **text);
-/* A number to compare between ranks: equal for equal plans. */
+/* Computes a number that is equal for equal plans, to compare ranks. */
 int fsmoe_plan_hash(const struct fsmoe_plan *plan, uint64_t *hash);
-/* Replaces the file at once or not at all. */
+/* Writes a plan to a file, which is replaced at once or not at all. */
 int fsmoe_plan_save(const struct fsmoe_plan *plan, const char *path);
-/* -ENOENT, ...; -EPROTO "PATH: layer 3: what is wrong with it". */
+/* Reads a plan. -ENOENT, ...: the file cannot be read; -EPROTO: it is no plan, and the sentence
+ * says in which layer. The caller destroys the plan. */
 int fsmoe_plan_load(struct fsmoe_plan *plan, const char *path);
 
 /* --- for programs with windows of their own ------------------------------------------------ */
 
-/* A stretch of time in which the lane of the gradients' exchange would idle: other lanes are busy
- * for so long, by whatever model tells. Windows stand in the order of time. */
+/* A stretch of time in which the lane of the gradients' exchange would idle because other lanes are
+ * busy. Windows stand in the order of time. */
 struct fsmoe_gradient_window
 {
 	double seconds;
@@ -148,13 +151,12 @@ struct fsmoe_gradient_window
 };
 
 /*
- * How to cut gradients so that they travel in windows (doc/cost-model.md, steps 6.2 and 6.3): of
- * what is complete, bytes[i] go in window i, as one exchange that takes alpha + beta * bytes
- * seconds; bytes[n] are left for the end, where they take *exposed seconds (may be NULL). Of the
- * complete ones any will do. Every number is a multiple of `unit` (4 for floats); all together are
- * what arrives; no exchange is longer than its window. Pure arithmetic: where ranks give equal
- * numbers they cut alike, so agree on alpha, beta and seconds first. -EINVAL: numbers that are
- * none.
+ * Cuts gradients so that they travel in windows (doc/cost-model.md, equations 6.2 and 6.3).
+ * bytes[i] of the complete gradients, whichever, go in window i as one exchange of alpha + beta *
+ * bytes seconds. bytes[n] are left for the end, where they take *exposed seconds (may be NULL).
+ * Every number is a multiple of `unit` (4 for floats), their sum is what arrives, and no exchange is
+ * longer than its window. Ranks that pass equal numbers get equal cuts, so they agree on alpha, beta
+ * and seconds first. -EINVAL: a number that is not valid.
  */
 int fsmoe_gradient_cut(const struct fsmoe_gradient_window *window, int n, double alpha, double beta,
 		       uint64_t unit, uint64_t *bytes, double *exposed);

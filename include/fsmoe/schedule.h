@@ -3,9 +3,9 @@
 #define FSMOE_SCHEDULE_H
 
 /*
- * Schedules as rows of a table. What plans, simulates and builds a step reads columns and never
- * asks for a name; a schedule of one's own is a row in a file. Schedules change time, never
- * values.
+ * Schedules are rows of a table. The planner, the simulation and the builder of a step read its
+ * columns and never ask for a name. A user's own schedule is a row in a file. A schedule changes
+ * the time of a step, never its values.
  */
 
 #ifdef __cplusplus
@@ -23,12 +23,11 @@ enum fsmoe_lane
 
 const char *fsmoe_lane_name(enum fsmoe_lane lane); /* "compute", "intra", "inter" */
 
-/* How the number of chunks of a MoE layer is found. */
+/* The number of chunks of an MoE layer, its pipeline degree. */
 enum fsmoe_degree_rule
 {
-	FSMOE_DEGREE_ONE,
-	FSMOE_DEGREE_SHARED, /* one for both passes: the best for their sum */
-	FSMOE_DEGREE_BEST,   /* of every pass and layer by itself */
+	FSMOE_DEGREE_ONE,  /* one chunk */
+	FSMOE_DEGREE_BEST, /* the plan's for every layer and pass; the layer's own without a plan */
 	FSMOE_NDEGREE_RULES
 };
 
@@ -59,20 +58,25 @@ struct fsmoe_schedule
 	enum fsmoe_degree_rule forward_degree, backward_degree;
 	enum fsmoe_lane alltoall_lane; /* AlltoAll, and the AllReduce of gradients */
 	enum fsmoe_lane gather_lane; /* AllGather, ReduceScatter; equal: one communication stream */
-	int overlap_experts;         /* 0: communication waits for experts, and they for it */
 	enum fsmoe_weight_rule weight_gradients;
 	enum fsmoe_gradient_rule gradients;
-	double gradient_bytes; /* of a piece, FSMOE_GRADIENTS_FIXED; else 0 */
+	double gradient_bytes; /* of a piece, for FSMOE_GRADIENTS_FIXED; 0 otherwise */
 };
 
-/* Row i of the table, i = 0, 1, ... until NULL. */
+/* The first rows of the table are those that papers publish. */
+#define FSMOE_PUBLISHED_SCHEDULES 6
+
+/* Returns row i of the table, i = 0, 1, ... until NULL: the published rows, then the default. */
 const struct fsmoe_schedule *fsmoe_schedule_at(int i);
-/* By name; NULL when there is none: the sentence names those there are. */
+/* Returns the row `default`, which a graph has until another one is set. */
+const struct fsmoe_schedule *fsmoe_schedule_default(void);
+/* Finds a row by name. NULL if no row has it: the sentence lists the names. */
 const struct fsmoe_schedule *fsmoe_schedule_find(const char *name);
-/* 0, or -EINVAL with the column that does not go with the others. */
+/* Checks that the columns go together. -EINVAL names the column that does not. */
 int fsmoe_schedule_check(const struct fsmoe_schedule *schedule);
-/* A row from a JSON file (doc/formats.md), checked. -ENOENT, ...; -EPROTO for a file that is no
- * row; -EINVAL as above, with the file's name. */
+/* Reads and checks a row from a JSON file (doc/formats.md). Omitted columns are those of the row
+ * `fsmoe`. -ENOENT, ...: the file cannot be read; -EPROTO: it is no row; -EINVAL: as
+ * fsmoe_schedule_check, with the file's name. */
 int fsmoe_schedule_load(struct fsmoe_schedule *schedule, const char *path);
 
 #ifdef __cplusplus

@@ -45,22 +45,18 @@ const void *cli_bench_schedule_defaults(void)
 	return cli_profile_init(&o.profile, NULL) ? NULL : &o;
 }
 
-/* Row by name, or all of them. */
+/* The row of that name, or all published ones. */
 static int find_rows(const char *name, struct bench_rows *b)
 {
-	int most = 1;
-
-	while (!name && fsmoe_schedule_at(most - 1))
-		most++;
-	b->row = calloc((size_t)most, sizeof(*b->row));
+	b->row = calloc(FSMOE_PUBLISHED_SCHEDULES, sizeof(*b->row));
 	if (!b->row)
-		return fsmoe_fail(ENOMEM, "no memory for %d schedules", most);
+		return fsmoe_fail(ENOMEM, "no memory for %d schedules", FSMOE_PUBLISHED_SCHEDULES);
 	if (name)
 	{
 		b->n = 1;
 		return cli_planning_row(name, &b->row[0].schedule) ? -EINVAL : 0;
 	}
-	for (b->n = 0; fsmoe_schedule_at(b->n); b->n++)
+	for (b->n = 0; b->n < FSMOE_PUBLISHED_SCHEDULES; b->n++)
 		b->row[b->n].schedule = *fsmoe_schedule_at(b->n);
 	return 0;
 }

@@ -101,12 +101,12 @@ static void say_neighbour(struct study *s, int *said, int err, double seconds, c
 
 static void say_schedules(struct study *s)
 {
-	const struct fsmoe_schedule *row;
 	int said = 0;
 
 	printf("Other schedules, planned for it:");
-	for (int i = 0; (row = fsmoe_schedule_at(i)); i++)
+	for (int i = 0; i < FSMOE_PUBLISHED_SCHEDULES; i++)
 	{
+		const struct fsmoe_schedule *row = fsmoe_schedule_at(i);
 		double seconds = 0;
 		char advice[64];
 		int err;

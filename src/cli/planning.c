@@ -220,16 +220,13 @@ int cli_planning_row(const char *name, struct fsmoe_schedule *row)
 
 int cli_planning_rows(const struct cli_planning *o, struct cli_problem *problem)
 {
-	const int most = sizeof(problem->row) / sizeof(problem->row[0]);
-	const struct fsmoe_schedule *row;
-
 	if (strcmp(o->schedule, "all"))
 	{
 		problem->rows = 1;
 		return cli_planning_row(o->schedule, &problem->row[0]);
 	}
-	for (int i = 0; i < most && (row = fsmoe_schedule_at(i)); i++)
-		problem->row[problem->rows++] = *row;
+	for (int i = 0; i < FSMOE_PUBLISHED_SCHEDULES; i++)
+		problem->row[problem->rows++] = *fsmoe_schedule_at(i);
 	return FSMOE_EXIT_OK;
 }
 

@@ -70,7 +70,7 @@ struct cli_problem
 {
 	struct fsmoe_plan_problem problem;
 	struct fsmoe_layer_cost *layer;
-	struct fsmoe_schedule row[16];
+	struct fsmoe_schedule row[FSMOE_PUBLISHED_SCHEDULES];
 	int rows;
 };
 

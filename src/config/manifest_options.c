@@ -2,7 +2,7 @@
 #include "config/manifest_options.h"
 
 #include "config/config.h"
-#include "plan/from_json.h"
+#include "plan/plan_json.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The latest durations of one size, round and round. */
+/* A ring of the latest durations of one size. */
 struct cell
 {
 	double n;
@@ -34,7 +34,7 @@ static void use(fsmoe_drift_t d, fsmoe_profile_t profile)
 {
 	d->profile = *profile;
 	d->used = *profile;
-	/* Medians are compared with what medians said. */
+	/* Medians are compared with medians. */
 	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
 		for (int lane = 0; lane < FSMOE_NLANES; lane++)
 			if (d->profile.fit[kind][lane].sharing > 0)
@@ -93,7 +93,7 @@ void fsmoe_drift_destroy(fsmoe_drift_t d)
 
 /* --- adding ------------------------------------------------------------------------------- */
 
-/* The cell of a size; the nearest one where there is no room for another. */
+/* Returns the cell of a size; the nearest one if no cell is free. */
 static struct cell *find(struct line *l, double n)
 {
 	struct cell *nearest = &l->cell[0];
@@ -177,7 +177,7 @@ void fsmoe_drift_cells(fsmoe_drift_t d, struct fsmoe_drift_cell *cells, int *n)
 
 /* --- deciding ----------------------------------------------------------------------------- */
 
-/* A line that is less than this of the time, as measured and as predicted, is never why. */
+/* A line with a smaller share of the time, as measured and as predicted, never drifts. */
 #define LEAST_SHARE 0.02
 
 struct judged /* one line */
@@ -186,7 +186,7 @@ struct judged /* one line */
 	double measured, predicted;
 };
 
-/* By line, size, then time: equal ones of several ranks lie together. */
+/* By line, size, then time: equal sizes of several ranks lie together. */
 static int by_place(const void *a, const void *b)
 {
 	const struct fsmoe_drift_cell *x = a, *y = b;
@@ -202,7 +202,7 @@ static int by_place(const void *a, const void *b)
 	return (x->samples > y->samples) - (x->samples < y->samples);
 }
 
-/* One cell of those of all ranks, with the average number of samples. */
+/* Merges the cells of all ranks into one, with the average number of samples. */
 static int merge(struct fsmoe_drift_cell *cell, int n)
 {
 	int merged = 0;

@@ -8,8 +8,8 @@
 
 /*
  * Measured times have a floor and a tail upwards: an interrupt makes a sample longer, never
- * shorter. So a first line goes through the medians of equal sizes, what is far from it is left
- * out, and the least squares see the rest. Sizes span three orders of magnitude: errors count
+ * shorter. So a first line goes through the medians of equal sizes, samples far from it are
+ * dropped, and the least squares see the rest. Sizes span three orders of magnitude: errors count
  * relative to the time, or the largest size alone would decide and alpha would be noise.
  */
 
@@ -45,7 +45,7 @@ static double median(double *value, int n)
 	return n % 2 ? value[n / 2] : (value[n / 2 - 1] + value[n / 2]) / 2;
 }
 
-/* Sorted samples -> one of each size with the median time. */
+/* Reduces sorted samples to one of each size with the median time. */
 static int medians(const struct sample *s, int n, struct sample *out)
 {
 	int sizes = 0;
@@ -105,7 +105,7 @@ static double distance(const struct sample *s, double alpha, double beta)
 	return fabs(fsmoe_line_seconds(alpha, beta, s->n) - s->t) / s->t;
 }
 
-/* Moves what the line does not follow to the end; returns how many are kept. `work` holds n. */
+/* Moves outliers to the end and returns the number of samples kept. `work` holds n. */
 static int keep(struct sample *s, int n, double alpha, double beta, double *work)
 {
 	struct sample *dropped = malloc((size_t)n * sizeof(*dropped));
@@ -126,7 +126,7 @@ static int keep(struct sample *s, int n, double alpha, double beta, double *work
 	for (int i = 0; i < out; i++)
 		s[kept + i] = dropped[i];
 	free(dropped);
-	/* One size is no line: then nothing was an outlier. */
+	/* One size makes no line: then no sample was an outlier. */
 	if (s[0].n == s[kept - 1].n)
 	{
 		qsort(s, (size_t)n, sizeof(*s), by_size);

@@ -15,8 +15,8 @@ static double seconds_of(const struct fsmoe_node *node, void *arg)
 	double seconds = 0;
 
 	if (work > 0 && !l->err)
-		l->err = fsmoe_profile_predict(l->profile, fsmoe_node_line(node), node->span, work,
-					       &seconds);
+		l->err = fsmoe_profile_predict(l->profile, fsmoe_node_cost_kind(node), node->span,
+					       work, &seconds);
 	return seconds;
 }
 

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whose line tells of a kind without one as well as can be told: of bytes as many moved, of a stage
- * one exchange of as much on that lane. 0: nobody's. */
+/* The kind whose line stands in for a kind without one: memory for other work on bytes, AlltoAll for
+ * a stage of it. 0: no kind. */
 static const enum fsmoe_kind stand_in[FSMOE_NKINDS] = {
 	[FSMOE_KIND_REDUCTION] = FSMOE_KIND_MEMORY,
 	[FSMOE_KIND_ROUTING] = FSMOE_KIND_MEMORY,
@@ -144,7 +144,7 @@ int fsmoe_profile_set(fsmoe_profile_t p, enum fsmoe_kind kind, enum fsmoe_lane l
 	return 0;
 }
 
-/* NULL with the sentence. */
+/* NULL with a sentence. */
 static const struct fsmoe_fit *find(fsmoe_profile_t p, enum fsmoe_kind kind, enum fsmoe_lane lane,
 				    int *err)
 {

@@ -19,7 +19,7 @@ enum
 	FORMAT_VERSION = 1
 };
 
-/* Units in which people publish their lines; inside there are seconds, bytes and flops. */
+/* Units in which lines are published; a profile holds seconds, bytes and flops. */
 static const struct unit
 {
 	const char *name;
@@ -74,7 +74,7 @@ static void text(struct fsmoe_json_reader *r, const char *key, char *buffer, siz
 		snprintf(buffer, size, "%s", json_string_value(value));
 }
 
-/* The place of a string in a list of names. */
+/* Returns the index of a string in a list of names. */
 static int choice(struct fsmoe_json_reader *r, const char *key, fsmoe_name_fn name,
 		  const void *table)
 {
@@ -125,7 +125,7 @@ static void read_fit(struct fsmoe_json_reader *r, struct fsmoe_profile *p)
 			       "communication on intra or inter");
 }
 
-/* Texts under keys that only people read. */
+/* Notes for people: texts under keys. */
 static void read_notes(struct fsmoe_json_reader *r, struct fsmoe_profile *p)
 {
 	json_t *notes = json_object_get(r->object, "provenance"), *value;

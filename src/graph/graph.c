@@ -13,19 +13,6 @@ struct arena_block
 	max_align_t data[];
 };
 
-/* A lane for either span, and nothing that the backward itself does not ask for. */
-static const struct fsmoe_schedule plain = {
-	.name = "plain",
-	.doc = "the degrees of the layers, gradients at the end",
-	.forward_degree = FSMOE_DEGREE_BEST,
-	.backward_degree = FSMOE_DEGREE_BEST,
-	.alltoall_lane = FSMOE_INTER,
-	.gather_lane = FSMOE_INTRA,
-	.overlap_experts = 1,
-	.weight_gradients = FSMOE_WEIGHT_GRADIENTS_DEFERRED,
-	.gradients = FSMOE_GRADIENTS_AT_END,
-};
-
 int fsmoe_graph_create(fsmoe_graph_t *graph, fsmoe_groups_t groups)
 {
 	struct fsmoe_graph *g = calloc(1, sizeof(*g));
@@ -33,7 +20,7 @@ int fsmoe_graph_create(fsmoe_graph_t *graph, fsmoe_groups_t groups)
 	if (!g)
 		return fsmoe_fail(ENOMEM, "no memory for a graph");
 	g->groups = groups;
-	g->schedule = plain;
+	g->schedule = *fsmoe_schedule_default();
 	g->open_region = -1;
 	g->labels = (struct fsmoe_labels){.layer = -1, .micro_batch = -1, .chunk = -1};
 	*graph = g;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fsmoe/op.h>
 
-enum fsmoe_kind fsmoe_node_line(const struct fsmoe_node *node)
+enum fsmoe_kind fsmoe_node_cost_kind(const struct fsmoe_node *node)
 {
 	enum fsmoe_group group;
 

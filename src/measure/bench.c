@@ -75,7 +75,7 @@ static int add(struct fsmoe_bench *b, fsmoe_graph_t graph, const int *node, int 
 	for (int i = 0; i < n && !err; i++)
 	{
 		err = fsmoe_samples_add(
-			b->samples, fsmoe_node_line(&nodes[node[i]]), nodes[node[i]].span,
+			b->samples, fsmoe_node_cost_kind(&nodes[node[i]]), nodes[node[i]].span,
 			fsmoe_node_work(&nodes[node[i]], tensors), took + i * times, times);
 		if (FSMOE_KIND_IS_COMM(nodes[node[i]].op->kind))
 			continue;

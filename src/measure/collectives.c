@@ -64,7 +64,7 @@ static void read_ranges(fsmoe_graph_t graph, struct range *range)
 			const double bytes = fsmoe_node_work(&node[i], tensors);
 
 			if (!FSMOE_KIND_IS_COMM(node[i].op->kind) || bytes <= 0 ||
-			    fsmoe_node_line(&node[i]) != patterns[p].kind ||
+			    fsmoe_node_cost_kind(&node[i]) != patterns[p].kind ||
 			    node[i].op->group(node[i].args) != patterns[p].group)
 				continue;
 			range[p].least = range[p].most > 0 ? fmin(range[p].least, bytes) : bytes;

@@ -20,7 +20,7 @@ int fsmoe_drift_observe(fsmoe_drift_t drift, fsmoe_program_t program, fsmoe_grap
 	if (!err)
 		err = fsmoe_timeline_held(&tl, graph, held);
 	for (int i = 0; i < nnodes && !err; i++)
-		err = fsmoe_drift_add(drift, fsmoe_node_line(&nodes[i]), nodes[i].span,
+		err = fsmoe_drift_add(drift, fsmoe_node_cost_kind(&nodes[i]), nodes[i].span,
 				      fsmoe_node_work(&nodes[i], tensors), held[i]);
 	fsmoe_timeline_destroy(&tl);
 	free(held);

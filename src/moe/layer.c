@@ -14,7 +14,7 @@
  *   inter  D1 .. Dr [gradients] C1 .. Cr      intra  AG1 .. AGr RS1 .. RSr
  * Where the schedule has one communication stream a chunk goes back as soon as it is computed:
  *   D1 AG1 .. Dr AGr [gradients] RS1 C1 .. RSr Cr
- * fsmoe_layer_walk (src/plan/layer.c) predicts just this.
+ * fsmoe_layer_walk (src/plan/layer_walk.c) predicts just this.
  */
 
 /* --- labels ------------------------------------------------------------------------------- */

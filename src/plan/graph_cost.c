@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 /*
- * The costs of layers read off a step's graph, so that what is planned is what runs: every node's
- * work at its kind's line. The graph has one chunk a layer and weight gradients after it.
+ * Costs of layers are read off a step's graph, so that the plan is for what runs: every node's work
+ * at its kind's line. The graph has one chunk a layer, and weight gradients after it.
  */
 
 struct reading
@@ -33,8 +33,8 @@ static void add_stage(struct fsmoe_stage *stage, const struct fsmoe_fit *fit, do
 			      : fit->beta;
 }
 
-/* Which stage of the mixture a node is; NULL: it belongs to the dense part. Both passes have the
- * same communication: that of forward is read, and of AlltoAll the way out. */
+/* Returns the stage of the mixture that a node belongs to; NULL: it belongs to the dense part. Both
+ * passes communicate equally, so only the forward is read, and only the first AlltoAll. */
 static struct fsmoe_stage *stage_of(struct fsmoe_layer_cost *c, const struct fsmoe_node *node)
 {
 	const int forward = node->phase == FSMOE_FORWARD;
@@ -77,7 +77,7 @@ static int read_node(const struct reading *r, const struct fsmoe_node *node)
 				  "costs are read off a graph with one chunk a layer: layer "
 				  "%d has more",
 				  node->layer);
-	err = fsmoe_profile_get(r->profile, fsmoe_node_line(node), node->span, &fit);
+	err = fsmoe_profile_get(r->profile, fsmoe_node_cost_kind(node), node->span, &fit);
 	if (err)
 		return err;
 	if (stage)
@@ -97,8 +97,8 @@ static int read_node(const struct reading *r, const struct fsmoe_node *node)
 	return 0;
 }
 
-/* What is summed over ranks after a layer's backward: whole buckets, as they travel. Of those that
- * are complete together the one made last goes first (src/step/gradients.c). */
+/* Adds the buckets that are summed over ranks after a layer's backward, in the order in which they
+ * travel: among those complete together, the one made last goes first (src/step/gradients.c). */
 static void read_gradients(const struct reading *r)
 {
 	const struct fsmoe_graph *g = r->graph;
@@ -114,7 +114,7 @@ static void read_gradients(const struct reading *r)
 			continue;
 		c = &r->cost[b->layer];
 		c->gradient_bytes += bytes;
-		/* Of more than there is room for, the last ones count as one. */
+		/* If there are too many, the last ones count as one. */
 		c->buckets += c->buckets < FSMOE_LAYER_BUCKETS;
 		c->bucket_bytes[c->buckets - 1] += bytes;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plan/layer.h"
-#include "plan/shares.h"
+#include "plan/layer_walk.h"
+#include "plan/placement.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -15,14 +15,14 @@ enum
 	MOST_DEGREE = 4096
 };
 
-/* --- what is asked ------------------------------------------------------------------------ */
+/* --- the problem -------------------------------------------------------------------------- */
 
 static int is_cost(double x)
 {
 	return x >= 0 && isfinite(x);
 }
 
-/* Whole floats, and all of them. */
+/* Buckets are whole floats and add up to the layer's gradients. */
 static int are_buckets(const struct fsmoe_layer_cost *c)
 {
 	double sum = 0;
@@ -53,7 +53,7 @@ static int check_layer(const struct fsmoe_layer_cost *c, int i)
 	if (good && !are_buckets(c))
 		return fsmoe_fail(
 			EINVAL,
-			"layer %d: the buffers of its gradients do not add up to %.17g bytes", i,
+			"layer %d: the buckets of its gradients do not add up to %.17g bytes", i,
 			c->gradient_bytes);
 	return good ? 0
 		    : fsmoe_fail(
@@ -63,7 +63,7 @@ static int check_layer(const struct fsmoe_layer_cost *c, int i)
 			      i);
 }
 
-static int check(const struct fsmoe_plan_problem *p, const struct fsmoe_schedule *row)
+static int check_problem(const struct fsmoe_plan_problem *p, const struct fsmoe_schedule *row)
 {
 	int err = fsmoe_schedule_check(row);
 
@@ -92,7 +92,7 @@ static int equal_costs(const struct fsmoe_layer_cost *a, const struct fsmoe_laye
 		       (size_t)a->buckets * sizeof(*a->bucket_bytes));
 }
 
-static void free_layers(struct fsmoe_shares *s)
+static void free_layers(struct fsmoe_placement *s)
 {
 	for (int i = 0; i < s->problem->layers && s->layer; i++)
 		if (s->layer[i].own)
@@ -103,8 +103,8 @@ static void free_layers(struct fsmoe_shares *s)
 	free(s->layer);
 }
 
-/* The options of every layer; equal neighbours share them. */
-static int make_layers(struct fsmoe_shares *s)
+/* Finds the options of every layer; equal neighbours share them. */
+static int make_layers(struct fsmoe_placement *s)
 {
 	const struct fsmoe_plan_problem *p = s->problem;
 
@@ -113,7 +113,7 @@ static int make_layers(struct fsmoe_shares *s)
 		return fsmoe_fail(ENOMEM, "no memory to plan %d layers", p->layers);
 	for (int i = 0; i < p->layers; i++)
 	{
-		struct fsmoe_shares_layer *l = &s->layer[i];
+		struct fsmoe_placement_layer *l = &s->layer[i];
 
 		if (i > 0 && equal_costs(&p->layer[i], &p->layer[i - 1]))
 		{
@@ -134,58 +134,28 @@ static int make_layers(struct fsmoe_shares *s)
 	return 0;
 }
 
-/* One degree for both passes: where the sum is least. */
-static void share_degree(struct fsmoe_shares_layer *l)
-{
-	struct fsmoe_option_cost both;
-	double least = INFINITY;
-	int best = 0;
-
-	for (int k = 0; k < l->nforward; k++)
-	{
-		const double seconds = l->forward[k].seconds + l->backward[k].seconds;
-
-		if (seconds < least * (1 - 1e-12))
-		{
-			least = seconds;
-			best = k;
-		}
-	}
-	both = l->forward[best];
-	l->forward[0] = both;
-	l->backward[0] = l->backward[best];
-	l->nforward = l->nbackward = 1;
-}
-
-static void choose_degrees(struct fsmoe_shares *s)
+static void choose_degrees(struct fsmoe_placement *s)
 {
 	for (int i = 0; i < s->problem->layers; i++)
 	{
-		struct fsmoe_shares_layer *l = &s->layer[i];
+		struct fsmoe_placement_layer *l = &s->layer[i];
 
-		if (s->row->forward_degree == FSMOE_DEGREE_SHARED)
-		{
-			if (l->own)
-				share_degree(l);
-			else
-				l->nforward = l->nbackward = 1;
-		}
 		l->best = fsmoe_best_option(l->backward, l->nbackward, 0);
 		s->plan->layer[i].forward_degree =
 			l->forward[fsmoe_best_option(l->forward, l->nforward, 0)].degree;
 	}
 }
 
-/* Beside its gradients another number of chunks may be best (equation 6.6). `seconds`: room for
- * those of fsmoe_flat_plan. */
-static void settle_degrees(struct fsmoe_shares *s, double *seconds)
+/* Beside its gradients another number of chunks may be best (equation 6.6). `seconds` has room for
+ * fsmoe_gradient_plan_seconds. */
+static void settle_degrees(struct fsmoe_placement *s, double *seconds)
 {
 	const int last = s->problem->layers - 1;
 
-	fsmoe_flat_plan(&s->flat, s->plan, seconds);
+	fsmoe_gradient_plan_seconds(&s->list, s->plan, seconds);
 	for (int i = 0; i <= last; i++)
 	{
-		const struct fsmoe_shares_layer *l = &s->layer[i];
+		const struct fsmoe_placement_layer *l = &s->layer[i];
 		struct fsmoe_plan_layer *pl = &s->plan->layer[i];
 		int k = l->best;
 
@@ -201,17 +171,17 @@ void fsmoe_plan_destroy(struct fsmoe_plan *plan)
 	*plan = (struct fsmoe_plan){0};
 }
 
-/* --- what it takes ------------------------------------------------------------------------ */
+/* --- prediction -------------------------------------------------------------------------- */
 
 static int check_share(const struct fsmoe_share *s)
 {
 	return s->bytes ? s->pieces >= 1 : s->pieces == 0;
 }
 
-/* Degrees that fit, gradients that exist when they are sent, and all of them. */
+/* Checks that degrees fit, and that all gradients are sent, none before it exists. */
 static int check_plan(const struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p)
 {
-	uint64_t there = p->steady ? fsmoe_gradient_of(&p->layer[0]) : 0;
+	uint64_t there = p->steady ? fsmoe_gradient_bytes(&p->layer[0]) : 0;
 
 	if (plan->layers != p->layers)
 		return fsmoe_fail(EINVAL, "the plan is of %d layers, the model has %d",
@@ -238,7 +208,7 @@ static int check_plan(const struct fsmoe_plan *plan, const struct fsmoe_plan_pro
 					  " bytes of gradients, but %" PRIu64 " are ready by then",
 					  i, l->moe.bytes, l->dense.bytes, there);
 		there -= l->moe.bytes + l->dense.bytes;
-		there += !p->steady || i > 0 ? fsmoe_gradient_of(&p->layer[i]) : 0;
+		there += !p->steady || i > 0 ? fsmoe_gradient_bytes(&p->layer[i]) : 0;
 	}
 	if (plan->tail.bytes != there || !check_share(&plan->tail))
 		return fsmoe_fail(EINVAL,
@@ -249,14 +219,14 @@ static int check_plan(const struct fsmoe_plan *plan, const struct fsmoe_plan_pro
 	return 0;
 }
 
-/* `seconds`: room for those of fsmoe_flat_plan. */
-static void predict(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p,
-		    const struct fsmoe_schedule *row, const struct fsmoe_flat *flat,
-		    double *seconds)
+/* `seconds` has room for fsmoe_gradient_plan_seconds. */
+static void predict_plan(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p,
+			 const struct fsmoe_schedule *row, const struct fsmoe_gradient_list *list,
+			 double *seconds)
 {
 	double forward = 0, backward = 0;
 
-	fsmoe_flat_plan(flat, plan, seconds);
+	fsmoe_gradient_plan_seconds(list, plan, seconds);
 	plan->tail_seconds = seconds[2 * p->layers];
 	for (int i = 0; i < p->layers; i++)
 	{
@@ -277,35 +247,35 @@ static void predict(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p,
 int fsmoe_plan_predict(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *p,
 		       const struct fsmoe_schedule *row)
 {
-	struct fsmoe_flat flat;
+	struct fsmoe_gradient_list list;
 	double *seconds;
-	int err = check(p, row);
+	int err = check_problem(p, row);
 
 	if (!err)
 		err = check_plan(plan, p);
 	if (!err)
-		err = fsmoe_flat_create(&flat, p);
+		err = fsmoe_gradient_list_create(&list, p);
 	if (err)
 		return err;
 	seconds = malloc((2 * (size_t)p->layers + 1) * sizeof(*seconds));
 	if (seconds)
-		predict(plan, p, row, &flat, seconds);
+		predict_plan(plan, p, row, &list, seconds);
 	else
 		err = fsmoe_fail(ENOMEM, "no memory to predict %d layers", p->layers);
 	free(seconds);
-	fsmoe_flat_destroy(&flat);
+	fsmoe_gradient_list_destroy(&list);
 	return err;
 }
 
-/* --- making ------------------------------------------------------------------------------- */
+/* --- the plan ------------------------------------------------------------------------------- */
 
 int fsmoe_plan_create(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *problem,
 		      const struct fsmoe_schedule *row)
 {
 	struct fsmoe_plan fresh = {.layers = problem->layers};
-	struct fsmoe_shares s = {.problem = problem, .row = row, .plan = &fresh};
+	struct fsmoe_placement s = {.problem = problem, .row = row, .plan = &fresh};
 	double *seconds;
-	int err = check(problem, row);
+	int err = check_problem(problem, row);
 
 	if (err)
 		return err;
@@ -313,7 +283,7 @@ int fsmoe_plan_create(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *
 	fresh.layer = calloc((size_t)problem->layers, sizeof(*fresh.layer));
 	seconds = malloc((2 * (size_t)problem->layers + 1) * sizeof(*seconds));
 	err = fresh.layer && seconds
-		      ? fsmoe_flat_create(&s.flat, problem)
+		      ? fsmoe_gradient_list_create(&s.list, problem)
 		      : fsmoe_fail(ENOMEM, "no memory to plan %d layers", problem->layers);
 	if (!err)
 		err = make_layers(&s);
@@ -325,11 +295,11 @@ int fsmoe_plan_create(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *
 	if (!err)
 	{
 		settle_degrees(&s, seconds);
-		predict(&fresh, problem, row, &s.flat, seconds);
+		predict_plan(&fresh, problem, row, &s.list, seconds);
 		err = check_plan(&fresh, problem);
 	}
 	free_layers(&s);
-	fsmoe_flat_destroy(&s.flat);
+	fsmoe_gradient_list_destroy(&s.list);
 	free(seconds);
 	if (err)
 		fsmoe_plan_destroy(&fresh);

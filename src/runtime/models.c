@@ -29,8 +29,8 @@ static double expected_us(struct starpu_task *task, struct starpu_perfmodel_arch
 
 		if (p->work[node->id] <= 0)
 			continue;
-		if (!profile || fsmoe_profile_predict(profile, fsmoe_node_line(node), node->span,
-						      p->work[node->id], &seconds))
+		if (!profile || fsmoe_profile_predict(profile, fsmoe_node_cost_kind(node),
+						      node->span, p->work[node->id], &seconds))
 			return NAN;
 		all += seconds;
 	}

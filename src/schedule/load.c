@@ -9,17 +9,17 @@
 #include <string.h>
 
 /* Names of the values, in the order of the enums. */
-static const char *const degrees[] = {"one", "shared", "best", NULL};
+static const char *const degrees[] = {"one", "best", NULL};
 static const char *const lanes[] = {"compute", "intra", "inter", NULL};
 static const char *const weights[] = {"per-chunk", "deferred", NULL};
 static const char *const gradients[] = {"at-end", "beside-dense", "fixed", "adaptive", NULL};
 
-/* A row as the file writes it. */
+/* A schedule row as the file writes it. */
 struct row
 {
 	const char *name, *doc, *forward_degree, *backward_degree, *alltoall_lane, *gather_lane,
 		*weight_gradients, *gradients;
-	int overlap_experts;
+	int overlap_experts; /* in older files: accepted, has no effect */
 	double gradient_bytes;
 };
 
@@ -47,26 +47,27 @@ static const struct fsmoe_option columns[] = {
 	{.type = FSMOE_OPTION_END},
 };
 
-/* What the options have checked is there; the first where it was left out. */
-static int place(const char *const *values, const char *value)
+/* The index of a value, which the options have checked. */
+static int value_index(const char *const *values, const char *value)
 {
 	int i = 0;
 
-	while (values[i] && strcmp(values[i], value))
+	while (strcmp(values[i], value))
 		i++;
-	return values[i] ? i : 0;
+	return i;
 }
 
-static int fill(struct fsmoe_schedule *s, const struct row *row, const char *path)
+static int fill_schedule(struct fsmoe_schedule *s, const struct row *row, const char *path)
 {
 	*s = (struct fsmoe_schedule){
-		.forward_degree = (enum fsmoe_degree_rule)place(degrees, row->forward_degree),
-		.backward_degree = (enum fsmoe_degree_rule)place(degrees, row->backward_degree),
-		.alltoall_lane = (enum fsmoe_lane)place(lanes, row->alltoall_lane),
-		.gather_lane = (enum fsmoe_lane)place(lanes, row->gather_lane),
-		.overlap_experts = row->overlap_experts,
-		.weight_gradients = (enum fsmoe_weight_rule)place(weights, row->weight_gradients),
-		.gradients = (enum fsmoe_gradient_rule)place(gradients, row->gradients),
+		.forward_degree = (enum fsmoe_degree_rule)value_index(degrees, row->forward_degree),
+		.backward_degree =
+			(enum fsmoe_degree_rule)value_index(degrees, row->backward_degree),
+		.alltoall_lane = (enum fsmoe_lane)value_index(lanes, row->alltoall_lane),
+		.gather_lane = (enum fsmoe_lane)value_index(lanes, row->gather_lane),
+		.weight_gradients =
+			(enum fsmoe_weight_rule)value_index(weights, row->weight_gradients),
+		.gradients = (enum fsmoe_gradient_rule)value_index(gradients, row->gradients),
 		.gradient_bytes = row->gradient_bytes,
 	};
 	if (strlen(row->name) >= sizeof(s->name) || strlen(row->doc) >= sizeof(s->doc))
@@ -80,7 +81,7 @@ static int fill(struct fsmoe_schedule *s, const struct row *row, const char *pat
 
 int fsmoe_schedule_load(struct fsmoe_schedule *schedule, const char *path)
 {
-	/* A column that is left out is as in the row fsmoe. */
+	/* An omitted column has the value of the row fsmoe. */
 	struct row row = {.name = "",
 			  .doc = "",
 			  .forward_degree = "best",
@@ -88,8 +89,7 @@ int fsmoe_schedule_load(struct fsmoe_schedule *schedule, const char *path)
 			  .alltoall_lane = "inter",
 			  .gather_lane = "intra",
 			  .weight_gradients = "per-chunk",
-			  .gradients = "adaptive",
-			  .overlap_experts = 1};
+			  .gradients = "adaptive"};
 	struct fsmoe_schedule fresh;
 	struct fsmoe_json json;
 	char why[256];
@@ -99,7 +99,7 @@ int fsmoe_schedule_load(struct fsmoe_schedule *schedule, const char *path)
 		return err;
 	err = fsmoe_options_json(columns, &json, &row);
 	if (!err)
-		err = fill(&fresh, &row, path);
+		err = fill_schedule(&fresh, &row, path);
 	if (!err && fsmoe_schedule_check(&fresh))
 	{
 		snprintf(why, sizeof(why), "%s", fsmoe_last_error());

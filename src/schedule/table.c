@@ -10,29 +10,35 @@
 /* clang-format off */
 static const struct fsmoe_schedule table[] = {
 	{"ds-moe", "DeepSpeed-MoE: one chunk, nothing overlaps",
-	 FSMOE_DEGREE_ONE, FSMOE_DEGREE_ONE, FSMOE_INTER, FSMOE_INTER, 0,
+	 FSMOE_DEGREE_ONE, FSMOE_DEGREE_ONE, FSMOE_INTER, FSMOE_INTER,
 	 FSMOE_WEIGHT_GRADIENTS_PER_CHUNK, FSMOE_GRADIENTS_AT_END, 0},
 	{"tutel", "Tutel with PipeMoE: chunks, one communication stream, gradients at the end",
-	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTER, 1,
+	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTER,
 	 FSMOE_WEIGHT_GRADIENTS_PER_CHUNK, FSMOE_GRADIENTS_AT_END, 0},
 	{"tutel-improved", "Tutel, gradients beside the dense parts",
-	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTER, 1,
+	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTER,
 	 FSMOE_WEIGHT_GRADIENTS_PER_CHUNK, FSMOE_GRADIENTS_BESIDE_DENSE, 0},
 	{"pipemoe-lina", "PipeMoE and Lina: gradients in pieces of 30 MB beside experts and dense parts",
-	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTER, 1,
+	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTER,
 	 FSMOE_WEIGHT_GRADIENTS_PER_CHUNK, FSMOE_GRADIENTS_FIXED, 30e6},
 	{"fsmoe-no-iio", "FSMoE with one communication stream: AllGather and AlltoAll do not overlap",
-	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTER, 1,
+	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTER,
 	 FSMOE_WEIGHT_GRADIENTS_PER_CHUNK, FSMOE_GRADIENTS_ADAPTIVE, 0},
 	{"fsmoe", "FSMoE: three streams, gradients cut to fit the idle times between nodes",
-	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTRA, 1,
+	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTRA,
 	 FSMOE_WEIGHT_GRADIENTS_PER_CHUNK, FSMOE_GRADIENTS_ADAPTIVE, 0},
+	/* After the published rows: what runs without --schedule and without a profile. */
+	{"default", "three streams, weight gradients once a layer, gradients at the end",
+	 FSMOE_DEGREE_BEST, FSMOE_DEGREE_BEST, FSMOE_INTER, FSMOE_INTRA,
+	 FSMOE_WEIGHT_GRADIENTS_DEFERRED, FSMOE_GRADIENTS_AT_END, 0},
 };
 /* clang-format on */
 enum
 {
 	NROWS = sizeof(table) / sizeof(table[0])
 };
+
+_Static_assert(NROWS == FSMOE_PUBLISHED_SCHEDULES + 1, "the published rows, then the default");
 
 const char *fsmoe_lane_name(enum fsmoe_lane lane)
 {
@@ -44,6 +50,11 @@ const char *fsmoe_lane_name(enum fsmoe_lane lane)
 const struct fsmoe_schedule *fsmoe_schedule_at(int i)
 {
 	return i >= 0 && i < NROWS ? &table[i] : NULL;
+}
+
+const struct fsmoe_schedule *fsmoe_schedule_default(void)
+{
+	return &table[FSMOE_PUBLISHED_SCHEDULES];
 }
 
 static const char *name_at(const void *unused, int i)
@@ -76,21 +87,8 @@ int fsmoe_schedule_check(const struct fsmoe_schedule *s)
 		const char *column, *why;
 	} rules[] = {
 		{!*s->name, "name", "is empty"},
-		{(s->forward_degree == FSMOE_DEGREE_SHARED) !=
-			 (s->backward_degree == FSMOE_DEGREE_SHARED),
-		 "backward_degree", "must be \"shared\" when forward_degree is, and only then"},
 		{s->alltoall_lane == FSMOE_COMPUTE, "alltoall_lane", "must be intra or inter"},
 		{s->gather_lane == FSMOE_COMPUTE, "gather_lane", "must be intra or inter"},
-		{!s->overlap_experts && s->gather_lane != s->alltoall_lane, "gather_lane",
-		 "must be alltoall_lane where experts overlap nothing"},
-		{!s->overlap_experts && s->forward_degree != FSMOE_DEGREE_ONE, "forward_degree",
-		 "must be \"one\" where experts overlap nothing"},
-		{!s->overlap_experts && s->backward_degree != FSMOE_DEGREE_ONE, "backward_degree",
-		 "must be \"one\" where experts overlap nothing"},
-		{!s->overlap_experts && s->weight_gradients != FSMOE_WEIGHT_GRADIENTS_PER_CHUNK,
-		 "weight_gradients", "must be \"per-chunk\" where experts overlap nothing"},
-		{!s->overlap_experts && s->gradients != FSMOE_GRADIENTS_AT_END, "gradients",
-		 "must be \"at-end\" where experts overlap nothing"},
 		{fixed && !(s->gradient_bytes >= 4 && isfinite(s->gradient_bytes)),
 		 "gradient_bytes", "must be 4 or more for \"fixed\" gradients"},
 		{!fixed && s->gradient_bytes != 0, "gradient_bytes",

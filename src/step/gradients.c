@@ -26,7 +26,7 @@ enum
 
 /* --- the list ----------------------------------------------------------------------------- */
 
-/* Earliest first; of equals the one made last, as a backward comes by them. */
+/* Earliest first; among equals the one made last, as a backward reaches them. */
 static int by_readiness(const void *a, const void *b)
 {
 	const struct fsmoe_gradients_bucket *x = a, *y = b;
@@ -36,9 +36,10 @@ static int by_readiness(const void *a, const void *b)
 	return y->index - x->index;
 }
 
-/* The first forward node that reads a bucket's parameters or has its label of layer: when that is
- * differentiated, nobody adds to the bucket any more. By the label because what a rank reads may
- * depend on the rank (only one shard of an expert adds its bias), and the list may not. */
+/* Finds the first forward node that reads a bucket's parameters or has its layer label: once that is
+ * differentiated, no node adds to the bucket any more. The label counts because the parameters that
+ * a rank reads may depend on the rank (only one shard of an expert adds its bias), and the list may
+ * not. */
 static void find_readiness(const struct fsmoe_graph *g, int first, int *ready)
 {
 	for (int k = 0; k < g->nbuckets; k++)
@@ -80,7 +81,7 @@ static int make_list(struct fsmoe_gradients *q, int first)
 	return 0;
 }
 
-/* Elements that can be sent when the forward nodes after `done` are differentiated. */
+/* Counts the elements that can be sent once the forward nodes after `done` are differentiated. */
 static size_t count_ready(const struct fsmoe_gradients *q, int done)
 {
 	size_t n = 0;
@@ -92,7 +93,7 @@ static size_t count_ready(const struct fsmoe_gradients *q, int done)
 
 /* --- sending ------------------------------------------------------------------------------ */
 
-/* The next n elements of the list: an AllReduce for every bucket that they come from. */
+/* Sends the next n elements of the list, by an AllReduce for every bucket that they come from. */
 static void send_piece(struct fsmoe_gradients *q, size_t n)
 {
 	fsmoe_graph_t g = q->graph;
@@ -116,7 +117,7 @@ static void send_piece(struct fsmoe_gradients *q, size_t n)
 	}
 }
 
-/* n elements in so many equal pieces; the last takes what is over. */
+/* Sends n elements in equal pieces; the last one takes the remainder. */
 static void send(struct fsmoe_gradients *q, size_t n, size_t pieces)
 {
 	for (; n > 0 && pieces > 0; pieces--)
@@ -142,10 +143,10 @@ static size_t pieces_of(const struct fsmoe_gradients *q, size_t n)
 	return bytes > 0 ? (size_t)fmax(1, ceil(FLOAT * (double)n / bytes)) : 1;
 }
 
-/* Without a plan nobody knows what fits where. Then of what is ready
- *   beside-dense  all goes beside the dense part: that is the plan;
- *   fixed         one piece goes beside the experts, the others beside the dense part;
- *   adaptive      half goes beside the experts, the rest beside the dense part. */
+/* Without a plan it is unknown what fits where. Gradients that are ready then go
+ *   beside-dense  all beside the dense part, as a plan would have it;
+ *   fixed         one piece beside the experts, the others beside the dense part;
+ *   adaptive      half beside the experts, the rest beside the dense part. */
 static struct amount by_rule(const struct fsmoe_gradients *q, enum fsmoe_gap gap, size_t ready)
 {
 	const struct fsmoe_schedule *row = &q->graph->schedule;

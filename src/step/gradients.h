@@ -5,10 +5,10 @@
 #include <fsmoe/plan.h>
 
 /*
- * The exchange of gradients of one step: a flat list of buckets in the order in which the last
- * micro-batch's backward completes them, of which a plan takes so many bytes at every place that it
- * knows, cut by elements and not by parameters. Sums are taken element by element in group order,
- * so no cut changes a value.
+ * The exchange of gradients of one step. Buckets form a flat list, in the order in which the last
+ * micro-batch's backward completes them. At every gap a plan takes the next bytes of the list, cut by
+ * elements and not by parameters. Sums are taken element by element in group order, so no cut changes
+ * a value.
  */
 struct fsmoe_gradients
 {
@@ -20,11 +20,12 @@ struct fsmoe_gradients
 	char *taken; /* by layer and gap */
 };
 
-/* After the forward of the last micro-batch, whose first node is `first`, and before its backward:
- * from now on the graph's gaps are filled. What it points to must outlive fsmoe_gradients_end. */
+/* Starts to fill the graph's gaps. Call it between the forward of the last micro-batch, whose first
+ * node is `first`, and its backward. The arguments must outlive fsmoe_gradients_end. */
 int fsmoe_gradients_begin(struct fsmoe_gradients *gradients, fsmoe_graph_t graph, int first,
 			  const struct fsmoe_plan *plan);
-/* Appends the exchange of what is left, and frees. Also when the graph has failed. */
+/* Appends the exchange of the remaining gradients, and frees the list. Call it also if the graph has
+ * failed. */
 int fsmoe_gradients_end(struct fsmoe_gradients *gradients);
 
 #endif

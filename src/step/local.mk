@@ -3,6 +3,6 @@ libfsmoe_core_la_SOURCES += \
 	src/step/gradients.h \
 	src/step/optimizer.c \
 	src/step/optimizer.h \
-	src/step/plan.c \
+	src/step/plan_step.c \
 	src/step/step.c \
 	src/step/step.h

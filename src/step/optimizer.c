@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What an optimizer needs to append its node for one bucket. */
+/* The arguments of an optimizer's node for one bucket. */
 struct update
 {
 	fsmoe_graph_t graph;

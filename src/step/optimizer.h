@@ -4,9 +4,8 @@
 
 #include <fsmoe/train.h>
 
-/* Appends what comes after the exchange of gradients: the global norm, one optimizer node a
- * bucket. The norm is NaN, and nothing updated, when the loss is not
- * finite. */
+/* Appends the update after the exchange of gradients: the global norm, and one optimizer node a
+ * bucket. If the loss is not finite, the norm is NaN and nothing is updated. */
 int fsmoe_step_append_update(fsmoe_graph_t graph, const struct fsmoe_train_opts *opts,
 			     fsmoe_tensor_t loss, fsmoe_tensor_t *norm2);
 

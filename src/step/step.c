@@ -61,7 +61,7 @@ static void append_micro_batch(struct fsmoe_step_graph *s, int i, fsmoe_forward_
 	fsmoe_graph_backward(g, *loss);
 }
 
-/* The sum of all auxiliary losses over the job, for people: it is in no loss, only in gradients. */
+/* Sums all auxiliary losses over the job, for people: they enter gradients, but no reported loss. */
 static fsmoe_tensor_t sum_losses(fsmoe_graph_t g)
 {
 	int n;
@@ -76,7 +76,7 @@ static fsmoe_tensor_t sum_losses(fsmoe_graph_t g)
 	return sum;
 }
 
-/* The row, and the degrees of the plan. */
+/* Sets the schedule row, and the degrees of the plan. */
 static int lay_out(fsmoe_graph_t g, const struct fsmoe_train_opts *o)
 {
 	const struct fsmoe_schedule *row = o->schedule;

@@ -15,12 +15,13 @@ struct fsmoe_step_graph
 	int micro_batches;
 	fsmoe_tensor_t loss;      /* (1), summed over all ranks */
 	fsmoe_tensor_t auxiliary; /* (1), auxiliary losses over all ranks; FSMOE_NONE: none */
-	/* Squared norm of the global gradient. Who writes NaN here before a step makes sure that a
-	 * rank that fails on its way to the norm gives that to all: then nobody updates. */
-	fsmoe_tensor_t norm2; /* (1), squared norm of the global gradient */
+	/* (1), squared norm of the global gradient. It is set to NaN before a step, so that a rank
+	 * that fails on its way to the norm passes NaN to all ranks and no rank updates. */
+	fsmoe_tensor_t norm2;
 };
 
-/* -EINVAL when the batch does not divide, or what the forward function failed with. */
+/* Builds the graph of one step. -EINVAL: the batch does not divide; or the error of the forward
+ * function. */
 int fsmoe_step_create(struct fsmoe_step_graph *step, fsmoe_groups_t groups,
 		      fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts);
 void fsmoe_step_destroy(struct fsmoe_step_graph *step);

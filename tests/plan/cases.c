@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 #include "plan/grid.h"
-#include "plan/partition.h"
+#include "plan/gradient_windows.h"
 
 static struct fsmoe_json cases;
 
@@ -183,26 +183,25 @@ static void fill_cases(void **state)
 			     *filled = at(ref, "filled_per_window"),
 			     *index = at(ref, "leftover_idx");
 		const int n = (int)json_array_size(windows);
-		struct fsmoe_window w[16];
-		double left[16] = {0};
+		struct fsmoe_gradient_window w[16];
+		uint64_t bytes[16], left[16];
+		double expected[16] = {0};
 
 		assert_true(n <= 16);
 		for (int k = 0; k < n; k++)
-			w[k] = (struct fsmoe_window){
-				.arrives = json_number_value(
-					json_array_get(at(c, "grads"), (size_t)k)),
-				.capacity = fsmoe_allreduce_bytes(
-					real(c, "alpha_ar"), real(c, "beta_ar"),
-					json_number_value(json_array_get(windows, (size_t)k)))};
-		fsmoe_fill_windows(w, n);
+			w[k] = (struct fsmoe_gradient_window){
+				json_number_value(json_array_get(windows, (size_t)k)),
+				(uint64_t)json_number_value(
+					json_array_get(at(c, "grads"), (size_t)k))};
+		fsmoe_fill_windows(w, n, real(c, "alpha_ar"), real(c, "beta_ar"), 1, bytes, left);
 		for (size_t k = 0; k < json_array_size(index); k++)
-			left[json_integer_value(json_array_get(index, k))] =
+			expected[json_integer_value(json_array_get(index, k))] =
 				json_number_value(json_array_get(at(ref, "leftover"), k));
 		for (int k = 0; k < n; k++)
 		{
-			assert_float_equal(w[k].filled,
+			assert_float_equal((double)bytes[k],
 					   json_number_value(json_array_get(filled, (size_t)k)), 2);
-			assert_float_equal(w[k].left, left[k], 2);
+			assert_float_equal((double)left[k], expected[k], 2);
 		}
 	}
 }

@@ -143,7 +143,7 @@ static void events_follow_their_order_and_lanes(void **state)
 	(void)state;
 	for (int i = 0; i < 2000; i++)
 	{
-		const struct fsmoe_schedule *row = fsmoe_schedule_at(i % 6);
+		const struct fsmoe_schedule *row = fsmoe_schedule_at(i % FSMOE_PUBLISHED_SCHEDULES);
 		const struct fsmoe_layer_cost cost = random_layer(&d);
 		const int r = 1 + below(&d, 8);
 		struct fsmoe_layer_event e[FSMOE_LAYER_EVENTS(8)];

@@ -1,28 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where gradients go: filling windows, and spreading what is left, against every way there is. */
+/* Where gradients go: filling windows, and plans against every cut of a fine grid. */
 #include "plancase.h"
 
-#include "plan/partition.h"
+#include "plan/gradient_windows.h"
 
 #include <float.h>
 #include <time.h>
 
 static void what_is_left_is_what_no_later_window_held(void **state)
 {
-	struct fsmoe_window w[] = {{.arrives = 100, .capacity = 30},
-				   {.capacity = 20},
-				   {.arrives = 10, .capacity = 25},
-				   {.arrives = 7, .capacity = 5}};
+	const struct fsmoe_gradient_window w[] = {{30, 100}, {20, 0}, {25, 10}, {5, 7}};
+	uint64_t bytes[4], left[4];
 
 	(void)state;
-	fsmoe_fill_windows(w, 4);
-	assert_float_equal(w[0].filled, 30, 1e-12);
-	assert_float_equal(w[1].filled, 20, 1e-12);
-	assert_float_equal(w[2].filled, 25, 1e-12);
-	assert_float_equal(w[3].filled, 5, 1e-12);
-	assert_float_equal(w[0].left, 35, 1e-12);
-	assert_float_equal(w[2].left, 0, 1e-12);
-	assert_float_equal(w[3].left, 2, 1e-12);
+	fsmoe_fill_windows(w, 4, 0, 1, 1, bytes, left);
+	assert_true(bytes[0] == 30 && bytes[1] == 20 && bytes[2] == 25 && bytes[3] == 5);
+	assert_true(left[0] == 35 && left[1] == 0 && left[2] == 0 && left[3] == 2);
 }
 
 /* Against the rule itself, byte by byte: nothing before it is complete, nothing longer than its
@@ -76,74 +69,6 @@ static void an_allreduce_that_only_starts_sums_nothing(void **state)
 	assert_true(fsmoe_allreduce_bytes(1e-3, 1e-9, 0) == 0);
 	assert_float_equal(fsmoe_allreduce_bytes(1e-3, 1e-9, 3e-3), 2e6, 1e-3);
 	assert_true(isinf(fsmoe_allreduce_bytes(1e-3, 0, 2e-3)));
-}
-
-/* --- step 2 ------------------------------------------------------------------------------- */
-
-enum
-{
-	WINDOWS = 6,
-	CHOICES = 4
-};
-
-static double value_of(const struct fsmoe_choices *c, int n, const int *chosen, double beta,
-		       double whole)
-{
-	double hidden = 0, penalty = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		hidden = fmin(hidden + c[i].choice[chosen[i]].extra, c[i].ready);
-		penalty += c[i].choice[chosen[i]].penalty;
-	}
-	return beta * hidden - penalty + (hidden >= c[n - 1].ready * (1 - 1e-12) ? whole : 0);
-}
-
-static int random_choices(struct draw *d, struct fsmoe_choices *c,
-			  struct fsmoe_choice (*choice)[CHOICES])
-{
-	const int n = 1 + below(d, WINDOWS);
-	double ready = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		int k = 1;
-
-		choice[i][0] = (struct fsmoe_choice){0, 0};
-		for (; k < 1 + below(d, CHOICES); k++)
-			choice[i][k] = (struct fsmoe_choice){
-				choice[i][k - 1].penalty + between(d, 0.01, 2),
-				choice[i][k - 1].extra + between(d, 0.1, 4)};
-		ready += below(d, 3) ? between(d, 0.1, 5) : 0;
-		c[i] = (struct fsmoe_choices){choice[i], k, ready};
-	}
-	return n;
-}
-
-static void no_way_to_choose_is_better(void **state)
-{
-	struct draw d = {fsmoe_rng_key(1, "spread"), 0};
-
-	(void)state;
-	for (int i = 0; i < 20000; i++)
-	{
-		struct fsmoe_choice choice[WINDOWS][CHOICES];
-		struct fsmoe_choices c[WINDOWS];
-		const double whole = i % 2 ? 0.5 : 0;
-		int chosen[WINDOWS], other[WINDOWS] = {0}, at = 0;
-		const int n = random_choices(&d, c, choice);
-		double best = -DBL_MAX, gain;
-
-		while (at < n)
-		{
-			best = fmax(best, value_of(c, n, other, 1, whole));
-			for (at = 0; at < n && ++other[at] == c[at].n; at++)
-				other[at] = 0;
-		}
-		assert_int_equal(fsmoe_spread(c, n, 1, whole, chosen, &gain), 0);
-		assert_float_equal(value_of(c, n, chosen, 1, whole), gain, 1e-9);
-		assert_true(gain <= best + 1e-9 && gain >= best - 1e-6 * c[n - 1].ready - 1e-9);
-	}
 }
 
 /* --- plans against a finer grid ----------------------------------------------------------- */
@@ -382,7 +307,6 @@ int main(void)
 		cmocka_unit_test(what_is_left_is_what_no_later_window_held),
 		cmocka_unit_test(gradients_are_cut_into_windows),
 		cmocka_unit_test(an_allreduce_that_only_starts_sums_nothing),
-		cmocka_unit_test(no_way_to_choose_is_better),
 		cmocka_unit_test(two_layers_are_as_good_as_a_fine_grid),
 		cmocka_unit_test(every_row_plans_every_model),
 		cmocka_unit_test(one_layer_has_nothing_to_overlap),

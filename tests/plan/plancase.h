@@ -6,7 +6,7 @@
 #include "tests/base/unit.h"
 
 #include "base/rng.h"
-#include "plan/layer.h"
+#include "plan/layer_walk.h"
 
 #include <math.h>
 

@@ -50,7 +50,7 @@ static void check_lines(const struct setup *s, fsmoe_profile_t profile, fsmoe_gr
 
 		if (work <= 0)
 			continue;
-		TRY(fsmoe_profile_get(profile, fsmoe_node_line(&node[i]), node[i].span, &fit));
+		TRY(fsmoe_profile_get(profile, fsmoe_node_cost_kind(&node[i]), node[i].span, &fit));
 		EXPECT(fit.samples >= 10 && fit.dropped < fit.samples / 2,
 		       "%s: %d samples, %d dropped\n", node[i].op->name, fit.samples, fit.dropped);
 		EXPECT(fit.beta > 0 || fit.alpha > 0, "%s costs nothing\n", node[i].op->name);

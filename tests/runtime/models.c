@@ -74,8 +74,8 @@ static void compare(fsmoe_program_t p, fsmoe_profile_t profile)
 		double seconds = 0;
 
 		if (work > 0)
-			TRY(fsmoe_profile_predict(profile, fsmoe_node_line(node), node->span, work,
-						  &seconds));
+			TRY(fsmoe_profile_predict(profile, fsmoe_node_cost_kind(node), node->span,
+						  work, &seconds));
 		EXPECT(ask_starpu(p, i) == fsmoe_starpu_us(seconds),
 		       "%s: StarPU expects %.17g us, the profile %.17g s\n", p->nodes[i].op->name,
 		       ask_starpu(p, i), seconds);

@@ -7,7 +7,7 @@
 #include "machine.h"
 #include "random_plan.h"
 
-#include "plan/layer.h"
+#include "plan/layer_walk.h"
 
 enum
 {

@@ -12,8 +12,8 @@
 #include "tests/base/unit.h"
 
 #include "base/rng.h"
-#include "plan/exchange.h"
-#include "plan/layer.h"
+#include "plan/gradient_list.h"
+#include "plan/layer_walk.h"
 #include "step/step.h"
 
 #include <fsmoe/model.h>
@@ -115,7 +115,7 @@ static double stage_seconds(const struct fsmoe_node *node, void *arg)
 	double seconds = 0;
 
 	if (work > 0 && (FSMOE_KIND_IS_COMM(node->op->kind) || node->op->kind == FSMOE_KIND_EXPERT))
-		assert_int_equal(fsmoe_profile_predict(c->profile, fsmoe_node_line(node),
+		assert_int_equal(fsmoe_profile_predict(c->profile, fsmoe_node_cost_kind(node),
 						       node->span, work, &seconds),
 				 0);
 	return seconds;
@@ -128,7 +128,7 @@ static void gradient_seconds(const struct fsmoe_layer_cost *cost, const struct f
 			     fsmoe_profile_t profile, double *seconds)
 {
 	double all[2 * LAYERS + 1];
-	struct fsmoe_flat flat;
+	struct fsmoe_gradient_list flat;
 	struct fsmoe_fit fit;
 
 	assert_int_equal(fsmoe_profile_get(profile, FSMOE_KIND_ALLREDUCE, FSMOE_INTER, &fit), 0);
@@ -138,11 +138,11 @@ static void gradient_seconds(const struct fsmoe_layer_cost *cost, const struct f
 						   .allreduce_beta = fit.beta,
 						   .max_degree = 64};
 
-	assert_int_equal(fsmoe_flat_create(&flat, &problem), 0);
-	fsmoe_flat_plan(&flat, plan, all);
+	assert_int_equal(fsmoe_gradient_list_create(&flat, &problem), 0);
+	fsmoe_gradient_plan_seconds(&flat, plan, all);
 	for (int i = 0; i < LAYERS; i++)
 		seconds[i] = all[2 * (LAYERS - 1 - i)];
-	fsmoe_flat_destroy(&flat);
+	fsmoe_gradient_list_destroy(&flat);
 }
 
 /* --- together ----------------------------------------------------------------------------- */
@@ -178,7 +178,6 @@ static void compare(struct machine *m, const struct fsmoe_schedule *row, uint64_
 	/* Costs are read off one chunk with weight gradients by themselves. */
 	probe.forward_degree = probe.backward_degree = FSMOE_DEGREE_ONE;
 	probe.weight_gradients = FSMOE_WEIGHT_GRADIENTS_DEFERRED;
-	probe.overlap_experts = 1; /* else weight gradients may not be apart */
 	m->opts.schedule = &probe;
 	m->opts.plan = NULL;
 	assert_int_equal(

@@ -60,7 +60,6 @@ void random_plan(struct random_plan *r, uint64_t seed, int layers, const size_t 
 		.backward_degree = FSMOE_DEGREE_BEST,
 		.alltoall_lane = lane[0],
 		.gather_lane = lane[1],
-		.overlap_experts = 1,
 		.weight_gradients = (enum fsmoe_weight_rule)below(&d, FSMOE_NWEIGHT_RULES),
 		.gradients = FSMOE_GRADIENTS_ADAPTIVE,
 	};

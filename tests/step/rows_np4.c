@@ -56,14 +56,14 @@ static const double rounding = 1e-4;
 static void rows_agree(struct job *j)
 {
 	double one[STEPS] = {0}, first[STEPS], loss[STEPS];
-	const struct fsmoe_schedule *row;
 
 	for (int degrees = 0; degrees < 2; degrees++)
 	{
 		j->spec.forward_degree = degrees ? 2 : 1;
 		j->spec.backward_degree = degrees ? 3 : 1;
-		for (int i = degrees; (row = fsmoe_schedule_at(i)); i++)
+		for (int i = degrees; i < FSMOE_PUBLISHED_SCHEDULES; i++)
 		{
+			const struct fsmoe_schedule *row = fsmoe_schedule_at(i);
 			struct fsmoe_schedule small = *row;
 
 			/* 30 MB would be one piece of this model's gradients. */
@@ -82,6 +82,10 @@ static void rows_agree(struct job *j)
 	j->opts.schedule = NULL; /* weight gradients deferred */
 	train(j, loss);
 	expect(j, "none", loss, first, rounding);
+	j->opts.schedule = fsmoe_schedule_find("default");
+	memcpy(first, loss, sizeof(loss));
+	train(j, loss);
+	expect(j, "default", loss, first, 0);
 }
 
 static void another_plan_is_refused(struct job *j)

@@ -87,7 +87,7 @@ static void impossible_plans_are_refused(void **state)
 	fsmoe_zero(g, fsmoe_graph_activation(g, FSMOE_REAL, FSMOE_SHAPE1(1), "x"));
 	assert_fails(fsmoe_graph_set_schedule(g, fsmoe_schedule_find("tutel")), EINVAL,
 		     "before the first");
-	assert_string_equal(fsmoe_graph_schedule(g)->name, "plain");
+	assert_string_equal(fsmoe_graph_schedule(g)->name, "default");
 	fsmoe_graph_destroy(g);
 	assert_int_equal(fsmoe_graph_create(&g, NULL), 0);
 	assert_fails(fsmoe_graph_set_degrees(g, 0, -1, 1), EINVAL, "-1 and 1 chunks");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plan/layer.h"
+#include "plan/layer_walk.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -37,8 +37,7 @@ static double place(struct walk *w, enum fsmoe_layer_task task, int chunk, enum 
 double fsmoe_layer_walk(const struct fsmoe_schedule *row, const struct fsmoe_chunk *c, int degree,
 			double gradient, struct fsmoe_layer_event *events, int *nevents)
 {
-	const enum fsmoe_lane out = row->alltoall_lane, side = row->gather_lane,
-			      experts = row->overlap_experts ? FSMOE_COMPUTE : out;
+	const enum fsmoe_lane out = row->alltoall_lane, side = row->gather_lane;
 	double small[64], *ready = degree <= 64 ? small : malloc((size_t)degree * sizeof(*ready));
 	struct walk w = {.events = events};
 	double end = 0;
@@ -54,13 +53,13 @@ double fsmoe_layer_walk(const struct fsmoe_schedule *row, const struct fsmoe_chu
 		end = place(&w, FSMOE_GRADIENTS, -1, out, 0, gradient);
 	for (int i = 0; i < degree; i++)
 	{
-		double t = place(&w, FSMOE_EXPERTS, i, experts, ready[i], c->expert);
+		double t = place(&w, FSMOE_EXPERTS, i, FSMOE_COMPUTE, ready[i], c->expert);
 
 		t = place(&w, FSMOE_SCATTER, i, side, t, c->reduce_scatter);
 		end = fmax(end, place(&w, FSMOE_COMBINE, i, out, t, c->alltoall));
 	}
 	if (c->weights > 0)
-		end = fmax(end, place(&w, FSMOE_EXPERT_WEIGHTS, -1, experts, 0, c->weights));
+		end = fmax(end, place(&w, FSMOE_EXPERT_WEIGHTS, -1, FSMOE_COMPUTE, 0, c->weights));
 	if (ready != small)
 		free(ready);
 	if (nevents)
@@ -133,8 +132,6 @@ static double busy(const struct fsmoe_schedule *row, const struct fsmoe_chunk *c
 
 	if (row->gather_lane == row->alltoall_lane)
 		one += c->allgather + c->reduce_scatter;
-	if (!row->overlap_experts)
-		one += c->expert;
 	return degree * one;
 }
 

@@ -3,7 +3,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/json_reader.h"
-#include "plan/from_json.h"
+#include "plan/plan_json.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -88,7 +88,7 @@ int fsmoe_plan_text(const struct fsmoe_plan *plan, char **text)
 	return make_text(plan, text, &size);
 }
 
-/* Over the text: what the file says is what is compared. */
+/* The hash is over the text, so ranks compare the contents of the file. */
 int fsmoe_plan_hash(const struct fsmoe_plan *plan, uint64_t *hash)
 {
 	char *text;
@@ -124,7 +124,7 @@ static const char *const layer_keys[] = {
 	"forward_degree", "backward_degree", "moe_bytes", "moe_pieces",
 	"dense_bytes",    "dense_pieces",    NULL};
 
-/* A whole number from `least` on; left out: `least`. */
+/* Reads a whole number of at least `least`; if it is omitted, `least`. */
 static uint64_t whole(struct fsmoe_json_reader *r, const char *key, json_int_t least,
 		      json_int_t most)
 {
@@ -152,7 +152,7 @@ static double seconds(struct fsmoe_json_reader *r, const char *key)
 	return json_number_value(value);
 }
 
-/* Pieces may be left out: one where there are bytes. */
+/* Pieces may be omitted: then one, if there are bytes. */
 static struct fsmoe_share share(struct fsmoe_json_reader *r, const char *bytes, const char *pieces)
 {
 	struct fsmoe_share s = {.bytes = whole(r, bytes, 0, (json_int_t)1 << 60)};

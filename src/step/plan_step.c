@@ -7,19 +7,6 @@
 #include <fsmoe/error.h>
 #include <stdlib.h>
 
-/* As costs are read: one chunk a layer, its weight gradients by themselves. */
-static const struct fsmoe_schedule probe = {
-	.name = "probe",
-	.doc = "what fsmoe_layer_cost_read reads",
-	.forward_degree = FSMOE_DEGREE_ONE,
-	.backward_degree = FSMOE_DEGREE_ONE,
-	.alltoall_lane = FSMOE_INTER,
-	.gather_lane = FSMOE_INTRA,
-	.overlap_experts = 1,
-	.weight_gradients = FSMOE_WEIGHT_GRADIENTS_DEFERRED,
-	.gradients = FSMOE_GRADIENTS_AT_END,
-};
-
 static int count_layers(const struct fsmoe_graph *g)
 {
 	int layers = 0;
@@ -29,7 +16,8 @@ static int count_layers(const struct fsmoe_graph *g)
 	return layers;
 }
 
-/* What the gradients of replicated weights cost to sum: they cross nodes where there are any. */
+/* Reads the line by which gradients of replicated weights are summed: between nodes if the job has
+ * several. */
 static int read_allreduce(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
 			  fsmoe_profile_t profile)
 {
@@ -45,13 +33,15 @@ static int read_allreduce(struct fsmoe_plan_problem *problem, fsmoe_groups_t gro
 	return err;
 }
 
-/* Reads a step's costs off its graph, that of the first rank on every one: what a node's leader
- * alone does (dispatch 1dh) is then in all plans, and all are the same. Free problem->layer. */
+/* Reads a step's costs off its graph, with one chunk a layer and its weight gradients apart. Every
+ * rank reads the graph of the first rank: what a node's leader alone does (dispatch 1dh) is then in
+ * all plans, and all plans are equal. The caller frees problem->layer. */
 static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
 			fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts,
 			fsmoe_profile_t profile)
 {
-	struct fsmoe_train_opts plain = *opts;
+	struct fsmoe_schedule row = *fsmoe_schedule_default();
+	struct fsmoe_train_opts one = *opts;
 	struct fsmoe_layer_cost *cost;
 	struct fsmoe_step_graph step;
 	fsmoe_groups_t first;
@@ -59,9 +49,10 @@ static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t group
 
 	if (err)
 		return err;
-	plain.schedule = &probe;
-	plain.plan = NULL;
-	err = fsmoe_step_create(&step, first, forward, arg, &plain);
+	row.forward_degree = row.backward_degree = FSMOE_DEGREE_ONE;
+	one.schedule = &row;
+	one.plan = NULL;
+	err = fsmoe_step_create(&step, first, forward, arg, &one);
 	if (err)
 	{
 		fsmoe_groups_destroy(first);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_PLAN_LAYER_H
-#define FSMOE_PLAN_LAYER_H
+#ifndef FSMOE_PLAN_LAYER_WALK_H
+#define FSMOE_PLAN_LAYER_WALK_H
 
 #include <fsmoe/plan.h>
 
 /*
- * How long one layer takes under a schedule's columns. The mixture of experts is walked event by
- * event; doc/cost-model.md says why that is exact and what the closed forms are.
+ * The time of one layer under a schedule's columns. The mixture of experts is walked event by event;
+ * doc/cost-model.md says why that is exact and gives the closed forms.
  */
 
-/* Seconds of one chunk of every stage; weights: of the weight gradients of all chunks, when they
- * come after the last (0: with each chunk). */
+/* Seconds of one chunk of every stage. weights: seconds of the weight gradients of all chunks, if
+ * they come after the last one; 0 if they come with each chunk. */
 struct fsmoe_chunk
 {
 	double alltoall, allgather, expert, reduce_scatter, weights;
@@ -36,42 +36,43 @@ struct fsmoe_layer_event
 	double start, end;
 };
 
-/* Most events of a walk. */
+/* The maximum number of events of a walk. */
 #define FSMOE_LAYER_EVENTS(degree) (5 * (degree) + 2)
 
-/* The chunks of a pass (FSMOE_FORWARD or FSMOE_BACKWARD). */
+/* Computes the seconds of a chunk in a pass (FSMOE_FORWARD or FSMOE_BACKWARD). */
 void fsmoe_chunk_of(const struct fsmoe_schedule *row, const struct fsmoe_layer_cost *cost,
 		    enum fsmoe_phase phase, int degree, struct fsmoe_chunk *chunk);
 
-/* The makespan of `degree` chunks with `gradient` seconds of AllReduce after the last dispatch.
+/* Returns the makespan of `degree` chunks with `gradient` seconds of AllReduce after the last dispatch.
  * events: NULL, or room for FSMOE_LAYER_EVENTS(degree); *nevents of them are filled. */
 double fsmoe_layer_walk(const struct fsmoe_schedule *row, const struct fsmoe_chunk *chunk,
 			int degree, double gradient, struct fsmoe_layer_event *events,
 			int *nevents);
 
-/* Both at once: seconds of a layer's mixture. */
+/* Returns the seconds of a layer's mixture: fsmoe_chunk_of and fsmoe_layer_walk together. */
 double fsmoe_moe_seconds(const struct fsmoe_schedule *row, const struct fsmoe_layer_cost *cost,
 			 enum fsmoe_phase phase, int degree, double gradient);
-/* Seconds of its dense part with `gradient` seconds of AllReduce beside it. */
+/* Returns the seconds of the dense part with `gradient` seconds of AllReduce beside it. */
 double fsmoe_dense_seconds(const struct fsmoe_schedule *row, const struct fsmoe_layer_cost *cost,
 			   enum fsmoe_phase phase, double gradient);
 
-/* A number of chunks and what it costs: with a gradient of G seconds the mixture takes
- * max(seconds, busy + G), so G = seconds - busy is what it hides. */
+/* The cost of a number of chunks. Beside a gradient of G seconds the mixture takes
+ * max(seconds, busy + G), so it hides seconds - busy. */
 struct fsmoe_option_cost
 {
 	int degree;
 	double seconds, busy;
 };
 
-/* Every admissible degree, ascending; the caller frees *options. Returns how many; -ENOMEM. */
+/* Lists every admissible degree, ascending, and returns their number. The caller frees *options.
+ * -ENOMEM. */
 int fsmoe_layer_options(const struct fsmoe_plan_problem *problem, const struct fsmoe_schedule *row,
 			const struct fsmoe_layer_cost *cost, enum fsmoe_phase phase,
 			enum fsmoe_degree_rule rule, struct fsmoe_option_cost **options);
-/* The best of them beside a gradient; the smallest degree of equals. */
+/* Returns the index of the best option beside a gradient; among equals, of the smallest degree. */
 int fsmoe_best_option(const struct fsmoe_option_cost *options, int n, double gradient);
 
-/* Gradient seconds that hide beside the dense part. */
+/* Returns the gradient seconds that hide beside the dense part. */
 double fsmoe_dense_window(const struct fsmoe_schedule *row, const struct fsmoe_layer_cost *cost);
 
 #endif
