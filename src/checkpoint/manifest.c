@@ -3,7 +3,7 @@
 
 #include "base/crc32c.h"
 #include "checkpoint/safetensors.h"
-#include "config/manifest_options.h"
+#include "config/checkpoint_config.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -52,12 +52,11 @@ int fsmoe_manifest_begin(json_t **json, const struct fsmoe_checkpoint_info *info
 			 (json_int_t)info->step, "samples", (json_int_t)info->samples, "seed", seed,
 			 "ranks", info->ranks, "layout", "dp", info->layout.dp, "mp",
 			 info->layout.tp, "ep", info->layout.ep, "esp", info->layout.esp,
-			 "training", fsmoe_manifest_from_training(&info->train), "files",
-			 "tensors");
+			 "training", fsmoe_json_from_training(&info->train), "files", "tensors");
 	if (!root)
 		return no_memory();
 	if (info->has_model)
-		json_object_set_new(root, "model", fsmoe_manifest_from_model(&info->model));
+		json_object_set_new(root, "model", fsmoe_json_from_model(&info->model));
 	if (info->run)
 	{
 		run = json_loads(info->run, JSON_REJECT_DUPLICATES, NULL);
@@ -179,12 +178,12 @@ static int read_info(struct fsmoe_manifest *m)
 	    json_unpack(root, "{s:i, s:{s:i, s:i, s:i, s:i}}", "ranks", &info->ranks, "layout",
 			"dp", &l->dp, "mp", &l->tp, "ep", &l->ep, "esp", &l->esp))
 		return damaged(m, "step, samples, seed, ranks or layout is missing");
-	err = fsmoe_manifest_to_training(&m->json, json_object_get(root, "training"), &info->train);
+	err = fsmoe_json_to_training(&m->json, json_object_get(root, "training"), &info->train);
 	info->train.seed = strtoull(seed, NULL, 10);
 	if (!err && model)
 	{
 		info->has_model = 1;
-		err = fsmoe_manifest_to_model(&m->json, model, &info->model);
+		err = fsmoe_json_to_model(&m->json, model, &info->model);
 	}
 	if (!err && run)
 	{
@@ -256,5 +255,5 @@ int fsmoe_manifest_check_model(const struct fsmoe_manifest *m, const struct fsmo
 				  "%s is of a model that was not described to it: it cannot be "
 				  "compared with this one",
 				  m->json.path);
-	return fsmoe_manifest_same_model(m->json.path, &m->info.model, model);
+	return fsmoe_model_spec_same(m->json.path, &m->info.model, model);
 }

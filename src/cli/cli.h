@@ -70,13 +70,16 @@ int cli_show_help(const char *name);
 int cli_launch_rank(void);
 int cli_launch_ranks(void);
 
+/* The exit code of a negative errno that means the same in every command: another rank failed, data
+ * are missing, the machine or the layout does not fit; `otherwise` for any other, 0 for 0. */
+int cli_exit(int err, int otherwise);
 /*
- * Says this thread's last error and returns `code`, or FSMOE_EXIT_PEER where `err` means that
- * another rank failed. Every rank may come here with the same failure, and one sentence is
- * enough: ranks but the first leave it a moment, in which its end ends them too.
+ * Prints this thread's last error and returns cli_exit(err, code), or `code` if err is 0. Every rank
+ * may come here with the same failure, and one sentence is enough: ranks other than the first wait
+ * a moment, in which the first one's end ends them too.
  */
 int cli_fail(int code, int err);
-/* The same for a failure that all ranks are known to share: only the first says it. */
+/* Prints a failure that all ranks are known to share, on the first one. Returns code. */
 int cli_fail_together(int code);
 
 #endif

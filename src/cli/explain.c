@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
 #include "cli/planning.h"
-#include "config/describe.h"
+#include "config/run_json.h"
 #include "report/report.h"
 #include "step/step.h"
 
@@ -34,7 +34,7 @@ const struct fsmoe_option cli_explain_options[] = {
 
 struct study
 {
-	struct fsmoe_description run;
+	struct fsmoe_run_description run;
 	struct fsmoe_schedule row; /* without a name: none */
 	struct fsmoe_plan plan;    /* without layers: none */
 	fsmoe_profile_t profile;
@@ -234,7 +234,7 @@ static int open_study(struct study *s, const char *dir)
 	int err = fsmoe_path_join(path, sizeof(path), dir, "run.json");
 
 	if (!err)
-		err = fsmoe_describe_load(&s->run, path);
+		err = fsmoe_run_json_load(&s->run, path);
 	if (!err)
 		err = rebuild(s);
 	if (!err)
@@ -263,7 +263,7 @@ static void close_study(struct study *s)
 		fsmoe_groups_destroy(s->groups);
 	if (s->topo)
 		fsmoe_topo_destroy(s->topo);
-	fsmoe_describe_free(&s->run);
+	fsmoe_run_json_free(&s->run);
 }
 
 static int explain(const char *dir, const struct fsmoe_report *report)

@@ -14,30 +14,30 @@
 #include <stdio.h>
 #include <string.h>
 
-/* How the model of a preset is trained, where the neutral values do not do. */
-static const struct recipe
+/* How the model of a preset is trained, unless by the neutral defaults. */
+static const struct preset_options
 {
 	const char *preset;
 	int steps, warmup, batch, log_every, val_every, val_samples;
 	double lr, lr_end, weight_decay, beta2, balance_loss;
-} recipes[] = {
+} presets[] = {
 	{"quickstart", 3000, 100, 8, 10, 500, 128, 3e-3, 0.05, 0.1, 0.99, 0.01},
 };
-#define NRECIPES (sizeof(recipes) / sizeof(recipes[0]))
+#define NPRESETS (sizeof(presets) / sizeof(presets[0]))
 
-static void cook(struct fsmoe_train_config *config, const struct recipe *recipe)
+static void apply_preset(struct fsmoe_train_config *config, const struct preset_options *preset)
 {
-	config->steps = recipe->steps;
-	config->warmup_steps = recipe->warmup;
-	config->train.global_batch = recipe->batch;
-	config->log_every = recipe->log_every;
-	config->val_every = recipe->val_every;
-	config->val_samples = recipe->val_samples;
-	config->lr = recipe->lr;
-	config->min_lr_ratio = recipe->lr_end;
-	config->train.weight_decay = recipe->weight_decay;
-	config->train.beta2 = recipe->beta2;
-	config->model.gate_opts.balance_loss = recipe->balance_loss;
+	config->steps = preset->steps;
+	config->warmup_steps = preset->warmup;
+	config->train.global_batch = preset->batch;
+	config->log_every = preset->log_every;
+	config->val_every = preset->val_every;
+	config->val_samples = preset->val_samples;
+	config->lr = preset->lr;
+	config->min_lr_ratio = preset->lr_end;
+	config->train.weight_decay = preset->weight_decay;
+	config->train.beta2 = preset->beta2;
+	config->model.gate_opts.balance_loss = preset->balance_loss;
 }
 
 int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *preset)
@@ -61,20 +61,20 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 		return err;
 	fsmoe_train_opts_init(&fresh.train);
 	fsmoe_runtime_opts_init(&fresh.runtime);
-	for (size_t i = 0; preset && i < NRECIPES; i++)
-		if (!strcmp(recipes[i].preset, preset))
-			cook(&fresh, &recipes[i]);
+	for (size_t i = 0; preset && i < NPRESETS; i++)
+		if (!strcmp(presets[i].preset, preset))
+			apply_preset(&fresh, &presets[i]);
 	*config = fresh;
 	return 0;
 }
 
-/* What comes first may be named by what comes later: look for it there. */
-static const char *find(const char *flag, const struct fsmoe_json *json, const char *key)
+/* A value that decides about earlier sources, from the later ones that may hold it. */
+static const char *find_option(const char *flag, const struct fsmoe_json *json, const char *key)
 {
 	return flag ? flag : json_string_value(json_object_get(json->root, key));
 }
 
-/* --trace-steps=A-B or =A: the third and fourth step otherwise, or the last there are. */
+/* --trace-steps=A-B or =A; by default the third and fourth step, or the last ones. */
 static int choose_traced(struct fsmoe_train_config *config)
 {
 	const char *text = config->trace_steps;
@@ -104,7 +104,8 @@ static int choose_traced(struct fsmoe_train_config *config)
 	return 0;
 }
 
-static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int argc, char **argv)
+static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int argc, char **argv,
+		fsmoe_resume_fn follow)
 {
 	const char *preset = NULL, *resume = NULL, *checkpoint = NULL;
 	int err = fsmoe_train_config_init(config, NULL);
@@ -115,14 +116,13 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 		err = fsmoe_json_load(json, config->config);
 	if (!err)
 	{
-		preset = find(config->preset, json, "preset");
-		resume = find(config->resume, json, "resume");
-		checkpoint = find(config->checkpoint, json, "checkpoint");
+		preset = find_option(config->preset, json, "preset");
+		resume = find_option(config->resume, json, "resume");
+		checkpoint = find_option(config->checkpoint, json, "checkpoint");
 		err = fsmoe_train_config_init(config, preset);
 	}
 	if (!err && resume)
-		err = fsmoe_train_config_follow(
-			config, strcmp(resume, "latest") ? resume : checkpoint, preset);
+		err = follow(config, strcmp(resume, "latest") ? resume : checkpoint, preset);
 	if (!err && json->root)
 		err = fsmoe_options_json(fsmoe_train_options, json, config);
 	if (!err)
@@ -134,8 +134,8 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 	return err ? err : fsmoe_train_config_check(config);
 }
 
-/* Who guesses what was hidden looks at what comes before and after. */
-static void follow_objective(struct fsmoe_train_config *config)
+/* Applies what the objective implies: a model that fills in masked tokens sees both sides. */
+static void apply_objective(struct fsmoe_train_config *config)
 {
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
 
@@ -143,18 +143,19 @@ static void follow_objective(struct fsmoe_train_config *config)
 	config->model.bidirectional |= objective.masked;
 }
 
-int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv)
+int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv,
+			    fsmoe_resume_fn resume)
 {
 	struct fsmoe_train_config fresh;
 	struct fsmoe_json json = {0};
-	const int err = load(&fresh, &json, argc, argv);
+	const int err = load(&fresh, &json, argc, argv, resume);
 
 	if (err)
 	{
 		fsmoe_json_free(&json);
 		return err;
 	}
-	follow_objective(&fresh);
+	apply_objective(&fresh);
 	fresh.json = json;
 	*config = fresh;
 	return 0;
@@ -165,7 +166,13 @@ void fsmoe_train_config_free(struct fsmoe_train_config *config)
 	fsmoe_json_free(&config->json);
 }
 
-/* The find functions' own sentences name the modules there are. */
+const char *fsmoe_train_config_resumed(const struct fsmoe_train_config *config)
+{
+	return config->resume && !strcmp(config->resume, "latest") ? config->checkpoint
+								   : config->resume;
+}
+
+/* Failing find functions list the modules in their own sentences. */
 static int check_model(const struct fsmoe_model_spec *model)
 {
 	const struct fsmoe_gate *gate = fsmoe_gate_find(model->gate);

@@ -55,18 +55,21 @@ extern const struct fsmoe_option fsmoe_train_options[];
 /* Neutral values, or those of a preset of the model. -ENOENT lists the presets. */
 int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *preset);
 
-/* Defaults < preset < environment < the checkpoint that is resumed < --config FILE < command line,
- * checked. 0, FSMOE_OPTIONS_HELP, or a failure with nothing left to free; else
- * fsmoe_train_config_free when done. argv must stay. */
-int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv);
+/* Takes over what the checkpoint at `path` (NULL: none) was trained with; `preset` is the one that
+ * was asked for, or NULL. See fsmoe_resume_config in checkpoint/resume.h. */
+typedef int (*fsmoe_resume_fn)(struct fsmoe_train_config *config, const char *path,
+			       const char *preset);
+
+/* Loads and checks the configuration: defaults < preset < environment < the checkpoint that is
+ * resumed, read by `resume` < --config FILE < command line. Returns 0, FSMOE_OPTIONS_HELP, or a
+ * failure with nothing left to free. argv must outlive the configuration, which the caller frees. */
+int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv,
+			    fsmoe_resume_fn resume);
 void fsmoe_train_config_free(struct fsmoe_train_config *config);
 
-/* A resumed run goes on as it began: model, training and course become those of the checkpoint at
- * `path` (NULL: there is none). `preset` is what was asked for beside it, or NULL: -EINVAL when it
- * is not the one that the run began with. What cannot be read here is said where all ranks load
- * it. */
-int fsmoe_train_config_follow(struct fsmoe_train_config *config, const char *path,
-			      const char *preset);
+/* The path of the checkpoint that is resumed: --resume, or --checkpoint for --resume=latest; NULL: a
+ * new run. */
+const char *fsmoe_train_config_resumed(const struct fsmoe_train_config *config);
 
 /* What can be said of the sizes before the ranks are known: -EINVAL with a sentence. */
 int fsmoe_train_config_check(const struct fsmoe_train_config *config);

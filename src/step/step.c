@@ -3,6 +3,7 @@
 
 #include "graph/basic.h"
 #include "graph/graph.h"
+#include "model/forward.h"
 #include "step/gradients.h"
 #include "step/optimizer.h"
 
@@ -32,23 +33,11 @@ static void append_micro_batch(struct fsmoe_step_graph *s, int i, fsmoe_forward_
 {
 	fsmoe_graph_t g = s->graph;
 	const int first = g->nnodes;
-	int dp = fsmoe_group_size(g->groups, FSMOE_GROUP_DP),
-	    mp = fsmoe_group_size(g->groups, FSMOE_GROUP_TP);
-	struct fsmoe_batch_spec *b = &s->batch[i];
 
-	*b = (struct fsmoe_batch_spec){
-		.sequences = o->global_batch / dp / o->micro_batches,
-		.seq_length = o->seq_length,
-		.scale = 1.0 /
-			 ((double)o->global_batch * (o->targets > 0 ? o->targets : o->seq_length)),
-		.token_scale = 1.0 / ((double)o->global_batch * o->seq_length)};
-	b->first = (size_t)(fsmoe_group_rank(g->groups, FSMOE_GROUP_DP) * o->micro_batches + i) *
-		   (size_t)b->sequences;
-	size_t rows = (size_t)b->sequences * (size_t)(o->seq_length / mp);
+	s->batch[i] = fsmoe_batch_share(g->groups, o->global_batch, o->seq_length, o->targets, i,
+					o->micro_batches);
 	fsmoe_graph_set_micro_batch(g, i);
-	b->tokens = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens.%d", i);
-	b->targets = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(rows), "targets.%d", i);
-	*loss = forward(g, b, arg);
+	*loss = fsmoe_forward_append(g, &s->batch[i], i, forward, arg);
 	/* The first forward has made all parameters: now their gradients start from zero. */
 	for (int k = 0; i == 0 && k < g->nbuckets; k++)
 	{

@@ -70,7 +70,7 @@ static int flush(struct fsmoe_metrics *metrics)
 
 /* "expert_load": [[tokens of an expert, ...] of a layer, ...], in so few steps that this is not
  * what makes the file large. */
-static void write_expert_load(FILE *file, int step, const struct fsmoe_boundary_result *load)
+static void write_expert_load(FILE *file, int step, const struct fsmoe_expert_load *load)
 {
 	enum
 	{
@@ -93,7 +93,7 @@ static void write_expert_load(FILE *file, int step, const struct fsmoe_boundary_
 int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metrics_row *row)
 {
 	const struct fsmoe_train_result *result = &row->result;
-	const struct fsmoe_boundary_result *load = &row->load;
+	const struct fsmoe_expert_load *load = &row->load;
 	char loss[32], lr[32], norm[32];
 
 	/* Loss and norm are written in full: two runs are compared by them, bit by bit. */
@@ -135,7 +135,7 @@ const char *fsmoe_metrics_line(const struct fsmoe_metrics_row *row, int steps, c
 			       size_t size)
 {
 	const struct fsmoe_train_result *result = &row->result;
-	const struct fsmoe_boundary_result *load = &row->load;
+	const struct fsmoe_expert_load *load = &row->load;
 	int n;
 
 	n = snprintf(buffer, size,

@@ -2,7 +2,7 @@
 #ifndef FSMOE_TRAIN_METRICS_H
 #define FSMOE_TRAIN_METRICS_H
 
-#include "train/boundary.h"
+#include "train/expert_load.h"
 #include "train/eval.h"
 
 #include <stddef.h>
@@ -18,7 +18,7 @@ struct fsmoe_metrics_row
 	int step; /* from 1 */
 	double lr;
 	struct fsmoe_train_result result;
-	struct fsmoe_boundary_result load; /* all 0: there are no experts */
+	struct fsmoe_expert_load load; /* all 0: there are no experts */
 	double mfu; /* of the peak of the GPUs' matrix products, 0 .. 1; 0: unknown */
 };
 

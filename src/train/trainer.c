@@ -3,10 +3,9 @@
 #include "comm/comm.h"
 #include "graph/memory.h"
 #include "runtime/inside.h"
-#include "step/step.h"
-#include "train/agree.h"
-#include "train/finite.h"
-#include "train/share.h"
+#include "train/batch_shard.h"
+#include "train/nonfinite.h"
+#include "train/plan_agree.h"
 #include "train/trainer.h"
 
 #include <errno.h>
@@ -20,60 +19,82 @@
 struct fsmoe_trainer
 {
 	fsmoe_runtime_t runtime;
+	fsmoe_forward_fn forward;
+	void *arg;
 	struct fsmoe_train_opts opts;
 	struct fsmoe_step_graph step;
 	fsmoe_memory_t memory;
 	fsmoe_program_t program;
-	uint64_t steps; /* done */
-	int32_t *rows;  /* one micro-batch's tokens or targets */
+	struct fsmoe_expert_counter *counter;
+	double *numbers; /* of a meeting: ranks that were asked to stop, then the counter's */
+	uint64_t steps;  /* done */
+	int32_t *rows;   /* one micro-batch's tokens or targets */
 };
 
-void fsmoe_train_opts_init(struct fsmoe_train_opts *opts)
+static struct fsmoe_comm *world_of(fsmoe_trainer_t t)
 {
-	*opts = (struct fsmoe_train_opts){
-		.size = sizeof(*opts),
-		.global_batch = 8,
-		.micro_batches = 1,
-		.seq_length = 16,
-		.optimizer = "adamw",
-		.beta1 = 0.9,
-		.beta2 = 0.95,
-		.eps = 1e-8,
-		.weight_decay = 0.1,
-		.clip_grad_norm = 1.0,
-		.seed = 1,
-	};
+	return fsmoe_comms_get(fsmoe_runtime_comms(t->runtime), FSMOE_GROUP_WORLD);
 }
 
-int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
-			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts)
+/* Makes the program of the step, and the counter of its experts' tokens. */
+static int make_program(fsmoe_trainer_t t)
+{
+	int err = fsmoe_program_create(&t->program, t->runtime, t->step.graph, t->memory);
+	size_t n;
+
+	if (!err)
+		err = fsmoe_expert_counter_create(&t->counter, t->step.graph, t->memory,
+						  t->program);
+	if (err)
+		return err;
+	n = 1 + fsmoe_expert_counter_size(t->counter);
+	t->numbers = calloc(n, sizeof(*t->numbers));
+	if (!t->numbers)
+		return fsmoe_fail(ENOMEM, "no memory for the counts of the experts' tokens");
+	return fsmoe_comm_reserve(world_of(t), n * sizeof(*t->numbers));
+}
+
+static void release_counter(fsmoe_trainer_t t)
+{
+	fsmoe_expert_counter_destroy(t->counter);
+	free(t->numbers);
+	t->counter = NULL;
+	t->numbers = NULL;
+}
+
+static int start(fsmoe_trainer_t t)
+{
+	int err = fsmoe_memory_create(&t->memory, t->step.graph, FSMOE_F32, NULL);
+
+	if (!err)
+		err = fsmoe_memory_init_params(t->memory, t->opts.seed);
+	if (!err)
+		err = make_program(t);
+	if (err)
+		return err;
+	t->rows = malloc((size_t)t->opts.global_batch * (size_t)t->opts.seq_length *
+			 sizeof(*t->rows));
+	return t->rows ? 0 : fsmoe_fail(ENOMEM, "no memory for a batch");
+}
+
+/* The plans of all ranks agree. Owns the step's graph from now on, also on failure. */
+static int create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime, struct fsmoe_step_graph *step,
+		  fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts)
 {
 	struct fsmoe_trainer *t = calloc(1, sizeof(*t));
 	int err;
 
 	if (!t)
+	{
+		fsmoe_step_destroy(step);
 		return fsmoe_fail(ENOMEM, "no memory for a trainer");
-	t->runtime = runtime;
-	t->opts = *opts;
+	}
+	*t = (struct fsmoe_trainer){
+		.runtime = runtime, .forward = forward, .arg = arg, .opts = *opts, .step = *step};
+	*step = (struct fsmoe_step_graph){0};
 	t->opts.schedule = NULL; /* the caller's, and not needed later */
 	t->opts.plan = NULL;
-	err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
-	if (!err)
-		err = fsmoe_step_create(&t->step, fsmoe_runtime_groups(runtime), forward, arg,
-					opts);
-	if (!err)
-		err = fsmoe_memory_create(&t->memory, t->step.graph, FSMOE_F32, NULL);
-	if (!err)
-		err = fsmoe_memory_init_params(t->memory, opts->seed);
-	if (!err)
-		err = fsmoe_program_create(&t->program, runtime, t->step.graph, t->memory);
-	if (!err)
-	{
-		t->rows = malloc((size_t)opts->global_batch * (size_t)opts->seq_length *
-				 sizeof(*t->rows));
-		if (!t->rows)
-			err = fsmoe_fail(ENOMEM, "no memory for a batch");
-	}
+	err = start(t);
 	if (err)
 	{
 		fsmoe_trainer_destroy(t);
@@ -83,8 +104,32 @@ int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 	return 0;
 }
 
-int fsmoe_trainer_replan(fsmoe_trainer_t t, fsmoe_forward_fn forward, void *arg,
-			 const struct fsmoe_schedule *schedule, const struct fsmoe_plan *plan)
+int fsmoe_trainer_create_from(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
+			      struct fsmoe_step_graph *step, fsmoe_forward_fn forward, void *arg,
+			      const struct fsmoe_train_opts *opts)
+{
+	int err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
+
+	if (!err)
+		return create(trainer, runtime, step, forward, arg, opts);
+	fsmoe_step_destroy(step);
+	return err;
+}
+
+int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
+			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts)
+{
+	struct fsmoe_step_graph step;
+	/* Before the step is built, which may fail on the one rank that has another plan. */
+	int err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
+
+	if (!err)
+		err = fsmoe_step_create(&step, fsmoe_runtime_groups(runtime), forward, arg, opts);
+	return err ? err : create(trainer, runtime, &step, forward, arg, opts);
+}
+
+int fsmoe_trainer_replan(fsmoe_trainer_t t, const struct fsmoe_schedule *schedule,
+			 const struct fsmoe_plan *plan)
 {
 	struct fsmoe_train_opts opts = t->opts;
 	struct fsmoe_step_graph step;
@@ -94,27 +139,28 @@ int fsmoe_trainer_replan(fsmoe_trainer_t t, fsmoe_forward_fn forward, void *arg,
 	opts.schedule = schedule;
 	opts.plan = plan;
 	if (!err)
-		err = fsmoe_step_create(&step, fsmoe_runtime_groups(t->runtime), forward, arg,
+		err = fsmoe_step_create(&step, fsmoe_runtime_groups(t->runtime), t->forward, t->arg,
 					&opts);
 	if (err)
 		return err;
+	release_counter(t);
 	fsmoe_program_destroy(t->program);
 	t->program = NULL;
 	t->memory = NULL;
 	err = fsmoe_memory_replace(&t->memory, step.graph, old);
 	fsmoe_step_destroy(&t->step);
 	t->step = step;
-	return err ? err : fsmoe_program_create(&t->program, t->runtime, t->step.graph, t->memory);
+	return err ? err : make_program(t);
 }
 
 void fsmoe_trainer_destroy(fsmoe_trainer_t t)
 {
 	if (!t)
 		return;
+	release_counter(t);
 	fsmoe_program_drop(t->program);
 	fsmoe_memory_destroy(t->memory);
-	if (t->step.graph)
-		fsmoe_step_destroy(&t->step);
+	fsmoe_step_destroy(&t->step);
 	free(t->rows);
 	free(t);
 }
@@ -122,21 +168,20 @@ void fsmoe_trainer_destroy(fsmoe_trainer_t t)
 static int write_share(struct fsmoe_trainer *t, int micro_batch, fsmoe_tensor_t input,
 		       const int32_t *global)
 {
-	const size_t n =
-		fsmoe_share_rows(fsmoe_runtime_groups(t->runtime), &t->step.batch[micro_batch],
-				 micro_batch, t->step.micro_batches, global, t->rows);
+	const size_t n = fsmoe_batch_shard_rows(fsmoe_runtime_groups(t->runtime),
+						&t->step.batch[micro_batch], micro_batch,
+						t->step.micro_batches, global, t->rows);
 
 	return fsmoe_program_write(t->program, input, t->rows, n * sizeof(*t->rows));
 }
 
-/* Nothing was updated, on any rank, since all have the same norm. `why`: what this rank's own
- * operation failed with, "" where it was only the optimizer that refused. */
+/* Reports where the NaN began. All ranks have the same norm, so none has updated a parameter.
+ * `why`: the failure of this rank's own operation, "" if only the optimizer refused. */
 static int not_finite(struct fsmoe_trainer *t, float loss, const char *why)
 {
-	struct fsmoe_comm *world =
-		fsmoe_comms_get(fsmoe_runtime_comms(t->runtime), FSMOE_GROUP_WORLD);
 	char where[256];
-	int err = fsmoe_finite_blame(t->program, t->step.graph, world, why, where, sizeof(where));
+	int err = fsmoe_nonfinite_blame(t->program, t->step.graph, world_of(t), why, where,
+					sizeof(where));
 
 	if (err)
 		return err;
@@ -186,6 +231,22 @@ int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *
 	return 0;
 }
 
+int fsmoe_trainer_meet(fsmoe_trainer_t t, int stop, int *stops, struct fsmoe_expert_load *load)
+{
+	const size_t n = 1 + fsmoe_expert_counter_size(t->counter);
+	int err;
+
+	t->numbers[0] = stop != 0;
+	err = fsmoe_expert_counter_count(t->counter, t->numbers + 1);
+	if (!err)
+		err = fsmoe_comm_allreduce(world_of(t), FSMOE_F64, t->numbers, n);
+	if (err)
+		return err;
+	*stops = (int)t->numbers[0];
+	fsmoe_expert_counter_read(t->counter, t->numbers + 1, load);
+	return 0;
+}
+
 fsmoe_graph_t fsmoe_trainer_graph(fsmoe_trainer_t t)
 {
 	return t->step.graph;
@@ -199,6 +260,12 @@ fsmoe_memory_t fsmoe_trainer_memory(fsmoe_trainer_t t)
 fsmoe_program_t fsmoe_trainer_program(fsmoe_trainer_t t)
 {
 	return t->program;
+}
+
+fsmoe_forward_fn fsmoe_trainer_forward(fsmoe_trainer_t t, void **arg)
+{
+	*arg = t->arg;
+	return t->forward;
 }
 
 fsmoe_runtime_t fsmoe_trainer_runtime(fsmoe_trainer_t t)

@@ -70,8 +70,7 @@ static int check(struct job *j, uint64_t seed, double bound, int *delayed)
 	planned.plan = &first.plan;
 	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &planned));
 	bad += train(j, trainer, 0, BEFORE, got);
-	TRY(fsmoe_trainer_replan(trainer, fsmoe_model_forward, &j->spec, &second.row,
-				 &second.plan));
+	TRY(fsmoe_trainer_replan(trainer, &second.row, &second.plan));
 	bad += train(j, trainer, BEFORE, STEPS, got);
 	*delayed += delays(trainer);
 	if (j->rank == 0)

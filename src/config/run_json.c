@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config/describe.h"
+#include "config/run_json.h"
 
-#include "config/manifest_options.h"
+#include "config/checkpoint_config.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -15,7 +15,7 @@ static json_t *course_of(const struct fsmoe_train_config *config)
 	char *text = NULL;
 	json_t *course = NULL, *all;
 
-	if (fsmoe_manifest_from_course(config, NULL, &text))
+	if (fsmoe_json_from_run_options(config, NULL, &text))
 		return NULL;
 	all = json_loads(text, 0, NULL);
 	course = json_incref(json_object_get(all, "options"));
@@ -24,23 +24,22 @@ static json_t *course_of(const struct fsmoe_train_config *config)
 	return course;
 }
 
-int fsmoe_describe_save(const char *path, const struct fsmoe_train_config *config,
+int fsmoe_run_json_save(const char *path, const struct fsmoe_train_config *config,
 			fsmoe_groups_t groups, json_t *versions)
 {
 	fsmoe_topo_t topo = fsmoe_groups_topo(groups);
-	json_t *root = json_pack("{s:s, s:i, s:O*, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s:s*, s:i, "
-				 "s:s*, s:s*, s:o, s:o, s:o}",
-				 "format", FORMAT, "version", 1, "versions", versions, "ranks",
-				 fsmoe_topo_ranks(topo), "nodes", fsmoe_topo_nodes(topo), "layout",
-				 "dp", fsmoe_group_size(groups, FSMOE_GROUP_DP), "mp",
-				 fsmoe_group_size(groups, FSMOE_GROUP_TP), "ep",
-				 fsmoe_group_size(groups, FSMOE_GROUP_EP), "esp",
-				 fsmoe_group_size(groups, FSMOE_GROUP_ESP), "schedule",
-				 config->schedule, "max_degree", config->max_degree, "device",
-				 config->runtime.device, "dtype", config->runtime.dtype, "model",
-				 fsmoe_manifest_from_model(&config->model), "training",
-				 fsmoe_manifest_from_training(&config->train), "course",
-				 course_of(config));
+	json_t *root = json_pack(
+		"{s:s, s:i, s:O*, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s:s*, s:i, "
+		"s:s*, s:s*, s:o, s:o, s:o}",
+		"format", FORMAT, "version", 1, "versions", versions, "ranks",
+		fsmoe_topo_ranks(topo), "nodes", fsmoe_topo_nodes(topo), "layout", "dp",
+		fsmoe_group_size(groups, FSMOE_GROUP_DP), "mp",
+		fsmoe_group_size(groups, FSMOE_GROUP_TP), "ep",
+		fsmoe_group_size(groups, FSMOE_GROUP_EP), "esp",
+		fsmoe_group_size(groups, FSMOE_GROUP_ESP), "schedule", config->schedule,
+		"max_degree", config->max_degree, "device", config->runtime.device, "dtype",
+		config->runtime.dtype, "model", fsmoe_json_from_model(&config->model), "training",
+		fsmoe_json_from_training(&config->train), "course", course_of(config));
 	int err = root ? 0 : fsmoe_fail(ENOMEM, "no memory to describe the run");
 
 	if (!err && json_dump_file(root, path, JSON_INDENT(2) | JSON_REAL_PRECISION(17)))
@@ -49,7 +48,7 @@ int fsmoe_describe_save(const char *path, const struct fsmoe_train_config *confi
 	return err;
 }
 
-static int read_layout(const struct fsmoe_json *json, struct fsmoe_description *d)
+static int read_layout(const struct fsmoe_json *json, struct fsmoe_run_description *d)
 {
 	const char *format = NULL, *schedule = NULL;
 	json_error_t error;
@@ -69,29 +68,28 @@ static int read_layout(const struct fsmoe_json *json, struct fsmoe_description *
 	return 0;
 }
 
-int fsmoe_describe_load(struct fsmoe_description *d, const char *path)
+int fsmoe_run_json_load(struct fsmoe_run_description *d, const char *path)
 {
 	struct fsmoe_json json;
 	int err = fsmoe_json_load(&json, path);
 
-	*d = (struct fsmoe_description){0};
+	*d = (struct fsmoe_run_description){0};
 	if (err)
 		return err;
 	err = read_layout(&json, d);
 	if (!err)
-		err = fsmoe_manifest_to_model(&json, json_object_get(json.root, "model"),
-					      &d->model);
+		err = fsmoe_json_to_model(&json, json_object_get(json.root, "model"), &d->model);
 	if (!err)
-		err = fsmoe_manifest_to_training(&json, json_object_get(json.root, "training"),
-						 &d->train);
+		err = fsmoe_json_to_training(&json, json_object_get(json.root, "training"),
+					     &d->train);
 	if (err)
-		fsmoe_describe_free(d);
+		fsmoe_run_json_free(d);
 	fsmoe_json_free(&json);
 	return err;
 }
 
-void fsmoe_describe_free(struct fsmoe_description *d)
+void fsmoe_run_json_free(struct fsmoe_run_description *d)
 {
 	free(d->schedule);
-	*d = (struct fsmoe_description){0};
+	*d = (struct fsmoe_run_description){0};
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "train/finite.h"
+#include "train/nonfinite.h"
 
 #include "runtime/inside.h"
 
@@ -131,8 +131,8 @@ static void look_for(struct report *report, fsmoe_program_t program, fsmoe_graph
 	free(look.part);
 }
 
-int fsmoe_finite_blame(fsmoe_program_t program, fsmoe_graph_t graph, struct fsmoe_comm *world,
-		       const char *why, char *text, size_t size)
+int fsmoe_nonfinite_blame(fsmoe_program_t program, fsmoe_graph_t graph, struct fsmoe_comm *world,
+			  const char *why, char *text, size_t size)
 {
 	struct report mine = {0}, *all;
 	int err, first = 0;

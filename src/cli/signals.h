@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_CLI_STOP_H
-#define FSMOE_CLI_STOP_H
+#ifndef FSMOE_CLI_SIGNALS_H
+#define FSMOE_CLI_SIGNALS_H
 
 #include <fsmoe/runtime.h>
 
@@ -11,12 +11,12 @@
  */
 
 /* Collective over the job. */
-int cli_stop_catch(fsmoe_runtime_t runtime);
+int cli_signals_catch(fsmoe_runtime_t runtime);
 /* Before the runtime is stopped: from here on they are ignored. The end is near, and a launcher
  * sends SIGTERM to the others when the first rank has ended. */
-void cli_stop_release(void);
+void cli_signals_release(void);
 
 /* The signal, or 0. */
-int cli_stop_asked(void);
+int cli_signals_asked(void);
 
 #endif

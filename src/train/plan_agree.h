@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_TRAIN_AGREE_H
-#define FSMOE_TRAIN_AGREE_H
+#ifndef FSMOE_TRAIN_PLAN_AGREE_H
+#define FSMOE_TRAIN_PLAN_AGREE_H
 
 #include <fsmoe/plan.h>
 #include <fsmoe/runtime.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_TRAIN_FINITE_H
-#define FSMOE_TRAIN_FINITE_H
+#ifndef FSMOE_TRAIN_NONFINITE_H
+#define FSMOE_TRAIN_NONFINITE_H
 
 #include "comm/comm.h"
 
@@ -13,7 +13,7 @@
  * piece by piece, in that order, until there is one: the host need not hold what a GPU does.
  * Collective over `world`; the text is the same on every rank.
  */
-int fsmoe_finite_blame(fsmoe_program_t program, fsmoe_graph_t graph, struct fsmoe_comm *world,
-		       const char *why, char *text, size_t size);
+int fsmoe_nonfinite_blame(fsmoe_program_t program, fsmoe_graph_t graph, struct fsmoe_comm *world,
+			  const char *why, char *text, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config/manifest_options.h"
+#include "config/checkpoint_config.h"
 
 #include "config/config.h"
 #include "plan/from_json.h"
@@ -82,14 +82,14 @@ static json_t *from(const struct fsmoe_train_config *config, struct part part)
 	return object;
 }
 
-json_t *fsmoe_manifest_from_model(const struct fsmoe_model_spec *model)
+json_t *fsmoe_json_from_model(const struct fsmoe_model_spec *model)
 {
 	struct fsmoe_train_config config = {.model = *model};
 
 	return from(&config, PART(model));
 }
 
-json_t *fsmoe_manifest_from_training(const struct fsmoe_train_opts *opts)
+json_t *fsmoe_json_from_training(const struct fsmoe_train_opts *opts)
 {
 	struct fsmoe_train_config config = {.train = *opts};
 	json_t *object = from(&config, PART(train));
@@ -107,8 +107,8 @@ static int read(const struct fsmoe_json *json, json_t *object, struct fsmoe_trai
 	return err ? err : fsmoe_options_json(fsmoe_train_options, &part, config);
 }
 
-int fsmoe_manifest_to_model(const struct fsmoe_json *json, json_t *object,
-			    struct fsmoe_model_spec *model)
+int fsmoe_json_to_model(const struct fsmoe_json *json, json_t *object,
+			struct fsmoe_model_spec *model)
 {
 	struct fsmoe_train_config config;
 	int err = read(json, object, &config);
@@ -132,8 +132,8 @@ int fsmoe_manifest_to_model(const struct fsmoe_json *json, json_t *object,
 	return 0;
 }
 
-int fsmoe_manifest_to_training(const struct fsmoe_json *json, json_t *object,
-			       struct fsmoe_train_opts *opts)
+int fsmoe_json_to_training(const struct fsmoe_json *json, json_t *object,
+			   struct fsmoe_train_opts *opts)
 {
 	struct fsmoe_train_config config;
 	int err = read(json, object, &config);
@@ -151,8 +151,8 @@ int fsmoe_manifest_to_training(const struct fsmoe_json *json, json_t *object,
 
 #define PLAN "plan"
 
-int fsmoe_manifest_from_course(const struct fsmoe_train_config *config,
-			       const struct fsmoe_plan *plan, char **run)
+int fsmoe_json_from_run_options(const struct fsmoe_train_config *config,
+				const struct fsmoe_plan *plan, char **run)
 {
 	json_t *root = json_pack("{s:o}", OPTIONS, from(config, COURSE));
 	char *text = NULL;
@@ -166,7 +166,7 @@ int fsmoe_manifest_from_course(const struct fsmoe_train_config *config,
 	return *run ? 0 : fsmoe_fail(ENOMEM, "no memory for a checkpoint's manifest");
 }
 
-int fsmoe_manifest_to_plan(const char *path, const char *run, struct fsmoe_plan *plan)
+int fsmoe_json_to_plan(const char *path, const char *run, struct fsmoe_plan *plan)
 {
 	json_t *root = run ? json_loads(run, 0, NULL) : NULL, *value = json_object_get(root, PLAN);
 	int err = value ? fsmoe_plan_from_json(plan, value, path) : 0;
@@ -185,7 +185,7 @@ static const char *preset_of(const char *name)
 	return NULL;
 }
 
-int fsmoe_manifest_to_course(const char *path, const char *run, struct fsmoe_train_config *config)
+int fsmoe_json_to_run_options(const char *path, const char *run, struct fsmoe_train_config *config)
 {
 	json_t *root = run ? json_loads(run, 0, NULL) : NULL, *value;
 	struct fsmoe_json known = {
@@ -262,8 +262,8 @@ static struct fsmoe_model_spec named(const struct fsmoe_model_spec *model)
 	return m;
 }
 
-int fsmoe_manifest_same_model(const char *path, const struct fsmoe_model_spec *stored,
-			      const struct fsmoe_model_spec *model)
+int fsmoe_model_spec_same(const char *path, const struct fsmoe_model_spec *stored,
+			  const struct fsmoe_model_spec *model)
 {
 	struct fsmoe_train_config a = {.model = named(stored)}, b = {.model = named(model)};
 	const struct part part = PART(model);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/stop.h"
+#include "cli/signals.h"
 
 #include "comm/comm.h"
 #include "comm/watch.h"
@@ -87,7 +87,7 @@ static int find_peers(struct fsmoe_comm *world)
 	return err;
 }
 
-int cli_stop_catch(fsmoe_runtime_t runtime)
+int cli_signals_catch(fsmoe_runtime_t runtime)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	int err = find_peers(fsmoe_comms_get(fsmoe_runtime_comms(runtime), FSMOE_GROUP_WORLD));
@@ -106,7 +106,7 @@ int cli_stop_catch(fsmoe_runtime_t runtime)
 	return 0;
 }
 
-void cli_stop_release(void)
+void cli_signals_release(void)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
@@ -119,7 +119,7 @@ void cli_stop_release(void)
 	the.npeers = 0;
 }
 
-int cli_stop_asked(void)
+int cli_signals_asked(void)
 {
 	return the.asked;
 }
