@@ -2,12 +2,14 @@
 #include "checkpoint/manifest.h"
 
 #include "base/crc32c.h"
+#include "base/file.h"
 #include "checkpoint/safetensors.h"
 #include "config/checkpoint_config.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@ enum
 	FORMAT_VERSION = 1
 };
 
-/* The last line, over which no checksum goes: that of all bytes before it. */
+/* The last line: the checksum of all bytes before it. */
 #define TAIL ",\n \"manifest_crc32c\": \"%08" PRIx32 "\"\n}\n"
 enum
 {
@@ -45,7 +47,7 @@ int fsmoe_manifest_begin(json_t **json, const struct fsmoe_checkpoint_info *info
 	char seed[32];
 	json_t *root, *run = NULL;
 
-	/* A string: JSON's readers keep 53 bits of a number. */
+	/* A string, since JSON readers keep 53 bits of a number. */
 	snprintf(seed, sizeof(seed), "%" PRIu64, info->train.seed);
 	root = json_pack("{s:s, s:i, s:I, s:I, s:s, s:i, s:{s:i, s:i, s:i, s:i}, s:o, s:{}, s:{}}",
 			 "format", FORMAT, "version", FORMAT_VERSION, "step",
@@ -130,7 +132,7 @@ static int read_hex(const json_t *value, uint32_t *crc)
 	return strcmp(again, text) ? -EPROTO : 0;
 }
 
-/* That it is ours, of a version we know, and byte for byte what was written. */
+/* Checks format, version, and that the bytes are those that were written. */
 static int check_bytes(struct fsmoe_manifest *m)
 {
 	const json_t *version = json_object_get(m->json.root, "version");
@@ -191,6 +193,14 @@ static int read_info(struct fsmoe_manifest *m)
 		err = info->run ? 0 : no_memory();
 	}
 	return err;
+}
+
+int fsmoe_manifest_open(struct fsmoe_manifest *manifest, const char *folder)
+{
+	char path[PATH_MAX];
+	int err = fsmoe_path_join(path, sizeof(path), folder, "manifest.json");
+
+	return err ? err : fsmoe_manifest_read(manifest, path);
 }
 
 int fsmoe_manifest_read(struct fsmoe_manifest *manifest, const char *path)

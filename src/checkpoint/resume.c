@@ -2,6 +2,7 @@
 #include "checkpoint/resume.h"
 
 #include "config/checkpoint_config.h"
+#include "topo/topo.h"
 
 #include <errno.h>
 #include <fsmoe/checkpoint.h>
@@ -50,13 +51,10 @@ int fsmoe_resume_config(struct fsmoe_train_config *config, const char *path, con
 
 static int same_layout(const struct fsmoe_checkpoint_info *info, fsmoe_groups_t groups)
 {
-	const struct fsmoe_layout *l = &info->layout;
+	const struct fsmoe_layout a = info->layout, b = fsmoe_groups_layout(groups);
 
-	return info->ranks == fsmoe_group_size(groups, FSMOE_GROUP_WORLD) &&
-	       l->dp == fsmoe_group_size(groups, FSMOE_GROUP_DP) &&
-	       l->tp == fsmoe_group_size(groups, FSMOE_GROUP_TP) &&
-	       l->ep == fsmoe_group_size(groups, FSMOE_GROUP_EP) &&
-	       l->esp == fsmoe_group_size(groups, FSMOE_GROUP_ESP);
+	return info->ranks == fsmoe_group_size(groups, FSMOE_GROUP_WORLD) && a.dp == b.dp &&
+	       a.tp == b.tp && a.ep == b.ep && a.esp == b.esp;
 }
 
 int fsmoe_resume_plan(struct fsmoe_plan *plan, int *other, const char *path, fsmoe_groups_t groups,
