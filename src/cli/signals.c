@@ -16,7 +16,7 @@
 static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
 #define NSIGNALS (sizeof(signals) / sizeof(signals[0]))
 
-/* One of a process: signals have no argument. */
+/* One per process: signal handlers have no argument. */
 static struct
 {
 	volatile sig_atomic_t asked;
@@ -26,8 +26,8 @@ static struct
 	int npeers;
 } the;
 
-/* A launcher may send a signal and, being asked to end, the next one at once: what comes within
- * half a second is the same request. */
+/* A launcher that is asked to end may send two signals at once: those within half a second are the
+ * same request. */
 static int is_second(void)
 {
 	struct timespec now;
@@ -58,7 +58,7 @@ static void on_signal(int signal)
 	errno = before;
 }
 
-/* Processes are known by number within one namespace of one host. */
+/* Process numbers are unique within a namespace of a host. */
 struct place
 {
 	char host[64], space[64];

@@ -11,6 +11,7 @@
 #include "config/run_json.h"
 #include "runtime/version.h"
 #include "topo/abort.h"
+#include "topo/topo.h"
 #include "topo/version.h"
 #include "train/memory_estimate.h"
 #include "train/trainer.h"
@@ -144,6 +145,7 @@ static int say_what_runs(struct run *run)
 {
 	const int ranks = fsmoe_topo_ranks(run->topo), nodes = fsmoe_topo_nodes(run->topo),
 		  files = fsmoe_data_files(run->data);
+	const struct fsmoe_layout layout = fsmoe_groups_layout(run->groups);
 	size_t total = 0, active = 0;
 
 	if (fsmoe_model_count(&run->config.model, run->groups, &total, &active))
@@ -152,12 +154,10 @@ static int say_what_runs(struct run *run)
 		"fsmoe %s: %d %s on %d %s, dp %d mp %d ep %d esp %d; %.3g M parameters, %.3g M per "
 		"token; %zu %s to train on in %d %s, %zu held out",
 		PACKAGE_VERSION, ranks, ranks == 1 ? "rank" : "ranks", nodes,
-		nodes == 1 ? "node" : "nodes", fsmoe_group_size(run->groups, FSMOE_GROUP_DP),
-		fsmoe_group_size(run->groups, FSMOE_GROUP_TP),
-		fsmoe_group_size(run->groups, FSMOE_GROUP_EP),
-		fsmoe_group_size(run->groups, FSMOE_GROUP_ESP), 1e-6 * (double)total,
-		1e-6 * (double)active, fsmoe_data_tokens(run->data, FSMOE_SPLIT_TRAIN),
-		fsmoe_data_unit(run->data), files, files == 1 ? "file" : "files",
+		nodes == 1 ? "node" : "nodes", layout.dp, layout.tp, layout.ep, layout.esp,
+		1e-6 * (double)total, 1e-6 * (double)active,
+		fsmoe_data_tokens(run->data, FSMOE_SPLIT_TRAIN), fsmoe_data_unit(run->data), files,
+		files == 1 ? "file" : "files",
 		fsmoe_data_tokens(run_held_out(run), FSMOE_SPLIT_HELD_OUT));
 	return FSMOE_EXIT_OK;
 }

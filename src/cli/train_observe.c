@@ -144,7 +144,7 @@ static int write_timelines(struct run *run, const char *path, const struct fsmoe
 	return err;
 }
 
-/* Collective. */
+/* Writes the last step of all ranks; collective. */
 static int write_step(struct run *run, const char *path)
 {
 	struct fsmoe_timeline *measured;

@@ -11,7 +11,7 @@
 
 /* --- the dispatch ------------------------------------------------------------------------- */
 
-/* "flat 1.2 ms, 1dh not in the profile" */
+/* Writes "flat 1.2 ms, 1dh not in the profile". */
 static void list_times(const struct fsmoe_dispatch_time *times, int n, char *text, size_t size)
 {
 	size_t used = 0;
@@ -123,7 +123,7 @@ int run_plan_save(const struct run *run)
 
 /* --- where the plan comes from ------------------------------------------------------------ */
 
-/* --plan. */
+/* Loads --plan. */
 static int load_plan(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -137,7 +137,7 @@ static int load_plan(struct run *run)
 	return FSMOE_EXIT_USAGE;
 }
 
-/* The plan of the run that is resumed, unless another one is asked for. */
+/* Takes the plan of the run that is resumed, unless another one is asked for. */
 static int resume_plan(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -168,7 +168,7 @@ static int check_chunks(const struct run *run)
 									     : FSMOE_EXIT_OK;
 }
 
-/* --schedule, or the schedule of the plan, or the one that is planned with a profile. */
+/* Finds --schedule, or the plan's schedule, or the default one for a profile. */
 static int find_schedule(struct run *run)
 {
 	const char *name = run->config.schedule;

@@ -28,7 +28,7 @@ static int save(struct run *run)
 	info.samples = run->samples;
 	info.has_model = 1;
 	info.model = config->model;
-	err = fsmoe_json_from_run_options(config, &run->plan, &info.run);
+	err = fsmoe_json_from_run(config, &run->plan, &info.run);
 	if (!err)
 		err = fsmoe_checkpoint_save(config->checkpoint, run->trainer, &info,
 					    config->keep_checkpoints);

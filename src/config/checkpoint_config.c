@@ -11,15 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Options of a model that may change under the same weights: which tokens are dropped, what is
- * added to the loss, and what only says how the work is done. */
+/* Options of a model that may change under the same weights: drops, auxiliary losses, and how the
+ * work is done. */
 static const char *const may_differ[] = {
 	"capacity-factor", "group",    "drop",       "balance-loss",
 	"importance-loss", "z-loss",   "allow-leak", "forward-degree",
 	"backward-degree", "dispatch", "order",
 };
 
-/* The members of a train_config that an object holds. */
+/* A part of a train_config: the members between two offsets. */
 struct part
 {
 	size_t first, end;
@@ -29,7 +29,7 @@ struct part
 		       offsetof(struct fsmoe_train_config, b) +                                    \
 			       sizeof(((struct fsmoe_train_config *)NULL)->b)})
 #define PART(member) FROM_TO(member, member)
-#define COURSE       FROM_TO(steps, preset)
+#define RUN_OPTIONS  FROM_TO(steps, preset)
 
 /* The next option of a part from `at` on; the seed is stored apart. */
 static const struct fsmoe_option *next(struct part part, const struct fsmoe_option *at)
@@ -94,7 +94,7 @@ json_t *fsmoe_json_from_training(const struct fsmoe_train_opts *opts)
 	struct fsmoe_train_config config = {.train = *opts};
 	json_t *object = from(&config, PART(train));
 
-	/* The option is the model's, but a model of the user's own has no spec. */
+	/* The option belongs to the model, but a model of the user's own has no spec. */
 	json_object_set_new(object, "seq", json_integer(opts->seq_length));
 	return object;
 }
@@ -145,16 +145,21 @@ int fsmoe_json_to_training(const struct fsmoe_json *json, json_t *object,
 	return 0;
 }
 
-/* --- the course --------------------------------------------------------------------------- */
+/* --- a run -------------------------------------------------------------------------------- */
 
 #define OPTIONS "options"
 
 #define PLAN "plan"
 
-int fsmoe_json_from_run_options(const struct fsmoe_train_config *config,
-				const struct fsmoe_plan *plan, char **run)
+json_t *fsmoe_json_from_run_options(const struct fsmoe_train_config *config)
 {
-	json_t *root = json_pack("{s:o}", OPTIONS, from(config, COURSE));
+	return from(config, RUN_OPTIONS);
+}
+
+int fsmoe_json_from_run(const struct fsmoe_train_config *config, const struct fsmoe_plan *plan,
+			char **run)
+{
+	json_t *root = json_pack("{s:o}", OPTIONS, fsmoe_json_from_run_options(config));
 	char *text = NULL;
 	int err = plan && plan->layer ? fsmoe_plan_text(plan, &text) : 0;
 
@@ -193,8 +198,8 @@ int fsmoe_json_to_run_options(const char *path, const char *run, struct fsmoe_tr
 	char key[64];
 	int err;
 
-	for (const struct fsmoe_option *o = next(COURSE, fsmoe_train_options); o;
-	     o = next(COURSE, o + 1))
+	for (const struct fsmoe_option *o = next(RUN_OPTIONS, fsmoe_train_options); o;
+	     o = next(RUN_OPTIONS, o + 1))
 	{
 		key_of(o, key, sizeof(key));
 		value = json_object_get(json_object_get(root, OPTIONS), key);
@@ -202,7 +207,7 @@ int fsmoe_json_to_run_options(const char *path, const char *run, struct fsmoe_tr
 			json_object_set(known.root, key, value);
 	}
 	err = fsmoe_options_json(fsmoe_train_options, &known, config);
-	config->preset = preset_of(config->preset); /* it lay in the JSON */
+	config->preset = preset_of(config->preset); /* a static string */
 	json_decref(known.root);
 	json_decref(root);
 	return err;
@@ -218,7 +223,7 @@ static int is_free(const struct fsmoe_option *option)
 	return 0;
 }
 
-/* A value as it is written on the command line; NULL is what the gate likes. */
+/* A value as on the command line; NULL is the gate's default. */
 static const char *shown(const struct fsmoe_option *option, const json_t *value, char *text,
 			 size_t size)
 {
@@ -244,13 +249,13 @@ static int differ(const char *path, const struct fsmoe_option *option, const jso
 	if (stored)
 		snprintf(advice, sizeof(advice), "give --%s=%s", option->name, a);
 	else
-		snprintf(advice, sizeof(advice), "leave --%s away", option->name);
+		snprintf(advice, sizeof(advice), "omit --%s", option->name);
 	return fsmoe_fail(EINVAL,
 			  "%s is of a model with %s %s, this one has %s: %s, or another checkpoint",
 			  path, option->name, a, b, advice);
 }
 
-/* No name of a module is the default's. */
+/* Replaces absent module names by those of the defaults. */
 static struct fsmoe_model_spec named(const struct fsmoe_model_spec *model)
 {
 	const struct fsmoe_gate *gate = fsmoe_gate_find(model->gate);

@@ -12,20 +12,20 @@
 #include <fsmoe/topo.h>
 #include <fsmoe/train.h>
 
-/* Everything that `fsmoe train` can be told: what is trained, where, on what and how long. */
+/* The configuration of `fsmoe train`: model, training, machine, data, duration, output. */
 struct fsmoe_train_config
 {
 	struct fsmoe_model_spec model;
 	struct fsmoe_train_opts train; /* its seq is model.seq */
 	struct fsmoe_runtime_opts runtime;
-	double peak_tflops; /* flop/s of a GPU's matrix products, in 10^12; 0: by its name */
+	double peak_tflops; /* Tflop/s of a GPU's matrix products; 0: by its name */
 	struct fsmoe_layout layout;
-	int nodes; /* 0: as they are */
+	int nodes; /* 0: the real ones */
 
-	/* The course: with model and train what a checkpoint keeps, and a resumed run goes on with.
-	 * From steps to preset, without others between (manifest_options.c). */
+	/* Run options: what a checkpoint keeps besides model and train, and a resumed run continues
+	 * with. They stand together, from steps to preset (checkpoint_config.c). */
 	int steps, warmup_steps;
-	double lr, min_lr_ratio; /* lr_end: the part of lr that is left at the last step */
+	double lr, min_lr_ratio; /* lr_end: ratio of the last step's rate to lr */
 	double val_fraction;
 	int val_every, val_samples, log_every;
 	const char *on_nan, *objective, *preset;
@@ -33,26 +33,26 @@ struct fsmoe_train_config
 	const char *data, *data_format, *val;
 	const char *checkpoint, *resume;
 	int checkpoint_every, keep_checkpoints;
-	/* How steps are laid out in time: a row's name or file, what tasks cost, a plan's file. */
+	/* How steps are laid out in time: a schedule's name or file, files of profile and plan. */
 	const char *schedule, *profile, *plan;
-	int max_degree, replan; /* replan: with a profile, when tasks drift from it */
+	int max_degree, replan; /* replan: 1: if tasks drift from the profile */
 	const char *config, *metrics, *output;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
 	const char *record_events, *timeline;
-	int timeline_steps; /* the last ones, a file each */
+	int timeline_steps; /* the last ones, one file each */
 	int progress, quiet, print_breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
 };
 
-/* A dispatch that is to be chosen by the profile: `fsmoe train` does. */
+/* The dispatch is chosen by the profile. */
 #define FSMOE_DISPATCH_AUTO "auto"
 
-/* The option table: one row for every field above. A command that takes some of the options has a
+/* The option table: one row for every field above. A command with some of the options has a
  * train_config for them, and names them: ROWS_OF(fsmoe_train_options, train, "nodes mp ep"). */
 extern const struct fsmoe_option fsmoe_train_options[];
 
-/* Neutral values, or those of a preset of the model. -ENOENT lists the presets. */
+/* Sets neutral defaults, or those of a preset (may be NULL). -ENOENT lists the presets. */
 int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *preset);
 
 /* Takes over what the checkpoint at `path` (NULL: none) was trained with; `preset` is the one that
@@ -71,19 +71,18 @@ void fsmoe_train_config_free(struct fsmoe_train_config *config);
  * new run. */
 const char *fsmoe_train_config_resumed(const struct fsmoe_train_config *config);
 
-/* What can be said of the sizes before the ranks are known: -EINVAL with a sentence. */
+/* Checks that need no process groups. */
 int fsmoe_train_config_check(const struct fsmoe_train_config *config);
-/* The part of it that is about the model alone. */
+/* The checks among these that concern the model alone. */
 int fsmoe_train_config_check_model(const struct fsmoe_train_config *config);
-/* -EINVAL where that many chunks of a layer, which `what` asks for, are more than the device
- * takes. */
+/* Checks that the device takes so many chunks of a layer; `what` asks for them. */
 int fsmoe_train_config_check_chunks(const struct fsmoe_train_config *config, const char *what,
 				    int chunks);
-/* And what can be said once they are. */
+/* Checks that need the process groups. */
 int fsmoe_train_config_fits(const struct fsmoe_train_config *config, fsmoe_groups_t groups);
 
-/* The learning rate of a step, from 1: grows in a line for `warmup` steps, then falls by half a
- * cosine to lr * lr_end at step `steps`. */
+/* The learning rate of a step, from 1: grows linearly for `warmup` steps, then falls by half a cosine
+ * to lr * lr_end at step `steps`. */
 double fsmoe_train_config_lr(const struct fsmoe_train_config *config, int step);
 struct fsmoe_objective fsmoe_train_config_objective(const struct fsmoe_train_config *config);
 enum fsmoe_data_format fsmoe_train_config_format(const struct fsmoe_train_config *config);

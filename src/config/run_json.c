@@ -2,6 +2,7 @@
 #include "config/run_json.h"
 
 #include "config/checkpoint_config.h"
+#include "topo/topo.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -10,36 +11,21 @@
 
 #define FORMAT "fsmoe run"
 
-static json_t *course_of(const struct fsmoe_train_config *config)
-{
-	char *text = NULL;
-	json_t *course = NULL, *all;
-
-	if (fsmoe_json_from_run_options(config, NULL, &text))
-		return NULL;
-	all = json_loads(text, 0, NULL);
-	course = json_incref(json_object_get(all, "options"));
-	json_decref(all);
-	free(text);
-	return course;
-}
-
 int fsmoe_run_json_save(const char *path, const struct fsmoe_train_config *config,
 			fsmoe_groups_t groups, json_t *versions)
 {
 	fsmoe_topo_t topo = fsmoe_groups_topo(groups);
+	const struct fsmoe_layout l = fsmoe_groups_layout(groups);
 	json_t *root = json_pack(
-		"{s:s, s:i, s:O*, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s:s*, s:i, "
-		"s:s*, s:s*, s:o, s:o, s:o}",
+		"{s:s, s:i, s:O*, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s:s*, s:i, s:s*, s:s*, s:o, "
+		"s:o, s:o}",
 		"format", FORMAT, "version", 1, "versions", versions, "ranks",
-		fsmoe_topo_ranks(topo), "nodes", fsmoe_topo_nodes(topo), "layout", "dp",
-		fsmoe_group_size(groups, FSMOE_GROUP_DP), "mp",
-		fsmoe_group_size(groups, FSMOE_GROUP_TP), "ep",
-		fsmoe_group_size(groups, FSMOE_GROUP_EP), "esp",
-		fsmoe_group_size(groups, FSMOE_GROUP_ESP), "schedule", config->schedule,
-		"max_degree", config->max_degree, "device", config->runtime.device, "dtype",
+		fsmoe_topo_ranks(topo), "nodes", fsmoe_topo_nodes(topo), "layout", "dp", l.dp, "mp",
+		l.tp, "ep", l.ep, "esp", l.esp, "schedule", config->schedule, "max_degree",
+		config->max_degree, "device", config->runtime.device, "dtype",
 		config->runtime.dtype, "model", fsmoe_json_from_model(&config->model), "training",
-		fsmoe_json_from_training(&config->train), "course", course_of(config));
+		fsmoe_json_from_training(&config->train), "course",
+		fsmoe_json_from_run_options(config));
 	int err = root ? 0 : fsmoe_fail(ENOMEM, "no memory to describe the run");
 
 	if (!err && json_dump_file(root, path, JSON_INDENT(2) | JSON_REAL_PRECISION(17)))

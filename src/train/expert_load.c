@@ -2,6 +2,7 @@
 #include "train/expert_load.h"
 
 #include "codelets/route.h"
+#include "comm/comm.h"
 #include "runtime/inside.h"
 
 #include <errno.h>
@@ -11,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The first of a rank's numbers; after it the experts of the first layer, of the second, ... */
+/* The first of the numbers; after them the experts of the first layer, of the second, ... */
 enum
 {
+	CALLER, /* the caller's number */
 	ROUTED,
 	LOADS
 };
@@ -34,7 +36,9 @@ struct fsmoe_expert_counter
 	int ngates;
 	int nlayers;   /* gates of the first micro-batch, which come first */
 	double routed; /* choices of this rank's tokens in a step */
-	size_t n;      /* numbers */
+	struct fsmoe_comm *world;
+	double *sum; /* n numbers, over ranks */
+	size_t n;
 	double *rank_load;
 	int ranks; /* over which the experts are spread */
 };
@@ -97,7 +101,8 @@ static void find_gates(struct fsmoe_expert_counter *c, fsmoe_graph_t graph)
 }
 
 int fsmoe_expert_counter_create(struct fsmoe_expert_counter **counter, fsmoe_graph_t graph,
-				fsmoe_memory_t memory, fsmoe_program_t program)
+				fsmoe_memory_t memory, fsmoe_program_t program,
+				struct fsmoe_comm *world)
 {
 	struct fsmoe_expert_counter *c = calloc(1, sizeof(*c));
 	int nnodes;
@@ -107,19 +112,24 @@ int fsmoe_expert_counter_create(struct fsmoe_expert_counter **counter, fsmoe_gra
 	{
 		c->memory = memory;
 		c->program = program;
+		c->world = world;
 		c->gate = calloc((size_t)nnodes + 1, sizeof(*c->gate));
 		c->counts = calloc((size_t)nnodes + 1, sizeof(*c->counts));
 		c->ranks = fsmoe_group_size(fsmoe_graph_groups(graph), FSMOE_GROUP_EP);
 		c->rank_load = calloc((size_t)c->ranks, sizeof(*c->rank_load));
 	}
-	if (!c || !c->gate || !c->counts || !c->rank_load)
+	if (c && c->gate && c->counts)
+	{
+		find_gates(c, graph);
+		c->sum = calloc(c->n, sizeof(*c->sum));
+	}
+	if (!c || !c->sum || !c->rank_load)
 	{
 		fsmoe_expert_counter_destroy(c);
 		return fsmoe_fail(ENOMEM, "no memory for the counts of the experts' tokens");
 	}
-	find_gates(c, graph);
 	*counter = c;
-	return 0;
+	return fsmoe_comm_reserve(world, c->n * sizeof(*c->sum));
 }
 
 void fsmoe_expert_counter_destroy(struct fsmoe_expert_counter *c)
@@ -128,32 +138,21 @@ void fsmoe_expert_counter_destroy(struct fsmoe_expert_counter *c)
 		return;
 	free(c->gate);
 	free(c->counts);
+	free(c->sum);
 	free(c->rank_load);
 	free(c);
 }
 
-size_t fsmoe_expert_counter_size(const struct fsmoe_expert_counter *c)
+static void count(struct fsmoe_expert_counter *c)
 {
-	return c->n;
-}
-
-int fsmoe_expert_counter_count(struct fsmoe_expert_counter *c, double *numbers)
-{
-	int err = fsmoe_program_pull(c->program, c->counts, c->ngates);
-
-	if (err)
-		return err;
-	memset(numbers, 0, c->n * sizeof(*numbers));
-	numbers[ROUTED] = c->routed;
 	for (int i = 0; i < c->ngates; i++)
 	{
 		const struct gate *gate = &c->gate[i];
 		const int32_t *counts = fsmoe_memory_data(c->memory, gate->counts);
 
 		for (size_t k = 0; k < gate->groups * gate->experts; k++)
-			numbers[gate->at + k % gate->experts] += counts[k];
+			c->sum[gate->at + k % gate->experts] += counts[k];
 	}
-	return 0;
 }
 
 double fsmoe_load_entropy(const double *load, size_t experts)
@@ -171,14 +170,13 @@ double fsmoe_load_entropy(const double *load, size_t experts)
 }
 
 /* Reads single layers, and the ranks that hold their experts. */
-static void read_layers(struct fsmoe_expert_counter *c, const double *sum,
-			struct fsmoe_expert_load *load)
+static void read_layers(struct fsmoe_expert_counter *c, struct fsmoe_expert_load *load)
 {
 	memset(c->rank_load, 0, (size_t)c->ranks * sizeof(*c->rank_load));
 	for (int i = 0; i < c->nlayers; i++)
 	{
 		const size_t experts = c->gate[i].experts;
-		const double *layer = sum + c->gate[i].at;
+		const double *layer = c->sum + c->gate[i].at;
 
 		load->entropy += fsmoe_load_entropy(layer, experts) / c->nlayers;
 		for (size_t e = 0; e < experts; e++)
@@ -186,7 +184,7 @@ static void read_layers(struct fsmoe_expert_counter *c, const double *sum,
 	}
 	load->rank_load = c->rank_load;
 	load->ranks = c->nlayers ? c->ranks : 0;
-	load->expert_load = sum + LOADS;
+	load->expert_load = c->sum + LOADS;
 	load->layers = c->nlayers;
 	load->experts = c->nlayers ? (int)c->gate[0].experts : 0;
 	for (int i = 0; i < c->nlayers; i++)
@@ -194,22 +192,36 @@ static void read_layers(struct fsmoe_expert_counter *c, const double *sum,
 			load->experts = 0;
 }
 
-void fsmoe_expert_counter_read(struct fsmoe_expert_counter *c, const double *sum,
-			       struct fsmoe_expert_load *load)
+int fsmoe_expert_counter_add_up(struct fsmoe_expert_counter *c, double number, double *numbers,
+				struct fsmoe_expert_load *load)
 {
 	double kept = 0;
+	int err = fsmoe_program_pull(c->program, c->counts, c->ngates);
 
-	*load = (struct fsmoe_expert_load){.routed = sum[ROUTED]};
+	if (err)
+		return err;
+	memset(c->sum, 0, c->n * sizeof(*c->sum));
+	c->sum[CALLER] = number;
+	c->sum[ROUTED] = c->routed;
+	count(c);
+	err = fsmoe_comm_allreduce(c->world, FSMOE_F64, c->sum, c->n);
+	if (err)
+		return err;
+	*numbers = c->sum[CALLER];
+	*load = (struct fsmoe_expert_load){.routed = c->sum[ROUTED]};
 	for (size_t i = LOADS; i < c->n; i++)
 	{
-		load->load_min = i == LOADS || sum[i] < load->load_min ? sum[i] : load->load_min;
-		load->load_max = sum[i] > load->load_max ? sum[i] : load->load_max;
-		kept += sum[i];
+		const double tokens = c->sum[i];
+
+		load->load_min = i == LOADS || tokens < load->load_min ? tokens : load->load_min;
+		load->load_max = tokens > load->load_max ? tokens : load->load_max;
+		kept += tokens;
 	}
 	if (c->n > LOADS)
 	{
 		load->load_mean = kept / (double)(c->n - LOADS);
 		load->dropped = load->routed - kept;
 	}
-	read_layers(c, sum, load);
+	read_layers(c, load);
+	return 0;
 }

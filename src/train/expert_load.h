@@ -25,18 +25,17 @@ struct fsmoe_expert_load
 /* The entropy of one layer; 1 for a single expert, 0 without any token. */
 double fsmoe_load_entropy(const double *load, size_t experts);
 
-/* Counts the tokens of a step's experts. All local: the caller adds up the numbers of all ranks,
- * between count and read. Graph, memory and program must outlive the counter. */
+/* Counts the tokens of a step's experts. Graph, memory, program and world must outlive it. */
 struct fsmoe_expert_counter;
+struct fsmoe_comm; /* comm/comm.h */
 
 int fsmoe_expert_counter_create(struct fsmoe_expert_counter **counter, fsmoe_graph_t graph,
-				fsmoe_memory_t memory, fsmoe_program_t program);
-void fsmoe_expert_counter_destroy(struct fsmoe_expert_counter *counter);      /* NULL is legal */
-size_t fsmoe_expert_counter_size(const struct fsmoe_expert_counter *counter); /* in numbers */
-/* Sets this rank's numbers after a step. */
-int fsmoe_expert_counter_count(struct fsmoe_expert_counter *counter, double *numbers);
-/* Reads the load off the sum over ranks, which must outlive *load. */
-void fsmoe_expert_counter_read(struct fsmoe_expert_counter *counter, const double *sum,
-			       struct fsmoe_expert_load *load);
+				fsmoe_memory_t memory, fsmoe_program_t program,
+				struct fsmoe_comm *world);
+void fsmoe_expert_counter_destroy(struct fsmoe_expert_counter *counter); /* NULL is legal */
+/* Adds up the counts of all ranks after a step, and a number of the caller's in the same exchange.
+ * Collective over the job. */
+int fsmoe_expert_counter_add_up(struct fsmoe_expert_counter *counter, double number,
+				double *numbers, struct fsmoe_expert_load *load);
 
 #endif

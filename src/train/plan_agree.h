@@ -5,8 +5,8 @@
 #include <fsmoe/plan.h>
 #include <fsmoe/runtime.h>
 
-/* Whether all ranks have one plan (NULL: none). Collective over the job; -EINVAL, on every rank,
- * with a sentence that names a rank whose plan is another. */
+/* Checks that all ranks have the same plan (NULL: none). Collective over the job. -EINVAL, on every
+ * rank, names a rank that has another plan. */
 int fsmoe_plan_agree(const struct fsmoe_plan *plan, fsmoe_comms_t comms);
 
 #endif

@@ -26,9 +26,8 @@ struct fsmoe_trainer
 	fsmoe_memory_t memory;
 	fsmoe_program_t program;
 	struct fsmoe_expert_counter *counter;
-	double *numbers; /* of a meeting: ranks that were asked to stop, then the counter's */
-	uint64_t steps;  /* done */
-	int32_t *rows;   /* one micro-batch's tokens or targets */
+	uint64_t steps; /* done */
+	int32_t *rows;  /* one micro-batch's tokens or targets */
 };
 
 static struct fsmoe_comm *world_of(fsmoe_trainer_t t)
@@ -40,26 +39,10 @@ static struct fsmoe_comm *world_of(fsmoe_trainer_t t)
 static int make_program(fsmoe_trainer_t t)
 {
 	int err = fsmoe_program_create(&t->program, t->runtime, t->step.graph, t->memory);
-	size_t n;
 
-	if (!err)
-		err = fsmoe_expert_counter_create(&t->counter, t->step.graph, t->memory,
-						  t->program);
-	if (err)
-		return err;
-	n = 1 + fsmoe_expert_counter_size(t->counter);
-	t->numbers = calloc(n, sizeof(*t->numbers));
-	if (!t->numbers)
-		return fsmoe_fail(ENOMEM, "no memory for the counts of the experts' tokens");
-	return fsmoe_comm_reserve(world_of(t), n * sizeof(*t->numbers));
-}
-
-static void release_counter(fsmoe_trainer_t t)
-{
-	fsmoe_expert_counter_destroy(t->counter);
-	free(t->numbers);
-	t->counter = NULL;
-	t->numbers = NULL;
+	return err ? err
+		   : fsmoe_expert_counter_create(&t->counter, t->step.graph, t->memory, t->program,
+						 world_of(t));
 }
 
 static int start(fsmoe_trainer_t t)
@@ -143,8 +126,9 @@ int fsmoe_trainer_replan(fsmoe_trainer_t t, const struct fsmoe_schedule *schedul
 					&opts);
 	if (err)
 		return err;
-	release_counter(t);
+	fsmoe_expert_counter_destroy(t->counter);
 	fsmoe_program_destroy(t->program);
+	t->counter = NULL;
 	t->program = NULL;
 	t->memory = NULL;
 	err = fsmoe_memory_replace(&t->memory, step.graph, old);
@@ -157,7 +141,7 @@ void fsmoe_trainer_destroy(fsmoe_trainer_t t)
 {
 	if (!t)
 		return;
-	release_counter(t);
+	fsmoe_expert_counter_destroy(t->counter);
 	fsmoe_program_drop(t->program);
 	fsmoe_memory_destroy(t->memory);
 	fsmoe_step_destroy(&t->step);
@@ -233,18 +217,12 @@ int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *
 
 int fsmoe_trainer_meet(fsmoe_trainer_t t, int stop, int *stops, struct fsmoe_expert_load *load)
 {
-	const size_t n = 1 + fsmoe_expert_counter_size(t->counter);
-	int err;
+	double asked;
+	int err = fsmoe_expert_counter_add_up(t->counter, stop != 0, &asked, load);
 
-	t->numbers[0] = stop != 0;
-	err = fsmoe_expert_counter_count(t->counter, t->numbers + 1);
 	if (!err)
-		err = fsmoe_comm_allreduce(world_of(t), FSMOE_F64, t->numbers, n);
-	if (err)
-		return err;
-	*stops = (int)t->numbers[0];
-	fsmoe_expert_counter_read(t->counter, t->numbers + 1, load);
-	return 0;
+		*stops = (int)asked;
+	return err;
 }
 
 fsmoe_graph_t fsmoe_trainer_graph(fsmoe_trainer_t t)
