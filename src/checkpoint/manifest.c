@@ -213,12 +213,10 @@ int fsmoe_manifest_read(struct fsmoe_manifest *manifest, const char *path)
 	if (!err)
 		err = read_info(&m);
 	if (err)
-	{
 		fsmoe_manifest_free(&m);
-		return err;
-	}
-	*manifest = m;
-	return 0;
+	else
+		*manifest = m;
+	return err;
 }
 
 void fsmoe_manifest_free(struct fsmoe_manifest *m)

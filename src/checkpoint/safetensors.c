@@ -338,12 +338,10 @@ int fsmoe_safetensors_open(struct fsmoe_safetensors *file, const char *path)
 	if (stream)
 		fclose(stream);
 	if (err)
-	{
 		fsmoe_safetensors_free(&f);
-		return err;
-	}
-	*file = f;
-	return 0;
+	else
+		*file = f;
+	return err;
 }
 
 const struct fsmoe_safetensor *fsmoe_safetensors_find(const struct fsmoe_safetensors *f,

@@ -182,14 +182,12 @@ static int build_graphs(struct run *run)
 static int check_memory(struct run *run)
 {
 	const fsmoe_graph_t graphs[] = {run->step_graph.graph, run->eval_graph.graph};
-	char rank[32], host[32], available[32];
 	struct fsmoe_host_memory memory;
 
 	fsmoe_host_memory_estimate(&memory, graphs, 2, !strcmp(run->config.runtime.device, "cuda"));
 	run_say(run, "memory: %s a rank, %s on this host, which has %s",
-		fsmoe_memory_text(memory.rank, rank, sizeof(rank)),
-		fsmoe_memory_text(memory.host, host, sizeof(host)),
-		fsmoe_memory_text(memory.available, available, sizeof(available)));
+		fsmoe_memory_text(memory.rank).text, fsmoe_memory_text(memory.host).text,
+		fsmoe_memory_text(memory.available).text);
 	return cli_exit(fsmoe_host_memory_check(&memory), FSMOE_EXIT_RUN);
 }
 
@@ -211,7 +209,6 @@ static int start_runtime(struct run *run)
 static int check_gpu_memory(struct run *run)
 {
 	const fsmoe_graph_t graphs[] = {run->step_graph.graph, run->eval_graph.graph};
-	char need[32], left[32], all[32];
 	struct fsmoe_room memory;
 	int err = fsmoe_runtime_room(run->runtime, graphs, 2, &memory);
 
@@ -219,9 +216,8 @@ static int check_gpu_memory(struct run *run)
 		return cli_exit(err, FSMOE_EXIT_RUN);
 	run->gpu_need = memory.all - memory.left + memory.need;
 	run_say(run, "memory: %s of GPU %d, which has %s left of %s",
-		fsmoe_memory_text(memory.need, need, sizeof(need)), memory.gpu,
-		fsmoe_memory_text(memory.left, left, sizeof(left)),
-		fsmoe_memory_text(memory.all, all, sizeof(all)));
+		fsmoe_memory_text(memory.need).text, memory.gpu,
+		fsmoe_memory_text(memory.left).text, fsmoe_memory_text(memory.all).text);
 	return cli_exit(fsmoe_gpu_memory_check(&memory), FSMOE_EXIT_RUN);
 }
 

@@ -237,14 +237,13 @@ static int stop_run(struct run *run)
 /* Prints the memory that is taken of a GPU by the end, beside what was predicted. */
 static int tell_gpu_memory(struct run *run)
 {
-	char used[32], need[32];
 	struct fsmoe_room room;
 	int err = run->gpu_need ? fsmoe_runtime_room(run->runtime, NULL, 0, &room) : 0;
 
 	if (run->gpu_need && !err)
 		run_say(run, "memory: %s of GPU %d are taken, %s were predicted",
-			fsmoe_memory_text(room.all - room.left, used, sizeof(used)), room.gpu,
-			fsmoe_memory_text(run->gpu_need, need, sizeof(need)));
+			fsmoe_memory_text(room.all - room.left).text, room.gpu,
+			fsmoe_memory_text(run->gpu_need).text);
 	return err;
 }
 

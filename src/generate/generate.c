@@ -68,12 +68,10 @@ int fsmoe_generator_create(struct fsmoe_generator **generator, fsmoe_runtime_t r
 	if (!err)
 		err = fsmoe_program_create(&g->program, runtime, g->forward.graph, g->memory);
 	if (err)
-	{
 		fsmoe_generator_destroy(g);
-		return err;
-	}
-	*generator = g;
-	return 0;
+	else
+		*generator = g;
+	return err;
 }
 
 void fsmoe_generator_destroy(struct fsmoe_generator *g)

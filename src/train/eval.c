@@ -71,12 +71,10 @@ int fsmoe_eval_create(struct fsmoe_eval **eval, fsmoe_runtime_t runtime,
 	if (!err && (!e->tokens || !e->targets || !e->rows))
 		err = fsmoe_fail(ENOMEM, "no memory for a batch");
 	if (err)
-	{
 		fsmoe_eval_destroy(e);
-		return err;
-	}
-	*eval = e;
-	return 0;
+	else
+		*eval = e;
+	return err;
 }
 
 void fsmoe_eval_destroy(struct fsmoe_eval *e)

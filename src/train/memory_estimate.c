@@ -81,39 +81,36 @@ void fsmoe_host_memory_estimate(struct fsmoe_host_memory *memory, const fsmoe_gr
 
 int fsmoe_host_memory_check(const struct fsmoe_host_memory *memory)
 {
-	char host[32], left[32];
-
 	if (!memory->available || memory->host <= memory->available)
 		return 0;
 	return fsmoe_fail(ENOMEM,
 			  "the ranks of this host take %s of its memory, of which %s is left: make "
 			  "--batch, --seq or the model smaller, or use more hosts",
-			  fsmoe_memory_text(memory->host, host, sizeof(host)),
-			  fsmoe_memory_text(memory->available, left, sizeof(left)));
+			  fsmoe_memory_text(memory->host).text,
+			  fsmoe_memory_text(memory->available).text);
 }
 
 int fsmoe_gpu_memory_check(const struct fsmoe_room *memory)
 {
-	char need[32], left[32], all[32];
-
 	if (memory->need <= memory->left)
 		return 0;
 	return fsmoe_fail(ENOMEM,
 			  "this takes %s of GPU %d, which has %s left of %s: make --batch, "
 			  "--seq or the model smaller, or use --dtype bf16 or more GPUs",
-			  fsmoe_memory_text(memory->need, need, sizeof(need)), memory->gpu,
-			  fsmoe_memory_text(memory->left, left, sizeof(left)),
-			  fsmoe_memory_text(memory->all, all, sizeof(all)));
+			  fsmoe_memory_text(memory->need).text, memory->gpu,
+			  fsmoe_memory_text(memory->left).text,
+			  fsmoe_memory_text(memory->all).text);
 }
 
-const char *fsmoe_memory_text(size_t bytes, char *buffer, size_t size)
+struct fsmoe_memory_text fsmoe_memory_text(size_t bytes)
 {
 	static const char *const unit[] = {"kB", "MB", "GB", "TB", "PB"};
+	struct fsmoe_memory_text t;
 	double value = 1e-3 * (double)bytes;
 	int i = 0;
 
 	for (; value >= 999.5 && i < 4; i++)
 		value *= 1e-3;
-	snprintf(buffer, size, "%.3g %s", value, unit[i]);
-	return buffer;
+	snprintf(t.text, sizeof(t.text), "%.3g %s", value, unit[i]);
+	return t;
 }

@@ -22,7 +22,10 @@ int fsmoe_host_memory_check(const struct fsmoe_host_memory *memory);
 /* The same check of this rank's GPU; memory is what fsmoe_runtime_room found. */
 int fsmoe_gpu_memory_check(const struct fsmoe_room *memory);
 
-/* "1.5 GB". Returns buffer. */
-const char *fsmoe_memory_text(size_t bytes, char *buffer, size_t size);
+/* "1.5 GB". */
+struct fsmoe_memory_text
+{
+	char text[32];
+} fsmoe_memory_text(size_t bytes);
 
 #endif

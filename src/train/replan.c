@@ -74,12 +74,10 @@ int fsmoe_replanner_create(fsmoe_replanner_t *replanner, fsmoe_trainer_t trainer
 	if (!err)
 		err = fsmoe_drift_create(&r->drift, profile, opts->bound);
 	if (err)
-	{
 		fsmoe_replanner_destroy(r);
-		return err;
-	}
-	*replanner = r;
-	return 0;
+	else
+		*replanner = r;
+	return err;
 }
 
 void fsmoe_replanner_destroy(fsmoe_replanner_t r)

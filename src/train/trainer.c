@@ -79,12 +79,10 @@ static int create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime, struct fsmo
 	t->opts.plan = NULL;
 	err = start(t);
 	if (err)
-	{
 		fsmoe_trainer_destroy(t);
-		return err;
-	}
-	*trainer = t;
-	return 0;
+	else
+		*trainer = t;
+	return err;
 }
 
 int fsmoe_trainer_create_from(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
