@@ -54,15 +54,14 @@ void fsmoe_train_opts_init(struct fsmoe_train_opts *opts);
  * profile, and makes the plan of a schedule with at most max_degree chunks. The graph is that of
  * rank 0, on every rank. Local: ranks with the same profile, sizes and options make the same plan.
  * The caller destroys the plan. -ENODATA names a line that the profile lacks. */
-int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
-		     void *arg, const struct fsmoe_train_opts *opts,
-		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile,
-		     int max_degree);
+int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, struct fsmoe_forward forward,
+		     const struct fsmoe_train_opts *opts, const struct fsmoe_schedule *schedule,
+		     fsmoe_profile_t profile, int max_degree);
 
 /* Predicts a plan's seconds by a profile: fills its `forward`, `backward` and `tail_seconds`, as
  * fsmoe_train_plan does. Local. -EINVAL: the plan does not fit the model. */
-int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
-			void *arg, const struct fsmoe_train_opts *opts,
+int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups,
+			struct fsmoe_forward forward, const struct fsmoe_train_opts *opts,
 			const struct fsmoe_schedule *schedule, fsmoe_profile_t profile);
 
 /* Returns the predicted seconds of a plan's layers in a step of so many micro-batches. Local. */
@@ -86,10 +85,10 @@ int fsmoe_train_choose_dispatch(const char **best, struct fsmoe_dispatch_time *t
 				int max_degree);
 
 /* Makes a trainer: builds the step's graph, allocates its memory, fills the parameters from the
- * seed. The runtime must outlive it, and so must `arg` if the trainer replans. -EINVAL, on every
+ * seed. The runtime must outlive it, and so must forward.arg if the trainer replans. -EINVAL, on every
  * rank, if one has another plan. */
 int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
-			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts);
+			 struct fsmoe_forward forward, const struct fsmoe_train_opts *opts);
 void fsmoe_trainer_destroy(fsmoe_trainer_t trainer); /* NULL is legal */
 
 /*

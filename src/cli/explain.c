@@ -57,7 +57,7 @@ static int simulate(struct study *s, const struct fsmoe_model_spec *model,
 
 	opts.schedule = row && *row->name ? row : NULL;
 	opts.plan = plan && plan->layer ? plan : NULL;
-	err = fsmoe_step_create(&step, s->groups, fsmoe_model_forward, (void *)model, &opts);
+	err = fsmoe_step_create(&step, s->groups, fsmoe_model_as_forward(model), &opts);
 	if (err)
 		return err;
 	err = fsmoe_profile_simulate(s->profile, step.graph, &tl);
@@ -74,10 +74,9 @@ static int replan(struct study *s, const struct fsmoe_model_spec *model,
 		  const struct fsmoe_schedule *row, double *seconds)
 {
 	struct fsmoe_plan plan = {0};
-	int err = *row->name
-			  ? fsmoe_train_plan(&plan, s->groups, fsmoe_model_forward, (void *)model,
-					     &s->run.train, row, s->profile, s->run.max_degree)
-			  : 0;
+	int err = *row->name ? fsmoe_train_plan(&plan, s->groups, fsmoe_model_as_forward(model),
+						&s->run.train, row, s->profile, s->run.max_degree)
+			     : 0;
 
 	if (!err)
 		err = simulate(s, model, row, &plan, seconds);

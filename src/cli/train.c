@@ -167,12 +167,12 @@ static int build_graphs(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
-	int err = fsmoe_step_create(&run->step_graph, run->groups, fsmoe_model_forward,
-				    &run->config.model, &config->train);
+	int err = fsmoe_step_create(&run->step_graph, run->groups,
+				    fsmoe_model_as_forward(&run->config.model), &config->train);
 
 	if (!err)
 		err = fsmoe_eval_graph(
-			&run->eval_graph, run->groups, fsmoe_model_forward, &run->eval_model,
+			&run->eval_graph, run->groups, fsmoe_model_as_forward(&run->eval_model),
 			config->train.global_batch / config->train.micro_batches, &objective);
 	/* -EINVAL: with its plan the step cannot be built. */
 	return err == -EINVAL ? FSMOE_EXIT_USAGE : cli_exit(err, FSMOE_EXIT_RUN);
@@ -225,7 +225,7 @@ static int make_trainer(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
 	int err = fsmoe_trainer_create_from(&run->trainer, run->runtime, &run->step_graph,
-					    fsmoe_model_forward, &config->model, &config->train);
+					    fsmoe_model_as_forward(&config->model), &config->train);
 
 	if (!err)
 		fsmoe_flops_count(fsmoe_trainer_graph(run->trainer), &run->flops);

@@ -183,8 +183,9 @@ static int find_schedule(struct run *run)
 static int make_plan(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	int err = fsmoe_train_plan(&run->plan, run->groups, fsmoe_model_forward, &run->config.model,
-				   &config->train, &run->row, run->profile, config->max_degree);
+	int err = fsmoe_train_plan(&run->plan, run->groups,
+				   fsmoe_model_as_forward(&run->config.model), &config->train,
+				   &run->row, run->profile, config->max_degree);
 
 	return cli_exit(err, FSMOE_EXIT_RUN);
 }

@@ -32,47 +32,47 @@ static fsmoe_tensor_t append_input(fsmoe_graph_t graph, const struct fsmoe_batch
 }
 
 fsmoe_tensor_t fsmoe_forward_append(fsmoe_graph_t graph, struct fsmoe_batch_spec *batch,
-				    int micro_batch, fsmoe_forward_fn forward, void *arg)
+				    int micro_batch, struct fsmoe_forward forward)
 {
 	batch->tokens = append_input(graph, batch, "tokens", micro_batch);
 	batch->targets = append_input(graph, batch, "targets", micro_batch);
-	return forward(graph, batch, arg);
+	return forward.fn(graph, batch, forward.arg);
 }
 
-static int end_graph(struct fsmoe_forward_graph *forward)
+static int end_graph(struct fsmoe_forward_graph *f)
 {
-	const int err = fsmoe_graph_status(forward->graph);
+	const int err = fsmoe_graph_status(f->graph);
 
 	if (err)
 	{
-		fsmoe_graph_destroy(forward->graph);
-		forward->graph = NULL;
+		fsmoe_graph_destroy(f->graph);
+		f->graph = NULL;
 	}
 	return err;
 }
 
-int fsmoe_forward_graph_create(struct fsmoe_forward_graph *forward, fsmoe_groups_t groups,
-			       const struct fsmoe_batch_spec *batch, fsmoe_forward_fn fn, void *arg)
+int fsmoe_forward_graph_create(struct fsmoe_forward_graph *f, fsmoe_groups_t groups,
+			       const struct fsmoe_batch_spec *batch, struct fsmoe_forward forward)
 {
-	int err = fsmoe_graph_create(&forward->graph, groups);
+	int err = fsmoe_graph_create(&f->graph, groups);
 
 	if (err)
 		return err;
-	forward->batch = *batch;
-	forward->out = fsmoe_forward_append(forward->graph, &forward->batch, -1, fn, arg);
-	return end_graph(forward);
+	f->batch = *batch;
+	f->out = fsmoe_forward_append(f->graph, &f->batch, -1, forward);
+	return end_graph(f);
 }
 
-int fsmoe_forward_graph_logits(struct fsmoe_forward_graph *forward, fsmoe_groups_t groups,
+int fsmoe_forward_graph_logits(struct fsmoe_forward_graph *f, fsmoe_groups_t groups,
 			       const struct fsmoe_model_spec *spec)
 {
-	int err = fsmoe_graph_create(&forward->graph, groups);
+	int err = fsmoe_graph_create(&f->graph, groups);
 
 	if (err)
 		return err;
-	forward->batch = (struct fsmoe_batch_spec){
+	f->batch = (struct fsmoe_batch_spec){
 		.sequences = 1, .seq_length = spec->seq_length, .targets = FSMOE_NONE, .scale = 1};
-	forward->batch.tokens = append_input(forward->graph, &forward->batch, "tokens", -1);
-	forward->out = fsmoe_model_logits(forward->graph, &forward->batch, spec);
-	return end_graph(forward);
+	f->batch.tokens = append_input(f->graph, &f->batch, "tokens", -1);
+	f->out = fsmoe_model_logits(f->graph, &f->batch, spec);
+	return end_graph(f);
 }

@@ -12,7 +12,7 @@ struct fsmoe_batch_spec fsmoe_batch_share(fsmoe_groups_t groups, int batch, int 
 /* Appends the inputs of a batch, named by the micro-batch (-1: none), and its forward. Sets
  * batch->tokens and batch->targets; returns the loss. */
 fsmoe_tensor_t fsmoe_forward_append(fsmoe_graph_t graph, struct fsmoe_batch_spec *batch,
-				    int micro_batch, fsmoe_forward_fn forward, void *arg);
+				    int micro_batch, struct fsmoe_forward forward);
 
 /* The graph of one forward pass: for evaluation, generation and counting. */
 struct fsmoe_forward_graph
@@ -23,12 +23,11 @@ struct fsmoe_forward_graph
 };
 
 /* Builds the graph of a batch as fsmoe_batch_share makes it. Fails as building does, with nothing
- * left to free; the caller destroys forward->graph. */
-int fsmoe_forward_graph_create(struct fsmoe_forward_graph *forward, fsmoe_groups_t groups,
-			       const struct fsmoe_batch_spec *batch, fsmoe_forward_fn fn,
-			       void *arg);
+ * left to free; the caller destroys graph->graph. */
+int fsmoe_forward_graph_create(struct fsmoe_forward_graph *graph, fsmoe_groups_t groups,
+			       const struct fsmoe_batch_spec *batch, struct fsmoe_forward forward);
 /* Builds the graph of the logits of one sequence, without targets. */
-int fsmoe_forward_graph_logits(struct fsmoe_forward_graph *forward, fsmoe_groups_t groups,
+int fsmoe_forward_graph_logits(struct fsmoe_forward_graph *graph, fsmoe_groups_t groups,
 			       const struct fsmoe_model_spec *spec);
 
 #endif

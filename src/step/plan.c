@@ -48,7 +48,7 @@ static int read_allreduce(struct fsmoe_plan_problem *problem, fsmoe_groups_t gro
 /* Reads a step's costs off its graph, that of the first rank on every one: what a node's leader
  * alone does (dispatch 1dh) is then in all plans, and all are the same. Free problem->layer. */
 static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
-			fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts,
+			struct fsmoe_forward forward, const struct fsmoe_train_opts *opts,
 			fsmoe_profile_t profile)
 {
 	struct fsmoe_train_opts plain = *opts;
@@ -61,7 +61,7 @@ static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t group
 		return err;
 	plain.schedule = &probe;
 	plain.plan = NULL;
-	err = fsmoe_step_create(&step, first, forward, arg, &plain);
+	err = fsmoe_step_create(&step, first, forward, &plain);
 	if (err)
 	{
 		fsmoe_groups_destroy(first);
@@ -79,12 +79,12 @@ static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t group
 	return err;
 }
 
-int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
-		     void *arg, const struct fsmoe_train_opts *opts,
-		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile, int max_degree)
+int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, struct fsmoe_forward forward,
+		     const struct fsmoe_train_opts *opts, const struct fsmoe_schedule *schedule,
+		     fsmoe_profile_t profile, int max_degree)
 {
 	struct fsmoe_plan_problem problem = {.max_degree = max_degree};
-	int err = read_problem(&problem, groups, forward, arg, opts, profile);
+	int err = read_problem(&problem, groups, forward, opts, profile);
 
 	if (!err)
 		err = fsmoe_plan_create(plan, &problem, schedule);
@@ -92,12 +92,12 @@ int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forwa
 	return err;
 }
 
-int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
-			void *arg, const struct fsmoe_train_opts *opts,
+int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups,
+			struct fsmoe_forward forward, const struct fsmoe_train_opts *opts,
 			const struct fsmoe_schedule *schedule, fsmoe_profile_t profile)
 {
 	struct fsmoe_plan_problem problem = {.max_degree = 1};
-	int err = read_problem(&problem, groups, forward, arg, opts, profile);
+	int err = read_problem(&problem, groups, forward, opts, profile);
 
 	if (!err)
 		err = fsmoe_plan_predict(plan, &problem, schedule);

@@ -27,8 +27,8 @@ static int check(const struct fsmoe_train_opts *o, int dp, int mp)
 	return 0;
 }
 
-static void append_micro_batch(struct fsmoe_step_graph *s, int i, fsmoe_forward_fn forward,
-			       void *arg, const struct fsmoe_train_opts *o, fsmoe_tensor_t *loss,
+static void append_micro_batch(struct fsmoe_step_graph *s, int i, struct fsmoe_forward forward,
+			       const struct fsmoe_train_opts *o, fsmoe_tensor_t *loss,
 			       struct fsmoe_gradients *gradients)
 {
 	fsmoe_graph_t g = s->graph;
@@ -37,7 +37,7 @@ static void append_micro_batch(struct fsmoe_step_graph *s, int i, fsmoe_forward_
 	s->batch[i] = fsmoe_batch_share(g->groups, o->global_batch, o->seq_length, o->targets, i,
 					o->micro_batches);
 	fsmoe_graph_set_micro_batch(g, i);
-	*loss = fsmoe_forward_append(g, &s->batch[i], i, forward, arg);
+	*loss = fsmoe_forward_append(g, &s->batch[i], i, forward);
 	/* The first forward has made all parameters: now their gradients start from zero. */
 	for (int k = 0; i == 0 && k < g->nbuckets; k++)
 	{
@@ -83,8 +83,8 @@ static int lay_out(fsmoe_graph_t g, const struct fsmoe_train_opts *o)
 	return g->status;
 }
 
-int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_forward_fn forward,
-		      void *arg, const struct fsmoe_train_opts *o)
+int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups,
+		      struct fsmoe_forward forward, const struct fsmoe_train_opts *o)
 {
 	struct fsmoe_gradients gradients = {0};
 	int err = check(o, fsmoe_group_size(groups, FSMOE_GROUP_DP),
@@ -105,7 +105,7 @@ int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_f
 	}
 	lay_out(s->graph, o);
 	for (int i = 0; i < o->micro_batches; i++)
-		append_micro_batch(s, i, forward, arg, o, &loss[i], &gradients);
+		append_micro_batch(s, i, forward, o, &loss[i], &gradients);
 	fsmoe_graph_set_micro_batch(s->graph, -1);
 	fsmoe_graph_set_layer(s->graph, -1);
 	fsmoe_graph_set_phase(s->graph, FSMOE_UPDATE);

@@ -15,8 +15,8 @@ static int predict_dispatch(struct fsmoe_dispatch_time *time, fsmoe_groups_t gro
 	int err;
 
 	with.dispatch = time->dispatch;
-	err = fsmoe_train_plan(&plan, groups, fsmoe_model_forward, &with, opts, schedule, profile,
-			       max_degree);
+	err = fsmoe_train_plan(&plan, groups, fsmoe_model_as_forward(&with), opts, schedule,
+			       profile, max_degree);
 	time->seconds = err ? -1 : fsmoe_train_plan_seconds(&plan, opts->micro_batches);
 	fsmoe_plan_destroy(&plan);
 	return err;

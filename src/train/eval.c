@@ -23,12 +23,12 @@ struct fsmoe_eval
 };
 
 int fsmoe_eval_graph(struct fsmoe_forward_graph *graph, fsmoe_groups_t groups,
-		     fsmoe_forward_fn forward, void *arg, int batch,
+		     struct fsmoe_forward forward, int batch,
 		     const struct fsmoe_objective *objective)
 {
 	const struct fsmoe_batch_spec share = fsmoe_batch_share(
 		groups, batch, objective->seq_length, fsmoe_objective_targets(objective), 0, 1);
-	int err = fsmoe_forward_graph_create(graph, groups, &share, forward, arg);
+	int err = fsmoe_forward_graph_create(graph, groups, &share, forward);
 
 	if (err)
 		return err;

@@ -14,11 +14,10 @@
  */
 struct fsmoe_eval;
 
-/* Builds the graph of a batch of `batch` sequences; local. `forward` and `arg` as for the trainer,
- * but no token should be dropped: with few slots, whether a token is dropped depends on later
+/* Builds the graph of a batch of `batch` sequences; local. `forward` as for the trainer, but no token should be dropped: with few slots, whether a token is dropped depends on later
  * ones. The caller destroys graph->graph, or gives the graph to fsmoe_eval_create. */
 int fsmoe_eval_graph(struct fsmoe_forward_graph *graph, fsmoe_groups_t groups,
-		     fsmoe_forward_fn forward, void *arg, int batch,
+		     struct fsmoe_forward forward, int batch,
 		     const struct fsmoe_objective *objective);
 
 /* Makes an evaluation of the graph, which it owns from now on, also on failure. batch and objective

@@ -118,14 +118,13 @@ static int make_plans(struct fsmoe_replanner *r, const struct fsmoe_schedule *sc
 	fsmoe_runtime_t runtime = fsmoe_trainer_runtime(r->trainer);
 	fsmoe_groups_t groups = fsmoe_runtime_groups(runtime);
 	fsmoe_comms_t comms = fsmoe_runtime_comms(runtime);
-	void *arg;
-	fsmoe_forward_fn forward = fsmoe_trainer_forward(r->trainer, &arg);
+	const struct fsmoe_forward forward = fsmoe_trainer_forward(r->trainer);
 	int err = copy_plan(r);
 
 	if (!err)
-		err = fsmoe_train_predict(&r->before, groups, forward, arg, opts, schedule, fresh);
+		err = fsmoe_train_predict(&r->before, groups, forward, opts, schedule, fresh);
 	if (!err)
-		err = fsmoe_train_plan(best, groups, forward, arg, opts, schedule, fresh,
+		err = fsmoe_train_plan(best, groups, forward, opts, schedule, fresh,
 				       r->opts.max_degree);
 	if (!err)
 		err = fsmoe_plan_agree(&r->before, comms);

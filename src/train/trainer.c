@@ -19,8 +19,7 @@
 struct fsmoe_trainer
 {
 	fsmoe_runtime_t runtime;
-	fsmoe_forward_fn forward;
-	void *arg;
+	struct fsmoe_forward forward;
 	struct fsmoe_train_opts opts;
 	struct fsmoe_step_graph step;
 	fsmoe_memory_t memory;
@@ -62,7 +61,7 @@ static int start(fsmoe_trainer_t t)
 
 /* The plans of all ranks agree. Owns the step's graph from now on, also on failure. */
 static int create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime, struct fsmoe_step_graph *step,
-		  fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts)
+		  struct fsmoe_forward forward, const struct fsmoe_train_opts *opts)
 {
 	struct fsmoe_trainer *t = calloc(1, sizeof(*t));
 	int err;
@@ -73,7 +72,7 @@ static int create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime, struct fsmo
 		return fsmoe_fail(ENOMEM, "no memory for a trainer");
 	}
 	*t = (struct fsmoe_trainer){
-		.runtime = runtime, .forward = forward, .arg = arg, .opts = *opts, .step = *step};
+		.runtime = runtime, .forward = forward, .opts = *opts, .step = *step};
 	*step = (struct fsmoe_step_graph){0};
 	t->opts.schedule = NULL; /* the caller's, and not needed later */
 	t->opts.plan = NULL;
@@ -86,27 +85,27 @@ static int create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime, struct fsmo
 }
 
 int fsmoe_trainer_create_from(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
-			      struct fsmoe_step_graph *step, fsmoe_forward_fn forward, void *arg,
+			      struct fsmoe_step_graph *step, struct fsmoe_forward forward,
 			      const struct fsmoe_train_opts *opts)
 {
 	int err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
 
 	if (!err)
-		return create(trainer, runtime, step, forward, arg, opts);
+		return create(trainer, runtime, step, forward, opts);
 	fsmoe_step_destroy(step);
 	return err;
 }
 
 int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
-			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts)
+			 struct fsmoe_forward forward, const struct fsmoe_train_opts *opts)
 {
 	struct fsmoe_step_graph step;
 	/* Before the step is built, which may fail on the one rank that has another plan. */
 	int err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
 
 	if (!err)
-		err = fsmoe_step_create(&step, fsmoe_runtime_groups(runtime), forward, arg, opts);
-	return err ? err : create(trainer, runtime, &step, forward, arg, opts);
+		err = fsmoe_step_create(&step, fsmoe_runtime_groups(runtime), forward, opts);
+	return err ? err : create(trainer, runtime, &step, forward, opts);
 }
 
 int fsmoe_trainer_replan(fsmoe_trainer_t t, const struct fsmoe_schedule *schedule,
@@ -120,8 +119,7 @@ int fsmoe_trainer_replan(fsmoe_trainer_t t, const struct fsmoe_schedule *schedul
 	opts.schedule = schedule;
 	opts.plan = plan;
 	if (!err)
-		err = fsmoe_step_create(&step, fsmoe_runtime_groups(t->runtime), t->forward, t->arg,
-					&opts);
+		err = fsmoe_step_create(&step, fsmoe_runtime_groups(t->runtime), t->forward, &opts);
 	if (err)
 		return err;
 	fsmoe_expert_counter_destroy(t->counter);
@@ -238,9 +236,8 @@ fsmoe_program_t fsmoe_trainer_program(fsmoe_trainer_t t)
 	return t->program;
 }
 
-fsmoe_forward_fn fsmoe_trainer_forward(fsmoe_trainer_t t, void **arg)
+struct fsmoe_forward fsmoe_trainer_forward(fsmoe_trainer_t t)
 {
-	*arg = t->arg;
 	return t->forward;
 }
 

@@ -10,7 +10,7 @@
 /* As fsmoe_trainer_create, with a step's graph that was built before by fsmoe_step_create with the
  * same arguments. The trainer owns it from now on, also on failure. */
 int fsmoe_trainer_create_from(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
-			      struct fsmoe_step_graph *step, fsmoe_forward_fn forward, void *arg,
+			      struct fsmoe_step_graph *step, struct fsmoe_forward forward,
 			      const struct fsmoe_train_opts *opts);
 
 /* Between two steps: adds up, in one small sum, the ranks that were asked to stop and the tokens of
@@ -19,8 +19,8 @@ int fsmoe_trainer_create_from(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 int fsmoe_trainer_meet(fsmoe_trainer_t trainer, int stop, int *stops,
 		       struct fsmoe_expert_load *load);
 
-/* The function that builds a micro-batch, and its argument. Local. */
-fsmoe_forward_fn fsmoe_trainer_forward(fsmoe_trainer_t trainer, void **arg);
+/* The forward that it was made with. Local. */
+struct fsmoe_forward fsmoe_trainer_forward(fsmoe_trainer_t trainer);
 
 /* For checkpoints; local. */
 fsmoe_runtime_t fsmoe_trainer_runtime(fsmoe_trainer_t trainer);

@@ -51,12 +51,13 @@ static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
 	TRY(tokens ? 0 : -1);
 	for (size_t k = 0; k < n; k++)
 		tokens[k] = (int32_t)(k * 7919 % (size_t)spec->vocab_size);
-	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_forward, spec, opts));
-	TRY(fsmoe_eval_graph(&forward, NULL, fsmoe_model_forward, spec, opts->global_batch,
+	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_as_forward(spec), opts));
+	TRY(fsmoe_eval_graph(&forward, NULL, fsmoe_model_as_forward(spec), opts->global_batch,
 			     &objective));
 	TRY(fsmoe_runtime_room(runtime, (fsmoe_graph_t[]){step.graph, forward.graph}, 2, &room));
 	*predicted = room.need;
-	TRY(fsmoe_trainer_create_from(&trainer, runtime, &step, fsmoe_model_forward, spec, opts));
+	TRY(fsmoe_trainer_create_from(&trainer, runtime, &step, fsmoe_model_as_forward(spec),
+				      opts));
 	TRY(fsmoe_eval_create(&eval, runtime, &forward, opts->global_batch, &objective,
 			      fsmoe_trainer_memory(trainer)));
 	bytes = taken(runtime);

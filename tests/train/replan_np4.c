@@ -91,11 +91,11 @@ static void losses_go_on(struct job *j)
 	fsmoe_trainer_t trainer;
 	struct random_plan r;
 
-	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &j->opts));
+	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_as_forward(&j->spec), &j->opts));
 	for (int i = 0; i < STEPS; i++)
 		want[i] = step(j, trainer, i);
 	fsmoe_trainer_destroy(trainer);
-	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &j->opts));
+	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_as_forward(&j->spec), &j->opts));
 	for (int i = 0; i < STEPS; i++)
 	{
 		double loss;
@@ -177,11 +177,11 @@ static void one_rank_drifts(struct job *j)
 	fsmoe_trainer_t trainer;
 	fsmoe_drift_t drift;
 
-	TRY(fsmoe_train_plan(&plan, j->groups, fsmoe_model_forward, &j->spec, &j->opts, row,
+	TRY(fsmoe_train_plan(&plan, j->groups, fsmoe_model_as_forward(&j->spec), &j->opts, row,
 			     profile, 4));
 	j->opts.schedule = row;
 	j->opts.plan = &plan;
-	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &j->opts));
+	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_as_forward(&j->spec), &j->opts));
 	TRY(fsmoe_drift_create(&drift, profile, 0.25));
 	see(j, drift, profile, fsmoe_trainer_graph(trainer));
 	TRY(fsmoe_drift_meet(drift, j->rt, &result, &fresh));
@@ -190,11 +190,11 @@ static void one_rank_drifts(struct job *j)
 		complain(j, "a drift that only rank 3 has seen");
 		exit(1);
 	}
-	TRY(fsmoe_train_plan(&best, j->groups, fsmoe_model_forward, &j->spec, &j->opts, row, fresh,
-			     4));
+	TRY(fsmoe_train_plan(&best, j->groups, fsmoe_model_as_forward(&j->spec), &j->opts, row,
+			     fresh, 4));
 	/* Compares the plans of all ranks, with what they are predicted to take. */
 	replan_exactly(j, trainer, row, &best);
-	TRY(fsmoe_train_predict(&plan, j->groups, fsmoe_model_forward, &j->spec, &j->opts, row,
+	TRY(fsmoe_train_predict(&plan, j->groups, fsmoe_model_as_forward(&j->spec), &j->opts, row,
 				fresh));
 	if (plan.forward + plan.backward + plan.tail_seconds <
 	    (best.forward + best.backward + best.tail_seconds) * (1 - 1e-6))
@@ -237,11 +237,11 @@ static void experts_drift(struct job *j)
 	struct fsmoe_plan plan;
 	uint64_t before, after;
 
-	TRY(fsmoe_train_plan(&plan, j->groups, fsmoe_model_forward, &j->spec, &j->opts, row,
+	TRY(fsmoe_train_plan(&plan, j->groups, fsmoe_model_as_forward(&j->spec), &j->opts, row,
 			     profile, 4));
 	j->opts.schedule = row;
 	j->opts.plan = &plan;
-	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &j->opts));
+	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_as_forward(&j->spec), &j->opts));
 	fsmoe_replan_opts_init(&opts);
 	opts.every = FSMOE_DRIFT_LEAST + 1;
 	opts.max_degree = 4;
