@@ -59,24 +59,33 @@ static int start(fsmoe_trainer_t t)
 	return t->rows ? 0 : fsmoe_fail(ENOMEM, "no memory for a batch");
 }
 
-/* The plans of all ranks agree. Owns the step's graph from now on, also on failure. */
-static int create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime, struct fsmoe_step_graph *step,
-		  struct fsmoe_forward forward, const struct fsmoe_train_opts *opts)
+int fsmoe_trainer_create_from(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
+			      struct fsmoe_step_graph *step, struct fsmoe_forward forward,
+			      const struct fsmoe_train_opts *opts)
 {
 	struct fsmoe_trainer *t = calloc(1, sizeof(*t));
 	int err;
 
 	if (!t)
 	{
-		fsmoe_step_destroy(step);
+		if (step)
+			fsmoe_step_destroy(step);
 		return fsmoe_fail(ENOMEM, "no memory for a trainer");
 	}
-	*t = (struct fsmoe_trainer){
-		.runtime = runtime, .forward = forward, .opts = *opts, .step = *step};
-	*step = (struct fsmoe_step_graph){0};
+	*t = (struct fsmoe_trainer){.runtime = runtime, .forward = forward, .opts = *opts};
 	t->opts.schedule = NULL; /* the caller's, and not needed later */
 	t->opts.plan = NULL;
-	err = start(t);
+	if (step)
+	{
+		t->step = *step;
+		*step = (struct fsmoe_step_graph){0};
+	}
+	/* Before the step is built, which may fail on the one rank that has another plan. */
+	err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
+	if (!err && !step)
+		err = fsmoe_step_create(&t->step, fsmoe_runtime_groups(runtime), forward, opts);
+	if (!err)
+		err = start(t);
 	if (err)
 		fsmoe_trainer_destroy(t);
 	else
@@ -84,28 +93,10 @@ static int create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime, struct fsmo
 	return err;
 }
 
-int fsmoe_trainer_create_from(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
-			      struct fsmoe_step_graph *step, struct fsmoe_forward forward,
-			      const struct fsmoe_train_opts *opts)
-{
-	int err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
-
-	if (!err)
-		return create(trainer, runtime, step, forward, opts);
-	fsmoe_step_destroy(step);
-	return err;
-}
-
 int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 			 struct fsmoe_forward forward, const struct fsmoe_train_opts *opts)
 {
-	struct fsmoe_step_graph step;
-	/* Before the step is built, which may fail on the one rank that has another plan. */
-	int err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
-
-	if (!err)
-		err = fsmoe_step_create(&step, fsmoe_runtime_groups(runtime), forward, opts);
-	return err ? err : create(trainer, runtime, &step, forward, opts);
+	return fsmoe_trainer_create_from(trainer, runtime, NULL, forward, opts);
 }
 
 int fsmoe_trainer_replan(fsmoe_trainer_t t, const struct fsmoe_schedule *schedule,

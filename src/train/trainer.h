@@ -7,8 +7,8 @@
 
 #include <fsmoe/train.h>
 
-/* As fsmoe_trainer_create, with a step's graph that was built before by fsmoe_step_create with the
- * same arguments. The trainer owns it from now on, also on failure. */
+/* Creates a trainer with a step's graph that fsmoe_step_create has built with the same arguments
+ * (NULL: none yet). The trainer owns the graph from now on, also on failure. */
 int fsmoe_trainer_create_from(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 			      struct fsmoe_step_graph *step, struct fsmoe_forward forward,
 			      const struct fsmoe_train_opts *opts);
