@@ -67,20 +67,23 @@ int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups,
 /* Returns the predicted seconds of a plan's layers in a step of so many micro-batches. Local. */
 double fsmoe_train_plan_seconds(const struct fsmoe_plan *plan, int microbatches);
 
-/* A dispatch with the predicted seconds of a step's layers. */
-struct fsmoe_dispatch_time
+/* The predicted seconds of a step's layers with each dispatch. */
+struct fsmoe_dispatch_times
 {
-	const char *dispatch; /* static */
-	double seconds;       /* below 0: the profile lacks a line for it */
+	int n;
+	struct
+	{
+		const char *dispatch; /* static */
+		double seconds;       /* below 0: the profile lacks a line for it */
+	} time[32];
 };
 
-/* Chooses the fastest dispatch for a model: plans a step with each of them, as fsmoe_train_plan
- * does. *best is static; of equally fast ones the first is taken. *n is the room in `times`, then
- * the number of dispatches. Local, the same on all ranks as in fsmoe_train_plan. -ENODATA: the
- * profile has no line for any of them; -EINVAL: the model cannot be built. */
-int fsmoe_train_choose_dispatch(const char **best, struct fsmoe_dispatch_time *times, int *n,
-				fsmoe_groups_t groups, const struct fsmoe_model_spec *model,
-				const struct fsmoe_train_opts *opts,
+/* Chooses the fastest dispatch: plans a step of the model with each of them, as fsmoe_train_plan
+ * does, and sets model->dispatch; of equally fast ones the first is taken. Local, the same on all
+ * ranks as in fsmoe_train_plan. -ENODATA: the profile has no line for any of them; -EINVAL: the
+ * model cannot be built. */
+int fsmoe_train_choose_dispatch(struct fsmoe_model_spec *model, struct fsmoe_dispatch_times *times,
+				fsmoe_groups_t groups, const struct fsmoe_train_opts *opts,
 				const struct fsmoe_schedule *schedule, fsmoe_profile_t profile,
 				int max_degree);
 

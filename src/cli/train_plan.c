@@ -12,44 +12,43 @@
 /* --- the dispatch ------------------------------------------------------------------------- */
 
 /* Writes "flat 1.2 ms, 1dh not in the profile". */
-static void list_times(const struct fsmoe_dispatch_time *times, int n, char *text, size_t size)
+static void list_times(const struct fsmoe_dispatch_times *times, char *text, size_t size)
 {
 	size_t used = 0;
 
 	text[0] = '\0';
-	for (int i = 0; i < n && used < size; i++)
+	for (int i = 0; i < times->n && used < size; i++)
 	{
-		const char *comma = i ? ", " : "", *name = times[i].dispatch;
+		const double ms = 1e3 * times->time[i].seconds;
 
-		if (times[i].seconds < 0)
-			snprintf(text + used, size - used, "%s%s not in the profile", comma, name);
-		else
-			snprintf(text + used, size - used, "%s%s %.3g ms", comma, name,
-				 1e3 * times[i].seconds);
-		used += strlen(text + used);
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "",
+					 times->time[i].dispatch);
+		if (used < size && ms < 0)
+			used += (size_t)snprintf(text + used, size - used, " not in the profile");
+		else if (used < size)
+			used += (size_t)snprintf(text + used, size - used, " %.3g ms", ms);
 	}
 }
 
 int run_dispatch(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
-	struct fsmoe_dispatch_time times[32];
+	struct fsmoe_dispatch_times times;
 	struct fsmoe_schedule row;
 	char text[256];
-	int n = 32, code, err;
+	int code, err;
 
 	if (strcmp(config->model.dispatch, FSMOE_DISPATCH_AUTO))
 		return FSMOE_EXIT_OK;
 	code = cli_planning_row(config->schedule ? config->schedule : "fsmoe", &row);
 	if (code)
 		return code;
-	err = fsmoe_train_choose_dispatch(&config->model.dispatch, times, &n, run->groups,
-					  &config->model, &config->train, &row, run->profile,
-					  config->max_degree);
+	err = fsmoe_train_choose_dispatch(&config->model, &times, run->groups, &config->train, &row,
+					  run->profile, config->max_degree);
 	if (err) /* -EINVAL: the model cannot be built, with any dispatch */
 		return err == -EINVAL ? FSMOE_EXIT_USAGE : cli_exit(err, FSMOE_EXIT_RUN);
 	run->eval_model.dispatch = config->model.dispatch;
-	list_times(times, n, text, sizeof(text));
+	list_times(&times, text, sizeof(text));
 	run_say(run, "dispatch %s: layers of a step are predicted to take %s",
 		config->model.dispatch, text);
 	return FSMOE_EXIT_OK;

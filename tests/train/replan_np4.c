@@ -280,17 +280,17 @@ static void experts_drift(struct job *j)
 static void flat_is_fastest(struct job *j)
 {
 	fsmoe_profile_t profile = a_profile();
-	struct fsmoe_dispatch_time times[8];
-	const char *best;
-	int n = 8;
+	struct fsmoe_dispatch_times times;
+	struct fsmoe_model_spec spec = j->spec;
 
-	TRY(fsmoe_train_choose_dispatch(&best, times, &n, j->groups, &j->spec, &j->opts,
+	spec.dispatch = NULL;
+	TRY(fsmoe_train_choose_dispatch(&spec, &times, j->groups, &j->opts,
 					fsmoe_schedule_find("fsmoe"), profile, 4));
-	if (strcmp(best, "flat") || n < 2)
-		complain(j, best);
-	for (int i = 0; i < n; i++)
-		if (!(times[i].seconds > 0))
-			complain(j, times[i].dispatch);
+	if (!spec.dispatch || strcmp(spec.dispatch, "flat") || times.n < 2)
+		complain(j, "another dispatch than flat");
+	for (int i = 0; i < times.n; i++)
+		if (!(times.time[i].seconds >= times.time[0].seconds))
+			complain(j, times.time[i].dispatch);
 	fsmoe_profile_destroy(profile);
 }
 
