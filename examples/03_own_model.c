@@ -4,7 +4,7 @@
  * exchange of gradients and optimizer are derived. It learns to continue a counting sequence.
  * Runs on any number of ranks: `mpirun -np 4 03_own_model 2` is 2 nodes of 2 ranks.
  *
- * New here: fsmoe_forward_fn, fsmoe_trainer_*.
+ * New here: struct fsmoe_forward, fsmoe_trainer_*.
  */
 #include <fsmoe.h>
 #include <stdio.h>
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
 	fsmoe_train_opts_init(&opts);
 	opts.global_batch = BATCH;
 	opts.seq_length = SEQ;
-	TRY(fsmoe_trainer_create(&trainer, rt, forward, NULL, &opts));
+	TRY(fsmoe_trainer_create(&trainer, rt, (struct fsmoe_forward){forward, NULL}, &opts));
 	for (int step = 0; step < STEPS; step++)
 	{
 		for (int i = 0; i < BATCH * SEQ; i++)

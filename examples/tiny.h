@@ -32,7 +32,7 @@ static int train_tiny(int argc, char **argv, void (*change)(struct fsmoe_model_s
 	change(&spec);
 	fsmoe_train_opts_init(&opts);
 	opts.global_batch = 16;
-	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_as_forward(&spec), &opts));
 	for (int step = 0; step < 30; step++)
 	{
 		for (int i = 0; i < 16 * 16; i++)

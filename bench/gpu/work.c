@@ -120,7 +120,7 @@ static void create_step(struct work *w, fsmoe_groups_t groups, char **argv)
 	fsmoe_train_opts_init(&opts);
 	opts.global_batch = atoi(argv[1]);
 	opts.seq_length = spec.seq_length;
-	TRY(fsmoe_step_create(&w->step, groups, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_step_create(&w->step, groups, fsmoe_model_as_forward(&spec), &opts));
 	TRY(fsmoe_memory_create(&w->memory, w->step.graph, FSMOE_F32, NULL));
 	for (int i = 0; i < w->step.micro_batches; i++)
 	{

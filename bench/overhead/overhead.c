@@ -81,7 +81,7 @@ static void make_both(struct both *b)
 	fsmoe_train_opts_init(&opts);
 	opts.seq_length = spec.seq_length;
 	TRY(fsmoe_runtime_start(&b->rt, NULL, NULL));
-	TRY(fsmoe_step_create(&b->step, NULL, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_step_create(&b->step, NULL, fsmoe_model_as_forward(&spec), &opts));
 	TRY(fsmoe_memory_create(&b->executed, b->step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_create(&b->submitted, b->step.graph, FSMOE_F32, NULL));
 	fill(b->executed, &b->step, opts.global_batch * opts.seq_length);
@@ -273,7 +273,7 @@ static void bench_record(int pairs)
 	fsmoe_train_opts_init(&opts);
 	opts.seq_length = spec.seq_length;
 	TRY(fsmoe_runtime_start(&rt, NULL, NULL));
-	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_as_forward(&spec), &opts));
 	TRY(fsmoe_memory_create(&memory, step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_init_params(memory, 1));
 	TRY(fsmoe_program_create(&program, rt, step.graph, memory));

@@ -280,7 +280,7 @@ int main(int argc, char **argv)
 	j.opts.global_batch = argc > 2 ? atoi(argv[2]) : 32;
 	j.opts.seq_length = j.spec.seq_length;
 	j.opts.schedule = fsmoe_schedule_find("ds-moe");
-	TRY(fsmoe_step_create(&j.step, j.groups, fsmoe_model_forward, &j.spec, &j.opts));
+	TRY(fsmoe_step_create(&j.step, j.groups, fsmoe_model_as_forward(&j.spec), &j.opts));
 	TRY(fsmoe_memory_create(&j.memory, j.step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_init_params(j.memory, 1));
 	fill_inputs(&j);

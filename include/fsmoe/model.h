@@ -72,8 +72,21 @@ struct fsmoe_batch_spec
 	size_t first;       /* number of the first sequence in the global batch */
 };
 
-/* Appends the forward of one micro-batch and returns the loss (1): this rank's share. Has
- * the type fsmoe_forward_fn; arg is a const struct fsmoe_model_spec *. */
+/* Appends the forward of one micro-batch and returns its loss (one element, this rank's share of
+ * the global mean). Called once per micro-batch while the graph is built. */
+typedef fsmoe_tensor_t (*fsmoe_forward_fn)(fsmoe_graph_t graph,
+					   const struct fsmoe_batch_spec *batch, void *arg);
+
+/* A forward function with its argument. */
+struct fsmoe_forward
+{
+	fsmoe_forward_fn fn;
+	void *arg;
+};
+
+/* The forward of a model; the spec must outlive its use. */
+struct fsmoe_forward fsmoe_model_as_forward(const struct fsmoe_model_spec *spec);
+/* The function of that forward; arg is a const struct fsmoe_model_spec *. */
 fsmoe_tensor_t fsmoe_model_forward(fsmoe_graph_t graph, const struct fsmoe_batch_spec *batch,
 				   void *arg);
 /* The same without the loss: the logits (rows, V) of this rank's rows. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/checkpoint.h"
-#include "base/file.h"
 #include "codelets/shape.h"
+#include "topo/topo.h"
 #include "train/trainer.h"
 
 #include <errno.h>
@@ -41,12 +41,7 @@ int fsmoe_checkpoint_save(const char *dir, fsmoe_trainer_t trainer,
 	all.step = fsmoe_trainer_steps(trainer);
 	all.train = *fsmoe_trainer_opts(trainer);
 	all.ranks = fsmoe_group_size(groups, FSMOE_GROUP_WORLD);
-	all.layout = (struct fsmoe_layout){
-		.dp = fsmoe_group_size(groups, FSMOE_GROUP_DP),
-		.tp = fsmoe_group_size(groups, FSMOE_GROUP_TP),
-		.ep = fsmoe_group_size(groups, FSMOE_GROUP_EP),
-		.esp = fsmoe_group_size(groups, FSMOE_GROUP_ESP),
-	};
+	all.layout = fsmoe_groups_layout(groups);
 	return fsmoe_checkpoint_write(dir, &target, &all, keep);
 }
 
@@ -85,21 +80,18 @@ int fsmoe_checkpoint_load_weights(const char *path, fsmoe_graph_t graph, fsmoe_m
 	return err;
 }
 
-static int open_manifest(const char *path, char *folder, struct fsmoe_manifest *manifest)
+static int find_manifest(const char *path, struct fsmoe_manifest *manifest)
 {
-	char file[PATH_MAX];
+	char folder[PATH_MAX];
 	int err = fsmoe_checkpoint_folder_find(path, folder, PATH_MAX);
 
-	if (!err)
-		err = fsmoe_path_join(file, sizeof(file), folder, "manifest.json");
-	return err ? err : fsmoe_manifest_read(manifest, file);
+	return err ? err : fsmoe_manifest_open(manifest, folder);
 }
 
 int fsmoe_checkpoint_read_info(const char *path, struct fsmoe_checkpoint_info *info)
 {
 	struct fsmoe_manifest manifest;
-	char folder[PATH_MAX];
-	int err = open_manifest(path, folder, &manifest);
+	int err = find_manifest(path, &manifest);
 
 	if (err)
 		return err;
@@ -119,7 +111,7 @@ static int find_here(const struct fsmoe_checkpoint_map *map, const char *name)
 	return -1;
 }
 
-/* A line about a tensor, with a mark where the two differ; returns 1 there. Absent: NULL. */
+/* Prints a line about a tensor, marked if the two shapes (NULL: absent) differ; returns 1 then. */
 static int print_line(FILE *out, const char *name, const struct fsmoe_shape *here,
 		      const struct fsmoe_shape *there)
 {
@@ -162,8 +154,7 @@ int fsmoe_checkpoint_compare(const char *path, fsmoe_graph_t graph, FILE *out)
 {
 	struct fsmoe_checkpoint_map map = {0};
 	struct fsmoe_manifest manifest = {0};
-	char folder[PATH_MAX];
-	int err = open_manifest(path, folder, &manifest);
+	int err = find_manifest(path, &manifest);
 
 	if (!err)
 		err = fsmoe_checkpoint_map_list(&map, graph, 1);

@@ -9,7 +9,7 @@
 #include <fsmoe/checkpoint.h>
 #include <limits.h>
 
-/* Kinds of tensors that are stored of every parameter. */
+/* Kinds of tensors that are stored for every parameter. */
 enum fsmoe_checkpoint_kind
 {
 	FSMOE_CHECKPOINT_WEIGHT,
@@ -18,7 +18,7 @@ enum fsmoe_checkpoint_kind
 	FSMOE_CHECKPOINT_KINDS
 };
 
-/* The files they are in. */
+/* Files that hold them. */
 enum fsmoe_checkpoint_file
 {
 	FSMOE_CHECKPOINT_MODEL,
@@ -38,14 +38,14 @@ struct fsmoe_stored
 	size_t first, count;
 };
 
-/* The tensors that a parameter is stored as, one or more, appended to *list (n of them; room grows
- * by realloc). */
+/* Appends the tensors that a parameter is stored as, one or more, to *list of *n, which grows by
+ * realloc. */
 int fsmoe_stored_append(struct fsmoe_stored **list, int *n, int param,
 			const struct fsmoe_param_spec *spec);
 
 /* --- what is where (map.c) ---------------------------------------------------------------- */
 
-/* Where tensors are read from or written to. Without a program it is plain memory. */
+/* Where tensors are copied from or to: a program's, or plain memory. */
 struct fsmoe_checkpoint_target
 {
 	fsmoe_graph_t graph;
@@ -54,8 +54,8 @@ struct fsmoe_checkpoint_target
 	fsmoe_comms_t comms;     /* NULL: one rank */
 };
 
-/* The parameters of a graph as stored tensors, and which rank answers for which part. The tensor
- * of kind k and stored s has the number k * n + s. */
+/* The parameters of a graph as stored tensors, with the rank that writes each slice. The tensor of
+ * kind k and stored s has the number k * n + s. */
 struct fsmoe_checkpoint_map
 {
 	struct fsmoe_checkpoint_target target;
@@ -67,18 +67,18 @@ struct fsmoe_checkpoint_map
 	int nparams;
 	struct fsmoe_stored *stored;
 	int n;
-	char *owner; /* [rank][param]: that rank writes its slice of it */
-	int *twin;   /* [param]: the rank that writes what this rank holds */
+	char *owner; /* [rank][param]: 1 if that rank writes its slice */
+	int *twin;   /* [param]: the rank that writes this rank's slice */
 };
 
-/* Collective. kinds: 1 or FSMOE_CHECKPOINT_KINDS; without moments in the graph it is 1. */
+/* Collective. kinds: 1 or FSMOE_CHECKPOINT_KINDS; a graph without moments has 1. */
 int fsmoe_checkpoint_map_init(struct fsmoe_checkpoint_map *map,
 			      const struct fsmoe_checkpoint_target *target, int kinds);
-/* Local: the list of stored tensors alone. */
+/* Makes the list of stored tensors alone; local. */
 int fsmoe_checkpoint_map_list(struct fsmoe_checkpoint_map *map, fsmoe_graph_t graph, int kinds);
 void fsmoe_checkpoint_map_free(struct fsmoe_checkpoint_map *map);
 
-/* "h.0.ln_1.weight.exp_avg". Returns buffer. */
+/* Writes "h.0.ln_1.weight.exp_avg". Returns buffer. */
 const char *fsmoe_checkpoint_name(const struct fsmoe_checkpoint_map *map, int id, char *buffer,
 				  size_t size);
 enum fsmoe_checkpoint_file fsmoe_checkpoint_file_of(const struct fsmoe_checkpoint_map *map, int id);
@@ -86,27 +86,51 @@ enum fsmoe_checkpoint_file fsmoe_checkpoint_file_of(const struct fsmoe_checkpoin
 fsmoe_tensor_t fsmoe_checkpoint_part(const struct fsmoe_checkpoint_map *map, fsmoe_tensor_t bucket,
 				     enum fsmoe_checkpoint_kind kind);
 
-/* A run of elements that lie together both here and in the parameter's global array. */
-struct fsmoe_run
-{
-	size_t local, global, count;
-};
-/* This rank's runs of a stored tensor, in ascending order; ends at the first failure. */
-int fsmoe_checkpoint_runs(const struct fsmoe_checkpoint_map *map, const struct fsmoe_stored *stored,
-			  int (*fn)(const struct fsmoe_run *run, void *arg), void *arg);
-
-/* Collective: the failure of the first rank that has one becomes everybody's. */
+/* Collective: every rank returns the failure of the first rank that has one, with its sentence. */
 int fsmoe_checkpoint_agree(const struct fsmoe_checkpoint_map *map, int err);
 
-/* Collective: the CRC32C of every tensor from the raw ones of its slices, `raw` and `crc` by
- * tensor number. check: ranks that hold the same slice must have the same raw one, -EIO names the
- * tensor otherwise; else only owners' count. */
+/* Collective: combines the raw CRC32C of slices to those of whole tensors, by tensor number. check: 1
+ * if ranks that hold the same slice must have the same raw value (-EIO names the tensor); 0: only
+ * the owners' values count. */
 int fsmoe_checkpoint_combine(const struct fsmoe_checkpoint_map *map, const uint32_t *raw, int check,
 			     uint32_t *crc);
 
+/* --- tensors in files (transfer.c) --------------------------------------------------------- */
+
+/* The files of a checkpoint while tensors are written or read, and the tensors by number. */
+struct fsmoe_checkpoint_files
+{
+	int n;
+	struct fsmoe_safetensors file[FSMOE_CHECKPOINT_FILES];
+	int fd[FSMOE_CHECKPOINT_FILES];         /* -1: not open */
+	const struct fsmoe_safetensor **tensor; /* place in its file */
+	uint32_t *raw;                          /* checksum of this rank's part */
+	uint32_t *crc;                          /* checksum of the whole tensor */
+};
+
+/* All local. Free the files after a failure, too. */
+int fsmoe_checkpoint_files_init(struct fsmoe_checkpoint_files *files,
+				const struct fsmoe_checkpoint_map *map);
+int fsmoe_checkpoint_files_open(struct fsmoe_checkpoint_files *files, const char *folder,
+				int flags);
+int fsmoe_checkpoint_files_close(struct fsmoe_checkpoint_files *files);
+void fsmoe_checkpoint_files_free(struct fsmoe_checkpoint_files *files); /* closes them */
+
+/* Writes or reads all bytes at a place in a file. */
+int fsmoe_checkpoint_move_bytes(int fd, void *data, size_t bytes, uint64_t at, const char *path,
+				int write);
+/* Writes what this rank owns of a bucket of weights or moments, or reads what it holds. */
+int fsmoe_checkpoint_transfer(struct fsmoe_checkpoint_files *files,
+			      const struct fsmoe_checkpoint_map *map, fsmoe_tensor_t bucket,
+			      int kind, float *data, int write);
+/* Collective: calls fn for every bucket, by its first parameter, and kind, up to the first failure
+ * on any rank. */
+int fsmoe_checkpoint_each_bucket(const struct fsmoe_checkpoint_map *map,
+				 int (*fn)(void *arg, int param, int kind), void *arg);
+
 /* --- folders (folder.c): local, called by rank 0 ------------------------------------------ */
 
-/* DIR/step-000123 and the name it has while it is written. */
+/* DIR/step-000123, and its name while it is written. */
 struct fsmoe_checkpoint_folder
 {
 	char dir[PATH_MAX], final[PATH_MAX], part[PATH_MAX];
@@ -115,13 +139,13 @@ struct fsmoe_checkpoint_folder
 
 int fsmoe_checkpoint_folder_name(struct fsmoe_checkpoint_folder *folder, const char *dir,
 				 uint64_t step);
-/* Makes an empty folder->part; what interrupted saves left is removed. */
+/* Makes an empty folder->part, and removes those of interrupted saves. */
 int fsmoe_checkpoint_folder_begin(const struct fsmoe_checkpoint_folder *folder);
-/* Gives it its name, points `latest` to it. */
+/* Renames it to folder->final and lets `latest` name it. */
 int fsmoe_checkpoint_folder_end(const struct fsmoe_checkpoint_folder *folder);
 void fsmoe_checkpoint_folder_discard(const struct fsmoe_checkpoint_folder *folder);
 void fsmoe_checkpoint_folder_prune(const struct fsmoe_checkpoint_folder *folder, int keep);
-/* The step's folder that `path` means: itself, or what its `latest` names. */
+/* Finds the step's folder for a path: itself, or the one that its `latest` names. */
 int fsmoe_checkpoint_folder_find(const char *path, char *found, size_t size);
 
 /* --- saving and loading (save.c, load.c) -------------------------------------------------- */

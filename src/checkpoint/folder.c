@@ -14,10 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/*
- * What makes a save all or nothing: files are written under a name that no reader looks for, are
- * on the disk before the folder is renamed, and the folder is before `latest` names it.
- */
+/* A save is all or nothing: files are written under a name that no reader looks for, they are on the
+ * disk before the folder is renamed, and the folder is on the disk before `latest` names it. */
 
 #define LATEST_PART ".latest.part"
 
@@ -38,7 +36,7 @@ int fsmoe_checkpoint_folder_name(struct fsmoe_checkpoint_folder *f, const char *
 static int sync_folder(const char *path)
 {
 	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* Some file systems cannot sync a folder, and need not. */
+	/* Some file systems cannot sync a folder, and need no sync. */
 	const int err = fd < 0 || (fsync(fd) && errno != EINVAL && errno != ENOTSUP) ? errno : 0;
 
 	if (fd >= 0)
@@ -46,7 +44,7 @@ static int sync_folder(const char *path)
 	return err ? fsmoe_fail(err, "cannot write %s: %s", path, strerror(err)) : 0;
 }
 
-/* Removes a folder of files; what else is in it stays, and so does the folder. */
+/* Removes a folder of files. If it holds a folder, both stay. */
 static int remove_folder(const char *path)
 {
 	char file[PATH_MAX];
@@ -62,7 +60,7 @@ static int remove_folder(const char *path)
 	return rmdir(path) ? -errno : 0;
 }
 
-/* "step-" and digits; of ".step-000123.part" too when `part` is set. */
+/* Matches "step-" and digits, or with `part` ".step-000123.part". */
 static int is_step(const char *name, int part)
 {
 	if (part && *name++ != '.')
@@ -109,9 +107,9 @@ void fsmoe_checkpoint_folder_discard(const struct fsmoe_checkpoint_folder *f)
 		unlink(part);
 }
 
-/* Exchanged when there is one of that name already (a run that went back to an older step): at no
- * moment is there none. File systems that cannot do that have a moment without it. */
-static int give_name(const struct fsmoe_checkpoint_folder *f)
+/* Renames the folder. If the name is taken (a run that went back to an older step), both are
+ * exchanged, so that the step is never absent; file systems without exchange have such a moment. */
+static int rename_part(const struct fsmoe_checkpoint_folder *f)
 {
 	char old[PATH_MAX];
 	int err;
@@ -144,11 +142,11 @@ int fsmoe_checkpoint_folder_end(const struct fsmoe_checkpoint_folder *f)
 		err = fsmoe_path_join(part, sizeof(part), f->dir, LATEST_PART);
 	if (!err)
 		err = sync_folder(f->part);
-	/* Before the folder has its name: after this no room on the disk is needed. */
+	/* Before the folder is renamed: nothing after this needs room on the disk. */
 	if (!err)
 		err = fsmoe_file_write_synced(part, line, strlen(line));
 	if (!err)
-		err = give_name(f);
+		err = rename_part(f);
 	if (!err)
 		err = sync_folder(f->dir);
 	if (!err && rename(part, latest))
@@ -164,7 +162,7 @@ struct step
 	struct timespec when;
 };
 
-/* The newest first. By time, not by number: a run may have gone back. */
+/* The newest first, by time and not by number: a run may have gone back. */
 static int by_age(const void *a, const void *b)
 {
 	const struct step *x = a, *y = b;
@@ -176,7 +174,7 @@ static int by_age(const void *a, const void *b)
 	return strcmp(y->name, x->name);
 }
 
-/* The steps' folders besides the one just written. */
+/* Lists the steps' folders except the one just written. */
 static int list_others(const struct fsmoe_checkpoint_folder *f, struct step **list)
 {
 	char path[PATH_MAX];
@@ -224,7 +222,7 @@ void fsmoe_checkpoint_folder_prune(const struct fsmoe_checkpoint_folder *f, int 
 		if (snprintf(path, sizeof(path), "%s/%s", f->dir, list[i].name) >= PATH_MAX ||
 		    snprintf(gone, sizeof(gone), "%s/.%s.part", f->dir, list[i].name) >= PATH_MAX)
 			continue;
-		/* Under the other name first: a folder with a step's name is always whole. */
+		/* Rename it before: a folder with a step's name is always complete. */
 		err = rename(path, gone) ? -errno : remove_folder(gone);
 		if (err)
 			fsmoe_log(FSMOE_LOG_WARNING, "cannot remove the older checkpoint %s: %s",
@@ -240,8 +238,8 @@ static int exists(const char *folder, const char *name, char *path, size_t size)
 	return !fsmoe_path_join(path, size, folder, name) && !access(path, F_OK);
 }
 
-/* The name in `latest`. Without that file (killed while the first one was saved, or taken away) the
- * newest folder's: it is whole, since it has its name. */
+/* Reads the name in `latest`. Without that file (the run was killed in its first save, or somebody
+ * removed it) takes the newest folder, which is complete, since it has its name. */
 static int read_latest(const char *path, char *name, size_t size)
 {
 	struct fsmoe_checkpoint_folder f = {.name = ""};

@@ -6,5 +6,7 @@ libfsmoe_core_la_SOURCES += \
 	src/checkpoint/map.c \
 	src/checkpoint/match.c src/checkpoint/match.h \
 	src/checkpoint/names.c \
+	src/checkpoint/resume.c src/checkpoint/resume.h \
 	src/checkpoint/safetensors.c src/checkpoint/safetensors.h \
-	src/checkpoint/save.c
+	src/checkpoint/save.c \
+	src/checkpoint/transfer.c

@@ -2,12 +2,14 @@
 #include "checkpoint/manifest.h"
 
 #include "base/crc32c.h"
+#include "base/file.h"
 #include "checkpoint/safetensors.h"
-#include "config/manifest_options.h"
+#include "config/checkpoint_config.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@ enum
 	FORMAT_VERSION = 1
 };
 
-/* The last line, over which no checksum goes: that of all bytes before it. */
+/* The last line: the checksum of all bytes before it. */
 #define TAIL ",\n \"manifest_crc32c\": \"%08" PRIx32 "\"\n}\n"
 enum
 {
@@ -45,19 +47,18 @@ int fsmoe_manifest_begin(json_t **json, const struct fsmoe_checkpoint_info *info
 	char seed[32];
 	json_t *root, *run = NULL;
 
-	/* A string: JSON's readers keep 53 bits of a number. */
+	/* A string, since JSON readers keep 53 bits of a number. */
 	snprintf(seed, sizeof(seed), "%" PRIu64, info->train.seed);
 	root = json_pack("{s:s, s:i, s:I, s:I, s:s, s:i, s:{s:i, s:i, s:i, s:i}, s:o, s:{}, s:{}}",
 			 "format", FORMAT, "version", FORMAT_VERSION, "step",
 			 (json_int_t)info->step, "samples", (json_int_t)info->samples, "seed", seed,
 			 "ranks", info->ranks, "layout", "dp", info->layout.dp, "tp",
 			 info->layout.tp, "ep", info->layout.ep, "esp", info->layout.esp,
-			 "training", fsmoe_manifest_from_training(&info->train), "files",
-			 "tensors");
+			 "training", fsmoe_json_from_training(&info->train), "files", "tensors");
 	if (!root)
 		return no_memory();
 	if (info->has_model)
-		json_object_set_new(root, "model", fsmoe_manifest_from_model(&info->model));
+		json_object_set_new(root, "model", fsmoe_json_from_model(&info->model));
 	if (info->run)
 	{
 		run = json_loads(info->run, JSON_REJECT_DUPLICATES, NULL);
@@ -131,7 +132,7 @@ static int read_hex(const json_t *value, uint32_t *crc)
 	return strcmp(again, text) ? -EPROTO : 0;
 }
 
-/* That it is ours, of a version we know, and byte for byte what was written. */
+/* Checks format, version, and that the bytes are those that were written. */
 static int check_bytes(struct fsmoe_manifest *m)
 {
 	const json_t *version = json_object_get(m->json.root, "version");
@@ -182,12 +183,12 @@ static int read_info(struct fsmoe_manifest *m)
 			&l->esp) ||
 	    l->tp < 0)
 		return damaged(m, "step, samples, seed, ranks or layout is missing");
-	err = fsmoe_manifest_to_training(&m->json, json_object_get(root, "training"), &info->train);
+	err = fsmoe_json_to_training(&m->json, json_object_get(root, "training"), &info->train);
 	info->train.seed = strtoull(seed, NULL, 10);
 	if (!err && model)
 	{
 		info->has_model = 1;
-		err = fsmoe_manifest_to_model(&m->json, model, &info->model);
+		err = fsmoe_json_to_model(&m->json, model, &info->model);
 	}
 	if (!err && run)
 	{
@@ -195,6 +196,14 @@ static int read_info(struct fsmoe_manifest *m)
 		err = info->run ? 0 : no_memory();
 	}
 	return err;
+}
+
+int fsmoe_manifest_open(struct fsmoe_manifest *manifest, const char *folder)
+{
+	char path[PATH_MAX];
+	int err = fsmoe_path_join(path, sizeof(path), folder, "manifest.json");
+
+	return err ? err : fsmoe_manifest_read(manifest, path);
 }
 
 int fsmoe_manifest_read(struct fsmoe_manifest *manifest, const char *path)
@@ -207,12 +216,10 @@ int fsmoe_manifest_read(struct fsmoe_manifest *manifest, const char *path)
 	if (!err)
 		err = read_info(&m);
 	if (err)
-	{
 		fsmoe_manifest_free(&m);
-		return err;
-	}
-	*manifest = m;
-	return 0;
+	else
+		*manifest = m;
+	return err;
 }
 
 void fsmoe_manifest_free(struct fsmoe_manifest *m)
@@ -259,5 +266,5 @@ int fsmoe_manifest_check_model(const struct fsmoe_manifest *m, const struct fsmo
 				  "%s is of a model that was not described to it: it cannot be "
 				  "compared with this one",
 				  m->json.path);
-	return fsmoe_manifest_same_model(m->json.path, &m->info.model, model);
+	return fsmoe_model_spec_same(m->json.path, &m->info.model, model);
 }

@@ -55,7 +55,7 @@ int fsmoe_checkpoint_map_list(struct fsmoe_checkpoint_map *map, fsmoe_graph_t gr
 	return err;
 }
 
-/* Which of its parts a rank holds of a parameter, as one number. */
+/* The slice of a parameter that a rank holds, as one number. */
 static int slice_of(const struct fsmoe_param_spec *spec)
 {
 	int slice = 0;
@@ -74,8 +74,8 @@ static int slices_of(const struct fsmoe_param_spec *spec)
 	return n;
 }
 
-/* Of the ranks that hold the same slice one writes it: not always the first, so that all have
- * something to write. slices: [rank][param]. */
+/* Chooses one rank of those that hold the same slice to write it: not always the first, so that all
+ * ranks share the work. slices: [rank][param]. */
 static int choose_owners(struct fsmoe_checkpoint_map *map, const int *slices)
 {
 	for (int p = 0; p < map->nparams; p++)
@@ -128,8 +128,8 @@ static int find_owners(struct fsmoe_checkpoint_map *map)
 	return err;
 }
 
-/* Every rank must have the same list, or they would wait for each other. */
-static int same_everywhere(const struct fsmoe_checkpoint_map *map)
+/* Checks that every rank has the same list: otherwise they would wait for each other. */
+static int check_lists(const struct fsmoe_checkpoint_map *map)
 {
 	uint32_t crc = 0, all[map->ranks];
 	int err;
@@ -165,7 +165,7 @@ int fsmoe_checkpoint_map_init(struct fsmoe_checkpoint_map *map,
 		err = fsmoe_fail(EINVAL, "checkpoints hold floats; this memory holds doubles");
 	err = fsmoe_checkpoint_agree(map, err);
 	if (!err)
-		err = same_everywhere(map);
+		err = check_lists(map);
 	if (!err)
 		err = find_owners(map);
 	if (err)
@@ -181,55 +181,6 @@ void fsmoe_checkpoint_map_free(struct fsmoe_checkpoint_map *map)
 	free(map->owner);
 	free(map->twin);
 	*map = (struct fsmoe_checkpoint_map){0};
-}
-
-/* --- runs --------------------------------------------------------------------------------- */
-
-/* Elements that lie together in the global array: all behind the last dimension that is cut. */
-static size_t run_length(const struct fsmoe_param_spec *spec)
-{
-	size_t length = 1;
-
-	for (int d = spec->global.ndim - 1; d >= 0; d--)
-	{
-		if (spec->parts[d] > 1)
-			return length * spec->global.dim[d] / (size_t)spec->parts[d];
-		length *= spec->global.dim[d];
-	}
-	return length;
-}
-
-int fsmoe_checkpoint_runs(const struct fsmoe_checkpoint_map *map, const struct fsmoe_stored *s,
-			  int (*fn)(const struct fsmoe_run *run, void *arg), void *arg)
-{
-	const struct fsmoe_param *p = &map->params[s->param];
-	const size_t length = run_length(&p->spec), end = s->first + s->count;
-	const size_t count = fsmoe_shape_count(&map->tensors[p->tensor].shape);
-	size_t low = 0, high = length ? count / length : 0;
-	const size_t runs = high;
-	int err = 0;
-
-	/* The first run that ends behind the tensor's start: they ascend here and there. */
-	while (low < high)
-	{
-		const size_t middle = low + (high - low) / 2;
-
-		if (fsmoe_param_global_index(&p->spec, middle * length) + length > s->first)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	for (size_t i = low; i < runs && !err; i++)
-	{
-		size_t first = fsmoe_param_global_index(&p->spec, i * length), last, from;
-
-		if (first >= end)
-			break;
-		last = first + length < end ? first + length : end;
-		from = first > s->first ? first : s->first;
-		err = fn(&(struct fsmoe_run){i * length + (from - first), from, last - from}, arg);
-	}
-	return err;
 }
 
 /* --- among ranks -------------------------------------------------------------------------- */
@@ -261,7 +212,7 @@ enum
 	CHUNK = 1024 /* checksums exchanged at once: bounds the memory, not the result */
 };
 
-/* One tensor from all ranks' raw values of it, `stride` apart. */
+/* Combines one tensor's raw checksums of all ranks, `stride` apart. */
 static int combine_one(const struct fsmoe_checkpoint_map *map, int id, const uint32_t *all,
 		       size_t stride, uint32_t mine, int check, uint32_t *crc)
 {

@@ -11,19 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int open_manifest(struct fsmoe_checkpoint_match *m)
-{
-	char path[PATH_MAX];
-	int err = fsmoe_path_join(path, sizeof(path), m->folder, "manifest.json");
-
-	return err ? err : fsmoe_manifest_read(&m->manifest, path);
-}
-
-/* A file's header, which must be the one that the manifest knows. */
+/* Opens a file and compares its header with the manifest. */
 static int open_file(struct fsmoe_checkpoint_match *m, int file)
 {
 	const char *name = fsmoe_checkpoint_file_names[file];
-	struct fsmoe_safetensors *f = &m->file[file];
+	struct fsmoe_safetensors *f = &m->files.file[file];
 	struct fsmoe_manifest_file known;
 	char path[PATH_MAX];
 	int err = fsmoe_path_join(path, sizeof(path), m->folder, name);
@@ -38,7 +30,7 @@ static int open_file(struct fsmoe_checkpoint_match *m, int file)
 				  m->folder, name);
 	if (!err)
 		err = fsmoe_safetensors_open(f, path);
-	/* There is a checkpoint: one that has lost a file, which is not the same as none. */
+	/* A checkpoint that has lost a file is damaged, not absent. */
 	if (err == -ENOENT)
 		err = fsmoe_fail(EPROTO, "%s is missing: use another checkpoint", path);
 	if (!err && (f->bytes != known.bytes ||
@@ -52,7 +44,7 @@ static int open_file(struct fsmoe_checkpoint_match *m, int file)
 
 /* --- names and shapes --------------------------------------------------------------------- */
 
-/* Differences as a sentence that ends where the room does. */
+/* Differences as one sentence, cut to its room. */
 struct differences
 {
 	char text[300];
@@ -82,7 +74,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Tensors of one file that the graph does not have. names: the graph's, sorted. */
+/* Adds the tensors of a file that the graph does not have. names: the graph's, sorted. */
 static void find_extra(const struct fsmoe_safetensors *f, char *const *names, size_t n,
 		       struct differences *d)
 {
@@ -96,11 +88,11 @@ static int find_tensor(struct fsmoe_checkpoint_match *m, const struct fsmoe_chec
 {
 	const int file = (int)fsmoe_checkpoint_file_of(map, id);
 	const struct fsmoe_shape *here = &map->stored[id % map->n].shape;
-	const struct fsmoe_safetensor *t = fsmoe_safetensors_find(&m->file[file], name);
+	const struct fsmoe_safetensor *t = fsmoe_safetensors_find(&m->files.file[file], name);
 	struct fsmoe_manifest_tensor known;
 	int err;
 
-	m->tensor[id] = t;
+	m->files.tensor[id] = t;
 	if (!t || !fsmoe_shape_equal(&t->shape, here))
 	{
 		add_difference(d, name, t ? &t->shape : NULL, here);
@@ -114,8 +106,8 @@ static int find_tensor(struct fsmoe_checkpoint_match *m, const struct fsmoe_chec
 		return fsmoe_fail(EPROTO,
 				  "tensor '%s' of %s is not the one that manifest.json describes; "
 				  "use another checkpoint",
-				  name, m->file[file].path);
-	m->crc[id] = known.crc;
+				  name, m->files.file[file].path);
+	m->known[id] = known.crc;
 	return 0;
 }
 
@@ -138,8 +130,8 @@ static int match_names(struct fsmoe_checkpoint_match *m, const struct fsmoe_chec
 	if (err)
 		return err;
 	qsort(names, (size_t)n, sizeof(*names), by_name);
-	for (int file = 0; file < m->files; file++)
-		find_extra(&m->file[file], names, (size_t)n, &d);
+	for (int file = 0; file < m->files.n; file++)
+		find_extra(&m->files.file[file], names, (size_t)n, &d);
 	if (d.n == 0)
 		return 0;
 	return fsmoe_fail(EINVAL,
@@ -155,16 +147,14 @@ int fsmoe_checkpoint_match_open(struct fsmoe_checkpoint_match *m,
 	char **names = calloc(n, sizeof(*names));
 	int err = 0;
 
-	m->files = map->kinds > 1 ? FSMOE_CHECKPOINT_FILES : 1;
-	m->tensor = calloc(n, sizeof(*m->tensor));
-	m->crc = calloc(n, sizeof(*m->crc));
-	if (!names || !m->tensor || !m->crc)
+	m->known = calloc(n, sizeof(*m->known));
+	if (!names || !m->known)
 		err = fsmoe_fail(ENOMEM, "no memory for a list of %zu tensors", n);
 	if (!err)
-		err = open_manifest(m);
+		err = fsmoe_manifest_open(&m->manifest, m->folder);
 	if (!err && model)
 		err = fsmoe_manifest_check_model(&m->manifest, model);
-	for (int file = 0; file < m->files && !err; file++)
+	for (int file = 0; file < m->files.n && !err; file++)
 		err = open_file(m, file);
 	if (!err)
 		err = match_names(m, map, names);
@@ -177,8 +167,6 @@ int fsmoe_checkpoint_match_open(struct fsmoe_checkpoint_match *m,
 void fsmoe_checkpoint_match_free(struct fsmoe_checkpoint_match *m)
 {
 	fsmoe_manifest_free(&m->manifest);
-	for (int file = 0; file < FSMOE_CHECKPOINT_FILES; file++)
-		fsmoe_safetensors_free(&m->file[file]);
-	free(m->tensor);
-	free(m->crc);
+	fsmoe_checkpoint_files_free(&m->files);
+	free(m->known);
 }

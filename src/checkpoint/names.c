@@ -9,12 +9,11 @@
 #include <string.h>
 
 /*
- * How our own model's parameters are called in files: as GPT-2's where it has them, else as
- * Mixtral's. In patterns '#' is a number and a '*' at the end any rest. A parameter with `split` is
- * stored as one tensor for each place of its first dimension, which '@' stands for: a letter of
- * `split`, or a number where that is empty. The dimensions in front are merged until `ndim` are
- * left (0: as they are). The first row that fits counts; where none does, the parameter is stored
- * whole, under its own name.
+ * Names of our model's parameters in files: GPT-2's names, and Mixtral's for what GPT-2 lacks. In
+ * patterns '#' is a number, and '*' at the end any rest. A parameter with `split` is stored as one
+ * tensor per index of its first dimension; '@' stands for that index: a letter of `split`, or a
+ * number if `split` is empty. Leading dimensions are merged until `ndim` are left (0: as they are).
+ * The first rule that fits counts; without one a parameter is stored whole, under its own name.
  */
 static const struct rule
 {
@@ -35,7 +34,7 @@ enum
 	MOST_NAME = 256
 };
 
-/* What the wild parts of a pattern stand for. */
+/* The values of a pattern's wildcards. */
 struct match
 {
 	unsigned long number[MOST_NUMBERS];
@@ -95,8 +94,8 @@ static void fill(const struct rule *rule, const struct match *m, size_t place, c
 	}
 }
 
-/* The rule of a parameter, if one fits its name and its shape. */
-static const struct rule *find(const struct fsmoe_param_spec *spec, struct match *m)
+/* Finds the rule that fits a parameter's name and shape. */
+static const struct rule *find_rule(const struct fsmoe_param_spec *spec, struct match *m)
 {
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 	{
@@ -129,7 +128,7 @@ static int append(struct fsmoe_stored **list, int *n, const struct fsmoe_stored 
 {
 	struct fsmoe_stored *more = *list;
 
-	/* Powers of two: the room is known from the number. */
+	/* The room is the next power of two, so it need not be stored. */
 	if ((*n & (*n - 1)) == 0)
 		more = realloc(*list, (size_t)(*n ? 2 * *n : 1) * sizeof(*more));
 	if (!more)
@@ -148,7 +147,7 @@ int fsmoe_stored_append(struct fsmoe_stored **list, int *n, int param,
 {
 	char name[MOST_NAME + 32];
 	struct match m;
-	const struct rule *rule = find(spec, &m);
+	const struct rule *rule = find_rule(spec, &m);
 	struct fsmoe_stored s = {.name = name, .param = param, .shape = spec->global};
 	size_t places = rule && rule->split ? spec->global.dim[0] : 1;
 	int err = 0;

@@ -57,7 +57,7 @@ static json_t *entry(const struct fsmoe_safetensor *t, uint64_t data)
 			 (json_int_t)(t->begin - data), (json_int_t)(t->end - data));
 }
 
-/* The header's text, offsets counted from 0; the caller frees it. */
+/* Makes the header's text, offsets counted from 0; the caller frees it. */
 static int header_text(const struct fsmoe_safetensors *f, char **text)
 {
 	json_t *root = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
@@ -221,7 +221,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-/* The data are covered once: no hole, no overlap, and nothing missing at the end. */
+/* Checks that tensors cover the data once: no hole, no overlap, nothing missing at the end. */
 static int check_data(struct fsmoe_safetensors *f)
 {
 	uint64_t at = f->header_bytes;
@@ -276,7 +276,7 @@ static int read_entries(struct fsmoe_safetensors *f, json_t *root)
 	return check_data(f);
 }
 
-/* The prefix and the header, whole. */
+/* Reads the prefix and the header. */
 static int read_header(struct fsmoe_safetensors *f, FILE *file)
 {
 	unsigned char prefix[PREFIX];
@@ -326,7 +326,7 @@ static int read_file(struct fsmoe_safetensors *f, FILE *file)
 int fsmoe_safetensors_open(struct fsmoe_safetensors *file, const char *path)
 {
 	struct fsmoe_safetensors f = {.path = strdup(path)};
-	/* Without O_NONBLOCK a pipe in the file's place would be waited for. */
+	/* O_NONBLOCK: a pipe in the file's place must not block. */
 	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	FILE *stream = fd < 0 ? NULL : fdopen(fd, "r");
 	int err;
@@ -338,12 +338,10 @@ int fsmoe_safetensors_open(struct fsmoe_safetensors *file, const char *path)
 	if (stream)
 		fclose(stream);
 	if (err)
-	{
 		fsmoe_safetensors_free(&f);
-		return err;
-	}
-	*file = f;
-	return 0;
+	else
+		*file = f;
+	return err;
 }
 
 const struct fsmoe_safetensor *fsmoe_safetensors_find(const struct fsmoe_safetensors *f,

@@ -4,10 +4,8 @@
 
 #include <fsmoe/graph.h>
 
-/*
- * Safetensors files of 32-bit floats: eight bytes (little-endian) that say how long the header is,
- * the header (a JSON object: name -> dtype, shape, data_offsets), the data without holes.
- */
+/* Safetensors files of 32-bit floats: eight bytes (little-endian) with the header's length, the header
+ * (a JSON object: name -> dtype, shape, data_offsets), the data without holes. */
 struct fsmoe_safetensor
 {
 	char *name;
@@ -26,16 +24,16 @@ struct fsmoe_safetensors
 	uint64_t bytes; /* of the whole file */
 };
 
-/* For a file to be written: names and shapes are given (names copied), offsets and header are
- * computed; the same input gives the same bytes. -EINVAL: a name twice, or not UTF-8. */
+/* Lays out a file to be written: computes offsets and header from names (copied) and shapes. The same
+ * input gives the same bytes. -EINVAL: a name occurs twice, or is not UTF-8. */
 int fsmoe_safetensors_plan(struct fsmoe_safetensors *file, const char *path,
 			   const struct fsmoe_safetensor *tensor, size_t n);
 
-/* Reads the header of a file and checks all that can be known without the data: -EPROTO with a
- * sentence that names the file and the tensor. Data are not read. */
+/* Reads the header of a file and checks it without reading the data. -EPROTO names the file and the
+ * tensor. */
 int fsmoe_safetensors_open(struct fsmoe_safetensors *file, const char *path);
 
-/* Of a file that was opened: by name, or NULL. */
+/* Finds a tensor of an opened file by its name, or NULL. */
 const struct fsmoe_safetensor *fsmoe_safetensors_find(const struct fsmoe_safetensors *file,
 						      const char *name);
 void fsmoe_safetensors_free(struct fsmoe_safetensors *file); /* zeroed ones are legal */

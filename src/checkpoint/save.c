@@ -13,22 +13,19 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A save under way. Every rank computes the same headers; rank 0 makes the files, all write what
- * they own into them. */
+/* A save. Every rank computes the same headers; rank 0 makes the files, and each rank writes what
+ * it owns into them. */
 struct save
 {
 	struct fsmoe_checkpoint_map map;
 	struct fsmoe_checkpoint_folder folder;
-	struct fsmoe_safetensors file[FSMOE_CHECKPOINT_FILES];
-	const struct fsmoe_safetensor **tensor; /* by number: where it goes */
-	uint32_t *raw, *crc;                    /* by number */
-	int files, fd[FSMOE_CHECKPOINT_FILES];
+	struct fsmoe_checkpoint_files files;
 	float *buffer; /* one bucket */
 };
 
 /* --- what goes where ---------------------------------------------------------------------- */
 
-/* The tensors of one file in the order of their numbers. */
+/* Lays out the tensors of one file in the order of their numbers. */
 static int plan_file(struct save *s, int file)
 {
 	const struct fsmoe_checkpoint_map *map = &s->map;
@@ -47,10 +44,11 @@ static int plan_file(struct save *s, int file)
 		list[id - first].shape = map->stored[id % map->n].shape;
 	}
 	if (!err)
-		err = fsmoe_safetensors_plan(&s->file[file], fsmoe_checkpoint_file_names[file],
-					     list, (size_t)(end - first));
+		err = fsmoe_safetensors_plan(&s->files.file[file],
+					     fsmoe_checkpoint_file_names[file], list,
+					     (size_t)(end - first));
 	for (int id = first; id < end && !err; id++)
-		s->tensor[id] = &s->file[file].tensor[id - first];
+		s->files.tensor[id] = &s->files.file[file].tensor[id - first];
 	free(list);
 	free(name);
 	return err;
@@ -71,48 +69,26 @@ static size_t largest_bucket(const struct fsmoe_checkpoint_map *map)
 
 static int prepare(struct save *s)
 {
-	const size_t n = (size_t)(s->map.kinds * s->map.n);
-	int err = 0;
+	int err = fsmoe_checkpoint_files_init(&s->files, &s->map);
 
-	s->files = s->map.kinds > 1 ? FSMOE_CHECKPOINT_FILES : 1;
-	s->tensor = calloc(n, sizeof(*s->tensor));
-	s->raw = calloc(n, sizeof(*s->raw));
-	s->crc = calloc(n, sizeof(*s->crc));
+	if (err)
+		return err;
 	s->buffer = malloc(largest_bucket(&s->map) * sizeof(*s->buffer));
-	if (!s->tensor || !s->raw || !s->crc || !s->buffer)
-		err = fsmoe_fail(ENOMEM, "no memory to save a checkpoint: one layer's parameters "
-					 "are copied at a time");
-	for (int file = 0; file < s->files && !err; file++)
+	if (!s->buffer)
+		return fsmoe_fail(ENOMEM, "no memory to save a checkpoint: one layer's parameters "
+					  "are copied at a time");
+	for (int file = 0; file < s->files.n && !err; file++)
 		err = plan_file(s, file);
 	return err;
 }
 
 /* --- files -------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const void *data, size_t bytes, uint64_t at, const char *path)
-{
-	const char *from = data;
-
-	while (bytes)
-	{
-		const ssize_t n = pwrite(fd, from, bytes, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return fsmoe_fail(n ? errno : EIO, "cannot write %s: %s", path,
-					  n ? strerror(errno) : "nothing was written");
-		from += n;
-		at += (uint64_t)n;
-		bytes -= (size_t)n;
-	}
-	return 0;
-}
-
-/* A file of full size with its header: a full disk shows here, where it can. */
+/* Makes a file of full size with its header, so that a full disk fails here if space can be
+ * reserved. */
 static int make_file(const struct save *s, int file)
 {
-	const struct fsmoe_safetensors *f = &s->file[file];
+	const struct fsmoe_safetensors *f = &s->files.file[file];
 	char path[PATH_MAX];
 	int err = fsmoe_path_join(path, sizeof(path), s->folder.part, f->path), fd, code;
 
@@ -122,14 +98,14 @@ static int make_file(const struct save *s, int file)
 	if (fd < 0)
 		return fsmoe_fail(errno, "cannot write %s: %s", path, strerror(errno));
 	code = posix_fallocate(fd, 0, (off_t)f->bytes);
-	/* Where space cannot be reserved the file is only made as long. */
+	/* Some file systems cannot reserve space: then the file only gets its length. */
 	if (code == EOPNOTSUPP || code == EINVAL)
 		code = ftruncate(fd, (off_t)f->bytes) ? errno : 0;
 	if (code)
 		err = fsmoe_fail(code, "cannot write %s of %llu bytes: %s", path,
 				 (unsigned long long)f->bytes, strerror(code));
 	if (!err)
-		err = write_all(fd, f->header, f->header_bytes, 0, path);
+		err = fsmoe_checkpoint_move_bytes(fd, f->header, f->header_bytes, 0, path, 1);
 	if (close(fd) && !err)
 		err = fsmoe_fail(errno, "cannot write %s: %s", path, strerror(errno));
 	return err;
@@ -140,14 +116,14 @@ static int begin_folder(struct save *s, uint64_t token)
 	char path[PATH_MAX];
 	int err = fsmoe_checkpoint_folder_begin(&s->folder);
 
-	for (int file = 0; file < s->files && !err; file++)
+	for (int file = 0; file < s->files.n && !err; file++)
 		err = make_file(s, file);
 	if (!err)
 		err = fsmoe_path_join(path, sizeof(path), s->folder.part, "token");
 	return err ? err : fsmoe_file_write_synced(path, &token, sizeof(token));
 }
 
-/* That this is the very folder that rank 0 made: it may take a while until another host sees it. */
+/* Checks that this rank sees the folder that rank 0 made; on another host that may take a while. */
 static int see_folder(const struct save *s, uint64_t token)
 {
 	char path[PATH_MAX];
@@ -173,77 +149,9 @@ static int see_folder(const struct save *s, uint64_t token)
 	return err;
 }
 
-static int open_files(struct save *s)
-{
-	char path[PATH_MAX];
-	int err = 0;
-
-	for (int file = 0; file < s->files && !err; file++)
-	{
-		err = fsmoe_path_join(path, sizeof(path), s->folder.part, s->file[file].path);
-		if (err)
-			break;
-		s->fd[file] = open(path, O_WRONLY | O_CLOEXEC);
-		if (s->fd[file] < 0)
-			err = fsmoe_fail(errno, "cannot write %s: %s", path, strerror(errno));
-	}
-	return err;
-}
-
-static int close_files(struct save *s)
-{
-	int err = 0;
-
-	for (int file = 0; file < FSMOE_CHECKPOINT_FILES; file++)
-	{
-		if (s->fd[file] >= 0 && close(s->fd[file]) && !err)
-			err = fsmoe_fail(errno, "cannot write %s: %s", s->file[file].path,
-					 strerror(errno));
-		s->fd[file] = -1;
-	}
-	return err;
-}
-
 /* --- tensors ------------------------------------------------------------------------------ */
 
-/* One stored tensor being written from the buffer of its bucket. */
-struct writing
-{
-	struct save *save;
-	const struct fsmoe_stored *stored;
-	const float *data; /* of the parameter, here */
-	int id;
-	size_t at; /* elements that the checksum has seen */
-};
-
-static int write_run(const struct fsmoe_run *run, void *arg)
-{
-	struct writing *w = arg;
-	struct save *s = w->save;
-	const int file = (int)fsmoe_checkpoint_file_of(&s->map, w->id);
-	const size_t first = run->global - w->stored->first, bytes = run->count * sizeof(float);
-	uint32_t raw = fsmoe_crc32c_zeros(s->raw[w->id], (first - w->at) * sizeof(float));
-
-	s->raw[w->id] = fsmoe_crc32c_raw(raw, w->data + run->local, bytes);
-	w->at = first + run->count;
-	return write_all(s->fd[file], w->data + run->local, bytes,
-			 s->tensor[w->id]->begin + first * sizeof(float), s->file[file].path);
-}
-
-static int write_tensor(struct save *s, int id)
-{
-	const struct fsmoe_checkpoint_map *map = &s->map;
-	const struct fsmoe_stored *stored = &map->stored[id % map->n];
-	struct writing w = {.save = s, .stored = stored, .id = id};
-	int err;
-
-	w.data = s->buffer + map->tensors[map->params[stored->param].tensor].offset;
-	err = fsmoe_checkpoint_runs(map, stored, write_run, &w);
-	s->raw[id] = fsmoe_crc32c_zeros(s->raw[id], (stored->count - w.at) * sizeof(float));
-	return err;
-}
-
-static int fetch(struct save *s, fsmoe_tensor_t part)
+static int fetch_bucket(struct save *s, fsmoe_tensor_t part)
 {
 	const struct fsmoe_checkpoint_target *t = &s->map.target;
 	const size_t bytes = fsmoe_shape_count(&s->map.tensors[part].shape) * sizeof(float);
@@ -254,43 +162,20 @@ static int fetch(struct save *s, fsmoe_tensor_t part)
 	return 0;
 }
 
-/* What this rank owns of one bucket: weights or moments, at once on the disk, so that no rank
- * waits long for another without a sign of life. */
-static int write_bucket(struct save *s, fsmoe_tensor_t bucket, int kind)
+/* Writes what this rank owns of one bucket, at once on the disk, so that no rank waits long for
+ * another without a sign of life. */
+static int write_bucket(void *arg, int param, int kind)
 {
-	const struct fsmoe_checkpoint_map *map = &s->map;
-	int err = fetch(s, fsmoe_checkpoint_part(map, bucket, kind)),
-	    file = (int)fsmoe_checkpoint_file_of(map, kind * map->n);
+	struct save *s = arg;
+	const fsmoe_tensor_t bucket = s->map.params[param].bucket;
+	const int file = (int)fsmoe_checkpoint_file_of(&s->map, kind * s->map.n);
+	int err = fetch_bucket(s, fsmoe_checkpoint_part(&s->map, bucket, kind));
 
-	for (int i = 0; i < map->n && !err; i++)
-	{
-		const int param = map->stored[i].param;
-
-		if (map->params[param].bucket == bucket &&
-		    map->owner[map->rank * map->nparams + param])
-			err = write_tensor(s, kind * map->n + i);
-	}
-	if (!err && fdatasync(s->fd[file]))
-		err = fsmoe_fail(errno, "cannot write %s: %s", s->file[file].path, strerror(errno));
-	return err;
-}
-
-static int write_buckets(struct save *s)
-{
-	const struct fsmoe_checkpoint_map *map = &s->map;
-	int err = 0;
-
-	for (int p = 0; p < map->nparams && !err; p++)
-	{
-		const fsmoe_tensor_t bucket = map->params[p].bucket;
-		int first = 0;
-
-		while (map->params[first].bucket != bucket)
-			first++;
-		/* Every bucket once: at its first parameter. */
-		for (int kind = 0; first == p && kind < map->kinds && !err; kind++)
-			err = fsmoe_checkpoint_agree(map, write_bucket(s, bucket, kind));
-	}
+	if (!err)
+		err = fsmoe_checkpoint_transfer(&s->files, &s->map, bucket, kind, s->buffer, 1);
+	if (!err && fdatasync(s->files.fd[file]))
+		err = fsmoe_fail(errno, "cannot write %s: %s", s->files.file[file].path,
+				 strerror(errno));
 	return err;
 }
 
@@ -301,9 +186,9 @@ static int fill_manifest(const struct save *s, json_t *json)
 	const struct fsmoe_checkpoint_map *map = &s->map;
 	int err = 0;
 
-	for (int file = 0; file < s->files && !err; file++)
+	for (int file = 0; file < s->files.n && !err; file++)
 	{
-		const struct fsmoe_safetensors *f = &s->file[file];
+		const struct fsmoe_safetensors *f = &s->files.file[file];
 
 		err = fsmoe_manifest_add_file(
 			json, f->path,
@@ -312,10 +197,10 @@ static int fill_manifest(const struct save *s, json_t *json)
 	}
 	for (int id = 0; id < map->kinds * map->n && !err; id++)
 		err = fsmoe_manifest_add_tensor(
-			json, s->tensor[id]->name,
+			json, s->files.tensor[id]->name,
 			&(struct fsmoe_manifest_tensor){
-				s->file[fsmoe_checkpoint_file_of(map, id)].path,
-				s->tensor[id]->shape, s->crc[id]});
+				s->files.file[fsmoe_checkpoint_file_of(map, id)].path,
+				s->files.tensor[id]->shape, s->files.crc[id]});
 	return err;
 }
 
@@ -360,14 +245,16 @@ static int write_checkpoint(struct save *s, const struct fsmoe_checkpoint_info *
 	if (err)
 		return err;
 	err = see_folder(s, token);
-	err = fsmoe_checkpoint_agree(map, err ? err : open_files(s));
 	if (!err)
-		err = write_buckets(s);
+		err = fsmoe_checkpoint_files_open(&s->files, s->folder.part, O_WRONLY);
+	err = fsmoe_checkpoint_agree(map, err);
+	if (!err)
+		err = fsmoe_checkpoint_each_bucket(map, write_bucket, s);
 	if (err)
 		return err;
-	err = fsmoe_checkpoint_agree(map, close_files(s));
+	err = fsmoe_checkpoint_agree(map, fsmoe_checkpoint_files_close(&s->files));
 	if (!err)
-		err = fsmoe_checkpoint_combine(map, s->raw, 0, s->crc);
+		err = fsmoe_checkpoint_combine(map, s->files.raw, 0, s->files.crc);
 	if (err)
 		return err;
 	return fsmoe_checkpoint_agree(map, map->rank == 0 ? end_folder(s, info) : 0);
@@ -376,7 +263,7 @@ static int write_checkpoint(struct save *s, const struct fsmoe_checkpoint_info *
 int fsmoe_checkpoint_write(const char *dir, const struct fsmoe_checkpoint_target *target,
 			   const struct fsmoe_checkpoint_info *info, int keep)
 {
-	struct save s = {.fd = {-1, -1}};
+	struct save s = {.buffer = NULL};
 	int err = fsmoe_checkpoint_map_init(&s.map, target, FSMOE_CHECKPOINT_KINDS);
 
 	if (err)
@@ -384,16 +271,11 @@ int fsmoe_checkpoint_write(const char *dir, const struct fsmoe_checkpoint_target
 	err = fsmoe_checkpoint_folder_name(&s.folder, dir, info->step);
 	if (!err)
 		err = write_checkpoint(&s, info);
-	close_files(&s);
 	if (s.map.rank == 0 && err)
 		fsmoe_checkpoint_folder_discard(&s.folder);
 	if (s.map.rank == 0 && !err)
 		fsmoe_checkpoint_folder_prune(&s.folder, keep);
-	for (int file = 0; file < FSMOE_CHECKPOINT_FILES; file++)
-		fsmoe_safetensors_free(&s.file[file]);
-	free(s.tensor);
-	free(s.raw);
-	free(s.crc);
+	fsmoe_checkpoint_files_free(&s.files);
 	free(s.buffer);
 	fsmoe_checkpoint_map_free(&s.map);
 	return err;

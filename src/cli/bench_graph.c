@@ -4,7 +4,7 @@
 #include "graph/graph.h"
 #include "moe/layer.h"
 #include "runtime/inside.h"
-#include "train/need.h"
+#include "train/memory_estimate.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -37,7 +37,7 @@ static int check_room(const struct bench *b, fsmoe_graph_t graph)
 	struct fsmoe_room room;
 	const int err = fsmoe_runtime_room(b->runtime, &graph, 1, &room);
 
-	return err || room.gpu < 0 ? err : fsmoe_need_check_gpu(&room);
+	return err || room.gpu < 0 ? err : fsmoe_gpu_memory_check(&room);
 }
 
 static int finish(const struct bench *b, struct bench_program *p)

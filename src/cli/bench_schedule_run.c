@@ -91,14 +91,14 @@ static int allocate(const struct bench_rows *b, struct bench_row *row)
 static int make(const struct bench_rows *b, struct bench_row *row)
 {
 	struct fsmoe_train_opts opts = *b->train;
-	int err = fsmoe_train_plan(&row->plan, b->groups, fsmoe_model_forward, b->model, &opts,
+	int err = fsmoe_train_plan(&row->plan, b->groups, fsmoe_model_as_forward(b->model), &opts,
 				   &row->schedule, b->profile, b->max_degree);
 
 	if (err)
 		return err;
 	opts.schedule = &row->schedule;
 	opts.plan = &row->plan;
-	err = fsmoe_step_create(&row->step, b->groups, fsmoe_model_forward, b->model, &opts);
+	err = fsmoe_step_create(&row->step, b->groups, fsmoe_model_as_forward(b->model), &opts);
 	if (!err)
 		err = fsmoe_memory_create(&row->memory, row->step.graph, FSMOE_F32,
 					  row > b->row ? b->row[0].memory : NULL);

@@ -72,13 +72,16 @@ int cli_show_all_help(const char *name);
 int cli_launch_rank(void);
 int cli_launch_ranks(void);
 
+/* The exit code of a negative errno that means the same in every command: another rank failed, data
+ * are missing, the machine or the layout does not fit; `otherwise` for any other, 0 for 0. */
+int cli_exit(int err, int otherwise);
 /*
- * Prints this thread's last error and returns `code`, or FSMOE_EXIT_PEER if `err` means that
- * another rank failed. All ranks may fail alike, and one sentence is enough: ranks other than the
- * first wait a moment, in which the first rank's end ends them too.
+ * Prints this thread's last error and returns cli_exit(err, code), or `code` if err is 0. Every rank
+ * may come here with the same failure, and one sentence is enough: ranks other than the first wait
+ * a moment, in which the first one's end ends them too.
  */
 int cli_fail(int code, int err);
-/* Prints a failure that all ranks share on the first rank only, and returns `code`. */
+/* Prints a failure that all ranks are known to share, on the first one. Returns code. */
 int cli_fail_together(int code);
 
 #endif

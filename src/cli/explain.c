@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
 #include "cli/planning.h"
-#include "config/describe.h"
+#include "config/run_json.h"
 #include "report/report.h"
 #include "step/step.h"
 
@@ -34,7 +34,7 @@ const struct fsmoe_option cli_explain_options[] = {
 
 struct study
 {
-	struct fsmoe_description run;
+	struct fsmoe_run_description run;
 	struct fsmoe_schedule row; /* without a name: none */
 	struct fsmoe_plan plan;    /* without layers: none */
 	fsmoe_profile_t profile;
@@ -57,7 +57,7 @@ static int simulate(struct study *s, const struct fsmoe_model_spec *model,
 
 	opts.schedule = row && *row->name ? row : NULL;
 	opts.plan = plan && plan->layer ? plan : NULL;
-	err = fsmoe_step_create(&step, s->groups, fsmoe_model_forward, (void *)model, &opts);
+	err = fsmoe_step_create(&step, s->groups, fsmoe_model_as_forward(model), &opts);
 	if (err)
 		return err;
 	err = fsmoe_profile_simulate(s->profile, step.graph, &tl);
@@ -74,10 +74,9 @@ static int replan(struct study *s, const struct fsmoe_model_spec *model,
 		  const struct fsmoe_schedule *row, double *seconds)
 {
 	struct fsmoe_plan plan = {0};
-	int err = *row->name
-			  ? fsmoe_train_plan(&plan, s->groups, fsmoe_model_forward, (void *)model,
-					     &s->run.train, row, s->profile, s->run.max_degree)
-			  : 0;
+	int err = *row->name ? fsmoe_train_plan(&plan, s->groups, fsmoe_model_as_forward(model),
+						&s->run.train, row, s->profile, s->run.max_degree)
+			     : 0;
 
 	if (!err)
 		err = simulate(s, model, row, &plan, seconds);
@@ -234,7 +233,7 @@ static int open_study(struct study *s, const char *dir)
 	int err = fsmoe_path_join(path, sizeof(path), dir, "run.json");
 
 	if (!err)
-		err = fsmoe_describe_load(&s->run, path);
+		err = fsmoe_run_json_load(&s->run, path);
 	if (!err)
 		err = rebuild(s);
 	if (!err)
@@ -263,7 +262,7 @@ static void close_study(struct study *s)
 		fsmoe_groups_destroy(s->groups);
 	if (s->topo)
 		fsmoe_topo_destroy(s->topo);
-	fsmoe_describe_free(&s->run);
+	fsmoe_run_json_free(&s->run);
 }
 
 static int explain(const char *dir, const struct fsmoe_report *report)

@@ -36,13 +36,33 @@ int cli_launch_ranks(void)
 	return first_set(size_variables, 1);
 }
 
+int cli_exit(int err, int otherwise)
+{
+	static const struct
+	{
+		int err, code;
+	} codes[] = {
+		{0, FSMOE_EXIT_OK},
+		{-ECONNABORTED, FSMOE_EXIT_PEER},
+		{-ETIMEDOUT, FSMOE_EXIT_PEER},
+		{-ENODATA, FSMOE_EXIT_DATA},
+		{-ENODEV, FSMOE_EXIT_LAYOUT},
+		{-ENOMEM, FSMOE_EXIT_LAYOUT},
+	};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (codes[i].err == err)
+			return codes[i].code;
+	return otherwise;
+}
+
 int cli_fail(int code, int err)
 {
 	/* Gives the launcher time to end the job after the first rank has failed. */
 	if (cli_launch_rank() > 0)
 		fsmoe_clock_sleep(4.0);
 	fsmoe_log(FSMOE_LOG_ERROR, "%s", fsmoe_last_error());
-	return err == -ECONNABORTED || err == -ETIMEDOUT ? FSMOE_EXIT_PEER : code;
+	return err ? cli_exit(err, code) : code;
 }
 
 int cli_fail_together(int code)

@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "runtime/inside.h"
 #include "topo/abort.h"
-#include "train/generate.h"
+#include "generate/generate.h"
 
 #include <errno.h>
 #include <fsmoe/checkpoint.h>
@@ -174,7 +174,7 @@ static int run(struct generate *g)
 		return fail_together(g, FSMOE_EXIT_LAYOUT);
 	err = cli_runtime_start(&g->started, g->groups, &g->train.runtime);
 	if (err)
-		return fail_alone(g, err == -ENODEV ? FSMOE_EXIT_LAYOUT : FSMOE_EXIT_RUN, err);
+		return fail_alone(g, FSMOE_EXIT_RUN, err);
 	if (fsmoe_generator_create(&g->generator, g->started, &g->info.model, g->checkpoint))
 		return fail_together(g, FSMOE_EXIT_DATA);
 	err = generate(g);

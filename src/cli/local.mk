@@ -22,14 +22,12 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/profile_print.c \
 	src/cli/progress.c src/cli/progress.h \
 	src/cli/report.c \
+	src/cli/signals.c src/cli/signals.h \
 	src/cli/simulate.c \
-	src/cli/stop.c src/cli/stop.h \
 	src/cli/trace.c src/cli/trace.h \
 	src/cli/train.c src/cli/train.h \
-	src/cli/train_dispatch.c \
 	src/cli/train_observe.c \
 	src/cli/train_plan.c \
-	src/cli/train_replan.c \
 	src/cli/train_steps.c
 fsmoe_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS) -DFSMOE_PKGDATADIR='"$(pkgdatadir)"'
 fsmoe_LDADD = libfsmoe_core.la

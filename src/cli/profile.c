@@ -132,9 +132,7 @@ int cli_profile(int argc, char **argv)
 		err = measure(&p, groups, fsmoe_topo_rank(topo) == 0);
 		if (err)
 		{
-			code = cli_fail(err == -ENODEV || err == -ENOMEM ? FSMOE_EXIT_LAYOUT
-									 : FSMOE_EXIT_RUN,
-					err);
+			code = cli_fail(FSMOE_EXIT_RUN, err);
 			fsmoe_topo_abort(topo, code);
 		}
 	}

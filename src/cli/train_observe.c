@@ -2,37 +2,19 @@
 #include "cli/train.h"
 
 #include "base/file.h"
-#include "base/log.h"
+#include "cli/cli.h"
 #include "cli/profile.h"
-#include "runtime/inside.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
-#include <fsmoe/measure.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --profile, --record-events, --timeline: what steps take beside what the profile says. */
-enum
-{
-	MEET_EVERY = 10,  /* steps between two looks at the profile, in which all ranks meet */
-	MEET_RARELY = 640 /* the most, where it drifts again and again */
-};
+/* --profile, --record-events, --timeline: what steps take, beside what the profile says. */
 
-/* A line of the profile that is off by more than this is told. */
-#define BOUND 0.25
-
-struct observe
-{
-	fsmoe_profile_t profile;
-	fsmoe_drift_t drift;
-	int told;  /* drift was told; once is enough until it is gone */
-	int every; /* steps from the last look to the next */
-	int next;
-};
-
-/* The run keeps it, for its report. */
-static int keep(const struct run *run, fsmoe_profile_t profile)
+/* Rank 0 writes the profile in use to --output, for its report; never over the file that was given. */
+static int save_profile(const struct run *run)
 {
 	char path[PATH_MAX];
 	int err;
@@ -40,120 +22,87 @@ static int keep(const struct run *run, fsmoe_profile_t profile)
 	if (!run->first || !run->config.output)
 		return 0;
 	err = fsmoe_path_join(path, sizeof(path), run->config.output, "profile.json");
-	if (err)
+	if (err || !strcmp(path, run->config.profile))
 		return err;
-	/* Where it is the very file that was given, that stays as it was given. */
-	return strcmp(path, run->config.profile) ? fsmoe_profile_save(profile, path) : 0;
+	return fsmoe_profile_save(fsmoe_replanner_profile(run->replanner), path);
 }
 
-/* From now on tasks are compared with this profile, and StarPU is told it. */
-static int watch(struct run *run, fsmoe_profile_t profile)
+static int start_replanner(struct run *run)
 {
-	struct observe *o = run->observe;
-	int err = fsmoe_runtime_set_profile(run->runtime, profile);
+	const struct fsmoe_train_config *config = &run->config;
+	struct fsmoe_replan_opts opts;
+	int err;
 
-	if (o->profile != profile)
-		fsmoe_profile_destroy(o->profile);
-	o->profile = profile;
-	if (!err)
-		err = keep(run, profile);
-	if (o->drift)
-		fsmoe_drift_follow(o->drift, profile);
-	return err || o->drift ? err : fsmoe_drift_create(&o->drift, profile, BOUND);
-}
-
-/* Every line that the prediction of a step needs is asked for now: at the end the run would have
- * been for nothing. */
-static int check_profile(const struct run *run, fsmoe_profile_t profile)
-{
-	struct fsmoe_timeline predicted;
-	int err = fsmoe_profile_simulate(profile, fsmoe_trainer_graph(run->trainer), &predicted);
-
-	if (err)
-		return fsmoe_fail(-err, "%s: %s", run->config.profile, fsmoe_last_error());
-	fsmoe_timeline_destroy(&predicted);
-	return 0;
+	fsmoe_replan_opts_init(&opts);
+	opts.max_degree = config->max_degree;
+	opts.schedule = *run->row.name ? &run->row : NULL;
+	err = fsmoe_replanner_create(&run->replanner, run->trainer, &run->plan, run->profile,
+				     &opts);
+	if (err == -ENODATA)
+		err = fsmoe_fail(ENODATA, "%s: %s", config->profile, fsmoe_last_error());
+	if (!err && run->first)
+		cli_profile_compare(run->profile, config->profile, &config->runtime);
+	return err ? err : save_profile(run);
 }
 
 int run_observe_start(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	struct observe *o;
 	int err = 0;
 
-	if (!config->profile && !config->record_events && !config->timeline)
-		return 0;
-	o = run->observe = calloc(1, sizeof(*o));
-	if (!o)
-		return fsmoe_fail(ENOMEM, "no memory to observe the steps");
-	o->every = MEET_EVERY;
-	err = fsmoe_runtime_record(run->runtime, 1, config->record_events);
-	if (err || !config->profile)
-		return err;
-	err = fsmoe_profile_load(&o->profile, config->profile);
-	if (!err)
-		err = check_profile(run, o->profile);
-	if (!err && run->first)
-		cli_profile_compare(o->profile, config->profile, &config->runtime);
-	return err ? err : watch(run, o->profile);
+	if (run->profile || config->record_events || config->timeline)
+		err = fsmoe_runtime_record(run->runtime, 1, config->record_events);
+	if (!err && run->profile)
+		err = start_replanner(run);
+	return cli_exit(err, FSMOE_EXIT_RUN);
 }
 
-/* Whoever gave a plan wants that one; and the last step needs no other. */
-static int may_replan(const struct run *run)
+static void say_replanned(struct run *run, const struct fsmoe_replan_result *result)
 {
-	const struct fsmoe_train_config *config = &run->config;
+	const double promised = 1e3 * result->promised;
+	char was[RUN_PLAN_TEXT], is[RUN_PLAN_TEXT];
+	double before;
 
-	return config->replan && !config->plan && run->plan.layer && run->step < config->steps;
-}
-
-/* All ranks know the same. */
-static int drifted(struct run *run, const struct fsmoe_drift_result *result, fsmoe_profile_t fresh)
-{
-	struct observe *o = run->observe;
-	int err;
-
-	if (may_replan(run))
+	if (result->state == FSMOE_REPLAN_DRIFTED)
 	{
-		err = run_replan(run, result->sentence, fresh);
-		if (!err)
-			return watch(run, fresh);
-		fsmoe_profile_destroy(fresh);
-		return err;
-	}
-	if (!o->told)
 		run_say(run, "step %d: %s: measure again with 'fsmoe profile'", run->step,
 			result->sentence);
-	fsmoe_profile_destroy(fresh);
-	o->told = 1;
-	return 0;
+		return;
+	}
+	before = 1e3 * fsmoe_train_plan_seconds(result->before, run->config.train.micro_batches);
+	if (result->state == FSMOE_REPLAN_KEPT)
+		run_say(run,
+			"step %d: %s; planned anew, the plan stays: layers predicted to take %.3g "
+			"ms, by the old profile %.3g ms",
+			run->step, result->sentence, before, promised);
+	else
+		run_say(run,
+			"step %d: %s; planned anew: %s; before: %s, %.3g ms (%.3g ms by the old "
+			"profile)",
+			run->step, result->sentence, run_plan_text(run, &run->plan, is),
+			run_plan_chunks(result->before, was), before, promised);
 }
 
-/* All ranks look at the profile together. */
-static int meet(struct run *run)
+/* A plan given by --plan is never replaced, and the last step needs no other. */
+static int step_replanner(struct run *run)
 {
-	struct observe *o = run->observe;
-	struct fsmoe_drift_result result;
-	fsmoe_profile_t fresh;
-	int err;
+	const struct fsmoe_train_config *config = &run->config;
+	const int may_replan = config->replan && !config->plan && run->step < config->steps;
+	struct fsmoe_replan_result result;
+	int err = fsmoe_replanner_step(run->replanner, may_replan, &result);
 
-	err = fsmoe_drift_observe(o->drift, fsmoe_trainer_program(run->trainer),
-				  fsmoe_trainer_graph(run->trainer));
-	if (err || run->step % MEET_EVERY || run->step < o->next)
+	if (err || result.state == FSMOE_REPLAN_NONE)
 		return err;
-	err = fsmoe_drift_meet(o->drift, run->runtime, &result, &fresh);
-	if (err)
-		return err;
-	/* Where it drifts to and fro no plan is right for long: less and less often. */
-	o->every = !result.drifted || !may_replan(run) ? MEET_EVERY
-		   : 2 * o->every < MEET_RARELY        ? 2 * o->every
-						       : MEET_RARELY;
-	o->next = run->step + o->every;
-	if (!result.drifted)
-		o->told = 0;
-	return result.drifted ? drifted(run, &result, fresh) : 0;
+	if (result.state == FSMOE_REPLAN_ADOPTED)
+	{
+		fsmoe_flops_count(fsmoe_trainer_graph(run->trainer), &run->flops);
+		err = run_plan_save(run);
+	}
+	say_replanned(run, &result);
+	return err || result.state == FSMOE_REPLAN_DRIFTED ? err : save_profile(run);
 }
 
-/* Rank 0 writes what all ranks gathered. */
+/* Rank 0 writes the timelines of all ranks. */
 static int write_timelines(struct run *run, const char *path, const struct fsmoe_timeline *measured,
 			   int ranks)
 {
@@ -173,16 +122,17 @@ static int write_timelines(struct run *run, const char *path, const struct fsmoe
 		snprintf(name[n], sizeof(*name), "rank %d", n);
 		track[n] = (struct fsmoe_track){name[n], &measured[n]};
 	}
-	if (!err && run->observe->profile)
+	if (!err && run->replanner)
 	{
-		err = fsmoe_profile_simulate(run->observe->profile, graph, &predicted);
+		err = fsmoe_profile_simulate(fsmoe_replanner_profile(run->replanner), graph,
+					     &predicted);
 		track[n++] = (struct fsmoe_track){"predicted", &predicted};
 	}
 	if (!err)
 		err = fsmoe_timeline_write_perfetto(file, graph, track, n);
 	if (file && fclose(file) && !err)
 		err = fsmoe_fail(errno, "cannot write %s: %s", path, strerror(errno));
-	if (!err && run->observe->profile)
+	if (!err && run->replanner)
 		run_say(run, "step %d: %.2f ms, predicted %.2f ms; see %s", run->step,
 			1e3 * measured[0].makespan, 1e3 * predicted.makespan, path);
 	else if (!err)
@@ -194,7 +144,7 @@ static int write_timelines(struct run *run, const char *path, const struct fsmoe
 	return err;
 }
 
-/* Collective. */
+/* Writes the last step of all ranks; collective. */
 static int write_step(struct run *run, const char *path)
 {
 	struct fsmoe_timeline *measured;
@@ -211,7 +161,7 @@ static int write_step(struct run *run, const char *path)
 	return err;
 }
 
-/* A step before the last one: its number stands before the ending of the file's name. */
+/* Writes a step before the last one, with its number before the ending of the file's name. */
 static int write_earlier_step(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -230,26 +180,12 @@ static int write_earlier_step(struct run *run)
 
 int run_observe_step(struct run *run)
 {
-	int err = 0;
+	int err = run->config.timeline ? write_earlier_step(run) : 0;
 
-	if (run->observe && run->config.timeline)
-		err = write_earlier_step(run);
-	return err || !run->observe || !run->observe->drift ? err : meet(run);
+	return err || !run->replanner ? err : step_replanner(run);
 }
 
 int run_observe_end(struct run *run)
 {
-	return run->config.timeline && run->observe && run->tokens_done
-		       ? write_step(run, run->config.timeline)
-		       : 0;
-}
-
-void run_observe_release(struct run *run)
-{
-	if (!run->observe)
-		return;
-	fsmoe_drift_destroy(run->observe->drift);
-	fsmoe_profile_destroy(run->observe->profile);
-	free(run->observe);
-	run->observe = NULL;
+	return run->config.timeline && run->tokens_done ? write_step(run, run->config.timeline) : 0;
 }

@@ -1,52 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
+#include "checkpoint/resume.h"
 #include "cli/planning.h"
 #include "cli/train.h"
-#include "config/manifest_options.h"
 
 #include <errno.h>
-#include <fsmoe/checkpoint.h>
 #include <fsmoe/error.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-/* --schedule, or what a plan was made for, or the one that a profile is planned for. */
-static int find_row(struct run *run)
-{
-	const struct fsmoe_train_config *config = &run->config;
-	const char *name = config->schedule;
+/* --- the dispatch ------------------------------------------------------------------------- */
 
-	if (!name && run->plan.layer)
-		name = run->plan.schedule;
-	if (!name && config->profile)
-		name = "fsmoe";
-	return name ? cli_planning_row(name, &run->row) : FSMOE_EXIT_OK;
+/* Writes "flat 1.2 ms, 1dh not in the profile". */
+static void list_times(const struct fsmoe_dispatch_times *times, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < times->n && used < size; i++)
+	{
+		const double ms = 1e3 * times->time[i].seconds;
+
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "",
+					 times->time[i].dispatch);
+		if (used < size && ms < 0)
+			used += (size_t)snprintf(text + used, size - used, " not in the profile");
+		else if (used < size)
+			used += (size_t)snprintf(text + used, size - used, " %.3g ms", ms);
+	}
 }
 
-static int same_layout(const struct run *run, const struct fsmoe_checkpoint_info *info)
+int run_dispatch(struct run *run)
 {
-	const struct fsmoe_layout *l = &info->layout;
+	struct fsmoe_train_config *config = &run->config;
+	struct fsmoe_dispatch_times times;
+	struct fsmoe_schedule row;
+	char text[256];
+	int code, err;
 
-	return info->ranks == fsmoe_topo_ranks(run->topo) &&
-	       l->dp == fsmoe_group_size(run->groups, FSMOE_GROUP_DP) &&
-	       l->tp == fsmoe_group_size(run->groups, FSMOE_GROUP_TP) &&
-	       l->ep == fsmoe_group_size(run->groups, FSMOE_GROUP_EP) &&
-	       l->esp == fsmoe_group_size(run->groups, FSMOE_GROUP_ESP);
+	if (strcmp(config->model.dispatch, FSMOE_DISPATCH_AUTO))
+		return FSMOE_EXIT_OK;
+	code = cli_planning_row(config->schedule ? config->schedule : "fsmoe", &row);
+	if (code)
+		return code;
+	err = fsmoe_train_choose_dispatch(&config->model, &times, run->groups, &config->train, &row,
+					  run->profile, config->max_degree);
+	if (err) /* -EINVAL: the model cannot be built, with any dispatch */
+		return err == -EINVAL ? FSMOE_EXIT_USAGE : cli_exit(err, FSMOE_EXIT_RUN);
+	run->eval_model.dispatch = config->model.dispatch;
+	list_times(&times, text, sizeof(text));
+	run_say(run, "dispatch %s: layers of a step are predicted to take %s",
+		config->model.dispatch, text);
+	return FSMOE_EXIT_OK;
 }
 
-static int make_plan(struct run *run)
-{
-	const struct fsmoe_train_config *config = &run->config;
-	fsmoe_profile_t profile;
-	int err = fsmoe_profile_load(&profile, config->profile);
-
-	if (err)
-		return FSMOE_EXIT_DATA;
-	err = fsmoe_train_plan(&run->plan, run->groups, fsmoe_model_forward, &run->config.model,
-			       &config->train, &run->row, profile, config->max_degree);
-	fsmoe_profile_destroy(profile);
-	return err == -ENODATA ? FSMOE_EXIT_DATA : err ? FSMOE_EXIT_RUN : FSMOE_EXIT_OK;
-}
+/* --- a plan for people -------------------------------------------------------------------- */
 
 struct range
 {
@@ -63,12 +71,6 @@ static void widen(struct range *r, int degree)
 {
 	r->low = r->low == 0 || degree < r->low ? degree : r->low;
 	r->high = degree > r->high ? degree : r->high;
-}
-
-double run_plan_seconds(const struct run *run, const struct fsmoe_plan *plan)
-{
-	return run->config.train.micro_batches * (plan->forward + plan->backward) +
-	       plan->tail_seconds;
 }
 
 const char *run_plan_chunks(const struct fsmoe_plan *plan, char text[RUN_PLAN_TEXT])
@@ -102,15 +104,9 @@ const char *run_plan_text(const struct run *run, const struct fsmoe_plan *plan,
 		 "%.96s; gradients %.3g MB beside experts, %.3g MB beside dense parts, %.3g MB at "
 		 "the end; layers predicted to take %.3g ms",
 		 run_plan_chunks(plan, chunks), 1e-6 * moe, 1e-6 * dense,
-		 1e-6 * (double)plan->tail.bytes, 1e3 * run_plan_seconds(run, plan));
+		 1e-6 * (double)plan->tail.bytes,
+		 1e3 * fsmoe_train_plan_seconds(plan, run->config.train.micro_batches));
 	return text;
-}
-
-static void say_plan(const struct run *run)
-{
-	char text[RUN_PLAN_TEXT];
-
-	run_say(run, "plan %s: %s", run->plan.schedule, run_plan_text(run, &run->plan, text));
 }
 
 int run_plan_save(const struct run *run)
@@ -124,34 +120,39 @@ int run_plan_save(const struct run *run)
 	return err ? err : fsmoe_plan_save(&run->plan, path);
 }
 
-/* The plan that a resumed run had, where nobody asks for another one. It is for a layout. */
-static int resumed_plan(struct run *run)
+/* --- where the plan comes from ------------------------------------------------------------ */
+
+/* Loads --plan. */
+static int load_plan(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	const char *path = config->resume && !strcmp(config->resume, "latest") ? config->checkpoint
-									       : config->resume;
-	struct fsmoe_checkpoint_info info;
-	struct fsmoe_plan plan = {0};
-	int err;
 
-	if (!path || config->schedule || config->profile || config->plan ||
-	    fsmoe_checkpoint_read_info(path, &info))
-		return 0; /* what cannot be read is said where all ranks load it */
-	err = fsmoe_manifest_to_plan(path, info.run, &plan);
-	if (!err && plan.layer && plan.layers == config->model.layers && same_layout(run, &info))
-		run->plan = plan;
-	else
-	{
-		if (plan.layer)
-			run_say(run, "the plan in %s is of another layout: going on without one",
-				path);
-		fsmoe_plan_destroy(&plan);
-	}
-	fsmoe_checkpoint_info_free(&info);
-	return err;
+	if (fsmoe_plan_load(&run->plan, config->plan))
+		return FSMOE_EXIT_DATA;
+	if (run->plan.layers == config->model.layers)
+		return FSMOE_EXIT_OK;
+	fsmoe_fail(EINVAL, "%s: the plan is of %d layers, the model has %d", config->plan,
+		   run->plan.layers, config->model.layers);
+	return FSMOE_EXIT_USAGE;
 }
 
-/* A plan made for another device may have more of them. */
+/* Takes the plan of the run that is resumed, unless another one is asked for. */
+static int resume_plan(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	const char *path = fsmoe_train_config_resumed(config);
+	int other;
+
+	if (!path || config->schedule || config->profile)
+		return FSMOE_EXIT_OK;
+	if (fsmoe_resume_plan(&run->plan, &other, path, run->groups, config->model.layers))
+		return FSMOE_EXIT_DATA;
+	if (other)
+		run_say(run, "the plan in %s is of another layout: going on without one", path);
+	return FSMOE_EXIT_OK;
+}
+
+/* A plan made for another device may have more chunks than this one takes. */
 static int check_chunks(const struct run *run)
 {
 	const char *what = run->config.plan ? run->config.plan : "the checkpoint's plan";
@@ -162,28 +163,43 @@ static int check_chunks(const struct run *run)
 		widen(&all, run->plan.layer[i].forward_degree);
 		widen(&all, run->plan.layer[i].backward_degree);
 	}
-	return fsmoe_train_config_check_chunks(&run->config, what, all.high);
+	return fsmoe_train_config_check_chunks(&run->config, what, all.high) ? FSMOE_EXIT_USAGE
+									     : FSMOE_EXIT_OK;
+}
+
+/* Finds --schedule, or the plan's schedule, or the default one for a profile. */
+static int find_schedule(struct run *run)
+{
+	const char *name = run->config.schedule;
+
+	if (!name && run->plan.layer)
+		name = run->plan.schedule;
+	if (!name && run->profile)
+		name = "fsmoe";
+	return name ? cli_planning_row(name, &run->row) : FSMOE_EXIT_OK;
+}
+
+static int make_plan(struct run *run)
+{
+	const struct fsmoe_train_config *config = &run->config;
+	int err = fsmoe_train_plan(&run->plan, run->groups,
+				   fsmoe_model_as_forward(&run->config.model), &config->train,
+				   &run->row, run->profile, config->max_degree);
+
+	return cli_exit(err, FSMOE_EXIT_RUN);
 }
 
 int run_plan(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
-	int code = FSMOE_EXIT_OK;
+	char text[RUN_PLAN_TEXT];
+	int code = config->plan ? load_plan(run) : resume_plan(run);
 
-	if (config->plan && fsmoe_plan_load(&run->plan, config->plan))
-		return FSMOE_EXIT_DATA;
-	if (config->plan && run->plan.layers != config->model.layers)
-	{
-		fsmoe_fail(EINVAL, "%s: the plan is of %d layers, the model has %d", config->plan,
-			   run->plan.layers, config->model.layers);
-		return FSMOE_EXIT_USAGE;
-	}
-	if (resumed_plan(run))
-		return FSMOE_EXIT_DATA;
-	if (check_chunks(run))
-		return FSMOE_EXIT_USAGE;
-	code = find_row(run);
-	if (!code && config->profile && !config->plan)
+	if (!code)
+		code = check_chunks(run);
+	if (!code)
+		code = find_schedule(run);
+	if (!code && run->profile && !config->plan)
 		code = make_plan(run);
 	if (code)
 		return code;
@@ -192,7 +208,8 @@ int run_plan(struct run *run)
 	if (run->plan.layer)
 	{
 		config->train.plan = &run->plan;
-		say_plan(run);
+		run_say(run, "plan %s: %s", run->plan.schedule,
+			run_plan_text(run, &run->plan, text));
 	}
 	else if (config->schedule)
 		run_say(run, "schedule %s, without a plan: give --profile=FILE for one",

@@ -4,10 +4,11 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
-#include "cli/stop.h"
-#include "config/manifest_options.h"
+#include "cli/signals.h"
+#include "config/checkpoint_config.h"
 #include "runtime/inside.h"
-#include "train/need.h"
+#include "train/memory_estimate.h"
+#include "train/trainer.h"
 
 #include <errno.h>
 #include <fsmoe/checkpoint.h>
@@ -27,7 +28,7 @@ static int save(struct run *run)
 	info.samples = run->samples;
 	info.has_model = 1;
 	info.model = config->model;
-	err = fsmoe_manifest_from_course(config, &run->plan, &info.run);
+	err = fsmoe_json_from_run(config, &run->plan, &info.run);
 	if (!err)
 		err = fsmoe_checkpoint_save(config->checkpoint, run->trainer, &info,
 					    config->keep_checkpoints);
@@ -39,52 +40,48 @@ static int save(struct run *run)
 	return 0;
 }
 
-/* Of another model: every tensor's name and shape, here and there. */
-static void show_both(const char *path, fsmoe_graph_t graph)
+/* Prints every tensor's name and shape, here and in a checkpoint of another model. */
+static void show_tensors(const char *path, fsmoe_graph_t graph)
 {
 	if (fsmoe_checkpoint_compare(path, graph, NULL) > 0)
 		fsmoe_checkpoint_compare(path, graph, stderr);
 }
 
-int run_resume(struct run *run, int *code)
+int run_resume(struct run *run)
 {
 	struct fsmoe_train_config *config = &run->config;
-	const int latest = config->resume && !strcmp(config->resume, "latest");
-	const char *path = latest ? config->checkpoint : config->resume;
+	const char *path = fsmoe_train_config_resumed(config);
 	struct fsmoe_checkpoint_info info;
 	int err;
 
-	if (!config->resume)
-		return 0;
+	if (!path)
+		return FSMOE_EXIT_OK;
 	fsmoe_checkpoint_info_init(&info);
 	err = fsmoe_checkpoint_load(path, run->trainer, &config->model, &info);
-	*code = FSMOE_EXIT_DATA;
-	/* A job that is started again and again says --resume=latest the first time as well. */
-	if (err == -ENOENT && latest)
+	/* The first start of a job that is queued again and again has --resume=latest, too. */
+	if (err == -ENOENT && !strcmp(config->resume, "latest"))
 	{
 		run_say(run, "there is no checkpoint in %s yet: starting from step 1", path);
-		return 0;
+		return FSMOE_EXIT_OK;
 	}
 	if (err == -EINVAL && run->first)
-		show_both(path, fsmoe_trainer_graph(run->trainer));
+		show_tensors(path, fsmoe_trainer_graph(run->trainer));
 	if (err)
-		return err;
+		return FSMOE_EXIT_DATA;
 	run->step = run->saved = (int)info.step;
 	run->samples = info.samples;
 	config->train.seed = info.train.seed;
-	if (config->runtime.trace && config->runtime.trace_last <= info.step)
+	fsmoe_checkpoint_info_free(&info);
+	if (config->runtime.trace && config->runtime.trace_last <= (uint64_t)run->step)
 	{
-		*code = FSMOE_EXIT_USAGE;
-		fsmoe_checkpoint_info_free(&info);
-		return fsmoe_fail(
-			EINVAL,
-			"step %d is the next one: give --trace-steps of later steps, such "
-			"as %d-%d",
-			run->step + 1, run->step + 3, run->step + 4);
+		fsmoe_fail(EINVAL,
+			   "step %d is the next one: give --trace-steps of later steps, such as "
+			   "%d-%d",
+			   run->step + 1, run->step + 3, run->step + 4);
+		return FSMOE_EXIT_USAGE;
 	}
 	run_say(run, "going on from step %d of %s", run->step, path);
-	fsmoe_checkpoint_info_free(&info);
-	return 0;
+	return FSMOE_EXIT_OK;
 }
 
 static int evaluate(struct run *run, int samples)
@@ -105,7 +102,7 @@ static int evaluate(struct run *run, int samples)
 	return 0;
 }
 
-/* 0 where the computing device's peak is not known. */
+/* MFU of a step; 0: the device's peak is not known. */
 static double mfu_of(const struct run *run, const struct fsmoe_metrics_row *row)
 {
 	const int ranks = fsmoe_topo_ranks(run->topo);
@@ -131,7 +128,6 @@ static void tell_step(struct run *run, const struct fsmoe_metrics_row *row)
 static int next_batch(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
 	int err = fsmoe_data_batch(run->data, config->train.seed, run->samples,
 				   config->train.global_batch, config->model.seq_length,
@@ -143,8 +139,8 @@ static int next_batch(struct run *run)
 	return err;
 }
 
-/* One step on the batch and what the ranks then tell each other. *stop: how many were asked to
- * stop. -EDOM: the loss is no finite number, on all ranks. */
+/* Takes one step on the batch; then the ranks meet. *stop: how many were asked to stop. -EDOM: the
+ * loss is not finite, on all ranks. */
 static int do_step(struct run *run, int *stop)
 {
 	const struct fsmoe_train_config *config = &run->config;
@@ -166,8 +162,7 @@ static int do_step(struct run *run, int *stop)
 		return err;
 	run->step++;
 	run->samples += (uint64_t)config->train.global_batch;
-	err = fsmoe_boundary_meet(run->boundary, cli_stop_asked(), &row.load);
-	*stop = row.load.stop;
+	err = fsmoe_trainer_meet(run->trainer, cli_signals_asked(), stop, &row.load);
 	row.mfu = mfu_of(run, &row);
 	if (!err && run->metrics)
 		err = fsmoe_metrics_write(run->metrics, &row);
@@ -180,13 +175,13 @@ static int do_step(struct run *run, int *stop)
 		run->tokens_done += result->tokens;
 		tell_step(run, &row);
 	}
-	/* Last: where it plans anew, what the boundary lent to `row` is gone. */
+	/* Last, since replanning frees what row.load points to. */
 	return err ? err : run_observe_step(run);
 }
 
-/* Between two steps. A checkpoint that cannot be written is no reason to lose the run: it is said,
- * the older ones are whole. */
-static int between(struct run *run)
+/* Saves and evaluates between two steps. A checkpoint that cannot be written is a warning: the older
+ * ones are whole. */
+static int between_steps(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
 	const int last = run->step >= config->steps;
@@ -219,10 +214,10 @@ static void tell_end(struct run *run)
 		*run->metrics_path ? "; see " : "", run->metrics_path);
 }
 
-/* All ranks were told alike and are here together. */
-static int stopped(struct run *run)
+/* All ranks learned of the stop in the same meeting and are here together. */
+static int stop_run(struct run *run)
 {
-	const int asked = cli_stop_asked();
+	const int asked = cli_signals_asked();
 	char name[32];
 
 	snprintf(name, sizeof(name), "SIG%s", asked ? sigabbrev_np(asked) : "NAL to another rank");
@@ -232,38 +227,35 @@ static int stopped(struct run *run)
 			"--checkpoint=DIR",
 			name, run->step, run->config.steps);
 	else if (run->saved != run->step && save(run))
-		return cli_fail_together(FSMOE_EXIT_RUN);
+		return FSMOE_EXIT_RUN;
 	else
 		run_say(run, "%s: stopped after step %d of %d; --resume=latest goes on", name,
 			run->step, run->config.steps);
 	return FSMOE_EXIT_STOPPED;
 }
 
-/* What a GPU has given out, by the end, beside what was predicted. */
+/* Prints the memory that is taken of a GPU by the end, beside what was predicted. */
 static int tell_gpu_memory(struct run *run)
 {
-	char used[32], need[32];
 	struct fsmoe_room room;
 	int err = run->gpu_need ? fsmoe_runtime_room(run->runtime, NULL, 0, &room) : 0;
 
 	if (run->gpu_need && !err)
 		run_say(run, "memory: %s of GPU %d are taken, %s were predicted",
-			fsmoe_need_text(room.all - room.left, used, sizeof(used)), room.gpu,
-			fsmoe_need_text(run->gpu_need, need, sizeof(need)));
+			fsmoe_memory_text(room.all - room.left).text, room.gpu,
+			fsmoe_memory_text(run->gpu_need).text);
 	return err;
 }
 
-static int finish(struct run *run, int *together)
+static int end_run(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
-	int err = 0;
+	int err;
 
-	if (config->checkpoint && run->saved != run->step)
-		err = save(run);
-	*together = 1;
-	if (err)
-		return cli_fail_together(FSMOE_EXIT_RUN);
-	*together = 0;
+	run->together = 1;
+	if (config->checkpoint && run->saved != run->step && save(run))
+		return FSMOE_EXIT_RUN;
+	run->together = 0;
 	err = run_observe_end(run); /* before anything else runs */
 	if (!err)
 		err = evaluate(run, 0);
@@ -274,25 +266,23 @@ static int finish(struct run *run, int *together)
 		err = tell_gpu_memory(run);
 	if (!err && config->print_breakdown && run->tokens_done)
 		err = run_breakdown(run);
-	if (err)
-		return cli_fail(FSMOE_EXIT_RUN, err);
-	*together = 1;
-	tell_end(run);
-	return FSMOE_EXIT_OK;
+	if (!err)
+		tell_end(run);
+	return cli_exit(err, FSMOE_EXIT_RUN);
 }
 
-static int not_finite(struct run *run, int *together)
+static int end_not_finite(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
 
-	*together = 1;
+	run->together = 1;
 	if (run->saved >= 0 && run->first)
 		fsmoe_log(FSMOE_LOG_WARNING, "the checkpoint of step %d in %s is kept", run->saved,
 			  config->checkpoint ? config->checkpoint : config->resume);
-	return cli_fail_together(FSMOE_EXIT_RUN);
+	return FSMOE_EXIT_RUN;
 }
 
-int run_steps(struct run *run, int *together)
+int run_steps(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
 	struct progress bar;
@@ -306,17 +296,17 @@ int run_steps(struct run *run, int *together)
 	{
 		progress_clear(&bar);
 		if ((err = next_batch(run)))
-			return cli_fail(FSMOE_EXIT_DATA, err);
+			return cli_exit(err, FSMOE_EXIT_DATA);
 		err = do_step(run, &stop);
 		if (err == -EDOM)
-			return not_finite(run, together);
+			return end_not_finite(run);
 		if (!err && !stop)
-			err = between(run);
+			err = between_steps(run);
 		progress_show(&bar, run->step);
 	}
 	progress_clear(&bar);
 	if (err)
-		return cli_fail(FSMOE_EXIT_RUN, err);
-	*together = stop > 0;
-	return stop ? stopped(run) : finish(run, together);
+		return cli_exit(err, FSMOE_EXIT_RUN);
+	run->together = stop > 0;
+	return stop ? stop_run(run) : end_run(run);
 }

@@ -68,8 +68,8 @@ int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *prese
 	return 0;
 }
 
-/* Preset and checkpoint come first, but are named by the command line or the file. */
-static const char *find(const char *flag, const struct fsmoe_json *json, const char *key)
+/* A value that decides about earlier sources, from the later ones that may hold it. */
+static const char *find_option(const char *flag, const struct fsmoe_json *json, const char *key)
 {
 	return flag ? flag : json_string_value(json_object_get(json->root, key));
 }
@@ -103,7 +103,8 @@ static int choose_traced(struct fsmoe_train_config *config)
 	return 0;
 }
 
-static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int argc, char **argv)
+static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int argc, char **argv,
+		fsmoe_resume_fn follow)
 {
 	const char *preset = NULL, *resume = NULL, *checkpoint = NULL;
 	int err = fsmoe_train_config_init(config, NULL);
@@ -114,14 +115,13 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 		err = fsmoe_json_load(json, config->config);
 	if (!err)
 	{
-		preset = find(config->preset, json, "preset");
-		resume = find(config->resume, json, "resume");
-		checkpoint = find(config->checkpoint, json, "checkpoint");
+		preset = find_option(config->preset, json, "preset");
+		resume = find_option(config->resume, json, "resume");
+		checkpoint = find_option(config->checkpoint, json, "checkpoint");
 		err = fsmoe_train_config_init(config, preset);
 	}
 	if (!err && resume)
-		err = fsmoe_train_config_follow(
-			config, strcmp(resume, "latest") ? resume : checkpoint, preset);
+		err = follow(config, strcmp(resume, "latest") ? resume : checkpoint, preset);
 	if (!err && json->root)
 		err = fsmoe_options_json(fsmoe_train_options, json, config);
 	if (!err)
@@ -134,7 +134,7 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 }
 
 /* Masked tokens are predicted from what comes before and after. */
-static void follow_objective(struct fsmoe_train_config *config)
+static void apply_objective(struct fsmoe_train_config *config)
 {
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
 
@@ -142,18 +142,19 @@ static void follow_objective(struct fsmoe_train_config *config)
 	config->model.bidirectional |= objective.masked;
 }
 
-int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv)
+int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv,
+			    fsmoe_resume_fn resume)
 {
 	struct fsmoe_train_config fresh;
 	struct fsmoe_json json = {0};
-	const int err = load(&fresh, &json, argc, argv);
+	const int err = load(&fresh, &json, argc, argv, resume);
 
 	if (err)
 	{
 		fsmoe_json_free(&json);
 		return err;
 	}
-	follow_objective(&fresh);
+	apply_objective(&fresh);
 	fresh.json = json;
 	*config = fresh;
 	return 0;
@@ -164,7 +165,13 @@ void fsmoe_train_config_free(struct fsmoe_train_config *config)
 	fsmoe_json_free(&config->json);
 }
 
-/* The find functions' sentences list the modules. */
+const char *fsmoe_train_config_resumed(const struct fsmoe_train_config *config)
+{
+	return config->resume && !strcmp(config->resume, "latest") ? config->checkpoint
+								   : config->resume;
+}
+
+/* Failing find functions list the modules in their own sentences. */
 static int check_model(const struct fsmoe_model_spec *model)
 {
 	const struct fsmoe_gate *gate = fsmoe_gate_find(model->gate);

@@ -18,13 +18,12 @@ struct fsmoe_train_config
 	struct fsmoe_model_spec model;
 	struct fsmoe_train_opts train; /* its seq_length is model.seq_length */
 	struct fsmoe_runtime_opts runtime;
-	double peak_tflops; /* 10^12 flop/s of a GPU's matrix products; 0: by its name */
+	double peak_tflops; /* Tflop/s of a GPU's matrix products; 0: by its name */
 	struct fsmoe_layout layout;
-	int nodes; /* 0: as the ranks are placed */
+	int nodes; /* 0: the real ones */
 
-	/* The course of a run, from steps to preset, without other fields between
-	 * (manifest_options.c). A checkpoint keeps it with model and train, and a resumed run
-	 * continues with it. */
+	/* Run options: what a checkpoint keeps besides model and train, and a resumed run continues
+	 * with. They stand together, from steps to preset (checkpoint_config.c). */
 	int steps, warmup_steps;
 	double lr, min_lr_ratio; /* at the last step lr * min_lr_ratio is left */
 	double val_fraction;
@@ -40,40 +39,43 @@ struct fsmoe_train_config
 	const char *config, *metrics, *output;
 	const char *trace_steps; /* "A-B"; NULL: as fsmoe_train_config_load chooses */
 	const char *record_events, *timeline;
-	int timeline_steps; /* the last ones, a file each */
+	int timeline_steps; /* the last ones, one file each */
 	int progress, quiet, print_breakdown;
 
 	struct fsmoe_json json; /* --config's content: strings above may point into it */
 };
 
-/* The value of model.dispatch for which `fsmoe train` chooses a dispatch by the profile. */
+/* The dispatch is chosen by the profile. */
 #define FSMOE_DISPATCH_AUTO "auto"
 
-/* The option table, one row for every field above. A command that takes some of the options keeps a
- * train_config for them and lists them: ROWS_OF(fsmoe_train_options, train, "nodes tp ep"). */
+/* The option table: one row for every field above. A command with some of the options has a
+ * train_config for them, and names them: ROWS_OF(fsmoe_train_options, train, "nodes tp ep"). */
 extern const struct fsmoe_option fsmoe_train_options[];
 
-/* Sets the defaults, or a preset's values. -ENOENT with a sentence that lists the presets. */
+/* Sets neutral defaults, or those of a preset (may be NULL). -ENOENT lists the presets. */
 int fsmoe_train_config_init(struct fsmoe_train_config *config, const char *preset);
 
-/* Reads and checks a configuration: defaults < preset < environment < the resumed checkpoint <
- * --config FILE < command line. Returns 0: the caller calls fsmoe_train_config_free; or
- * FSMOE_OPTIONS_HELP, FSMOE_OPTIONS_HELP_ALL or a negative errno: nothing is left to free. argv
- * must outlive the configuration. */
-int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv);
+/* Takes over what the checkpoint at `path` (NULL: none) was trained with; `preset` is the one that
+ * was asked for, or NULL. See fsmoe_resume_config in checkpoint/resume.h. */
+typedef int (*fsmoe_resume_fn)(struct fsmoe_train_config *config, const char *path,
+			       const char *preset);
+
+/* Loads and checks the configuration: defaults < preset < environment < the checkpoint that is
+ * resumed, read by `resume` < --config FILE < command line. Returns 0, FSMOE_OPTIONS_HELP,
+ * FSMOE_OPTIONS_HELP_ALL, or a failure with nothing left to free. argv must outlive the configuration, which the caller frees. */
+int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv,
+			    fsmoe_resume_fn resume);
 void fsmoe_train_config_free(struct fsmoe_train_config *config);
 
-/* Sets model, training and course to those of the checkpoint at `path` (NULL: none), so that a
- * resumed run continues as it began. -EINVAL if `preset` (may be NULL) is not the one with which
- * the run began. A checkpoint that cannot be read is reported later, where all ranks load it. */
-int fsmoe_train_config_follow(struct fsmoe_train_config *config, const char *path,
-			      const char *preset);
+/* The path of the checkpoint that is resumed: --resume, or --checkpoint for --resume=latest; NULL: a
+ * new run. */
+const char *fsmoe_train_config_resumed(const struct fsmoe_train_config *config);
 
-/* Checks that need no ranks: -EINVAL with a sentence. */
+/* Checks that need no process groups. */
 int fsmoe_train_config_check(const struct fsmoe_train_config *config);
-/* The checks of the model alone. */
+/* The checks among these that concern the model alone. */
 int fsmoe_train_config_check_model(const struct fsmoe_train_config *config);
-/* -EINVAL if the device does not take so many chunks of a layer; `what` names their option. */
+/* Checks that the device takes so many chunks of a layer; `what` asks for them. */
 int fsmoe_train_config_check_chunks(const struct fsmoe_train_config *config, const char *what,
 				    int chunks);
 /* Checks that need the process groups. */

@@ -1,6 +1,5 @@
 libfsmoe_core_la_SOURCES += \
+	src/config/checkpoint_config.c src/config/checkpoint_config.h \
 	src/config/config.c src/config/config.h \
-	src/config/describe.c src/config/describe.h \
-	src/config/follow.c \
-	src/config/manifest_options.c src/config/manifest_options.h \
-	src/config/options.c
+	src/config/options.c \
+	src/config/run_json.c src/config/run_json.h

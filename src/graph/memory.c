@@ -281,3 +281,18 @@ int fsmoe_memory_init_params(fsmoe_memory_t m, uint64_t seed)
 		fsmoe_memory_init_param(m, &m->graph->params[p], seed);
 	return 0;
 }
+
+size_t fsmoe_graph_bytes(fsmoe_graph_t graph, int shared,
+			 size_t (*bytes)(const struct fsmoe_tensor_info *tensor, void *arg),
+			 void *arg)
+{
+	int n;
+	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(graph, &n);
+	size_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		if (t[i].base == i &&
+		    (!shared || t[i].role == FSMOE_ACTIVATION || t[i].role == FSMOE_INPUT))
+			sum += bytes(&t[i], arg);
+	return sum;
+}

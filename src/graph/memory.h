@@ -54,6 +54,13 @@ static inline int fsmoe_has_copy(enum fsmoe_real real, const struct fsmoe_tensor
 	return real == FSMOE_BF16 && t->role == FSMOE_PARAM;
 }
 
+/* The rule by which memory is estimated before it is allocated: adds up bytes(tensor, arg) over the
+ * tensors that a program allocates. shared: 1 if another program's memory already holds
+ * parameters, gradients and state. */
+size_t fsmoe_graph_bytes(fsmoe_graph_t graph, int shared,
+			 size_t (*bytes)(const struct fsmoe_tensor_info *tensor, void *arg),
+			 void *arg);
+
 /* A graph's memory in place of another's, which is destroyed, also where this fails: persistent
  * tensors of the same name, role and size stay where they are, so whoever shares them need not
  * know. Never more is allocated than either graph needs. Both graphs must be there. */

@@ -94,8 +94,8 @@ static int find_ranges(struct fsmoe_bench *b, const struct fsmoe_model_spec *mod
 {
 	struct fsmoe_model_spec spec = *model;
 	struct fsmoe_step_graph step;
-	int err = fsmoe_step_create(&step, fsmoe_runtime_groups(b->runtime), fsmoe_model_forward,
-				    &spec, train);
+	int err = fsmoe_step_create(&step, fsmoe_runtime_groups(b->runtime),
+				    fsmoe_model_as_forward(&spec), train);
 
 	if (err)
 		return err;

@@ -70,8 +70,8 @@ static int run_variant(struct fsmoe_bench *b, const struct fsmoe_model_spec *mod
 	struct fsmoe_model_spec spec = *model;
 	struct fsmoe_step_graph step;
 	fsmoe_memory_t memory = NULL;
-	int err = fsmoe_step_create(&step, fsmoe_runtime_groups(b->runtime), fsmoe_model_forward,
-				    &spec, train);
+	int err = fsmoe_step_create(&step, fsmoe_runtime_groups(b->runtime),
+				    fsmoe_model_as_forward(&spec), train);
 
 	if (err)
 		return err;

@@ -41,21 +41,14 @@ size_t fsmoe_scratch_bytes(const struct fsmoe_node *node, const struct fsmoe_ten
 	return node->op->cuda_scratch(&call);
 }
 
-static size_t tensor_bytes(fsmoe_runtime_t rt, fsmoe_graph_t graph, int persistent_too)
+/* Bytes of a tensor on the GPU, with its bf16 copy; arg: the runtime's type of reals. */
+static size_t gpu_bytes(const struct fsmoe_tensor_info *tensor, void *arg)
 {
-	int n;
-	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(graph, &n);
-	size_t bytes = 0;
+	const enum fsmoe_real *real = arg;
+	size_t bytes = rounded(fsmoe_tensor_bytes(*real, tensor));
 
-	for (int i = 0; i < n; i++)
-	{
-		if (t[i].base != i ||
-		    (!persistent_too && t[i].role != FSMOE_ACTIVATION && t[i].role != FSMOE_INPUT))
-			continue;
-		bytes += rounded(fsmoe_tensor_bytes(rt->real, &t[i]));
-		if (fsmoe_has_copy(rt->real, &t[i]))
-			bytes += rounded(fsmoe_shape_count(&t[i].shape) * sizeof(uint16_t));
-	}
+	if (fsmoe_has_copy(*real, tensor))
+		bytes += rounded(fsmoe_shape_count(&tensor->shape) * sizeof(uint16_t));
 	return bytes;
 }
 
@@ -88,7 +81,7 @@ int fsmoe_runtime_room(fsmoe_runtime_t rt, const fsmoe_graph_t *graphs, int n,
 	err = fsmoe_gpu_memory(&room->left, &room->all);
 	for (int i = 0; i < n && !err; i++)
 	{
-		room->need += tensor_bytes(rt, graphs[i], i == 0);
+		room->need += fsmoe_graph_bytes(graphs[i], i > 0, gpu_bytes, &rt->real);
 		add_scratch(rt, graphs[i], scratch);
 	}
 	for (int l = 0; l < FSMOE_NLANES; l++)

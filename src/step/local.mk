@@ -5,4 +5,5 @@ libfsmoe_core_la_SOURCES += \
 	src/step/optimizer.h \
 	src/step/plan_step.c \
 	src/step/step.c \
-	src/step/step.h
+	src/step/step.h \
+	src/step/train_opts.c

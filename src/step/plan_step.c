@@ -37,7 +37,7 @@ static int read_allreduce(struct fsmoe_plan_problem *problem, fsmoe_groups_t gro
  * rank reads the graph of the first rank: what a node's leader alone does (dispatch 1dh) is then in
  * all plans, and all plans are equal. The caller frees problem->layer. */
 static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
-			fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts,
+			struct fsmoe_forward forward, const struct fsmoe_train_opts *opts,
 			fsmoe_profile_t profile)
 {
 	struct fsmoe_schedule row = *fsmoe_schedule_default();
@@ -52,7 +52,7 @@ static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t group
 	row.forward_degree = row.backward_degree = FSMOE_DEGREE_ONE;
 	one.schedule = &row;
 	one.plan = NULL;
-	err = fsmoe_step_create(&step, first, forward, arg, &one);
+	err = fsmoe_step_create(&step, first, forward, &one);
 	if (err)
 	{
 		fsmoe_groups_destroy(first);
@@ -70,12 +70,12 @@ static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t group
 	return err;
 }
 
-int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
-		     void *arg, const struct fsmoe_train_opts *opts,
-		     const struct fsmoe_schedule *schedule, fsmoe_profile_t profile, int max_degree)
+int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, struct fsmoe_forward forward,
+		     const struct fsmoe_train_opts *opts, const struct fsmoe_schedule *schedule,
+		     fsmoe_profile_t profile, int max_degree)
 {
 	struct fsmoe_plan_problem problem = {.max_degree = max_degree};
-	int err = read_problem(&problem, groups, forward, arg, opts, profile);
+	int err = read_problem(&problem, groups, forward, opts, profile);
 
 	if (!err)
 		err = fsmoe_plan_create(plan, &problem, schedule);
@@ -83,12 +83,12 @@ int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forwa
 	return err;
 }
 
-int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups, fsmoe_forward_fn forward,
-			void *arg, const struct fsmoe_train_opts *opts,
+int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups,
+			struct fsmoe_forward forward, const struct fsmoe_train_opts *opts,
 			const struct fsmoe_schedule *schedule, fsmoe_profile_t profile)
 {
 	struct fsmoe_plan_problem problem = {.max_degree = 1};
-	int err = read_problem(&problem, groups, forward, arg, opts, profile);
+	int err = read_problem(&problem, groups, forward, opts, profile);
 
 	if (!err)
 		err = fsmoe_plan_predict(plan, &problem, schedule);

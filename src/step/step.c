@@ -3,6 +3,7 @@
 
 #include "graph/basic.h"
 #include "graph/graph.h"
+#include "model/forward.h"
 #include "step/gradients.h"
 #include "step/optimizer.h"
 
@@ -27,29 +28,17 @@ static int check(const struct fsmoe_train_opts *o, int dp, int mp)
 	return 0;
 }
 
-static void append_micro_batch(struct fsmoe_step_graph *s, int i, fsmoe_forward_fn forward,
-			       void *arg, const struct fsmoe_train_opts *o, fsmoe_tensor_t *loss,
+static void append_micro_batch(struct fsmoe_step_graph *s, int i, struct fsmoe_forward forward,
+			       const struct fsmoe_train_opts *o, fsmoe_tensor_t *loss,
 			       struct fsmoe_gradients *gradients)
 {
 	fsmoe_graph_t g = s->graph;
 	const int first = g->nnodes;
-	int dp = fsmoe_group_size(g->groups, FSMOE_GROUP_DP),
-	    mp = fsmoe_group_size(g->groups, FSMOE_GROUP_TP);
-	struct fsmoe_batch_spec *b = &s->batch[i];
 
-	*b = (struct fsmoe_batch_spec){
-		.sequences = o->global_batch / dp / o->micro_batches,
-		.seq_length = o->seq_length,
-		.scale = 1.0 /
-			 ((double)o->global_batch * (o->targets > 0 ? o->targets : o->seq_length)),
-		.token_scale = 1.0 / ((double)o->global_batch * o->seq_length)};
-	b->first = (size_t)(fsmoe_group_rank(g->groups, FSMOE_GROUP_DP) * o->micro_batches + i) *
-		   (size_t)b->sequences;
-	size_t rows = (size_t)b->sequences * (size_t)(o->seq_length / mp);
+	s->batch[i] = fsmoe_batch_share(g->groups, o->global_batch, o->seq_length, o->targets, i,
+					o->micro_batches);
 	fsmoe_graph_set_micro_batch(g, i);
-	b->tokens = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens.%d", i);
-	b->targets = fsmoe_graph_input(g, FSMOE_INT32, FSMOE_SHAPE1(rows), "targets.%d", i);
-	*loss = forward(g, b, arg);
+	*loss = fsmoe_forward_append(g, &s->batch[i], i, forward);
 	/* The first forward has made all parameters: now their gradients start from zero. */
 	for (int k = 0; i == 0 && k < g->nbuckets; k++)
 	{
@@ -95,8 +84,8 @@ static int lay_out(fsmoe_graph_t g, const struct fsmoe_train_opts *o)
 	return g->status;
 }
 
-int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_forward_fn forward,
-		      void *arg, const struct fsmoe_train_opts *o)
+int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups,
+		      struct fsmoe_forward forward, const struct fsmoe_train_opts *o)
 {
 	struct fsmoe_gradients gradients = {0};
 	int err = check(o, fsmoe_group_size(groups, FSMOE_GROUP_DP),
@@ -117,7 +106,7 @@ int fsmoe_step_create(struct fsmoe_step_graph *s, fsmoe_groups_t groups, fsmoe_f
 	}
 	lay_out(s->graph, o);
 	for (int i = 0; i < o->micro_batches; i++)
-		append_micro_batch(s, i, forward, arg, o, &loss[i], &gradients);
+		append_micro_batch(s, i, forward, o, &loss[i], &gradients);
 	fsmoe_graph_set_micro_batch(s->graph, -1);
 	fsmoe_graph_set_layer(s->graph, -1);
 	fsmoe_graph_set_phase(s->graph, FSMOE_UPDATE);

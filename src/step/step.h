@@ -23,7 +23,7 @@ struct fsmoe_step_graph
 /* Builds the graph of one step. -EINVAL: the batch does not divide; or the error of the forward
  * function. */
 int fsmoe_step_create(struct fsmoe_step_graph *step, fsmoe_groups_t groups,
-		      fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts);
+		      struct fsmoe_forward forward, const struct fsmoe_train_opts *opts);
 void fsmoe_step_destroy(struct fsmoe_step_graph *step);
 
 #endif

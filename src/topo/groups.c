@@ -211,3 +211,13 @@ fsmoe_topo_t fsmoe_groups_topo(fsmoe_groups_t groups)
 {
 	return groups ? groups->topo : NULL;
 }
+
+struct fsmoe_layout fsmoe_groups_layout(fsmoe_groups_t groups)
+{
+	return (struct fsmoe_layout){
+		.dp = fsmoe_group_size(groups, FSMOE_GROUP_DP),
+		.tp = fsmoe_group_size(groups, FSMOE_GROUP_TP),
+		.ep = fsmoe_group_size(groups, FSMOE_GROUP_EP),
+		.esp = fsmoe_group_size(groups, FSMOE_GROUP_ESP),
+	};
+}

@@ -38,6 +38,9 @@ int fsmoe_topo_host_size(fsmoe_topo_t topo);
  * fsmoe_groups_destroy when done. NULL stays NULL. */
 int fsmoe_groups_of_rank(fsmoe_groups_t *of, fsmoe_groups_t groups, int rank);
 
+/* Sizes of the groups of a layout that was completed: none is 0. */
+struct fsmoe_layout fsmoe_groups_layout(fsmoe_groups_t groups);
+
 /* One listener per topology: told of the stages above by the thread that destroys it. NULL takes
  * it away. -EBUSY when there is one. */
 int fsmoe_topo_at_end(fsmoe_topo_t topo, void (*fn)(enum fsmoe_topo_end stage, void *arg),

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "runtime/inside.h"
-#include "train/share.h"
+#include "train/batch_shard.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -16,72 +16,65 @@ struct fsmoe_eval
 	fsmoe_groups_t groups;
 	int batch, seq;
 	struct fsmoe_objective objective;
-	struct fsmoe_batch_spec spec;
-	fsmoe_graph_t graph;
-	fsmoe_tensor_t loss; /* (1), mean over the rows of the global batch */
+	struct fsmoe_forward_graph forward; /* out: the mean over the rows of the global batch */
 	fsmoe_memory_t memory;
 	fsmoe_program_t program;
 	int32_t *tokens, *targets, *rows;
 };
 
-static int build(struct fsmoe_eval *e, fsmoe_forward_fn forward, void *arg)
+int fsmoe_eval_graph(struct fsmoe_forward_graph *graph, fsmoe_groups_t groups,
+		     struct fsmoe_forward forward, int batch,
+		     const struct fsmoe_objective *objective)
 {
-	const int dp = fsmoe_group_size(e->groups, FSMOE_GROUP_DP),
-		  mp = fsmoe_group_size(e->groups, FSMOE_GROUP_TP);
-	size_t rows;
-	int err = fsmoe_graph_create(&e->graph, e->groups);
+	const struct fsmoe_batch_spec share = fsmoe_batch_share(
+		groups, batch, objective->seq_length, fsmoe_objective_targets(objective), 0, 1);
+	int err = fsmoe_forward_graph_create(graph, groups, &share, forward);
 
 	if (err)
 		return err;
-	e->spec = (struct fsmoe_batch_spec){
-		.sequences = e->batch / dp,
-		.seq_length = e->seq,
-		.first = (size_t)(e->batch / dp) *
-			 (size_t)fsmoe_group_rank(e->groups, FSMOE_GROUP_DP),
-		.scale = 1.0 / ((double)e->batch * fsmoe_objective_targets(&e->objective)),
-		.token_scale = 1.0 / ((double)e->batch * e->seq)};
-	rows = (size_t)e->spec.sequences * (size_t)(e->seq / mp);
-	e->spec.tokens = fsmoe_graph_input(e->graph, FSMOE_INT32, FSMOE_SHAPE1(rows), "tokens");
-	e->spec.targets = fsmoe_graph_input(e->graph, FSMOE_INT32, FSMOE_SHAPE1(rows), "targets");
-	e->loss = forward(e->graph, &e->spec, arg);
-	fsmoe_graph_set_layer(e->graph, -1);
-	if (e->loss != FSMOE_NONE)
-		fsmoe_allreduce(e->graph, e->loss, FSMOE_GROUP_WORLD);
-	return fsmoe_graph_status(e->graph);
+	fsmoe_graph_set_layer(graph->graph, -1);
+	fsmoe_allreduce(graph->graph, graph->out, FSMOE_GROUP_WORLD);
+	err = fsmoe_graph_status(graph->graph);
+	if (err)
+	{
+		fsmoe_graph_destroy(graph->graph);
+		graph->graph = NULL;
+	}
+	return err;
 }
 
-int fsmoe_eval_create(struct fsmoe_eval **eval, fsmoe_runtime_t runtime, fsmoe_forward_fn forward,
-		      void *arg, int batch, const struct fsmoe_objective *objective,
-		      fsmoe_memory_t share)
+int fsmoe_eval_create(struct fsmoe_eval **eval, fsmoe_runtime_t runtime,
+		      struct fsmoe_forward_graph *graph, int batch,
+		      const struct fsmoe_objective *objective, fsmoe_memory_t share)
 {
-	const int seq = objective->seq_length;
-	const size_t n = (size_t)batch * (size_t)seq;
+	const size_t n = (size_t)batch * (size_t)objective->seq_length;
 	struct fsmoe_eval *e = calloc(1, sizeof(*e));
 	int err;
 
 	if (!e)
+	{
+		fsmoe_graph_destroy(graph->graph);
 		return fsmoe_fail(ENOMEM, "no memory for an evaluation");
-	e->groups = fsmoe_runtime_groups(runtime);
-	e->batch = batch;
-	e->seq = seq;
-	e->objective = *objective;
-	err = build(e, forward, arg);
+	}
+	*e = (struct fsmoe_eval){.groups = fsmoe_runtime_groups(runtime),
+				 .batch = batch,
+				 .seq = objective->seq_length,
+				 .objective = *objective,
+				 .forward = *graph};
+	*graph = (struct fsmoe_forward_graph){0};
+	err = fsmoe_memory_create(&e->memory, e->forward.graph, FSMOE_F32, share);
 	if (!err)
-		err = fsmoe_memory_create(&e->memory, e->graph, FSMOE_F32, share);
-	if (!err)
-		err = fsmoe_program_create(&e->program, runtime, e->graph, e->memory);
+		err = fsmoe_program_create(&e->program, runtime, e->forward.graph, e->memory);
 	e->tokens = calloc(n, sizeof(*e->tokens));
 	e->targets = calloc(n, sizeof(*e->targets));
 	e->rows = calloc(n, sizeof(*e->rows));
 	if (!err && (!e->tokens || !e->targets || !e->rows))
 		err = fsmoe_fail(ENOMEM, "no memory for a batch");
 	if (err)
-	{
 		fsmoe_eval_destroy(e);
-		return err;
-	}
-	*eval = e;
-	return 0;
+	else
+		*eval = e;
+	return err;
 }
 
 void fsmoe_eval_destroy(struct fsmoe_eval *e)
@@ -90,7 +83,7 @@ void fsmoe_eval_destroy(struct fsmoe_eval *e)
 		return;
 	fsmoe_program_drop(e->program);
 	fsmoe_memory_destroy(e->memory);
-	fsmoe_graph_destroy(e->graph);
+	fsmoe_graph_destroy(e->forward.graph);
 	free(e->tokens);
 	free(e->targets);
 	free(e->rows);
@@ -99,32 +92,33 @@ void fsmoe_eval_destroy(struct fsmoe_eval *e)
 
 static int write_rows(struct fsmoe_eval *e, fsmoe_tensor_t input, const int32_t *global)
 {
-	const size_t n = fsmoe_share_rows(e->groups, &e->spec, 0, 1, global, e->rows);
+	const size_t n =
+		fsmoe_batch_shard_rows(e->groups, &e->forward.batch, 0, 1, global, e->rows);
 
 	return fsmoe_program_write(e->program, input, e->rows, n * sizeof(*e->rows));
 }
 
-/* The batch in e->tokens and e->targets; adds the sum of its losses. */
+/* Runs the batch in e->tokens and e->targets; adds the sum of its losses. */
 static int run_batch(struct fsmoe_eval *e, double *sum)
 {
 	const struct fsmoe_step step = {.step = 0}; /* no noise */
 	float loss;
-	int err = write_rows(e, e->spec.tokens, e->tokens);
+	int err = write_rows(e, e->forward.batch.tokens, e->tokens);
 
 	if (!err)
-		err = write_rows(e, e->spec.targets, e->targets);
+		err = write_rows(e, e->forward.batch.targets, e->targets);
 	if (!err)
 		err = fsmoe_program_submit(e->program, &step);
 	if (!err)
 		err = fsmoe_program_wait(e->program);
 	if (!err)
-		err = fsmoe_program_read(e->program, e->loss, &loss, sizeof(loss));
+		err = fsmoe_program_read(e->program, e->forward.out, &loss, sizeof(loss));
 	if (!err)
-		*sum += (double)loss / e->spec.scale;
+		*sum += (double)loss / e->forward.batch.scale;
 	return err;
 }
 
-/* Samples first .. of `samples` into the batch; what is left of it does not count. */
+/* Fills the batch with samples first .. of `samples`; the rest of it does not count. */
 static int fill(struct fsmoe_eval *e, const struct fsmoe_data *data, enum fsmoe_split split,
 		size_t first, size_t samples)
 {
@@ -137,14 +131,14 @@ static int fill(struct fsmoe_eval *e, const struct fsmoe_data *data, enum fsmoe_
 
 		if (sample < samples)
 		{
-			/* Evenly spread; in double, whose steps are finer than a window. */
+			/* A double resolves every window, so the spread is even. */
 			const double where = (double)all / (double)samples * (double)sample;
 			size_t window = (size_t)floor(where);
 
 			window = samples == all ? sample : window < all ? window : all - 1;
 			err = fsmoe_data_windows(data, split, window, 1, e->seq, e->tokens + at,
 						 e->targets + at);
-			/* The same places whatever was trained with. */
+			/* Seed 0: the masked places do not depend on the run's seed. */
 			fsmoe_objective_apply(&e->objective, 0, window, 1, e->tokens + at,
 					      e->targets + at);
 			continue;

@@ -4,21 +4,27 @@
 
 #include "data/data.h"
 #include "data/objective.h"
+#include "model/forward.h"
 
 #include <fsmoe/train.h>
 
 /*
- * The loss on data that is not trained on: a forward graph of its own, whose parameters are those
- * of the training step. Everything here is collective over the job, between two steps.
+ * The loss on held-out data: a forward graph of its own that uses the parameters of the training
+ * step. Everything here is collective over the job, between two steps, unless it says otherwise.
  */
 struct fsmoe_eval;
 
-/* `forward`, `arg` as for the trainer, but nothing should be dropped: where experts have few
- * slots, whether a token is dropped depends on later ones. batch as fsmoe_train_opts has
- * it; `share` holds the parameters and outlives the result. */
-int fsmoe_eval_create(struct fsmoe_eval **eval, fsmoe_runtime_t runtime, fsmoe_forward_fn forward,
-		      void *arg, int batch, const struct fsmoe_objective *objective,
-		      fsmoe_memory_t share);
+/* Builds the graph of a batch of `batch` sequences; local. `forward` as for the trainer, but no token should be dropped: with few slots, whether a token is dropped depends on later
+ * ones. The caller destroys graph->graph, or gives the graph to fsmoe_eval_create. */
+int fsmoe_eval_graph(struct fsmoe_forward_graph *graph, fsmoe_groups_t groups,
+		     struct fsmoe_forward forward, int batch,
+		     const struct fsmoe_objective *objective);
+
+/* Makes an evaluation of the graph, which it owns from now on, also on failure. batch and objective
+ * as the graph was built with; `share` holds the parameters and must outlive the evaluation. */
+int fsmoe_eval_create(struct fsmoe_eval **eval, fsmoe_runtime_t runtime,
+		      struct fsmoe_forward_graph *graph, int batch,
+		      const struct fsmoe_objective *objective, fsmoe_memory_t share);
 void fsmoe_eval_destroy(struct fsmoe_eval *eval); /* NULL is legal */
 
 struct fsmoe_eval_result
@@ -28,7 +34,7 @@ struct fsmoe_eval_result
 	double seconds;
 };
 
-/* The windows of a split; `samples` of them evenly spread, 0: all. -ENODATA: there is none. */
+/* Evaluates `samples` evenly spread windows of a split; 0: all. -ENODATA: it has none. */
 int fsmoe_eval_run(struct fsmoe_eval *eval, const struct fsmoe_data *data, enum fsmoe_split split,
 		   size_t samples, struct fsmoe_eval_result *result);
 

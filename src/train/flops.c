@@ -6,7 +6,7 @@
 #include <fsmoe/op.h>
 #include <fsmoe/topo.h>
 
-/* Rows that a forward node of an expert computes, as its work counts them: its first input's. */
+/* Rows that an expert's forward node computes, as its work counts them: those of the first input. */
 static double rows_of(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors)
 {
 	for (int i = 0; i < node->naccess; i++)
@@ -29,7 +29,7 @@ void fsmoe_flops_count(fsmoe_graph_t graph, struct fsmoe_flops *flops)
 	int nnodes, ntensors;
 	const struct fsmoe_node *nodes = fsmoe_graph_nodes(graph, &nnodes);
 	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(graph, &ntensors);
-	/* Every rank of such a group computes its shard for all the slots of the group. */
+	/* Every rank of an ESP group computes its shard for all slots of the group. */
 	const int shards = fsmoe_group_size(fsmoe_graph_groups(graph), FSMOE_GROUP_ESP);
 
 	*flops = (struct fsmoe_flops){0};

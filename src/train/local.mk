@@ -1,12 +1,12 @@
 libfsmoe_core_la_SOURCES += \
-	src/train/agree.c src/train/agree.h \
-	src/train/boundary.c src/train/boundary.h \
+	src/train/batch_shard.c src/train/batch_shard.h \
+	src/train/dispatch.c \
 	src/train/eval.c src/train/eval.h \
-	src/train/finite.c src/train/finite.h \
+	src/train/expert_load.c src/train/expert_load.h \
 	src/train/flops.c src/train/flops.h \
-	src/train/generate.c src/train/generate.h \
+	src/train/memory_estimate.c src/train/memory_estimate.h \
 	src/train/metrics.c src/train/metrics.h \
-	src/train/need.c src/train/need.h \
-	src/train/sample.c \
-	src/train/share.c src/train/share.h \
+	src/train/nonfinite.c src/train/nonfinite.h \
+	src/train/plan_agree.c src/train/plan_agree.h \
+	src/train/replan.c \
 	src/train/trainer.c src/train/trainer.h

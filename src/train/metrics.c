@@ -68,9 +68,9 @@ static int flush(struct fsmoe_metrics *metrics)
 	return 0;
 }
 
-/* "expert_load": [[tokens of an expert, ...] of a layer, ...], in so few steps that this is not
- * what makes the file large. */
-static void write_expert_load(FILE *file, int step, const struct fsmoe_boundary_result *load)
+/* "expert_load": [[tokens of an expert, ...] of a layer, ...], in so few steps that the file stays
+ * small. */
+static void write_expert_load(FILE *file, int step, const struct fsmoe_expert_load *load)
 {
 	enum
 	{
@@ -93,10 +93,10 @@ static void write_expert_load(FILE *file, int step, const struct fsmoe_boundary_
 int fsmoe_metrics_write(struct fsmoe_metrics *metrics, const struct fsmoe_metrics_row *row)
 {
 	const struct fsmoe_train_result *result = &row->result;
-	const struct fsmoe_boundary_result *load = &row->load;
+	const struct fsmoe_expert_load *load = &row->load;
 	char loss[32], lr[32], norm[32];
 
-	/* Loss and norm are written in full: two runs are compared by them, bit by bit. */
+	/* Loss and norm in full, so that two runs can be compared bit by bit. */
 	errno = 0;
 	fprintf(metrics->file,
 		"{\"step\": %d, \"loss\": %s, \"lr\": %s, \"grad_norm\": %s, "
@@ -135,7 +135,7 @@ const char *fsmoe_metrics_line(const struct fsmoe_metrics_row *row, int steps, c
 			       size_t size)
 {
 	const struct fsmoe_train_result *result = &row->result;
-	const struct fsmoe_boundary_result *load = &row->load;
+	const struct fsmoe_expert_load *load = &row->load;
 	int n;
 
 	n = snprintf(buffer, size,

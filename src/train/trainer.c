@@ -3,10 +3,9 @@
 #include "comm/comm.h"
 #include "graph/memory.h"
 #include "runtime/inside.h"
-#include "step/step.h"
-#include "train/agree.h"
-#include "train/finite.h"
-#include "train/share.h"
+#include "train/batch_shard.h"
+#include "train/nonfinite.h"
+#include "train/plan_agree.h"
 #include "train/trainer.h"
 
 #include <errno.h>
@@ -20,71 +19,88 @@
 struct fsmoe_trainer
 {
 	fsmoe_runtime_t runtime;
+	struct fsmoe_forward forward;
 	struct fsmoe_train_opts opts;
 	struct fsmoe_step_graph step;
 	fsmoe_memory_t memory;
 	fsmoe_program_t program;
+	struct fsmoe_expert_counter *counter;
 	uint64_t steps; /* done */
 	int32_t *rows;  /* one micro-batch's tokens or targets */
 };
 
-void fsmoe_train_opts_init(struct fsmoe_train_opts *opts)
+static struct fsmoe_comm *world_of(fsmoe_trainer_t t)
 {
-	*opts = (struct fsmoe_train_opts){
-		.size = sizeof(*opts),
-		.global_batch = 8,
-		.micro_batches = 1,
-		.seq_length = 16,
-		.optimizer = "adamw",
-		.beta1 = 0.9,
-		.beta2 = 0.95,
-		.eps = 1e-8,
-		.weight_decay = 0.1,
-		.clip_grad_norm = 1.0,
-		.seed = 1,
-	};
+	return fsmoe_comms_get(fsmoe_runtime_comms(t->runtime), FSMOE_GROUP_WORLD);
 }
 
-int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
-			 fsmoe_forward_fn forward, void *arg, const struct fsmoe_train_opts *opts)
+/* Makes the program of the step, and the counter of its experts' tokens. */
+static int make_program(fsmoe_trainer_t t)
+{
+	int err = fsmoe_program_create(&t->program, t->runtime, t->step.graph, t->memory);
+
+	return err ? err
+		   : fsmoe_expert_counter_create(&t->counter, t->step.graph, t->memory, t->program,
+						 world_of(t));
+}
+
+static int start(fsmoe_trainer_t t)
+{
+	int err = fsmoe_memory_create(&t->memory, t->step.graph, FSMOE_F32, NULL);
+
+	if (!err)
+		err = fsmoe_memory_init_params(t->memory, t->opts.seed);
+	if (!err)
+		err = make_program(t);
+	if (err)
+		return err;
+	t->rows = malloc((size_t)t->opts.global_batch * (size_t)t->opts.seq_length *
+			 sizeof(*t->rows));
+	return t->rows ? 0 : fsmoe_fail(ENOMEM, "no memory for a batch");
+}
+
+int fsmoe_trainer_create_from(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
+			      struct fsmoe_step_graph *step, struct fsmoe_forward forward,
+			      const struct fsmoe_train_opts *opts)
 {
 	struct fsmoe_trainer *t = calloc(1, sizeof(*t));
 	int err;
 
 	if (!t)
+	{
+		if (step)
+			fsmoe_step_destroy(step);
 		return fsmoe_fail(ENOMEM, "no memory for a trainer");
-	t->runtime = runtime;
-	t->opts = *opts;
+	}
+	*t = (struct fsmoe_trainer){.runtime = runtime, .forward = forward, .opts = *opts};
 	t->opts.schedule = NULL; /* the caller's, and not needed later */
 	t->opts.plan = NULL;
+	if (step)
+	{
+		t->step = *step;
+		*step = (struct fsmoe_step_graph){0};
+	}
+	/* Before the step is built, which may fail on the one rank that has another plan. */
 	err = fsmoe_plan_agree(opts->plan, fsmoe_runtime_comms(runtime));
+	if (!err && !step)
+		err = fsmoe_step_create(&t->step, fsmoe_runtime_groups(runtime), forward, opts);
 	if (!err)
-		err = fsmoe_step_create(&t->step, fsmoe_runtime_groups(runtime), forward, arg,
-					opts);
-	if (!err)
-		err = fsmoe_memory_create(&t->memory, t->step.graph, FSMOE_F32, NULL);
-	if (!err)
-		err = fsmoe_memory_init_params(t->memory, opts->seed);
-	if (!err)
-		err = fsmoe_program_create(&t->program, runtime, t->step.graph, t->memory);
-	if (!err)
-	{
-		t->rows = malloc((size_t)opts->global_batch * (size_t)opts->seq_length *
-				 sizeof(*t->rows));
-		if (!t->rows)
-			err = fsmoe_fail(ENOMEM, "no memory for a batch");
-	}
+		err = start(t);
 	if (err)
-	{
 		fsmoe_trainer_destroy(t);
-		return err;
-	}
-	*trainer = t;
-	return 0;
+	else
+		*trainer = t;
+	return err;
 }
 
-int fsmoe_trainer_replan(fsmoe_trainer_t t, fsmoe_forward_fn forward, void *arg,
-			 const struct fsmoe_schedule *schedule, const struct fsmoe_plan *plan)
+int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
+			 struct fsmoe_forward forward, const struct fsmoe_train_opts *opts)
+{
+	return fsmoe_trainer_create_from(trainer, runtime, NULL, forward, opts);
+}
+
+int fsmoe_trainer_replan(fsmoe_trainer_t t, const struct fsmoe_schedule *schedule,
+			 const struct fsmoe_plan *plan)
 {
 	struct fsmoe_train_opts opts = t->opts;
 	struct fsmoe_step_graph step;
@@ -94,27 +110,28 @@ int fsmoe_trainer_replan(fsmoe_trainer_t t, fsmoe_forward_fn forward, void *arg,
 	opts.schedule = schedule;
 	opts.plan = plan;
 	if (!err)
-		err = fsmoe_step_create(&step, fsmoe_runtime_groups(t->runtime), forward, arg,
-					&opts);
+		err = fsmoe_step_create(&step, fsmoe_runtime_groups(t->runtime), t->forward, &opts);
 	if (err)
 		return err;
+	fsmoe_expert_counter_destroy(t->counter);
 	fsmoe_program_destroy(t->program);
+	t->counter = NULL;
 	t->program = NULL;
 	t->memory = NULL;
 	err = fsmoe_memory_replace(&t->memory, step.graph, old);
 	fsmoe_step_destroy(&t->step);
 	t->step = step;
-	return err ? err : fsmoe_program_create(&t->program, t->runtime, t->step.graph, t->memory);
+	return err ? err : make_program(t);
 }
 
 void fsmoe_trainer_destroy(fsmoe_trainer_t t)
 {
 	if (!t)
 		return;
+	fsmoe_expert_counter_destroy(t->counter);
 	fsmoe_program_drop(t->program);
 	fsmoe_memory_destroy(t->memory);
-	if (t->step.graph)
-		fsmoe_step_destroy(&t->step);
+	fsmoe_step_destroy(&t->step);
 	free(t->rows);
 	free(t);
 }
@@ -122,21 +139,20 @@ void fsmoe_trainer_destroy(fsmoe_trainer_t t)
 static int write_share(struct fsmoe_trainer *t, int micro_batch, fsmoe_tensor_t input,
 		       const int32_t *global)
 {
-	const size_t n =
-		fsmoe_share_rows(fsmoe_runtime_groups(t->runtime), &t->step.batch[micro_batch],
-				 micro_batch, t->step.micro_batches, global, t->rows);
+	const size_t n = fsmoe_batch_shard_rows(fsmoe_runtime_groups(t->runtime),
+						&t->step.batch[micro_batch], micro_batch,
+						t->step.micro_batches, global, t->rows);
 
 	return fsmoe_program_write(t->program, input, t->rows, n * sizeof(*t->rows));
 }
 
-/* Nothing was updated, on any rank, since all have the same norm. `why`: what this rank's own
- * operation failed with, "" where it was only the optimizer that refused. */
+/* Reports where the NaN began. All ranks have the same norm, so none has updated a parameter.
+ * `why`: the failure of this rank's own operation, "" if only the optimizer refused. */
 static int not_finite(struct fsmoe_trainer *t, float loss, const char *why)
 {
-	struct fsmoe_comm *world =
-		fsmoe_comms_get(fsmoe_runtime_comms(t->runtime), FSMOE_GROUP_WORLD);
 	char where[256];
-	int err = fsmoe_finite_blame(t->program, t->step.graph, world, why, where, sizeof(where));
+	int err = fsmoe_nonfinite_blame(t->program, t->step.graph, world_of(t), why, where,
+					sizeof(where));
 
 	if (err)
 		return err;
@@ -186,6 +202,16 @@ int fsmoe_trainer_step(fsmoe_trainer_t t, const int32_t *tokens, const int32_t *
 	return 0;
 }
 
+int fsmoe_trainer_meet(fsmoe_trainer_t t, int stop, int *stops, struct fsmoe_expert_load *load)
+{
+	double asked;
+	int err = fsmoe_expert_counter_add_up(t->counter, stop != 0, &asked, load);
+
+	if (!err)
+		*stops = (int)asked;
+	return err;
+}
+
 fsmoe_graph_t fsmoe_trainer_graph(fsmoe_trainer_t t)
 {
 	return t->step.graph;
@@ -199,6 +225,11 @@ fsmoe_memory_t fsmoe_trainer_memory(fsmoe_trainer_t t)
 fsmoe_program_t fsmoe_trainer_program(fsmoe_trainer_t t)
 {
 	return t->program;
+}
+
+struct fsmoe_forward fsmoe_trainer_forward(fsmoe_trainer_t t)
+{
+	return t->forward;
 }
 
 fsmoe_runtime_t fsmoe_trainer_runtime(fsmoe_trainer_t t)

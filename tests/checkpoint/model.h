@@ -51,8 +51,10 @@ static inline void make(struct model *m, const char *preset, const char *optimiz
 		opts->seq_length = m->info.model.seq_length;
 	}
 	assert_int_equal(fsmoe_step_create(&m->step, NULL,
-					   preset ? fsmoe_model_forward : small_forward,
-					   &m->info.model, opts),
+					   (struct fsmoe_forward){preset ? fsmoe_model_forward
+									 : small_forward,
+								  &m->info.model},
+					   opts),
 			 0);
 	assert_int_equal(fsmoe_memory_create(&m->memory, m->step.graph, FSMOE_F32, NULL), 0);
 }

@@ -53,7 +53,7 @@ static void start(struct job *j, int nodes)
 	TRY(fsmoe_topo_create(&j->topo, NULL, nodes));
 	TRY(fsmoe_groups_create(&j->groups, j->topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_runtime_start(&j->rt, j->groups, NULL));
-	TRY(fsmoe_trainer_create(&j->trainer, j->rt, fsmoe_model_forward, &j->spec, &opts));
+	TRY(fsmoe_trainer_create(&j->trainer, j->rt, fsmoe_model_as_forward(&j->spec), &opts));
 }
 
 static void stop(struct job *j)

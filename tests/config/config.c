@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/base/unit.h"
 
+#include "checkpoint/resume.h"
 #include "config/config.h"
 
 #include <math.h>
@@ -19,7 +20,7 @@ static int load(struct fsmoe_train_config *config, const char *a, const char *b,
 	argv[4] = (char *)d;
 	while (argv[argc])
 		argc++;
-	return fsmoe_train_config_load(config, argc, argv);
+	return fsmoe_train_config_load(config, argc, argv, fsmoe_resume_config);
 }
 
 /* "--config=PATH" of a file with this text; static, the file stays until the next one. */

@@ -60,7 +60,7 @@ static void train(const char *preset, const char *executor, const char *dtype, d
 	targets = calloc(n, sizeof(*targets));
 	TRY(tokens && targets ? 0 : -1);
 	TRY(fsmoe_runtime_start(&runtime, NULL, &runtime_opts));
-	TRY(fsmoe_trainer_create(&trainer, runtime, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_trainer_create(&trainer, runtime, fsmoe_model_as_forward(&spec), &opts));
 	for (uint64_t i = 0; i < STEPS; i++)
 	{
 		draw(tokens, targets, n, spec.vocab_size, i + 1);

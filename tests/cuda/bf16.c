@@ -121,7 +121,7 @@ int check_bf16(void)
 		opts.seq_length = spec.seq_length;
 		opts.global_batch = 4;
 		printf("preset %s in bf16\n", presets[i]);
-		TRY(fsmoe_step_create(&step, NULL, fsmoe_model_forward, &spec, &opts));
+		TRY(fsmoe_step_create(&step, NULL, fsmoe_model_as_forward(&spec), &opts));
 		bad += train(&step, spec.vocab_size);
 		fsmoe_step_destroy(&step);
 	}

@@ -62,16 +62,15 @@ static int check(struct job *j, uint64_t seed, double bound, int *delayed)
 	job_random_plan(j, seed + PLANS, 4, &second);
 	planned.schedule = &second.row;
 	planned.plan = &second.plan;
-	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &planned));
+	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_as_forward(&j->spec), &planned));
 	bad += train(j, trainer, 0, STEPS, want);
 	fsmoe_trainer_destroy(trainer);
 
 	planned.schedule = &first.row;
 	planned.plan = &first.plan;
-	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &planned));
+	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_as_forward(&j->spec), &planned));
 	bad += train(j, trainer, 0, BEFORE, got);
-	TRY(fsmoe_trainer_replan(trainer, fsmoe_model_forward, &j->spec, &second.row,
-				 &second.plan));
+	TRY(fsmoe_trainer_replan(trainer, &second.row, &second.plan));
 	bad += train(j, trainer, BEFORE, STEPS, got);
 	*delayed += delays(trainer);
 	if (j->rank == 0)

@@ -2,7 +2,8 @@
 #include "check.h"
 #include "tests/lib/try.h"
 #include "train/eval.h"
-#include "train/need.h"
+#include "train/memory_estimate.h"
+#include "train/trainer.h"
 
 #include <fsmoe.h>
 #include <math.h>
@@ -33,7 +34,7 @@ static size_t taken(fsmoe_runtime_t runtime)
 
 /* What it has taken in the end. */
 static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
-		    const struct fsmoe_train_opts *opts)
+		    const struct fsmoe_train_opts *opts, size_t *predicted)
 {
 	const struct fsmoe_objective objective = {.vocab_size = spec->vocab_size,
 						  .seq_length = spec->seq_length};
@@ -41,15 +42,24 @@ static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
 	int32_t *tokens = calloc(n, sizeof(*tokens));
 	struct fsmoe_train_result result;
 	fsmoe_trainer_t trainer;
+	struct fsmoe_forward_graph forward;
+	struct fsmoe_step_graph step;
+	struct fsmoe_room room;
 	struct fsmoe_eval *eval;
 	size_t bytes;
 
 	TRY(tokens ? 0 : -1);
 	for (size_t k = 0; k < n; k++)
 		tokens[k] = (int32_t)(k * 7919 % (size_t)spec->vocab_size);
-	TRY(fsmoe_trainer_create(&trainer, runtime, fsmoe_model_forward, spec, opts));
-	TRY(fsmoe_eval_create(&eval, runtime, fsmoe_model_forward, spec, opts->global_batch,
-			      &objective, fsmoe_trainer_memory(trainer)));
+	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_as_forward(spec), opts));
+	TRY(fsmoe_eval_graph(&forward, NULL, fsmoe_model_as_forward(spec), opts->global_batch,
+			     &objective));
+	TRY(fsmoe_runtime_room(runtime, (fsmoe_graph_t[]){step.graph, forward.graph}, 2, &room));
+	*predicted = room.need;
+	TRY(fsmoe_trainer_create_from(&trainer, runtime, &step, fsmoe_model_as_forward(spec),
+				      opts));
+	TRY(fsmoe_eval_create(&eval, runtime, &forward, opts->global_batch, &objective,
+			      fsmoe_trainer_memory(trainer)));
 	bytes = taken(runtime);
 	for (int i = 0; i < 3; i++)
 		TRY(fsmoe_trainer_step(trainer, tokens, tokens, 1e-3, &result));
@@ -66,9 +76,8 @@ static int check(size_t i)
 	struct fsmoe_runtime_opts runtime_opts;
 	struct fsmoe_model_spec spec;
 	struct fsmoe_train_opts opts;
-	struct fsmoe_room room;
 	fsmoe_runtime_t runtime;
-	size_t before, predicted, got;
+	size_t before, need, predicted, got;
 	double off;
 
 	fsmoe_runtime_opts_init(&runtime_opts);
@@ -81,15 +90,14 @@ static int check(size_t i)
 	opts.global_batch = cases[i].batch;
 	TRY(fsmoe_runtime_start(&runtime, NULL, &runtime_opts));
 	before = taken(runtime);
-	TRY(fsmoe_need_estimate_gpu(runtime, fsmoe_model_forward, &spec, &spec, &opts, &room));
-	predicted = before + room.need;
-	got = train(runtime, &spec, &opts);
+	got = train(runtime, &spec, &opts, &need);
+	predicted = before + need;
 	fsmoe_runtime_stop(runtime);
 	off = ((double)predicted - (double)got) / (double)got;
 	printf("%s in %s, batch %d, by %s: %zu MiB before, %zu MiB predicted besides, %zu MiB "
 	       "taken besides; in all off by %.1f %%\n",
 	       cases[i].preset, cases[i].dtype, cases[i].batch, cases[i].executor, before >> 20,
-	       room.need >> 20, (got - before) >> 20, 100 * off);
+	       need >> 20, (got - before) >> 20, 100 * off);
 	return !(fabs(off) <= 0.1);
 }
 

@@ -171,7 +171,7 @@ static int train(const struct job *job, struct course *course)
 	if (job->rank == 0)
 		printf("preset %s, %d micro-batches, degree %d\n", course->preset,
 		       course->microbatches, course->degree);
-	TRY(fsmoe_step_create(&step, job->groups, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_step_create(&step, job->groups, fsmoe_model_as_forward(&spec), &opts));
 	if (!course->known)
 		train_on_cpu(job, &step, spec.vocab_size, course);
 	bad = run_steps(job, &step, spec.vocab_size, course);

@@ -119,7 +119,7 @@ static void train(struct run *r, fsmoe_runtime_t rt, const char *gate, char **de
 	opts.global_batch = BATCH;
 	opts.seq_length = r->spec.seq_length;
 	opts.micro_batches = MICROBATCHES;
-	TRY(fsmoe_trainer_create(&r->trainer, rt, fsmoe_model_forward, &r->spec, &opts));
+	TRY(fsmoe_trainer_create(&r->trainer, rt, fsmoe_model_as_forward(&r->spec), &opts));
 	for (int step = 0; step < STEPS; step++)
 		take_step(r, step);
 	fsmoe_trainer_destroy(r->trainer);

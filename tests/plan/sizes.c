@@ -139,7 +139,7 @@ static void costs_are_read_off_a_graph(void **state)
 	opts.seq_length = spec.seq_length;
 	opts.global_batch = 8;
 	opts.micro_batches = 2;
-	if (fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts))
+	if (fsmoe_step_create(&step, groups, fsmoe_model_as_forward(&spec), &opts))
 		fail_msg("%s", fsmoe_last_error());
 	if (fsmoe_layer_cost_read(read, spec.layers, step.graph, profile))
 		fail_msg("%s", fsmoe_last_error());
@@ -170,7 +170,7 @@ static void costs_are_read_off_a_graph(void **state)
 	}
 	fsmoe_step_destroy(&step);
 	spec.forward_degree = 2;
-	assert_int_equal(fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts), 0);
+	assert_int_equal(fsmoe_step_create(&step, groups, fsmoe_model_as_forward(&spec), &opts), 0);
 	assert_fails(fsmoe_layer_cost_read(read, 3, step.graph, profile), EINVAL, "one chunk");
 	fsmoe_step_destroy(&step);
 	fsmoe_groups_destroy(groups);
@@ -201,7 +201,7 @@ static void stages_of_a_dispatch_are_costed(void **state)
 		fsmoe_train_opts_init(&opts);
 		opts.global_batch = 8;
 		spec.dispatch = dispatch[d];
-		if (fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts) ||
+		if (fsmoe_step_create(&step, groups, fsmoe_model_as_forward(&spec), &opts) ||
 		    fsmoe_layer_cost_read(cost[d], spec.layers, step.graph, profile))
 			fail_msg("%s", fsmoe_last_error());
 		fsmoe_step_destroy(&step);

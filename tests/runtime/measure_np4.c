@@ -136,12 +136,12 @@ int main(void)
 	       fsmoe_profile_machine(profile));
 	EXPECT(!fsmoe_runtime_set_recording(s.rt, 0), "measuring left recording on\n");
 	check_equal(&s, profile, sizeof(*profile), "profile");
-	TRY(fsmoe_step_create(&step, s.groups, fsmoe_model_forward, &s.spec, &s.opts));
+	TRY(fsmoe_step_create(&step, s.groups, fsmoe_model_as_forward(&s.spec), &s.opts));
 	check_lines(&s, profile, step.graph);
 	TRY(fsmoe_profile_simulate(profile, step.graph, &tl));
 	EXPECT(tl.makespan > 0, "a step takes %g s\n", tl.makespan);
 	fsmoe_timeline_destroy(&tl);
-	TRY(fsmoe_train_plan(&plan, s.groups, fsmoe_model_forward, &s.spec, &s.opts,
+	TRY(fsmoe_train_plan(&plan, s.groups, fsmoe_model_as_forward(&s.spec), &s.opts,
 			     fsmoe_schedule_find("fsmoe"), profile, 4));
 	TRY(fsmoe_plan_hash(&plan, &hash));
 	check_equal(&s, &hash, sizeof(hash), "plan");

@@ -317,7 +317,7 @@ static void start(struct setup *s, int nodes)
 	TRY(fsmoe_topo_create(&s->topo, NULL, nodes));
 	TRY(fsmoe_groups_create(&s->groups, s->topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_runtime_start(&s->rt, s->groups, NULL));
-	TRY(fsmoe_step_create(&s->step, s->groups, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_step_create(&s->step, s->groups, fsmoe_model_as_forward(&spec), &opts));
 	TRY(fsmoe_memory_create(&s->memory, s->step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_create(&s->other, s->step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_init_params(s->memory, 1));

@@ -39,7 +39,7 @@ static void machine_make(struct machine *m, const char *text, int esp, const cha
 	spec.backward_degree = 3;
 	fsmoe_train_opts_init(&opts);
 	opts.seq_length = spec.seq_length;
-	if (fsmoe_step_create(&m->step, m->groups, fsmoe_model_forward, &spec, &opts))
+	if (fsmoe_step_create(&m->step, m->groups, fsmoe_model_as_forward(&spec), &opts))
 		fail_msg("%s", fsmoe_last_error());
 }
 

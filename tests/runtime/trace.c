@@ -323,7 +323,7 @@ int main(int argc, char **argv)
 		printf("skipped: %s\n", fsmoe_last_error());
 		return strstr(fsmoe_last_error(), "this StarPU was built without") ? 77 : 1;
 	}
-	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_as_forward(&spec), &opts));
 	for (int i = 0; i < BATCH * SEQ; i++)
 		targets[i] = (tokens[i] = i * 31 % 256) ^ 1;
 	for (int step = 1; step <= STEPS; step++)

@@ -30,8 +30,7 @@ void job_random_plan(const struct job *job, uint64_t seed, int most_chunks, stru
 	size_t floats[RANDOM_LAYERS];
 	struct fsmoe_step_graph step;
 
-	TRY(fsmoe_step_create(&step, job->groups, fsmoe_model_forward, (void *)&job->spec,
-			      &job->opts));
+	TRY(fsmoe_step_create(&step, job->groups, fsmoe_model_as_forward(&job->spec), &job->opts));
 	gradient_floats(step.graph, job->spec.layers, floats);
 	fsmoe_step_destroy(&step);
 	random_plan(r, seed, job->spec.layers, floats, most_chunks);

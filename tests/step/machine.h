@@ -42,7 +42,7 @@ static inline void machine_free(struct machine *m)
 
 static inline void build(struct machine *m, struct fsmoe_step_graph *step)
 {
-	if (fsmoe_step_create(step, m->groups, fsmoe_model_forward, &m->spec, &m->opts))
+	if (fsmoe_step_create(step, m->groups, fsmoe_model_as_forward(&m->spec), &m->opts))
 		fail_msg("%s", fsmoe_last_error());
 }
 

@@ -95,7 +95,7 @@ static void prepare(const struct job *j, const struct fsmoe_step_graph *s, fsmoe
 
 static void execute(const struct job *j, struct fsmoe_step_graph *s, fsmoe_memory_t *memory)
 {
-	TRY(fsmoe_step_create(s, j->groups, fsmoe_model_forward, (void *)&j->spec, &j->opts));
+	TRY(fsmoe_step_create(s, j->groups, fsmoe_model_as_forward(&j->spec), &j->opts));
 	prepare(j, s, memory);
 	for (uint64_t i = 1; i <= STEPS; i++)
 		TRY(fsmoe_graph_execute(s->graph, *memory, fsmoe_runtime_comms(j->rt),
@@ -106,7 +106,7 @@ static void submit(const struct job *j, struct fsmoe_step_graph *s, fsmoe_memory
 {
 	fsmoe_program_t program;
 
-	TRY(fsmoe_step_create(s, j->groups, fsmoe_model_forward, (void *)&j->spec, &j->opts));
+	TRY(fsmoe_step_create(s, j->groups, fsmoe_model_as_forward(&j->spec), &j->opts));
 	make_late(s->graph);
 	prepare(j, s, memory);
 	TRY(fsmoe_program_create(&program, j->rt, s->graph, *memory));

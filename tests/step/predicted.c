@@ -181,12 +181,12 @@ static void compare(struct machine *m, const struct fsmoe_schedule *row, uint64_
 	m->opts.schedule = &probe;
 	m->opts.plan = NULL;
 	assert_int_equal(
-		fsmoe_step_create(&step, m->groups, fsmoe_model_forward, &m->spec, &m->opts), 0);
+		fsmoe_step_create(&step, m->groups, fsmoe_model_as_forward(&m->spec), &m->opts), 0);
 	if (fsmoe_layer_cost_read(cost, LAYERS, step.graph, profile))
 		fail_msg("%s", fsmoe_last_error());
 	fsmoe_step_destroy(&step);
 
-	if (fsmoe_train_plan(&plan, m->groups, fsmoe_model_forward, &m->spec, &m->opts, row,
+	if (fsmoe_train_plan(&plan, m->groups, fsmoe_model_as_forward(&m->spec), &m->opts, row,
 			     profile, 6))
 		fail_msg("%s", fsmoe_last_error());
 	for (int i = 0; i < LAYERS; i++)
@@ -202,7 +202,7 @@ static void compare(struct machine *m, const struct fsmoe_schedule *row, uint64_
 	m->opts.schedule = row;
 	m->opts.plan = &plan;
 	assert_int_equal(
-		fsmoe_step_create(&step, m->groups, fsmoe_model_forward, &m->spec, &m->opts), 0);
+		fsmoe_step_create(&step, m->groups, fsmoe_model_as_forward(&m->spec), &m->opts), 0);
 	costs.tensors = fsmoe_graph_tensors(step.graph, &n);
 	assert_int_equal(fsmoe_graph_simulate(step.graph, stage_seconds, &costs, NULL, &tl), 0);
 	for (int i = 0; i < LAYERS; i++)
@@ -286,7 +286,7 @@ static void every_rank_has_the_same_plan(void **state)
 		struct fsmoe_plan plan;
 
 		assert_int_equal(fsmoe_groups_create(&groups, topo, &layout), 0);
-		if (fsmoe_train_plan(&plan, groups, fsmoe_model_forward, &spec, &opts,
+		if (fsmoe_train_plan(&plan, groups, fsmoe_model_as_forward(&spec), &opts,
 				     fsmoe_schedule_find("fsmoe"), profile, 6))
 			fail_msg("%s", fsmoe_last_error());
 		assert_int_equal(fsmoe_plan_hash(&plan, &hash[r]), 0);

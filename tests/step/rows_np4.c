@@ -23,7 +23,7 @@ static void train(struct job *j, double *loss)
 {
 	fsmoe_trainer_t trainer;
 
-	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &j->opts));
+	TRY(fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_as_forward(&j->spec), &j->opts));
 	for (int step = 0; step < STEPS; step++)
 		loss[step] = job_step(j, trainer, fsmoe_rng_key(5, "rows"), step);
 	fsmoe_trainer_destroy(trainer);
@@ -99,7 +99,7 @@ static void another_plan_is_refused(struct job *j)
 	r.layer[1].forward_degree += j->rank == 2;
 	j->opts.schedule = &r.row;
 	j->opts.plan = &r.plan;
-	err = fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_forward, &j->spec, &j->opts);
+	err = fsmoe_trainer_create(&trainer, j->rt, fsmoe_model_as_forward(&j->spec), &j->opts);
 	if (err == -22 && strstr(fsmoe_last_error(), "rank 2 has another plan than rank 0"))
 		return;
 	printf("rank %d: a plan that only rank 2 has gives %d: %s\n", j->rank, err,

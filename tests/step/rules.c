@@ -73,15 +73,15 @@ static void impossible_plans_are_refused(void **state)
 	m.opts.schedule = &r.row;
 	m.opts.plan = &r.plan;
 	r.plan.layers = LAYERS - 1;
-	assert_fails(fsmoe_step_create(&step, m.groups, fsmoe_model_forward, &m.spec, &m.opts),
+	assert_fails(fsmoe_step_create(&step, m.groups, fsmoe_model_as_forward(&m.spec), &m.opts),
 		     EINVAL, "the plan is of 2 layers, the model has 3");
 	r.plan.layers = LAYERS;
 	r.layer[LAYERS - 1].dense = (struct fsmoe_share){4, 1};
-	assert_fails(fsmoe_step_create(&step, m.groups, fsmoe_model_forward, &m.spec, &m.opts),
+	assert_fails(fsmoe_step_create(&step, m.groups, fsmoe_model_as_forward(&m.spec), &m.opts),
 		     EINVAL, "4 bytes of gradients beside the dense part of layer 2, but 0");
 	/* A plan by itself brings the row of its name, which must be one. */
 	m.opts.schedule = NULL;
-	assert_fails(fsmoe_step_create(&step, m.groups, fsmoe_model_forward, &m.spec, &m.opts),
+	assert_fails(fsmoe_step_create(&step, m.groups, fsmoe_model_as_forward(&m.spec), &m.opts),
 		     ENOENT, "there is no schedule 'random'");
 	assert_int_equal(fsmoe_graph_create(&g, NULL), 0);
 	fsmoe_zero(g, fsmoe_graph_activation(g, FSMOE_REAL, FSMOE_SHAPE1(1), "x"));

@@ -119,7 +119,7 @@ static int every_gate(fsmoe_runtime_t rt, fsmoe_topo_t topo, struct fsmoe_model_
 		fsmoe_trainer_t trainer;
 
 		spec.gate = victims[i].gate;
-		TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, opts));
+		TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_as_forward(&spec), opts));
 		bad |= one_after_another(trainer, topo, &victims[i]);
 		fsmoe_trainer_destroy(trainer);
 	}
@@ -149,7 +149,7 @@ int main(int argc, char **argv)
 	TRY(fsmoe_topo_create(&topo, NULL, argc > 1 ? atoi(argv[1]) : 0));
 	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_runtime_start(&rt, groups, NULL));
-	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_as_forward(&spec), &opts));
 	TRY(fsmoe_trainer_step(trainer, tokens, targets, 1e-3, &result));
 	bad |= breaks(trainer, 1, "h.1.ln_2.weight", NAN,
 		      (const char *const[]){"step 2: the ",

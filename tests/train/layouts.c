@@ -114,7 +114,7 @@ static int run(const char *dir, int nodes)
 	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_model_spec_check(&spec, groups));
 	TRY(fsmoe_runtime_start(&rt, groups, NULL));
-	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_trainer_create(&trainer, rt, fsmoe_model_as_forward(&spec), &opts));
 	snprintf(path, sizeof(path), "%s/rank.%d", dir, fsmoe_topo_rank(topo));
 	f = fopen(path, "wb");
 	if (!f)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/base/unit.h"
 
-#include "train/generate.h"
+#include "generate/generate.h"
 
 #include <math.h>
 

@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 	TRY(fsmoe_topo_create(&topo, NULL, argc > 1 ? atoi(argv[1]) : 0));
 	TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
 	TRY(fsmoe_runtime_start(&rt, groups, NULL));
-	TRY(fsmoe_step_create(&step, groups, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_step_create(&step, groups, fsmoe_model_as_forward(&spec), &opts));
 	TRY(fsmoe_memory_create(&executed, step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_create(&submitted, step.graph, FSMOE_F32, NULL));
 	prepare(&step, executed, fsmoe_topo_rank(topo), spec.vocab_size);

@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 	fsmoe_train_opts_init(&opts);
 	opts.global_batch = BATCH;
 	opts.seq_length = SEQ;
-	TRY(fsmoe_trainer_create(&trainer, rt, forward, NULL, &opts));
+	TRY(fsmoe_trainer_create(&trainer, rt, (struct fsmoe_forward){forward, NULL}, &opts));
 	for (int step = 0; step < 6; step++)
 		TRY(fsmoe_trainer_step(trainer, tokens, tokens, 1e-3, &result));
 	fsmoe_trainer_destroy(trainer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_TRAIN_GENERATE_H
-#define FSMOE_TRAIN_GENERATE_H
+#ifndef FSMOE_GENERATE_H
+#define FSMOE_GENERATE_H
 
 #include <fsmoe/model.h>
 #include <fsmoe/runtime.h>
@@ -14,23 +14,25 @@ struct fsmoe_sampling
 	uint64_t seed;
 };
 
-/* A pure function: number `index` drawn with this seed. scratch: vocab ints. */
+/* Draws token number `index` with this seed; a pure function. scratch: vocab ints. */
 int32_t fsmoe_sample(const float *logits, int vocab, const struct fsmoe_sampling *sampling,
 		     uint64_t index, int *scratch);
 
 /*
  * A model that continues texts. Every token is a forward pass over a window of the last seq
- * tokens: nothing is kept from one to the next. Nothing is dropped, whatever the model was trained
- * with: a token must not depend on later ones. Data-parallel ranks do the same work.
+ * tokens; there is no cache. No token is dropped, whatever the model was trained with, since a
+ * token must not depend on later ones. Data-parallel ranks do the same work.
  */
 struct fsmoe_generator;
 
-/* Weights from a checkpoint; NULL: as before training, by seed 1. Collective over the job. */
+/* Makes a generator with the weights of a checkpoint; NULL: initial weights of seed 1. Collective
+ * over the job. */
 int fsmoe_generator_create(struct fsmoe_generator **generator, fsmoe_runtime_t runtime,
 			   const struct fsmoe_model_spec *model, const char *checkpoint);
 void fsmoe_generator_destroy(struct fsmoe_generator *generator); /* NULL is legal */
 
-/* The token after tokens[0 .. n - 1], the same on every rank; n at least 1. Collective. */
+/* Draws the token after tokens[0 .. n - 1], the same on every rank; n is at least 1. Collective
+ * over the job. */
 int fsmoe_generator_next(struct fsmoe_generator *generator, const int32_t *tokens, size_t n,
 			 const struct fsmoe_sampling *sampling, uint64_t index, int32_t *next);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "train/agree.h"
+#include "train/plan_agree.h"
 
 #include "comm/comm.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "train/finite.h"
+#include "train/nonfinite.h"
 
 #include "runtime/inside.h"
 
@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A place is a number that means the same on every rank and is smaller the earlier it is:
- * parameters from 0 on, then nodes in program order. */
+/* A place is a number with the same meaning on every rank, smaller for earlier ones: parameters from
+ * 0 on, then nodes in program order. */
 #define NOWHERE INT_MAX
 
-/* What is looked at at a time: on a GPU a step's tensors may be more than the host has room for. */
+/* Numbers that are read at a time: the host may lack room for a step's tensors on a GPU. */
 enum
 {
 	PART = 1 << 20
@@ -28,7 +28,7 @@ struct look
 	float *part; /* PART numbers */
 };
 
-/* 1; 0; or the failure to read it. */
+/* 1 if all are finite, 0 if not, or the failure to read them. */
 static int all_finite(const struct look *look, fsmoe_tensor_t tensor)
 {
 	const size_t all = fsmoe_shape_count(&look->tensors[tensor].shape);
@@ -46,8 +46,8 @@ static int all_finite(const struct look *look, fsmoe_tensor_t tensor)
 	return err ? err : 1;
 }
 
-/* Whether a node wrote nothing but what is finite, as above. What many nodes write tells nothing
- * about one of them: a gradient is looked at through the parameter's own part of it. */
+/* Returns as all_finite, for what a node wrote. A tensor that many nodes write tells nothing about
+ * one of them: a gradient is read where the node writes the parameter's own part. */
 static int wrote_finite(const struct look *look, const struct fsmoe_node *node)
 {
 	int finite = 1;
@@ -67,8 +67,8 @@ static int wrote_finite(const struct look *look, const struct fsmoe_node *node)
 	return finite;
 }
 
-/* This rank's first place; or the failure to find it. */
-static int find(const struct look *look, fsmoe_graph_t graph)
+/* Returns this rank's first place that is not finite, or a failure. */
+static int find_place(const struct look *look, fsmoe_graph_t graph)
 {
 	int nparams, nnodes, finite = 1, place = 0;
 	const struct fsmoe_param *params = fsmoe_graph_params(graph, &nparams);
@@ -86,8 +86,8 @@ struct report
 	char why[252];
 };
 
-static void tell(fsmoe_graph_t graph, const struct report *report, int rank, char *text,
-		 size_t size)
+static void describe_place(fsmoe_graph_t graph, const struct report *report, int rank, char *text,
+			   size_t size)
 {
 	const int place = report->place;
 	int nparams, nnodes;
@@ -113,7 +113,7 @@ static void tell(fsmoe_graph_t graph, const struct report *report, int rank, cha
 	}
 }
 
-/* A rank that cannot look takes part, too: the others wait for it. */
+/* A rank that cannot read its tensors takes part, too: the others wait for it. */
 static void look_for(struct report *report, fsmoe_program_t program, fsmoe_graph_t graph,
 		     const char *why)
 {
@@ -122,7 +122,7 @@ static void look_for(struct report *report, fsmoe_program_t program, fsmoe_graph
 			    malloc(PART * sizeof(float))};
 
 	report->place = look.part
-				? find(&look, graph)
+				? find_place(&look, graph)
 				: fsmoe_fail(ENOMEM, "no memory to look at the tensors of a step");
 	snprintf(report->why, sizeof(report->why), "%s",
 		 report->place < 0 ? fsmoe_last_error() : why);
@@ -131,8 +131,8 @@ static void look_for(struct report *report, fsmoe_program_t program, fsmoe_graph
 	free(look.part);
 }
 
-int fsmoe_finite_blame(fsmoe_program_t program, fsmoe_graph_t graph, struct fsmoe_comm *world,
-		       const char *why, char *text, size_t size)
+int fsmoe_nonfinite_blame(fsmoe_program_t program, fsmoe_graph_t graph, struct fsmoe_comm *world,
+			  const char *why, char *text, size_t size)
 {
 	struct report mine = {0}, *all;
 	int err, first = 0;
@@ -147,7 +147,7 @@ int fsmoe_finite_blame(fsmoe_program_t program, fsmoe_graph_t graph, struct fsmo
 		    (all[first].place == NOWHERE && !*all[first].why))
 			first = r;
 	if (!err)
-		tell(graph, &all[first], first, text, size);
+		describe_place(graph, &all[first], first, text, size);
 	free(all);
 	return err;
 }

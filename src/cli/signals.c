@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/stop.h"
+#include "cli/signals.h"
 
 #include "comm/comm.h"
 #include "comm/watch.h"
@@ -16,7 +16,7 @@
 static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
 #define NSIGNALS (sizeof(signals) / sizeof(signals[0]))
 
-/* One of a process: signals have no argument. */
+/* One per process: signal handlers have no argument. */
 static struct
 {
 	volatile sig_atomic_t asked;
@@ -26,8 +26,8 @@ static struct
 	int npeers;
 } the;
 
-/* A launcher may send a signal and, being asked to end, the next one at once: what comes within
- * half a second is the same request. */
+/* A launcher that is asked to end may send two signals at once: those within half a second are the
+ * same request. */
 static int is_second(void)
 {
 	struct timespec now;
@@ -58,7 +58,7 @@ static void on_signal(int signal)
 	errno = before;
 }
 
-/* Processes are known by number within one namespace of one host. */
+/* Process numbers are unique within a namespace of a host. */
 struct place
 {
 	char host[64], space[64];
@@ -87,7 +87,7 @@ static int find_peers(struct fsmoe_comm *world)
 	return err;
 }
 
-int cli_stop_catch(fsmoe_runtime_t runtime)
+int cli_signals_catch(fsmoe_runtime_t runtime)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	int err = find_peers(fsmoe_comms_get(fsmoe_runtime_comms(runtime), FSMOE_GROUP_WORLD));
@@ -106,7 +106,7 @@ int cli_stop_catch(fsmoe_runtime_t runtime)
 	return 0;
 }
 
-void cli_stop_release(void)
+void cli_signals_release(void)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
@@ -119,7 +119,7 @@ void cli_stop_release(void)
 	the.npeers = 0;
 }
 
-int cli_stop_asked(void)
+int cli_signals_asked(void)
 {
 	return the.asked;
 }

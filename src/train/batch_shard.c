@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "train/share.h"
+#include "train/batch_shard.h"
 
-size_t fsmoe_share_rows(fsmoe_groups_t groups, const struct fsmoe_batch_spec *batch,
-			int micro_batch, int microbatches, const int32_t *global, int32_t *rows)
+size_t fsmoe_batch_shard_rows(fsmoe_groups_t groups, const struct fsmoe_batch_spec *batch,
+			      int micro_batch, int microbatches, const int32_t *global,
+			      int32_t *rows)
 {
 	const int mp = fsmoe_group_size(groups, FSMOE_GROUP_TP),
 		  mp_rank = fsmoe_group_rank(groups, FSMOE_GROUP_TP),

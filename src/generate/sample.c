@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/rng.h"
-#include "train/generate.h"
+#include "generate/generate.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config/manifest_options.h"
+#include "config/checkpoint_config.h"
 
 #include "config/config.h"
 #include "plan/plan_json.h"
@@ -11,15 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Options of a model that may change under the same weights: which tokens are dropped, what is
- * added to the loss, and what only says how the work is done. */
+/* Options of a model that may change under the same weights: drops, auxiliary losses, and how the
+ * work is done. */
 static const char *const may_differ[] = {
 	"capacity-factor", "routing-group", "drop-policy", "balance-loss",
 	"importance-loss", "z-loss",        "allow-leak",  "forward-degree",
 	"backward-degree", "dispatch",      "order",
 };
 
-/* The members of a train_config that an object holds. */
+/* A part of a train_config: the members between two offsets. */
 struct part
 {
 	size_t first, end;
@@ -29,7 +29,7 @@ struct part
 		       offsetof(struct fsmoe_train_config, b) +                                    \
 			       sizeof(((struct fsmoe_train_config *)NULL)->b)})
 #define PART(member) FROM_TO(member, member)
-#define COURSE       FROM_TO(steps, preset)
+#define RUN_OPTIONS  FROM_TO(steps, preset)
 
 /* The next option of a part from `at` on; the seed is stored apart. */
 static const struct fsmoe_option *next(struct part part, const struct fsmoe_option *at)
@@ -83,19 +83,19 @@ static json_t *from(const struct fsmoe_train_config *config, struct part part)
 	return object;
 }
 
-json_t *fsmoe_manifest_from_model(const struct fsmoe_model_spec *model)
+json_t *fsmoe_json_from_model(const struct fsmoe_model_spec *model)
 {
 	struct fsmoe_train_config config = {.model = *model};
 
 	return from(&config, PART(model));
 }
 
-json_t *fsmoe_manifest_from_training(const struct fsmoe_train_opts *opts)
+json_t *fsmoe_json_from_training(const struct fsmoe_train_opts *opts)
 {
 	struct fsmoe_train_config config = {.train = *opts};
 	json_t *object = from(&config, PART(train));
 
-	/* The option is the model's, but a model of the user's own has no spec. */
+	/* The option belongs to the model, but a model of the user's own has no spec. */
 	json_object_set_new(object, "seq_length", json_integer(opts->seq_length));
 	return object;
 }
@@ -119,8 +119,8 @@ static int read(const struct fsmoe_json *json, json_t *object, struct fsmoe_trai
 	return err;
 }
 
-int fsmoe_manifest_to_model(const struct fsmoe_json *json, json_t *object,
-			    struct fsmoe_model_spec *model)
+int fsmoe_json_to_model(const struct fsmoe_json *json, json_t *object,
+			struct fsmoe_model_spec *model)
 {
 	struct fsmoe_train_config config;
 	int err = read(json, object, &config);
@@ -144,8 +144,8 @@ int fsmoe_manifest_to_model(const struct fsmoe_json *json, json_t *object,
 	return 0;
 }
 
-int fsmoe_manifest_to_training(const struct fsmoe_json *json, json_t *object,
-			       struct fsmoe_train_opts *opts)
+int fsmoe_json_to_training(const struct fsmoe_json *json, json_t *object,
+			   struct fsmoe_train_opts *opts)
 {
 	struct fsmoe_train_config config;
 	int err = read(json, object, &config);
@@ -157,16 +157,21 @@ int fsmoe_manifest_to_training(const struct fsmoe_json *json, json_t *object,
 	return 0;
 }
 
-/* --- the course --------------------------------------------------------------------------- */
+/* --- a run -------------------------------------------------------------------------------- */
 
 #define OPTIONS "options"
 
 #define PLAN "plan"
 
-int fsmoe_manifest_from_course(const struct fsmoe_train_config *config,
-			       const struct fsmoe_plan *plan, char **run)
+json_t *fsmoe_json_from_run_options(const struct fsmoe_train_config *config)
 {
-	json_t *root = json_pack("{s:o}", OPTIONS, from(config, COURSE));
+	return from(config, RUN_OPTIONS);
+}
+
+int fsmoe_json_from_run(const struct fsmoe_train_config *config, const struct fsmoe_plan *plan,
+			char **run)
+{
+	json_t *root = json_pack("{s:o}", OPTIONS, fsmoe_json_from_run_options(config));
 	char *text = NULL;
 	int err = plan && plan->layer ? fsmoe_plan_text(plan, &text) : 0;
 
@@ -178,7 +183,7 @@ int fsmoe_manifest_from_course(const struct fsmoe_train_config *config,
 	return *run ? 0 : fsmoe_fail(ENOMEM, "no memory for a checkpoint's manifest");
 }
 
-int fsmoe_manifest_to_plan(const char *path, const char *run, struct fsmoe_plan *plan)
+int fsmoe_json_to_plan(const char *path, const char *run, struct fsmoe_plan *plan)
 {
 	json_t *root = run ? json_loads(run, 0, NULL) : NULL, *value = json_object_get(root, PLAN);
 	int err = value ? fsmoe_plan_from_json(plan, value, path) : 0;
@@ -197,7 +202,7 @@ static const char *preset_of(const char *name)
 	return NULL;
 }
 
-int fsmoe_manifest_to_course(const char *path, const char *run, struct fsmoe_train_config *config)
+int fsmoe_json_to_run_options(const char *path, const char *run, struct fsmoe_train_config *config)
 {
 	json_t *root = run ? json_loads(run, 0, NULL) : NULL, *value;
 	struct fsmoe_json known = {
@@ -209,11 +214,11 @@ int fsmoe_manifest_to_course(const char *path, const char *run, struct fsmoe_tra
 	{
 		const struct fsmoe_option *o = fsmoe_option_find(fsmoe_train_options, key);
 
-		if (o && next(COURSE, o) == o)
+		if (o && next(RUN_OPTIONS, o) == o)
 			json_object_set(known.root, key, value);
 	}
 	err = fsmoe_options_json(fsmoe_train_options, &known, config);
-	config->preset = preset_of(config->preset); /* it lay in the JSON */
+	config->preset = preset_of(config->preset); /* a static string */
 	json_decref(known.root);
 	json_decref(root);
 	return err;
@@ -229,7 +234,7 @@ static int is_free(const struct fsmoe_option *option)
 	return 0;
 }
 
-/* A value as it is written on the command line; NULL is what the gate likes. */
+/* A value as on the command line; NULL is the gate's default. */
 static const char *shown(const struct fsmoe_option *option, const json_t *value, char *text,
 			 size_t size)
 {
@@ -261,7 +266,7 @@ static int differ(const char *path, const struct fsmoe_option *option, const jso
 			  path, option->name, a, b, advice);
 }
 
-/* No name of a module is the default's. */
+/* Replaces absent module names by those of the defaults. */
 static struct fsmoe_model_spec named(const struct fsmoe_model_spec *model)
 {
 	const struct fsmoe_gate *gate = fsmoe_gate_find(model->gate);
@@ -273,8 +278,8 @@ static struct fsmoe_model_spec named(const struct fsmoe_model_spec *model)
 	return m;
 }
 
-int fsmoe_manifest_same_model(const char *path, const struct fsmoe_model_spec *stored,
-			      const struct fsmoe_model_spec *model)
+int fsmoe_model_spec_same(const char *path, const struct fsmoe_model_spec *stored,
+			  const struct fsmoe_model_spec *model)
 {
 	struct fsmoe_train_config a = {.model = named(stored)}, b = {.model = named(model)};
 	const struct part part = PART(model);
