@@ -9,7 +9,7 @@ folders=(base topo schedule comm graph cost data codelets moe model plan step ru
 declare -A public=([error]=base [real]=base [topo]=topo [schedule]=schedule [graph]=graph [op]=graph
 	[profile]=cost [drift]=cost [ops]=codelets [layer]=codelets [gate]=codelets [hook]=codelets
 	[module]=codelets [model]=model [plan]=plan [runtime]=runtime [starpu]=runtime [train]=step
-	[measure]=measure [checkpoint]=config)
+	[measure]=measure [checkpoint]=checkpoint)
 
 declare -A level
 for i in "${!folders[@]}"; do level[${folders[i]}]=$i; done
