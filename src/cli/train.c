@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "cli/aborts.h"
+#include "cli/sigabrt.h"
 #include "cli/cli.h"
 #include "cli/stop.h"
 #include "cli/trace.h"
@@ -201,7 +201,7 @@ static int check_gpu_memory(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;
 	char need[32], left[32], all[32];
-	struct fsmoe_room room;
+	struct fsmoe_gpu_memory room;
 	int err = fsmoe_need_estimate_gpu(run->runtime, fsmoe_model_forward, &run->config.model,
 					  &run->eval_model, &config->train, &room);
 

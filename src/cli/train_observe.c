@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/profile.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

@@ -6,7 +6,7 @@
 #include "cli/progress.h"
 #include "cli/stop.h"
 #include "config/manifest_options.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "train/need.h"
 
 #include <errno.h>
@@ -243,8 +243,8 @@ static int stopped(struct run *run)
 static int tell_gpu_memory(struct run *run)
 {
 	char used[32], need[32];
-	struct fsmoe_room room;
-	int err = run->gpu_need ? fsmoe_runtime_room(run->runtime, NULL, 0, &room) : 0;
+	struct fsmoe_gpu_memory room;
+	int err = run->gpu_need ? fsmoe_runtime_gpu_memory(run->runtime, NULL, 0, &room) : 0;
 
 	if (run->gpu_need && !err)
 		run_say(run, "memory: %s of GPU %d are taken, %s were predicted",

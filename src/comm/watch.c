@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "comm/watch-state.h"
+#include "comm/watch_state.h"
 
 #include "topo/topo.h"
 

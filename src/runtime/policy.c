@@ -26,7 +26,7 @@ struct policy
 	unsigned lanes_of[STARPU_NMAXWORKERS]; /* bit per lane */
 	starpu_pthread_cond_t wake[STARPU_NMAXWORKERS];
 	int worker[STARPU_NMAXWORKERS], nworkers, ncuda;
-	volatile unsigned nready; /* read without the lock: workers poll */
+	_Atomic unsigned nready; /* read without the lock: workers poll */
 };
 
 static const struct fsmoe_task_info *info_of(const struct starpu_task *task,

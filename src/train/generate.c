@@ -2,7 +2,7 @@
 #include "train/generate.h"
 
 #include "comm/comm.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "train/share.h"
 
 #include <errno.h>

@@ -139,20 +139,20 @@ int fsmoe_need_estimate(fsmoe_groups_t groups, int gpu, fsmoe_forward_fn forward
 
 int fsmoe_need_estimate_gpu(fsmoe_runtime_t runtime, fsmoe_forward_fn forward, void *arg,
 			    void *eval_arg, const struct fsmoe_train_opts *opts,
-			    struct fsmoe_room *need)
+			    struct fsmoe_gpu_memory *need)
 {
 	struct graphs graphs;
 	int err = make_graphs(fsmoe_runtime_groups(runtime), forward, arg, eval_arg, opts, &graphs);
 
 	if (err)
 		return err;
-	err = fsmoe_runtime_room(runtime, (fsmoe_graph_t[]){graphs.step.graph, graphs.eval}, 2,
-				 need);
+	err = fsmoe_runtime_gpu_memory(runtime, (fsmoe_graph_t[]){graphs.step.graph, graphs.eval},
+				       2, need);
 	free_graphs(&graphs);
 	return err;
 }
 
-int fsmoe_need_check_gpu(const struct fsmoe_room *need)
+int fsmoe_need_check_gpu(const struct fsmoe_gpu_memory *need)
 {
 	char wanted[32], left[32], all[32];
 

@@ -2,7 +2,7 @@
 #ifndef FSMOE_TRAIN_NEED_H
 #define FSMOE_TRAIN_NEED_H
 
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <fsmoe/train.h>
 
@@ -27,8 +27,8 @@ int fsmoe_need_check(const struct fsmoe_need *need);
  * where the CPU computes. */
 int fsmoe_need_estimate_gpu(fsmoe_runtime_t runtime, fsmoe_forward_fn forward, void *arg,
 			    void *eval_arg, const struct fsmoe_train_opts *opts,
-			    struct fsmoe_room *need);
-int fsmoe_need_check_gpu(const struct fsmoe_room *need);
+			    struct fsmoe_gpu_memory *need);
+int fsmoe_need_check_gpu(const struct fsmoe_gpu_memory *need);
 
 /* "1.5 GB". Returns buffer. */
 const char *fsmoe_need_text(size_t bytes, char *buffer, size_t size);

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "comm/comm.h"
 #include "graph/memory.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "step/step.h"
 #include "train/agree.h"
 #include "train/finite.h"

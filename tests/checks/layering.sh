@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Which folder may include which header: only its own, and those of folders it builds on.
-# base <- topo, graph, schedule, cost, comm, data <- codelets <- moe <- model <- plan <- step <- runtime
-# <- measure <- config <- train <- checkpoint <- report <- cli; <starpu*.h>, <mpi.h>, <nccl.h> and CUDA's headers only where
+# base <- topo, graph, schedule, cost, comm, data, trace <- codelets <- moe <- model <- plan <- step <- runtime
+# <- gpu, measure <- config <- train <- checkpoint <- report <- cli; <starpu*.h>, <mpi.h>, <nccl.h> and CUDA's headers only where
 # they are named below.
 . "$(dirname "$0")/tree.bash"
 
-declare -A level=([base]=0 [topo]=1 [graph]=1 [schedule]=1 [cost]=1 [comm]=1 [data]=1
-	[codelets]=2 [moe]=3 [model]=4 [plan]=5 [step]=6 [runtime]=7 [measure]=8 [config]=9 [train]=10
+declare -A level=([base]=0 [topo]=1 [graph]=1 [schedule]=1 [cost]=1 [comm]=1 [data]=1 [trace]=1
+	[codelets]=2 [moe]=3 [model]=4 [plan]=5 [step]=6 [runtime]=7 [gpu]=8 [measure]=8 [config]=9 [train]=10
 	[checkpoint]=11 [report]=12 [cli]=13)
 # A public header stands where its types are first needed, which may be below what implements it.
 declare -A public=([error]=base [topo]=topo [graph]=graph [op]=graph
@@ -16,10 +16,10 @@ declare -A public=([error]=base [topo]=topo [graph]=graph [op]=graph
 	[checkpoint]=config)
 # Who may name a foreign header, as patterns of paths.
 declare -A foreign=(
-	[starpu]='src/runtime/*|include/fsmoe/starpu.h|examples/04*|tests/*|bench/*'
+	[starpu]='src/runtime/*|src/gpu/*|src/trace/*|include/fsmoe/starpu.h|examples/04*|tests/*|bench/*'
 	[mpi]='src/comm/*|src/topo/*|tests/*|bench/*'
 	[nccl]='src/comm/*|tests/*|bench/*'
-	[cuda]='codelets/cuda/*|src/comm/*|src/runtime/*|tests/*|bench/*')
+	[cuda]='codelets/cuda/*|src/comm/*|src/gpu/*|tests/*|bench/*')
 
 # The folder a path belongs to: src/moe/gate/x.c is moe's, codelets/cpu/x.c codelets'.
 folder_of()

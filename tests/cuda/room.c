@@ -25,9 +25,9 @@ static const struct
 
 static size_t taken(fsmoe_runtime_t runtime)
 {
-	struct fsmoe_room room;
+	struct fsmoe_gpu_memory room;
 
-	TRY(fsmoe_runtime_room(runtime, NULL, 0, &room));
+	TRY(fsmoe_runtime_gpu_memory(runtime, NULL, 0, &room));
 	return room.all - room.left;
 }
 
@@ -66,7 +66,7 @@ static int check(size_t i)
 	struct fsmoe_runtime_opts runtime_opts;
 	struct fsmoe_model_spec spec;
 	struct fsmoe_train_opts opts;
-	struct fsmoe_room room;
+	struct fsmoe_gpu_memory room;
 	fsmoe_runtime_t runtime;
 	size_t before, predicted, got;
 	double off;
