@@ -13,7 +13,7 @@ enum
 	ROUNDS = 40
 };
 
-/* What a host calls the time since it was started; equal names, equal clocks. */
+/* A host's name for the time since it was started; equal names mean equal clocks. */
 struct host
 {
 	char boot[64];

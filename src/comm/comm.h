@@ -74,7 +74,7 @@ void fsmoe_comms_set_watch(fsmoe_comms_t comms, struct fsmoe_watch *watch);
 /* Local: whether threads that wait have cores of their own, and may poll; they do not before. */
 void fsmoe_comms_set_own_cores(fsmoe_comms_t comms, int own_cores);
 
-/* Of each rank each way. */
+/* Of each rank in each direction. */
 struct fsmoe_link
 {
 	double bandwidth; /* bytes a second */

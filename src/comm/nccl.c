@@ -111,7 +111,8 @@ int fsmoe_nccl_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
 
 /* --- failures ------------------------------------------------------------------------------- */
 
-/* What NCCL's own threads meet, a network say, no call returns: kernels then wait for ever. */
+/* Failures in NCCL's own threads, of a network for example, are returned by no call: kernels then
+ * wait for ever. */
 static int find_fault(void *arg, char *sentence, size_t size)
 {
 	const fsmoe_comms_t comms = arg;

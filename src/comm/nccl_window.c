@@ -124,7 +124,7 @@ static enum reason reason_between(const struct seat *mine, const struct seat *ot
 	return reaches ? NONE : NO_ACCESS;
 }
 
-/* Of this rank's group. */
+/* Finds why this rank's group can have no windows. */
 static int find_reason(struct fsmoe_comm *comm, enum reason *reason)
 {
 	struct seat mine = {{0}}, *all = calloc((size_t)comm->size, sizeof(*all));

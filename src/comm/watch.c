@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Whose SIGTERM it is; a signal handler has no argument. */
+/* The watchdog that SIGTERM belongs to; a signal handler has no argument. */
 static struct fsmoe_watch *_Atomic catcher;
 
 /* The task this thread runs; a thread works for one watchdog. */

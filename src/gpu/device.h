@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_RUNTIME_DEVICE_H
-#define FSMOE_RUNTIME_DEVICE_H
+#ifndef FSMOE_DEVICE_H
+#define FSMOE_DEVICE_H
 
 #include <fsmoe/graph.h>
 
@@ -36,7 +36,7 @@ int fsmoe_device_memory_download(struct fsmoe_device_memory *memory, fsmoe_memor
 /* One tensor, bytes of it from its start: of floats or int32, whatever the run. */
 int fsmoe_device_memory_read(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor, void *data,
 			     size_t bytes);
-/* Of it n numbers from `first` on. */
+/* Reads n numbers of a tensor from number `first` on. */
 int fsmoe_device_memory_read_part(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor,
 				  size_t first, size_t n, void *data);
 int fsmoe_device_memory_write(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_RUNTIME_DEVICE_INTERNAL_H
-#define FSMOE_RUNTIME_DEVICE_INTERNAL_H
+#ifndef FSMOE_DEVICE_INTERNAL_H
+#define FSMOE_DEVICE_INTERNAL_H
 
 #include "graph/fresh.h"
 #include "gpu/device.h"
@@ -36,7 +36,7 @@ struct fsmoe_stream
 	int timing;
 };
 
-/* Of a tensor on the host, where a GPU's run has float. */
+/* Bytes of a tensor on the host, where every number is a float or an int32. */
 size_t fsmoe_device_tensor_bytes(const struct fsmoe_tensor_info *tensor);
 /* A parameter's copy; NULL: there is none. */
 void *fsmoe_device_memory_copy(struct fsmoe_device_memory *memory, fsmoe_tensor_t tensor);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 /*
- * Tasks of the compute lane run ahead: for StarPU such a task ends as soon as it is enqueued. An edge
+ * Tasks of the compute lane are released early: for StarPU they end when they are enqueued. An edge
  * between two tasks that goes through the host costs 11 to 30 microseconds in which the GPU idles;
  * so
  *
@@ -44,7 +44,7 @@ static int comes_after(const struct fsmoe_early_release *a, int template, int n,
 	return 0;
 }
 
-/* By task template of a communication: the templates of the compute lane with an edge to it. */
+/* Finds, by task template of a communication, those of the compute lane with an edge to it. */
 static void find_waits(struct fsmoe_early_release *a, const struct fsmoe_program *p,
 		       const int *template_of, const int *first, const int *pred)
 {
@@ -83,7 +83,7 @@ static int all_need(const struct fsmoe_program *p, int from, const int *first, c
 	return 1;
 }
 
-/* Which templates are held back. `needs` has room for all nodes. */
+/* Finds the task templates that are held back. `needs` has room for all nodes. */
 static void find_held(struct fsmoe_program *p, const int *first, const int *pred, char *needs)
 {
 	for (int s = 0; s < p->ntemplates; s++)

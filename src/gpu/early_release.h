@@ -4,19 +4,19 @@
 
 #include <cuda_runtime.h>
 
-/* Computation that ends for StarPU when it is enqueued, and communication that waits for it on the
- * device: ahead.c. */
+/* Early release: computation ends for StarPU when it is enqueued, and communication waits for it on
+ * the device. */
 struct fsmoe_program;
 struct fsmoe_task_template;
 
-/* After the templates are made. Sets the program's `ahead`, or leaves it NULL where tasks must not run
- * ahead. */
+/* After the task templates are made. Sets program->early and the plan of its waits, or leaves both
+ * unset where a node runs on the host or a trace is taken. */
 int fsmoe_early_release_plan(struct fsmoe_program *program);
 void fsmoe_early_release_free(struct fsmoe_program *program);
-/* Before a template of communication: `stream` waits for the computation before it. */
+/* Before a task of communication: `stream` waits for the computation before it. */
 int fsmoe_early_release_wait(const struct fsmoe_program *program,
 			     const struct fsmoe_task_template *template, cudaStream_t stream);
-/* After a template that ran ahead. */
+/* After a task that is released early: records its event. */
 int fsmoe_early_release_done(const struct fsmoe_program *program,
 			     const struct fsmoe_task_template *template, cudaStream_t stream);
 

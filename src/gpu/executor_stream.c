@@ -29,7 +29,7 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	return err;
 }
 
-/* What outlives a step comes back to the host's memory. */
+/* Copies a tensor that outlives a step back to the host's memory. */
 static void take_away(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
 	(void)rt;

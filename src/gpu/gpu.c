@@ -195,7 +195,7 @@ static void unpin_host(void *data)
 	cudaGetLastError();
 }
 
-/* --- programs and times -------------------------------------------------------------------------------- */
+/* --- programs and times ---------------------------------------------------------------- */
 
 int fsmoe_gpu_program_make(struct fsmoe_program *p)
 {

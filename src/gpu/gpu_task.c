@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <fsmoe/error.h>
 
-/* What a CUDA worker of StarPU does with a task: its nodes go to their lane's stream. */
+/* A CUDA worker of StarPU enqueues a task's nodes on the stream of their lane. */
 
 /* Whose end StarPU sees: when its own stream of the lane has come so far. The lane's is another, for
  * its priority. */

@@ -24,7 +24,7 @@ int fsmoe_cuda_check(cudaError_t result, const char *what);
 
 /* On this thread's device. tf32: matrix products may round their factors to it. */
 int fsmoe_lanes_make(struct fsmoe_lanes *lanes, int tf32);
-/* Whatever was enqueued must be done. */
+/* Everything enqueued must have ended. */
 void fsmoe_lanes_free(struct fsmoe_lanes *lanes);
 /* Scratch for a node, by the shapes of its tensors. Blocks where a lane's scratch grows: not while
  * a step runs. */

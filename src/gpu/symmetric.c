@@ -29,7 +29,7 @@ static size_t outer_of_rows(const void *args)
 	return ((const struct fsmoe_rows_args *)args)->outer;
 }
 
-/* What can be carried, which accesses, and how many times parts for all follow one another. */
+/* Operations that copy engines can carry, their two accesses, and their `outer` (1 is carried). */
 static const struct carried
 {
 	const struct fsmoe_op *op;

@@ -48,7 +48,7 @@ static int skipped(struct fsmoe_program *p, const struct fsmoe_node *node)
 	return failed && !FSMOE_KIND_IS_COMM(node->op->kind);
 }
 
-/* What the kernel of a node is told. Returns how many accesses the node has. */
+/* Fills in the call of a node's kernel. Returns how many accesses the node has. */
 static int describe(const struct fsmoe_task_args *args, int node, void *buffers[],
 		    const short *buffer, struct fsmoe_call *call, void **data, void **copy,
 		    const struct fsmoe_tensor_info **tensor)

@@ -62,7 +62,7 @@ static int fill(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	return err;
 }
 
-/* What outlives a step comes back to the host's memory. */
+/* Copies a tensor that outlives a step back to the host's memory. */
 void fsmoe_data_remove(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
 	if (h->handle && rt->gpu && !fsmoe_handle_outlives(h))
@@ -151,7 +151,7 @@ int fsmoe_data_read(struct fsmoe_program *p, fsmoe_tensor_t tensor, size_t first
 	return 0;
 }
 
-/* What is bf16 goes straight to its place on the GPU. */
+/* A bf16 tensor is written straight to its place on the GPU. */
 static int write_narrow(struct fsmoe_program *p, fsmoe_tensor_t tensor, const float *from, size_t n)
 {
 	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];

@@ -15,9 +15,9 @@ struct fsmoe_executor;
 struct fsmoe_task_info; /* fsmoe/starpu.h */
 
 /*
- * This rank's GPU as the runtime sees it, without a header of CUDA. src/gpu/gpu.c fills the table in;
- * `fsmoe_gpu` is NULL in a build without CUDA, and start.c, which creates the GPU, is the only caller
- * that must look. Functions that return int return 0 or -errno with a sentence.
+ * This rank's GPU as the runtime sees it, without a header of CUDA. src/gpu/gpu.c fills the table
+ * in; `fsmoe_gpu` is NULL in a build without CUDA, and only start.c, which creates the GPU, must
+ * look. Functions that return int return 0 or -errno with a sentence.
  */
 struct fsmoe_gpu_ops
 {

@@ -30,7 +30,7 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h, const struct fsmoe_
 	return err;
 }
 
-/* What a buffer holds where programs compute is decided here and nowhere else. */
+/* Decides, here alone, what a buffer holds where programs compute. */
 struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t bytes,
 				      const struct fsmoe_tensor_info *tensor,
 				      struct fsmoe_home home, int *err)

@@ -22,7 +22,7 @@ int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts);
 /* The most chunks of a layer that programs on a device, by its name, may have. */
 int fsmoe_runtime_most_chunks(const char *device);
 
-/* What it was started with, by the names above. */
+/* The device and dtype it was started with, by the names above. */
 const char *fsmoe_runtime_device(fsmoe_runtime_t runtime);
 const char *fsmoe_runtime_dtype(fsmoe_runtime_t runtime);
 

@@ -25,7 +25,7 @@ static int timeline_create(struct fsmoe_timeline *tl, int n)
 	return fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", n);
 }
 
-/* What is noted of every node of a step: arrays one behind the other where they travel. */
+/* The times noted for every node of a step, in the order of the arrays that are gathered. */
 enum
 {
 	SUBMITTED,

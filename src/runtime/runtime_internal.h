@@ -50,7 +50,7 @@ static inline size_t fsmoe_handle_elements(const struct fsmoe_handle *handle)
 	return (handle->bytes / sizeof(float) + FSMOE_NUMBERS - 1) / FSMOE_NUMBERS;
 }
 
-/* Of one, where programs compute. */
+/* Bytes of one such element where programs compute. */
 static inline size_t fsmoe_handle_element_bytes(const struct fsmoe_handle *handle)
 {
 	return FSMOE_NUMBERS * (handle->narrow ? sizeof(uint16_t) : sizeof(float));
@@ -63,13 +63,13 @@ static inline int fsmoe_handle_outlives(const struct fsmoe_handle *handle)
 	       (handle->role == FSMOE_PARAM || handle->role == FSMOE_STATE);
 }
 
-/* What it takes there; its copy not counted. */
+/* Bytes of the buffer where programs compute, without its copy. */
 static inline size_t fsmoe_handle_bytes(const struct fsmoe_handle *handle)
 {
 	return fsmoe_handle_elements(handle) * fsmoe_handle_element_bytes(handle);
 }
 
-/* Who runs a program's nodes. A failure comes with its sentence. */
+/* An executor runs a program's nodes. Functions return 0 or -errno with a sentence. */
 struct fsmoe_executor
 {
 	const char *name;
@@ -99,7 +99,7 @@ enum fsmoe_worker
 	FSMOE_NWORKERS
 };
 
-/* What StarPU runs for this runtime. */
+/* StarPU's state in this runtime. */
 struct fsmoe_starpu
 {
 	int runs;
@@ -208,7 +208,7 @@ struct fsmoe_task_args
 /* The codelet's performance model, or none without a profile. */
 void fsmoe_codelet_set_model(fsmoe_runtime_t runtime, struct fsmoe_codelet *codelet);
 struct fsmoe_codelet *fsmoe_codelet_of(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
-/* What runs on the GPU for an operation; NULL: it runs on the host. */
+/* The CUDA kernel of an operation in this runtime; NULL: it runs on the host. */
 fsmoe_cuda_fn fsmoe_runtime_kernel(fsmoe_runtime_t runtime, const struct fsmoe_op *op);
 void fsmoe_codelets_destroy(fsmoe_runtime_t runtime);
 
@@ -238,7 +238,7 @@ int fsmoe_program_agree(struct fsmoe_program *program);
 int fsmoe_record_step(struct fsmoe_program *program);
 void fsmoe_record_close(struct fsmoe_record *record);
 
-/* Of device memory, by a node's shapes; 0 where it has no CUDA kernel. */
+/* Bytes of device memory that a node needs as scratch, by its shapes; 0 without a CUDA kernel. */
 size_t fsmoe_scratch_bytes(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors,
 			   enum fsmoe_real real);
 

@@ -66,7 +66,7 @@ static unsigned nap(void *arg)
 	return 1;
 }
 
-/* Of StarPU's policies the one that is asked for; NULL: none, fsmoe's own. */
+/* The name of the StarPU policy that is asked for; NULL: fsmoe's own policy. */
 static const char *scheduler_of(const struct fsmoe_runtime_opts *opts)
 {
 	const char *name = opts->starpu_sched ? opts->starpu_sched : getenv("STARPU_SCHED");
@@ -208,8 +208,8 @@ int fsmoe_runtime_opts_check(const struct fsmoe_runtime_opts *opts)
 		return fsmoe_fail(EINVAL, "the executor 'stream' runs on GPUs alone: use the "
 					  "device 'cuda'");
 	if (cuda && (opts->emulate_inter_gbs > 0 || opts->emulate_intra_gbs > 0))
-		return fsmoe_fail(EINVAL, "links are emulated between CPUs alone: leave "
-					  "--emulate-inter and --emulate-intra away, or use the "
+		return fsmoe_fail(EINVAL, "links are emulated between CPUs alone: omit "
+					  "--emulate-inter and --emulate-intra, or use the "
 					  "device 'cpu'");
 	if (!cuda && strcmp(opts->dtype, "fp32") != 0)
 		return fsmoe_fail(EINVAL,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of node i the predecessor on each lane that comes last; later: by node its place in the order. */
+/* Finds the last predecessor of a node on each lane; later: by node, its place in the order. */
 static void latest(const struct fsmoe_node *nodes, const int *later, const int *pred, int npred,
 		   int last[FSMOE_NLANES])
 {

@@ -249,7 +249,7 @@ void fsmoe_trace_finish(struct fsmoe_trace *trace)
 		stop_recording(trace);
 }
 
-/* What this rank has recorded, its mark at rank 0's time `when`. */
+/* Moves this rank's mark to rank 0's time `when` and describes the rank's file. */
 static struct fsmoe_trace_part finish_part(const struct fsmoe_trace *trace, int64_t when)
 {
 	struct fsmoe_trace_part part = {.tasks = trace->tasks, .clock_error = -1};

@@ -55,7 +55,7 @@ static int write_variable(FILE *out, const char *line, struct latest *all, int *
 	return 1;
 }
 
-/* Of an entity's value, event 6 in StarPU's traces, the colour is the last field. */
+/* An entity's value is event 6 in StarPU's traces; its colour is the last field. */
 static int write_value(FILE *out, const char *line)
 {
 	const char *colour = strncmp(line, "6\t", 2) ? NULL : strrchr(line, '\t');

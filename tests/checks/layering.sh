@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Which folder may include which header: only its own, and those of folders it builds on.
-# base <- topo, graph, schedule, cost, comm, data, trace <- codelets <- moe <- model <- plan <- step <- runtime
-# <- gpu, measure <- config <- train <- checkpoint <- report <- cli; <starpu*.h>, <mpi.h>, <nccl.h> and CUDA's headers only where
-# they are named below.
+# base <- topo, graph, schedule, cost, comm, data, trace <- codelets <- moe <- model <- plan <- step
+# <- runtime <- gpu, measure <- config <- train <- checkpoint <- report <- cli. The runtime reaches the
+# GPU through its table alone (runtime/gpu_ops.h). <starpu*.h>, <mpi.h>, <nccl.h> and CUDA's headers
+# only where they are named below.
 . "$(dirname "$0")/tree.bash"
 
 declare -A level=([base]=0 [topo]=1 [graph]=1 [schedule]=1 [cost]=1 [comm]=1 [data]=1 [trace]=1
