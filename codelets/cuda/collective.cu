@@ -17,7 +17,7 @@ static int exchange(const struct fsmoe_call *call, enum fsmoe_pattern_kind kind,
 		fsmoe_collective_pattern(call, kind, fsmoe_tensor_element(call->real, one));
 
 	return fsmoe_nccl_exchange(call->comm, &pattern, call->data[0], call->data[1],
-				     cuda->stream);
+				   cuda->stream);
 }
 
 extern "C" int fsmoe_alltoall_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
@@ -38,21 +38,21 @@ extern "C" int fsmoe_scatter_cuda(const struct fsmoe_call *call, const struct fs
 extern "C" int fsmoe_allgather_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	return fsmoe_nccl_allgather(call->comm, call->data[0], call->data[1], bytes_of(call, 0),
-				      cuda->stream);
+				    cuda->stream);
 }
 
 extern "C" int fsmoe_reduce_scatter_cuda(const struct fsmoe_call *call,
 					 const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_nccl_reduce_scatter(
-		call->comm, fsmoe_tensor_real(call->real, call->tensor[0]), call->data[0],
-		call->data[1], fsmoe_count(call->tensor[1]), cuda->stream);
+	return fsmoe_nccl_reduce_scatter(call->comm, fsmoe_tensor_real(call->real, call->tensor[0]),
+					 call->data[0], call->data[1], fsmoe_count(call->tensor[1]),
+					 cuda->stream);
 }
 
 extern "C" int fsmoe_allreduce_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
 	return fsmoe_nccl_allreduce(call->comm, data_of<float>(call, 0),
-				      fsmoe_count(call->tensor[0]), cuda->stream);
+				    fsmoe_count(call->tensor[0]), cuda->stream);
 }
 
 /* --- rows of a chunk: all of them, zeros where nobody is -------------------------------------- */
@@ -66,20 +66,20 @@ extern "C" int fsmoe_alltoall_rows_cuda(const struct fsmoe_call *call,
 		bytes_of(call, 0) / a->outer / (size_t)call->comm->size};
 
 	return fsmoe_nccl_exchange(call->comm, &pattern, call->data[0], call->data[3],
-				     cuda->stream);
+				   cuda->stream);
 }
 
 extern "C" int fsmoe_allgather_rows_cuda(const struct fsmoe_call *call,
 					 const struct fsmoe_cuda *cuda)
 {
 	return fsmoe_nccl_allgather(call->comm, call->data[0], call->data[3], bytes_of(call, 0),
-				      cuda->stream);
+				    cuda->stream);
 }
 
 extern "C" int fsmoe_reduce_scatter_rows_cuda(const struct fsmoe_call *call,
 					      const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_nccl_reduce_scatter(
-		call->comm, fsmoe_tensor_real(call->real, call->tensor[0]), call->data[0],
-		call->data[3], fsmoe_count(call->tensor[3]), cuda->stream);
+	return fsmoe_nccl_reduce_scatter(call->comm, fsmoe_tensor_real(call->real, call->tensor[0]),
+					 call->data[0], call->data[3], fsmoe_count(call->tensor[3]),
+					 cuda->stream);
 }
