@@ -36,7 +36,11 @@ AS_CASE([$with_cuda],
 AS_IF([test $cuda = yes],[AC_DEFINE([FSMOE_USE_CUDA],[1],[CUDA kernels are built in])])
 AM_CONDITIONAL([HAVE_CUDA],[test $cuda = yes])
 dnl Since NCCL 2.28; before, a CTA policy has nothing to say.
-AM_CONDITIONAL([HAVE_NCCL_WINDOWS],[test $cuda = yes && $GREP -q 'ncclAlltoAll(' "$nccl_include/nccl.h"])
+nccl_windows=no
+AS_IF([test $cuda = yes && $GREP -q 'ncclAlltoAll(' "$nccl_include/nccl.h"],
+	[nccl_windows=yes
+	AC_DEFINE([FSMOE_USE_NCCL_WINDOWS],[1],[NCCL has windows and CTA policies])])
+AM_CONDITIONAL([HAVE_NCCL_WINDOWS],[test $nccl_windows = yes])
 AC_SUBST([CUDA_CFLAGS])
 AC_SUBST([CUDA_LIBS])
 AC_SUBST([NVCC_OWN_FLAGS])

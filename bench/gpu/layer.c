@@ -14,8 +14,8 @@
  */
 #include "base/clock.h"
 #include "comm/comm.h"
-#include "comm/device.h"
-#include "runtime/device.h"
+#include "comm/nccl.h"
+#include "gpu/device.h"
 #include "tests/lib/try.h"
 #include "work.h"
 
@@ -221,7 +221,7 @@ static void measure(fsmoe_groups_t groups, int argc, char **argv, struct place *
 	TRY(fsmoe_comms_create(&at->comms, groups));
 	TRY(fsmoe_device_memory_create_as(&at->memory, work.step.graph,
 					  at->rank % fsmoe_device_count(), real));
-	TRY(fsmoe_device_comms_create(at->comms, "default"));
+	TRY(fsmoe_nccl_comms_create(at->comms, "default"));
 	TRY(fsmoe_device_memory_upload(at->memory, work.memory));
 	if (at->rank == 0)
 		printf("%s, %s, %d ranks\n", work.name,
@@ -232,7 +232,7 @@ static void measure(fsmoe_groups_t groups, int argc, char **argv, struct place *
 	time_nodes(work.step.graph, at);
 	time_bare(work.step.graph, at);
 	fsmoe_device_memory_destroy(at->memory);
-	fsmoe_device_comms_destroy(at->comms);
+	fsmoe_nccl_comms_destroy(at->comms);
 	fsmoe_comms_destroy(at->comms);
 	work_destroy(&work);
 }

@@ -11,8 +11,8 @@
  * results.
  */
 #include "codelets/cuda/product.h"
-#include "runtime/device.h"
-#include "runtime/lanes.h"
+#include "gpu/device.h"
+#include "gpu/lanes.h"
 #include "tests/lib/try.h"
 
 #include <errno.h>

@@ -15,9 +15,9 @@
  */
 #include "base/clock.h"
 #include "comm/comm.h"
-#include "runtime/device.h"
-#include "runtime/gpu.h"
-#include "runtime/runtime.h"
+#include "gpu/device.h"
+#include "runtime/gpu_ops.h"
+#include "runtime/runtime_internal.h"
 #include "tests/lib/try.h"
 #include "work.h"
 
@@ -116,7 +116,7 @@ static void run_pairs(struct both *b, const struct way *way, int first)
 		printf("  chains %d%s: %4d tasks of %4d nodes  StarPU %9.4f ms  streams %9.4f ms  "
 		       "ratio %.3f (quartiles %.3f %.3f, extremes %.3f %.3f)  submitting %.4f "
 		       "%.4f\n",
-		       way->chain, way->ahead ? " ahead" : "      ", b->program->nslots,
+		       way->chain, way->ahead ? " ahead" : "      ", b->program->ntemplates,
 		       b->program->nnodes, 1e3 * starpu[PAIRS / 2], 1e3 * stream[PAIRS / 2],
 		       ratio[PAIRS / 2], ratio[PAIRS / 4], ratio[3 * PAIRS / 4], ratio[0],
 		       ratio[PAIRS - 1], 1e3 * b->submitting[1] / b->steps[1],
@@ -138,7 +138,7 @@ static void compare(fsmoe_groups_t groups, const struct way *way, const char *dt
 	TRY(fsmoe_runtime_start(&b.runtime, groups, &opts));
 	TRY(fsmoe_program_create(&b.program, b.runtime, work->step.graph, work->memory));
 	TRY(fsmoe_device_memory_create_as(&b.gpu, work->step.graph,
-					  fsmoe_gpu_device(b.runtime->gpu), b.runtime->real));
+					  fsmoe_gpu->device(b.runtime->gpu), b.runtime->real));
 	TRY(fsmoe_device_memory_upload(b.gpu, work->memory));
 	TRY(fsmoe_stream_create(&b.stream, work->step.graph, b.gpu, fsmoe_runtime_comms(b.runtime),
 				&stream_opts));

@@ -19,7 +19,7 @@
 #include "comm/comm.h"
 #include "graph/graph.h"
 #include "measure/samples.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "step/step.h"
 
 #include <fsmoe.h>

@@ -2,7 +2,7 @@
 #include "codelets/collective.h"
 #include "codelets/rows.h"
 #include "codelets/cuda/launch.cuh"
-#include "comm/device.h"
+#include "comm/nccl.h"
 
 static size_t bytes_of(const struct fsmoe_call *call, int i)
 {
@@ -16,8 +16,8 @@ static int exchange(const struct fsmoe_call *call, enum fsmoe_pattern_kind kind,
 	const struct fsmoe_pattern pattern =
 		fsmoe_collective_pattern(call, kind, fsmoe_tensor_element(call->real, one));
 
-	return fsmoe_device_exchange(call->comm, &pattern, call->data[0], call->data[1],
-				     cuda->stream);
+	return fsmoe_nccl_exchange(call->comm, &pattern, call->data[0], call->data[1],
+				   cuda->stream);
 }
 
 extern "C" int fsmoe_alltoall_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
@@ -37,22 +37,22 @@ extern "C" int fsmoe_scatter_cuda(const struct fsmoe_call *call, const struct fs
 
 extern "C" int fsmoe_allgather_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_device_allgather(call->comm, call->data[0], call->data[1], bytes_of(call, 0),
-				      cuda->stream);
+	return fsmoe_nccl_allgather(call->comm, call->data[0], call->data[1], bytes_of(call, 0),
+				    cuda->stream);
 }
 
 extern "C" int fsmoe_reduce_scatter_cuda(const struct fsmoe_call *call,
 					 const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_device_reduce_scatter(
-		call->comm, fsmoe_tensor_real(call->real, call->tensor[0]), call->data[0],
-		call->data[1], fsmoe_count(call->tensor[1]), cuda->stream);
+	return fsmoe_nccl_reduce_scatter(call->comm, fsmoe_tensor_real(call->real, call->tensor[0]),
+					 call->data[0], call->data[1], fsmoe_count(call->tensor[1]),
+					 cuda->stream);
 }
 
 extern "C" int fsmoe_allreduce_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_device_allreduce(call->comm, data_of<float>(call, 0),
-				      fsmoe_count(call->tensor[0]), cuda->stream);
+	return fsmoe_nccl_allreduce(call->comm, data_of<float>(call, 0),
+				    fsmoe_count(call->tensor[0]), cuda->stream);
 }
 
 /* --- rows of a chunk: all of them, zeros where nobody is -------------------------------------- */
@@ -65,21 +65,21 @@ extern "C" int fsmoe_alltoall_rows_cuda(const struct fsmoe_call *call,
 		FSMOE_PATTERN_ALLTOALL, call->comm->size, call->comm->rank, a->outer,
 		bytes_of(call, 0) / a->outer / (size_t)call->comm->size};
 
-	return fsmoe_device_exchange(call->comm, &pattern, call->data[0], call->data[3],
-				     cuda->stream);
+	return fsmoe_nccl_exchange(call->comm, &pattern, call->data[0], call->data[3],
+				   cuda->stream);
 }
 
 extern "C" int fsmoe_allgather_rows_cuda(const struct fsmoe_call *call,
 					 const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_device_allgather(call->comm, call->data[0], call->data[3], bytes_of(call, 0),
-				      cuda->stream);
+	return fsmoe_nccl_allgather(call->comm, call->data[0], call->data[3], bytes_of(call, 0),
+				    cuda->stream);
 }
 
 extern "C" int fsmoe_reduce_scatter_rows_cuda(const struct fsmoe_call *call,
 					      const struct fsmoe_cuda *cuda)
 {
-	return fsmoe_device_reduce_scatter(
-		call->comm, fsmoe_tensor_real(call->real, call->tensor[0]), call->data[0],
-		call->data[3], fsmoe_count(call->tensor[3]), cuda->stream);
+	return fsmoe_nccl_reduce_scatter(call->comm, fsmoe_tensor_real(call->real, call->tensor[0]),
+					 call->data[0], call->data[3], fsmoe_count(call->tensor[3]),
+					 cuda->stream);
 }

@@ -4,7 +4,7 @@
 
 #include "base/parallel.h"
 #include "graph/memory.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

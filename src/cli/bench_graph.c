@@ -3,7 +3,7 @@
 
 #include "graph/graph.h"
 #include "moe/layer.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "train/memory_estimate.h"
 
 #include <errno.h>
@@ -34,8 +34,8 @@ static int begin(const struct bench *b, struct bench_program *p)
 /* What a GPU has no room for is said before anything large is filled. */
 static int check_room(const struct bench *b, fsmoe_graph_t graph)
 {
-	struct fsmoe_room room;
-	const int err = fsmoe_runtime_room(b->runtime, &graph, 1, &room);
+	struct fsmoe_gpu_memory room;
+	const int err = fsmoe_runtime_gpu_memory(b->runtime, &graph, 1, &room);
 
 	return err || room.gpu < 0 ? err : fsmoe_gpu_memory_check(&room);
 }

@@ -2,12 +2,12 @@
 #include "cli/bench_layer.h"
 
 #include "base/option_rows.h"
-#include "cli/aborts.h"
+#include "cli/sigabrt.h"
 #include "cli/planning.h"
 
 #include "moe/layer.h"
 #include "moe/modules.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "runtime/version.h"
 #include "topo/abort.h"
 

@@ -2,10 +2,10 @@
 #include "cli/bench_schedule.h"
 
 #include "base/file.h"
-#include "cli/aborts.h"
+#include "cli/sigabrt.h"
 #include "cli/planning.h"
 #include "cli/profile.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "topo/abort.h"
 
 #include <errno.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/aborts.h"
+#include "cli/sigabrt.h"
 #include "cli/cli.h"
 
 #include "base/log.h"
 #include "base/option_rows.h"
 #include "config/config.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "topo/abort.h"
 #include "generate/generate.h"
 

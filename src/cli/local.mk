@@ -1,6 +1,6 @@
 bin_PROGRAMS += fsmoe
 fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
-	src/cli/aborts.c src/cli/aborts.h \
+	src/cli/sigabrt.c src/cli/sigabrt.h \
 	src/cli/bench.c src/cli/bench_noise.h \
 	src/cli/bench_check.c \
 	src/cli/bench_graph.c \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/file.h"
-#include "cli/aborts.h"
+#include "cli/sigabrt.h"
 #include "cli/cli.h"
 #include "cli/profile.h"
 #include "topo/abort.h"

@@ -4,7 +4,7 @@
 
 #include "base/option_rows.h"
 #include "config/config.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <fsmoe/measure.h>
 

@@ -3,7 +3,7 @@
 #include "cli/cli.h"
 #include "cli/profile.h"
 #include "cost/profile.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "runtime/version.h"
 #include "topo/version.h"
 

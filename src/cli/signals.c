@@ -3,7 +3,7 @@
 
 #include "comm/comm.h"
 #include "comm/watch.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

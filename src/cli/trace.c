@@ -2,7 +2,7 @@
 #include "base/option_rows.h"
 #include "cli/cli.h"
 #include "cli/trace.h"
-#include "runtime/trace_files.h"
+#include "trace/trace_files.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "checkpoint/resume.h"
-#include "cli/aborts.h"
+#include "cli/sigabrt.h"
 #include "cli/cli.h"
 #include "cli/signals.h"
 #include "cli/trace.h"
@@ -209,8 +209,8 @@ static int start_runtime(struct run *run)
 static int check_gpu_memory(struct run *run)
 {
 	const fsmoe_graph_t graphs[] = {run->step_graph.graph, run->eval_graph.graph};
-	struct fsmoe_room memory;
-	int err = fsmoe_runtime_room(run->runtime, graphs, 2, &memory);
+	struct fsmoe_gpu_memory memory;
+	int err = fsmoe_runtime_gpu_memory(run->runtime, graphs, 2, &memory);
 
 	if (err || memory.gpu < 0)
 		return cli_exit(err, FSMOE_EXIT_RUN);

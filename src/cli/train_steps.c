@@ -6,7 +6,7 @@
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "config/checkpoint_config.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "train/memory_estimate.h"
 #include "train/trainer.h"
 
@@ -237,8 +237,8 @@ static int stop_run(struct run *run)
 /* Prints the memory that is taken of a GPU by the end, beside what was predicted. */
 static int tell_gpu_memory(struct run *run)
 {
-	struct fsmoe_room room;
-	int err = run->gpu_need ? fsmoe_runtime_room(run->runtime, NULL, 0, &room) : 0;
+	struct fsmoe_gpu_memory room;
+	int err = run->gpu_need ? fsmoe_runtime_gpu_memory(run->runtime, NULL, 0, &room) : 0;
 
 	if (run->gpu_need && !err)
 		run_say(run, "memory: %s of GPU %d are taken, %s were predicted",

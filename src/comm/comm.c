@@ -133,7 +133,7 @@ int fsmoe_comms_emulate(fsmoe_comms_t comms, int between, struct fsmoe_link link
 	for (int kind = 0; kind < FSMOE_NGROUPS && !ret; kind++)
 		if (comms->comm[kind].size > 1 &&
 		    fsmoe_group_spans_nodes(comms->groups, (enum fsmoe_group)kind) == between)
-			ret = fsmoe_comm_pace(&comms->comm[kind], link);
+			ret = fsmoe_comm_emulate_link(&comms->comm[kind], link);
 	return ret;
 }
 

@@ -24,7 +24,8 @@
 struct fsmoe_comm;
 struct fsmoe_watch;
 
-/* A backend: self (one rank), mpi; nccl later. One file and one line in backends[] each. */
+/* A backend of collectives between hosts' memories: self (one rank) or mpi, one file and one line in
+ * backends[] each. Collectives between GPUs are no backend: comm/nccl.h. */
 struct fsmoe_comm_backend
 {
 	const char *name;
@@ -50,12 +51,12 @@ struct fsmoe_comm
 	const struct fsmoe_comm_backend *backend;
 	enum fsmoe_group kind;
 	int size, rank;
-	void *impl;                   /* the backend's */
-	void *paced;                  /* src/comm/paced.c's; NULL: links are as fast as they are */
-	void *device;                 /* src/comm/nccl.c's; NULL: no GPU */
-	struct fsmoe_window *windows; /* src/comm/nccl_window.c's: a list */
-	const char *no_windows;       /* why there can be none; NULL: there can */
-	void *scratch;                /* for ordered sums; grown by fsmoe_comm_reserve only */
+	void *impl;          /* the backend's */
+	void *emulated_link; /* src/comm/emulated_link.c owns it; NULL: the real link */
+	void *nccl;          /* the ncclComm_t of src/comm/nccl.c; NULL: no GPU */
+	struct fsmoe_nccl_window *windows; /* src/comm/nccl_window.c's: a list */
+	const char *no_windows;            /* why there can be none; NULL: there can */
+	void *scratch;                     /* for ordered sums; grown by fsmoe_comm_reserve only */
 	size_t scratch_bytes;
 	size_t *parts; /* 4 * size numbers: sizes and offsets of what is sent and received */
 	int own_core;  /* whoever waits has a core that nobody else wants */
@@ -75,7 +76,7 @@ void fsmoe_comms_set_watch(fsmoe_comms_t comms, struct fsmoe_watch *watch);
 /* Local: whether threads that wait have cores of their own, and may poll; they do not before. */
 void fsmoe_comms_set_own_cores(fsmoe_comms_t comms, int own_cores);
 
-/* Of each rank each way. */
+/* Of each rank in each direction. */
 struct fsmoe_link
 {
 	double bandwidth; /* bytes a second */
@@ -85,7 +86,7 @@ struct fsmoe_link
 /* Local, once, on all ranks alike: from now on groups that span nodes (between; 0: those that do not)
  * communicate as if over such a link, where theirs is faster. */
 int fsmoe_comms_emulate(fsmoe_comms_t comms, int between, struct fsmoe_link link);
-int fsmoe_comm_pace(struct fsmoe_comm *comm, struct fsmoe_link link); /* one group */
+int fsmoe_comm_emulate_link(struct fsmoe_comm *comm, struct fsmoe_link link); /* one group */
 
 /* Local: makes sure that ordered sums over up to `bytes` bytes of one rank's buffer allocate
  * nothing later. */

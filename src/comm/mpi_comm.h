@@ -22,7 +22,7 @@ struct mpi_comm
 	MPI_Status *status;
 };
 
-/* Of a message of `bytes`, how long the part from byte `done` on is. */
+/* Length of the piece of a message of `bytes` that begins at byte `done`. */
 static inline size_t fsmoe_mpi_piece(size_t bytes, size_t done)
 {
 	size_t left = bytes > done ? bytes - done : 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "comm/nccl_comm.h"
+#include "base/log.h"
+#include "comm/nccl_internal.h"
 #include "comm/watch.h"
 
 #include <errno.h>
@@ -7,6 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef FSMOE_USE_NCCL_WINDOWS
+const struct fsmoe_nccl_window_ops *const fsmoe_nccl_windows = &fsmoe_nccl_window_ops;
+#else
+const struct fsmoe_nccl_window_ops *const fsmoe_nccl_windows;
+#endif
 
 int fsmoe_nccl_check(ncclResult_t result, const char *call)
 {
@@ -37,11 +44,11 @@ static int post(struct fsmoe_comm *comm, struct fsmoe_pieces out, const char *se
 
 	for (size_t i = 0; i < out.n && !err; i++)
 		err = fsmoe_nccl_check(ncclSend(send + out.at + i * out.stride, out.bytes, ncclInt8,
-						peer, comm->device, on(stream)),
+						peer, comm->nccl, on(stream)),
 				       "ncclSend");
 	for (size_t i = 0; i < in.n && !err; i++)
 		err = fsmoe_nccl_check(ncclRecv(recv + in.at + i * in.stride, in.bytes, ncclInt8,
-						peer, comm->device, on(stream)),
+						peer, comm->nccl, on(stream)),
 				       "ncclRecv");
 	return err;
 }
@@ -52,15 +59,15 @@ static int is_plain(const struct fsmoe_pattern *pattern)
 	return pattern->kind == FSMOE_PATTERN_ALLTOALL && pattern->outer == 1;
 }
 
-int fsmoe_device_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *pattern,
-			  const void *send, void *recv, struct CUstream_st *stream)
+int fsmoe_nccl_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *pattern,
+			const void *send, void *recv, struct CUstream_st *stream)
 {
 	const struct fsmoe_pieces own_out = fsmoe_pattern_send(pattern, comm->rank),
 				  own_in = fsmoe_pattern_recv(pattern, comm->rank);
 	int err;
 
-	if (is_plain(pattern) && fsmoe_window_holds(comm, send, recv))
-		return fsmoe_window_alltoall(comm, send, recv, pattern->bytes, stream);
+	if (is_plain(pattern) && fsmoe_nccl_windows && fsmoe_nccl_windows->holds(comm, send, recv))
+		return fsmoe_nccl_windows->alltoall(comm, send, recv, pattern->bytes, stream);
 	err = fsmoe_nccl_check(ncclGroupStart(), "ncclGroupStart");
 
 	for (int p = 0; p < comm->size && !err; p++)
@@ -78,34 +85,34 @@ int fsmoe_device_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *p
 	return err ? err : end;
 }
 
-int fsmoe_device_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
-			   struct CUstream_st *stream)
+int fsmoe_nccl_allgather(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
+			 struct CUstream_st *stream)
 {
-	return fsmoe_nccl_check(
-		ncclAllGather(send, recv, bytes, ncclInt8, comm->device, on(stream)),
-		"ncclAllGather");
+	return fsmoe_nccl_check(ncclAllGather(send, recv, bytes, ncclInt8, comm->nccl, on(stream)),
+				"ncclAllGather");
 }
 
-int fsmoe_device_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,
-				void *recv, size_t count, struct CUstream_st *stream)
+int fsmoe_nccl_reduce_scatter(struct fsmoe_comm *comm, enum fsmoe_real real, const void *send,
+			      void *recv, size_t count, struct CUstream_st *stream)
 {
 	return fsmoe_nccl_check(ncclReduceScatter(send, recv, count,
 						  real == FSMOE_BF16 ? ncclBfloat16 : ncclFloat32,
-						  ncclSum, comm->device, on(stream)),
+						  ncclSum, comm->nccl, on(stream)),
 				"ncclReduceScatter");
 }
 
-int fsmoe_device_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
-			   struct CUstream_st *stream)
+int fsmoe_nccl_allreduce(struct fsmoe_comm *comm, float *data, size_t count,
+			 struct CUstream_st *stream)
 {
 	return fsmoe_nccl_check(
-		ncclAllReduce(data, data, count, ncclFloat32, ncclSum, comm->device, on(stream)),
+		ncclAllReduce(data, data, count, ncclFloat32, ncclSum, comm->nccl, on(stream)),
 		"ncclAllReduce");
 }
 
 /* --- failures ------------------------------------------------------------------------------- */
 
-/* What NCCL's own threads meet, a network say, no call returns: kernels then wait for ever. */
+/* Failures in NCCL's own threads, of a network for example, are returned by no call: kernels then
+ * wait for ever. */
 static int find_fault(void *arg, char *sentence, size_t size)
 {
 	const fsmoe_comms_t comms = arg;
@@ -115,16 +122,16 @@ static int find_fault(void *arg, char *sentence, size_t size)
 		struct fsmoe_comm *comm = fsmoe_comms_get(comms, (enum fsmoe_group)kind);
 		ncclResult_t result, met = ncclSuccess;
 
-		if (!comm->device)
+		if (!comm->nccl)
 			continue;
-		result = ncclCommGetAsyncError(comm->device, &met);
+		result = ncclCommGetAsyncError(comm->nccl, &met);
 		if (result == ncclSuccess)
 			result = met;
 		if (result == ncclSuccess || result == ncclInProgress)
 			continue;
 		snprintf(sentence, size, "NCCL cannot go on in group %s: %s (%s)",
 			 fsmoe_group_name(comm->kind), ncclGetErrorString(result),
-			 ncclGetLastError(comm->device));
+			 ncclGetLastError(comm->nccl));
 		return 1;
 	}
 	return 0;
@@ -146,14 +153,13 @@ static int warm(struct fsmoe_comm *comm)
 		return err;
 	err = fsmoe_nccl_cuda_check(cudaMemset(buffer, 0, 2 * bytes), "cudaMemset");
 	if (!err)
-		err = fsmoe_device_exchange(comm, &alltoall, buffer, buffer + bytes, NULL);
+		err = fsmoe_nccl_exchange(comm, &alltoall, buffer, buffer + bytes, NULL);
 	if (!err)
-		err = fsmoe_device_allgather(comm, buffer, buffer + bytes, 256, NULL);
+		err = fsmoe_nccl_allgather(comm, buffer, buffer + bytes, 256, NULL);
 	for (int i = 0; i < 2 && !err; i++)
-		err = fsmoe_device_reduce_scatter(comm, summed[i], buffer, buffer + bytes, 64,
-						  NULL);
+		err = fsmoe_nccl_reduce_scatter(comm, summed[i], buffer, buffer + bytes, 64, NULL);
 	if (!err)
-		err = fsmoe_device_allreduce(comm, (float *)buffer, 64, NULL);
+		err = fsmoe_nccl_allreduce(comm, (float *)buffer, 64, NULL);
 	if (!err)
 		err = fsmoe_nccl_cuda_check(cudaStreamSynchronize(NULL), "warming a communicator");
 	cudaFree(buffer);
@@ -183,6 +189,32 @@ static int share_gpus(struct fsmoe_comm *comm, int *shared)
 	return err;
 }
 
+static int init_comm(struct fsmoe_comm *comm, const ncclUniqueId *id, const char *cta_policy)
+{
+	ncclComm_t made = NULL;
+	int err;
+
+	if (fsmoe_nccl_windows)
+		return fsmoe_nccl_windows->init_comm(comm, id, cta_policy);
+	err = fsmoe_nccl_check(ncclCommInitRank(&made, comm->size, *id, comm->rank),
+			       "ncclCommInitRank");
+	comm->nccl = made;
+	return err;
+}
+
+/* Where NCCL has no windows, a warning about "zero" waits until a program could use it. */
+static int find_windows(fsmoe_comms_t comms, const char *cta_policy)
+{
+	if (fsmoe_nccl_windows)
+		return fsmoe_nccl_windows->find_groups(comms, cta_policy);
+	if (strcmp(cta_policy, "efficiency") == 0 &&
+	    fsmoe_comms_get(comms, FSMOE_GROUP_WORLD)->rank == 0)
+		fsmoe_log(FSMOE_LOG_WARNING,
+			  "the CTA policy stays 'default', not 'efficiency': this fsmoe was built "
+			  "with an NCCL older than 2.28");
+	return 0;
+}
+
 static int create_one(struct fsmoe_comm *comm, const char *cta_policy)
 {
 	ncclUniqueId id;
@@ -196,7 +228,7 @@ static int create_one(struct fsmoe_comm *comm, const char *cta_policy)
 	if (!err)
 		err = fsmoe_comm_broadcast(comm, &id, sizeof(id), 0);
 	if (!err)
-		err = fsmoe_nccl_init(comm, id, cta_policy);
+		err = init_comm(comm, &id, cta_policy);
 	return err ? err : warm(comm);
 }
 
@@ -205,7 +237,7 @@ static struct fsmoe_watch *watch_of(fsmoe_comms_t comms)
 	return comms ? fsmoe_comms_get(comms, FSMOE_GROUP_WORLD)->watch : NULL;
 }
 
-int fsmoe_device_comms_create(fsmoe_comms_t comms, const char *cta_policy)
+int fsmoe_nccl_comms_create(fsmoe_comms_t comms, const char *cta_policy)
 {
 	int err = 0;
 
@@ -222,24 +254,24 @@ int fsmoe_device_comms_create(fsmoe_comms_t comms, const char *cta_policy)
 			err = create_one(comm, cta_policy);
 	}
 	if (comms && !err)
-		err = fsmoe_window_find_groups(comms, cta_policy);
+		err = find_windows(comms, cta_policy);
 	if (err)
-		fsmoe_device_comms_destroy(comms);
+		fsmoe_nccl_comms_destroy(comms);
 	else
 		fsmoe_watch_faults(watch_of(comms), find_fault, comms);
 	return err;
 }
 
-void fsmoe_device_comms_destroy(fsmoe_comms_t comms)
+void fsmoe_nccl_comms_destroy(fsmoe_comms_t comms)
 {
 	fsmoe_watch_faults(watch_of(comms), NULL, NULL);
 	ncclGroupStart(); /* each takes 0.4 s: at once */
 	for (int kind = 0; comms && kind < FSMOE_NGROUPS; kind++)
 	{
 		struct fsmoe_comm *comm = fsmoe_comms_get(comms, (enum fsmoe_group)kind);
-		if (comm->device)
-			ncclCommDestroy(comm->device);
-		comm->device = NULL;
+		if (comm->nccl)
+			ncclCommDestroy(comm->nccl);
+		comm->nccl = NULL;
 		comm->windows = NULL;
 	}
 	ncclGroupEnd();

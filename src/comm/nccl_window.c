@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "comm/nccl_comm.h"
+#include "comm/nccl_internal.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -13,14 +13,14 @@
  * taken from computation. NCCL finds the window by the addresses; where it cannot use the engines it
  * takes kernels without a word, so what it asks for is asked here, to be told.
  */
-struct fsmoe_window
+struct fsmoe_nccl_window
 {
 	char *data;
 	size_t bytes;
 	int users;
 	fsmoe_comms_t comms;
 	ncclWindow_t of[FSMOE_NGROUPS];
-	struct fsmoe_window *next[FSMOE_NGROUPS]; /* of a communicator's windows */
+	struct fsmoe_nccl_window *next[FSMOE_NGROUPS]; /* of a communicator's windows */
 };
 
 static const struct policy
@@ -69,16 +69,18 @@ static const struct policy *find_policy(const char *name)
 	return &policies[i];
 }
 
-int fsmoe_nccl_init(struct fsmoe_comm *comm, ncclUniqueId id, const char *cta_policy)
+static int init_comm(struct fsmoe_comm *comm, const void *id, const char *cta_policy)
 {
 	ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
 	ncclComm_t device = NULL;
 	int err;
 
 	config.CTAPolicy = find_policy(cta_policy)->value;
-	err = fsmoe_nccl_check(ncclCommInitRankConfig(&device, comm->size, id, comm->rank, &config),
+	err = fsmoe_nccl_check(ncclCommInitRankConfig(&device, comm->size,
+						      *(const ncclUniqueId *)id, comm->rank,
+						      &config),
 			       "ncclCommInitRankConfig");
-	comm->device = device;
+	comm->nccl = device;
 	return err;
 }
 
@@ -122,7 +124,7 @@ static enum reason reason_between(const struct seat *mine, const struct seat *ot
 	return reaches ? NONE : NO_ACCESS;
 }
 
-/* Of this rank's group. */
+/* Finds why this rank's group can have no windows. */
 static int find_reason(struct fsmoe_comm *comm, enum reason *reason)
 {
 	struct seat mine = {{0}}, *all = calloc((size_t)comm->size, sizeof(*all));
@@ -153,7 +155,7 @@ static int find_reason(struct fsmoe_comm *comm, enum reason *reason)
 	return err;
 }
 
-int fsmoe_window_find_groups(fsmoe_comms_t comms, const char *cta_policy)
+static int find_groups(fsmoe_comms_t comms, const char *cta_policy)
 {
 	struct fsmoe_comm *world = fsmoe_comms_get(comms, FSMOE_GROUP_WORLD);
 	unsigned char all[world->size][FSMOE_NGROUPS], mine[FSMOE_NGROUPS] = {0};
@@ -182,16 +184,40 @@ int fsmoe_window_find_groups(fsmoe_comms_t comms, const char *cta_policy)
 	return err;
 }
 
-const char *fsmoe_window_refused(fsmoe_comms_t comms, enum fsmoe_group kind)
+static const char *refused(fsmoe_comms_t comms, enum fsmoe_group kind)
 {
 	return fsmoe_comms_get(comms, kind)->no_windows;
 }
 
 /* --- windows -------------------------------------------------------------------------------- */
 
-int fsmoe_window_create(struct fsmoe_window **window, size_t bytes)
+static void take_out(struct fsmoe_nccl_window *w, enum fsmoe_group kind)
 {
-	struct fsmoe_window *w = calloc(1, sizeof(*w));
+	struct fsmoe_comm *comm = fsmoe_comms_get(w->comms, kind);
+	struct fsmoe_nccl_window **at = &comm->windows;
+
+	while (*at && *at != w)
+		at = &(*at)->next[kind];
+	if (!*at)
+		return;
+	*at = w->next[kind];
+	ncclCommWindowDeregister(comm->nccl, w->of[kind]);
+}
+
+static void release(struct fsmoe_nccl_window *w)
+{
+	if (!w || --w->users > 0)
+		return;
+	for (int kind = 0; w->comms && kind < FSMOE_NGROUPS; kind++)
+		take_out(w, (enum fsmoe_group)kind);
+	if (w->data)
+		ncclMemFree(w->data);
+	free(w);
+}
+
+static int create_window(struct fsmoe_nccl_window **window, size_t bytes)
+{
+	struct fsmoe_nccl_window *w = calloc(1, sizeof(*w));
 	int err;
 
 	if (!w)
@@ -204,15 +230,22 @@ int fsmoe_window_create(struct fsmoe_window **window, size_t bytes)
 	if (!err)
 		err = fsmoe_nccl_cuda_check(cudaDeviceSynchronize(), "clearing memory");
 	if (err)
-		fsmoe_window_release(w);
+		release(w);
 	else
 		*window = w;
 	return err;
 }
 
+static int alltoall(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
+		    struct CUstream_st *stream)
+{
+	return fsmoe_nccl_check(ncclAlltoAll(send, recv, bytes, ncclInt8, comm->nccl, stream),
+				"ncclAlltoAll");
+}
+
 /* What NCCL makes at the first use of the copy engines, not in a step; they refuse the default
  * stream. */
-static int warm(struct fsmoe_comm *comm, struct fsmoe_window *w)
+static int warm(struct fsmoe_comm *comm, struct fsmoe_nccl_window *w)
 {
 	char *recv = w->data + (size_t)comm->size * WARM;
 	cudaStream_t stream;
@@ -221,16 +254,16 @@ static int warm(struct fsmoe_comm *comm, struct fsmoe_window *w)
 
 	if (err)
 		return err;
-	err = fsmoe_window_alltoall(comm, w->data, recv, WARM, stream);
+	err = alltoall(comm, w->data, recv, WARM, stream);
 	if (!err)
-		err = fsmoe_device_allgather(comm, w->data, recv, WARM, stream);
+		err = fsmoe_nccl_allgather(comm, w->data, recv, WARM, stream);
 	if (!err)
 		err = fsmoe_nccl_cuda_check(cudaStreamSynchronize(stream), "warming a window");
 	cudaStreamDestroy(stream);
 	return err;
 }
 
-int fsmoe_window_register(struct fsmoe_window *w, fsmoe_comms_t comms, unsigned groups)
+static int enroll(struct fsmoe_nccl_window *w, fsmoe_comms_t comms, unsigned groups)
 {
 	int err = 0;
 
@@ -241,7 +274,7 @@ int fsmoe_window_register(struct fsmoe_window *w, fsmoe_comms_t comms, unsigned 
 
 		if (!(groups & 1u << kind))
 			continue;
-		err = fsmoe_nccl_check(ncclCommWindowRegister(comm->device, w->data, w->bytes,
+		err = fsmoe_nccl_check(ncclCommWindowRegister(comm->nccl, w->data, w->bytes,
 							      &w->of[kind],
 							      NCCL_WIN_COLL_SYMMETRIC),
 				       "ncclCommWindowRegister");
@@ -254,59 +287,41 @@ int fsmoe_window_register(struct fsmoe_window *w, fsmoe_comms_t comms, unsigned 
 	return err;
 }
 
-char *fsmoe_window_data(struct fsmoe_window *w)
+static char *window_data(struct fsmoe_nccl_window *w)
 {
 	return w->data;
 }
 
-void fsmoe_window_keep(struct fsmoe_window *w)
+static void keep(struct fsmoe_nccl_window *w)
 {
 	w->users++;
-}
-
-static void take_out(struct fsmoe_window *w, enum fsmoe_group kind)
-{
-	struct fsmoe_comm *comm = fsmoe_comms_get(w->comms, kind);
-	struct fsmoe_window **at = &comm->windows;
-
-	while (*at && *at != w)
-		at = &(*at)->next[kind];
-	if (!*at)
-		return;
-	*at = w->next[kind];
-	ncclCommWindowDeregister(comm->device, w->of[kind]);
-}
-
-void fsmoe_window_release(struct fsmoe_window *w)
-{
-	if (!w || --w->users > 0)
-		return;
-	for (int kind = 0; w->comms && kind < FSMOE_NGROUPS; kind++)
-		take_out(w, (enum fsmoe_group)kind);
-	if (w->data)
-		ncclMemFree(w->data);
-	free(w);
 }
 
 /* --- collectives ---------------------------------------------------------------------------- */
 
 static int lies_in(const struct fsmoe_comm *comm, const char *at)
 {
-	const struct fsmoe_window *w = comm->windows;
+	const struct fsmoe_nccl_window *w = comm->windows;
 
 	while (w && (at < w->data || at >= w->data + w->bytes))
 		w = w->next[comm->kind];
 	return w != NULL;
 }
 
-int fsmoe_window_holds(const struct fsmoe_comm *comm, const void *send, const void *recv)
+static int holds(const struct fsmoe_comm *comm, const void *send, const void *recv)
 {
 	return comm->windows && lies_in(comm, send) && lies_in(comm, recv);
 }
 
-int fsmoe_window_alltoall(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
-			  struct CUstream_st *stream)
-{
-	return fsmoe_nccl_check(ncclAlltoAll(send, recv, bytes, ncclInt8, comm->device, stream),
-				"ncclAlltoAll");
-}
+const struct fsmoe_nccl_window_ops fsmoe_nccl_window_ops = {
+	.refused = refused,
+	.create = create_window,
+	.enroll = enroll,
+	.data = window_data,
+	.keep = keep,
+	.release = release,
+	.init_comm = init_comm,
+	.find_groups = find_groups,
+	.holds = holds,
+	.alltoall = alltoall,
+};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "comm/watch-state.h"
+#include "comm/watch_state.h"
 
 #include "topo/topo.h"
 
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Whose SIGTERM it is; a signal handler has no argument. */
+/* The watchdog that SIGTERM belongs to; a signal handler has no argument. */
 static struct fsmoe_watch *_Atomic catcher;
 
 /* The task this thread runs; a thread works for one watchdog. */

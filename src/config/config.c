@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/config.h"
 
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include "moe/layer.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/option_rows.h"
 #include "config/config.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <limits.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 
 #include "comm/comm.h"
 #include "model/forward.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "train/batch_shard.h"
 
 #include <errno.h>

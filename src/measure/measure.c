@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "measure/bench.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <fsmoe/error.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/hash.h"
-#include "runtime/runtime.h"
+#include "runtime/runtime_internal.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

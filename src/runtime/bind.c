@@ -19,7 +19,7 @@ void fsmoe_blas_threads(int n)
 #endif
 }
 
-/* What the process may run on. */
+/* The cores that the process may run on. */
 static hwloc_bitmap_t allowed_set(hwloc_topology_t topology)
 {
 	hwloc_bitmap_t allowed = hwloc_bitmap_alloc();

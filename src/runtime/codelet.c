@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/runtime.h"
+#include "runtime/runtime_internal.h"
 
 #include "base/clock.h"
+#include "graph/fresh.h"
 #include "graph/memory.h"
 #include "runtime/bf16.h"
-#include "runtime/gpu.h"
+#include "runtime/gpu_ops.h"
 
 #include <fsmoe/error.h>
 #include <stdlib.h>
@@ -25,13 +26,14 @@ static void keep_error(struct fsmoe_program *p, const struct fsmoe_node *node, i
 	char label[128];
 
 	fsmoe_node_label(node, label, sizeof(label));
-	STARPU_PTHREAD_MUTEX_LOCK(&p->lock);
-	if (!p->error)
+	STARPU_PTHREAD_MUTEX_LOCK(&p->failure.lock);
+	if (!p->failure.error)
 	{
-		p->error = err;
-		snprintf(p->sentence, sizeof(p->sentence), "%s: %s", label, fsmoe_last_error());
+		p->failure.error = err;
+		snprintf(p->failure.sentence, sizeof(p->failure.sentence), "%s: %s", label,
+			 fsmoe_last_error());
 	}
-	STARPU_PTHREAD_MUTEX_UNLOCK(&p->lock);
+	STARPU_PTHREAD_MUTEX_UNLOCK(&p->failure.lock);
 }
 
 /* After a failure computation is skipped, but collectives go on with whatever is there: the
@@ -40,18 +42,18 @@ static int skipped(struct fsmoe_program *p, const struct fsmoe_node *node)
 {
 	int failed;
 
-	STARPU_PTHREAD_MUTEX_LOCK(&p->lock);
-	failed = p->error;
-	STARPU_PTHREAD_MUTEX_UNLOCK(&p->lock);
+	STARPU_PTHREAD_MUTEX_LOCK(&p->failure.lock);
+	failed = p->failure.error;
+	STARPU_PTHREAD_MUTEX_UNLOCK(&p->failure.lock);
 	return failed && !FSMOE_KIND_IS_COMM(node->op->kind);
 }
 
-/* What the kernel of a node is told. Returns how many accesses the node has. */
-static int describe(const struct fsmoe_job *job, int node, void *buffers[], const short *buffer,
-		    struct fsmoe_call *call, void **data, void **copy,
+/* Fills in the call of a node's kernel. Returns how many accesses the node has. */
+static int describe(const struct fsmoe_task_args *args, int node, void *buffers[],
+		    const short *buffer, struct fsmoe_call *call, void **data, void **copy,
 		    const struct fsmoe_tensor_info **tensor)
 {
-	struct fsmoe_program *p = job->program;
+	struct fsmoe_program *p = args->program;
 	const struct fsmoe_node *n = &p->nodes[node];
 
 	*call = (struct fsmoe_call){.node = n,
@@ -61,15 +63,15 @@ static int describe(const struct fsmoe_job *job, int node, void *buffers[], cons
 				    .real = p->runtime->real,
 				    .tensor = tensor,
 				    .n = n->naccess,
-				    .step = &job->step};
+				    .step = &args->step};
 	for (int i = 0; i < n->naccess; i++)
 	{
 		const struct fsmoe_tensor_info *t =
 			buffer[i] == FSMOE_ABSENT ? NULL : &p->tensors[n->access[i].tensor];
 		char *base = NULL;
 
-		if (buffer[i] == FSMOE_RIDES)
-			base = p->rides[t->base];
+		if (buffer[i] == FSMOE_MERGED)
+			base = p->merged[t->base];
 		else if (t)
 			base = (char *)STARPU_VECTOR_GET_PTR(buffers[buffer[i]]);
 		tensor[i] = t;
@@ -83,15 +85,15 @@ static int describe(const struct fsmoe_job *job, int node, void *buffers[], cons
 	return n->naccess;
 }
 
-void fsmoe_job_run(const struct fsmoe_job *job, void *buffers[], fsmoe_run_fn run)
+void fsmoe_task_run(const struct fsmoe_task_args *args, void *buffers[], fsmoe_run_fn run)
 {
-	struct fsmoe_program *p = job->program;
-	const struct fsmoe_slot *slot = job->slot;
-	const short *buffer = slot->buffer;
+	struct fsmoe_program *p = args->program;
+	const struct fsmoe_task_template *template = args->template;
+	const short *buffer = template->buffer;
 
-	for (int k = 0; k < slot->nnodes; k++)
+	for (int k = 0; k < template->nnodes; k++)
 	{
-		const struct fsmoe_node *node = &p->nodes[slot->node[k]];
+		const struct fsmoe_node *node = &p->nodes[template->node[k]];
 		void *data[node->naccess + 1], *copy[node->naccess + 1];
 		const struct fsmoe_tensor_info *tensor[node->naccess + 1];
 		struct fsmoe_call call;
@@ -99,34 +101,35 @@ void fsmoe_job_run(const struct fsmoe_job *job, void *buffers[], fsmoe_run_fn ru
 
 		if (skipped(p, node))
 			return;
-		buffer += describe(job, slot->node[k], buffers, buffer, &call, data, copy, tensor);
-		err = run(job, &call);
+		buffer += describe(args, template->node[k], buffers, buffer, &call, data, copy,
+				   tensor);
+		err = run(args, &call);
 		if (err)
 			keep_error(p, node, err);
 	}
 }
 
-static int run_node(const struct fsmoe_job *job, const struct fsmoe_call *call)
+static int run_node(const struct fsmoe_task_args *args, const struct fsmoe_call *call)
 {
-	struct fsmoe_program *p = job->program;
+	struct fsmoe_program *p = args->program;
 	const int id = call->node->id;
 	int err;
 
-	p->start[id] = fsmoe_clock();
+	p->times.start[id] = fsmoe_clock();
 	err = fsmoe_bf16_on_host(call->node->op->cpu[FSMOE_F32], call);
-	p->end[id] = fsmoe_clock();
+	p->times.end[id] = fsmoe_clock();
 	return err;
 }
 
 /* Every CPU codelet's function: unpacks the buffers for the rows' kernels. */
 static void run_cpu(void *buffers[], void *arg)
 {
-	const struct fsmoe_job *job = arg;
-	struct fsmoe_program *p = job->program;
-	const struct fsmoe_node *node = &p->nodes[job->slot->node[0]];
+	const struct fsmoe_task_args *args = arg;
+	struct fsmoe_program *p = args->program;
+	const struct fsmoe_node *node = &p->nodes[args->template->node[0]];
 
-	fsmoe_watch_task(p->runtime->watch, node->lane, job->slot->label, node->seq);
-	fsmoe_job_run(job, buffers, run_node);
+	fsmoe_watch_task(p->runtime->watch, node->lane, args->template->label, node->seq);
+	fsmoe_task_run(args, buffers, run_node);
 	fsmoe_watch_done(p->runtime->watch, node->lane);
 }
 
@@ -149,7 +152,7 @@ struct fsmoe_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_op
 	if (fsmoe_runtime_kernel(rt, op))
 	{
 		c->codelet.where = STARPU_CUDA;
-		c->codelet.cuda_funcs[0] = fsmoe_gpu_run;
+		c->codelet.cuda_funcs[0] = fsmoe_gpu->run;
 		c->codelet.cuda_flags[0] = STARPU_CUDA_ASYNC;
 	}
 	else
@@ -160,8 +163,8 @@ struct fsmoe_codelet *fsmoe_codelet_of(fsmoe_runtime_t rt, const struct fsmoe_op
 	c->codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
 	c->codelet.name = op->name;
 	c->codelet.color = colours[op->kind];
-	c->ahead = c->codelet;
-	c->ahead.cuda_flags[0] = 0;
+	c->early = c->codelet;
+	c->early.cuda_flags[0] = 0;
 	fsmoe_codelet_set_model(rt, c);
 	c->next = rt->codelets;
 	rt->codelets = c;

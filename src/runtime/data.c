@@ -2,7 +2,7 @@
 #include "runtime/data.h"
 
 #include "graph/memory.h"
-#include "runtime/gpu.h"
+#include "runtime/gpu_ops.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -15,7 +15,7 @@
 static unsigned gpu_node(fsmoe_runtime_t rt)
 {
 	return starpu_worker_get_memory_node(
-		(unsigned)rt->lane_worker[FSMOE_ON_GPU][FSMOE_COMPUTE]);
+		(unsigned)rt->starpu.lane_worker[FSMOE_ON_GPU][FSMOE_COMPUTE]);
 }
 
 _Static_assert(FSMOE_ALIGNMENT % (FSMOE_NUMBERS * sizeof(float)) == 0,
@@ -52,17 +52,17 @@ static int fill(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	starpu_vector_ptr_register(h->handle, (unsigned)node, (uintptr_t)h->fixed,
 				   (uintptr_t)h->fixed, 0);
 	if (by_starpu)
-		h->pinned = fsmoe_gpu_pin(h->data, fsmoe_handle_bytes(h));
+		h->pinned = fsmoe_gpu->pin(h->data, fsmoe_handle_bytes(h));
 	starpu_data_acquire_on_node(h->handle, node, by_starpu ? STARPU_R : STARPU_W);
 	if (!by_starpu && h->role != FSMOE_ACTIVATION)
-		err = h->narrow ? fsmoe_gpu_copy_bf16(h->fixed, NULL, h->data,
-						      h->bytes / sizeof(float))
-				: fsmoe_gpu_write(h->fixed, h->data, fsmoe_handle_bytes(h));
+		err = h->narrow ? fsmoe_gpu->copy_bf16(h->fixed, NULL, h->data,
+						       h->bytes / sizeof(float))
+				: fsmoe_gpu->write(h->fixed, h->data, fsmoe_handle_bytes(h));
 	starpu_data_release_on_node(h->handle, node);
 	return err;
 }
 
-/* What outlives a step comes back to the host's memory. */
+/* Copies a tensor that outlives a step back to the host's memory. */
 void fsmoe_data_remove(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
 	if (h->handle && rt->gpu && !fsmoe_handle_outlives(h))
@@ -70,9 +70,9 @@ void fsmoe_data_remove(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	else if (h->handle)
 		starpu_data_unregister(h->handle);
 	if (h->pinned)
-		fsmoe_gpu_unpin(h->data);
+		fsmoe_gpu->unpin(h->data);
 	if (rt->gpu && !h->window)
-		fsmoe_gpu_free(h->fixed);
+		fsmoe_gpu->free(h->fixed);
 }
 
 /* On a GPU the buffer gets its place there now, not in a step, and from us: what StarPU allocates it
@@ -84,7 +84,7 @@ int fsmoe_data_place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 	if (!rt->gpu)
 		h->fixed = h->data;
 	else if (!h->window)
-		err = fsmoe_gpu_allocate(rt->gpu, fsmoe_handle_bytes(h), (void **)&h->fixed);
+		err = fsmoe_gpu->allocate(rt->gpu, fsmoe_handle_bytes(h), (void **)&h->fixed);
 	if (!err)
 		err = make_known(h);
 	if (!err && rt->gpu)
@@ -101,7 +101,7 @@ static void tell_starpu(struct fsmoe_program *p, fsmoe_tensor_t base)
 {
 	const int node = (int)gpu_node(p->runtime);
 
-	if (!p->rides || !p->rides[base])
+	if (!p->merged || !p->merged[base])
 		return;
 	starpu_data_acquire_on_node(p->handles[base]->handle, node, STARPU_RW);
 	starpu_data_release_on_node(p->handles[base]->handle, node);
@@ -118,8 +118,8 @@ static int read_gpu(struct fsmoe_program *p, fsmoe_tensor_t tensor, size_t first
 
 	first += p->tensors[tensor].offset;
 	starpu_data_acquire_on_node(h->handle, node, STARPU_R);
-	err = h->narrow ? fsmoe_gpu_copy_bf16(h->fixed + first * sizeof(uint16_t), to, NULL, n)
-			: fsmoe_gpu_read(h->fixed + first * sizeof(float), to, n * sizeof(float));
+	err = h->narrow ? fsmoe_gpu->copy_bf16(h->fixed + first * sizeof(uint16_t), to, NULL, n)
+			: fsmoe_gpu->read(h->fixed + first * sizeof(float), to, n * sizeof(float));
 	starpu_data_release_on_node(h->handle, node);
 	return err;
 }
@@ -131,7 +131,7 @@ static int is_on_host(const struct fsmoe_program *p, fsmoe_tensor_t base)
 
 	if (!p->runtime->gpu)
 		return 1;
-	if (!p->handles[base]->narrow && !(p->rides && p->rides[base]))
+	if (!p->handles[base]->narrow && !(p->merged && p->merged[base]))
 		starpu_data_query_status(p->handles[base]->handle, STARPU_MAIN_RAM, &allocated,
 					 &valid, &requested);
 	return valid;
@@ -151,7 +151,7 @@ int fsmoe_data_read(struct fsmoe_program *p, fsmoe_tensor_t tensor, size_t first
 	return 0;
 }
 
-/* What is bf16 goes straight to its place on the GPU. */
+/* A bf16 tensor is written straight to its place on the GPU. */
 static int write_narrow(struct fsmoe_program *p, fsmoe_tensor_t tensor, const float *from, size_t n)
 {
 	const struct fsmoe_handle *h = p->handles[p->tensors[tensor].base];
@@ -159,8 +159,8 @@ static int write_narrow(struct fsmoe_program *p, fsmoe_tensor_t tensor, const fl
 	int err;
 
 	starpu_data_acquire_on_node(h->handle, node, STARPU_RW);
-	err = fsmoe_gpu_copy_bf16(h->fixed + p->tensors[tensor].offset * sizeof(uint16_t), NULL,
-				  from, n);
+	err = fsmoe_gpu->copy_bf16(h->fixed + p->tensors[tensor].offset * sizeof(uint16_t), NULL,
+				   from, n);
 	starpu_data_release_on_node(h->handle, node);
 	return err;
 }
@@ -174,8 +174,8 @@ static int renew_copy(struct fsmoe_program *p, fsmoe_tensor_t tensor, size_t n)
 	int err;
 
 	starpu_data_acquire_on_node(h->handle, node, STARPU_R);
-	err = fsmoe_gpu_write_copy((const float *)(void *)h->fixed + offset, n,
-				   (uint16_t *)h->copy + offset);
+	err = fsmoe_gpu->write_copy((const float *)(void *)h->fixed + offset, n,
+				    (uint16_t *)h->copy + offset);
 	starpu_data_release_on_node(h->handle, node);
 	return err;
 }

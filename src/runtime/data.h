@@ -2,7 +2,7 @@
 #ifndef FSMOE_RUNTIME_DATA_H
 #define FSMOE_RUNTIME_DATA_H
 
-#include "runtime/runtime.h"
+#include "runtime/runtime_internal.h"
 
 /* Buffers as StarPU data, for the submit walker: as struct fsmoe_executor says. */
 

@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "graph/graph.h"
 #include "runtime/data.h"
-#include "runtime/gpu.h"
-#include "runtime/runtime.h"
+#include "runtime/gpu_ops.h"
+#include "runtime/runtime_internal.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -17,17 +17,17 @@
 static const enum starpu_data_access_mode modes[] = {
 	[FSMOE_R] = STARPU_R, [FSMOE_W] = STARPU_W, [FSMOE_RW] = STARPU_RW};
 
-/* --- slots -------------------------------------------------------------------------------- */
+/* --- templates -------------------------------------------------------------------------------- */
 
-/* The buffers of a slot's nodes: each once. What the first of them writes whole is not read. */
-static void collect(struct fsmoe_program *p, struct fsmoe_slot *slot)
+/* The buffers of a template's nodes: each once. What the first of them writes whole is not read. */
+static void collect(struct fsmoe_program *p, struct fsmoe_task_template *template)
 {
-	fsmoe_tensor_t *all = slot->tensor;
-	short *buffer = slot->buffer;
+	fsmoe_tensor_t *all = template->tensor;
+	short *buffer = template->buffer;
 
-	for (int k = 0; k < slot->nnodes; k++)
+	for (int k = 0; k < template->nnodes; k++)
 	{
-		const struct fsmoe_node *node = &p->nodes[slot->node[k]];
+		const struct fsmoe_node *node = &p->nodes[template->node[k]];
 		fsmoe_tensor_t base[node->naccess + 1];
 		int mode[node->naccess + 1], n = fsmoe_node_bases(p->graph, node, base, mode);
 
@@ -37,16 +37,16 @@ static void collect(struct fsmoe_program *p, struct fsmoe_slot *slot)
 		{
 			int at = 0;
 
-			while (at < slot->nbuffers && all[at] != base[b])
+			while (at < template->nbuffers && all[at] != base[b])
 				at++;
-			if (at == slot->nbuffers)
+			if (at == template->nbuffers)
 			{
-				all[slot->nbuffers] = base[b];
-				slot->handles[slot->nbuffers] = p->handles[base[b]]->handle;
-				slot->modes[slot->nbuffers++] = modes[mode[b]];
+				all[template->nbuffers] = base[b];
+				template->handles[template->nbuffers] = p->handles[base[b]]->handle;
+				template->modes[template->nbuffers++] = modes[mode[b]];
 			}
-			else if (slot->modes[at] == STARPU_R && mode[b] & FSMOE_W)
-				slot->modes[at] = STARPU_RW;
+			else if (template->modes[at] == STARPU_R && mode[b] & FSMOE_W)
+				template->modes[at] = STARPU_RW;
 			for (int i = 0; i < node->naccess; i++)
 				if (node->access[i].tensor != FSMOE_NONE &&
 				    p->tensors[node->access[i].tensor].base == base[b])
@@ -56,31 +56,32 @@ static void collect(struct fsmoe_program *p, struct fsmoe_slot *slot)
 	}
 }
 
-static int make_slot(struct fsmoe_program *p, struct fsmoe_slot *slot)
+static int make_template(struct fsmoe_program *p, struct fsmoe_task_template *template)
 {
-	const struct fsmoe_node *first = &p->nodes[slot->node[0]];
+	const struct fsmoe_node *first = &p->nodes[template->node[0]];
 	struct fsmoe_codelet *codelet;
 	size_t room = 1;
 	char label[160];
 	int n = fsmoe_node_label(first, label, sizeof(label) - 32);
 
-	for (int k = 0; k < slot->nnodes; k++)
-		room += (size_t)p->nodes[slot->node[k]].naccess + 1;
-	if (slot->nnodes > 1)
-		snprintf(label + n, sizeof(label) - (size_t)n, " and %d more", slot->nnodes - 1);
+	for (int k = 0; k < template->nnodes; k++)
+		room += (size_t)p->nodes[template->node[k]].naccess + 1;
+	if (template->nnodes > 1)
+		snprintf(label + n, sizeof(label) - (size_t)n, " and %d more",
+			 template->nnodes - 1);
 	fsmoe_trace_label(p->runtime->trace, label);
-	slot->label = strdup(label);
+	template->label = strdup(label);
 	codelet = fsmoe_codelet_of(p->runtime, first->op);
-	slot->handles = calloc(room, sizeof(*slot->handles));
-	slot->modes = calloc(room, sizeof(*slot->modes));
-	slot->buffer = calloc(room, sizeof(*slot->buffer));
-	slot->tensor = calloc(room, sizeof(*slot->tensor));
-	if (!slot->label || !codelet || !slot->handles || !slot->modes || !slot->buffer ||
-	    !slot->tensor)
+	template->handles = calloc(room, sizeof(*template->handles));
+	template->modes = calloc(room, sizeof(*template->modes));
+	template->buffer = calloc(room, sizeof(*template->buffer));
+	template->tensor = calloc(room, sizeof(*template->tensor));
+	if (!template->label || !codelet || !template->handles || !template->modes ||
+	    !template->buffer || !template->tensor)
 		return fsmoe_fail(ENOMEM, "no memory for task '%s'", label);
-	slot->codelet = &codelet->codelet;
-	slot->ahead = first->lane == FSMOE_COMPUTE ? &codelet->ahead : NULL;
-	collect(p, slot);
+	template->codelet = &codelet->codelet;
+	template->early = first->lane == FSMOE_COMPUTE ? &codelet->early : NULL;
+	collect(p, template);
 	if (first->seq >= 0)
 		p->nseq[first->lane]++;
 	return 0;
@@ -154,15 +155,15 @@ static int create(struct fsmoe_program *p)
 	int err = check_kernels(p);
 
 	if (!err)
-		err = fsmoe_chain_nodes(p);
-	for (int i = 0; i < p->nslots && !err; i++)
-		err = make_slot(p, &p->slots[i]);
-	if (!err && p->runtime->chain)
-		err = fsmoe_alike_ride(p);
+		err = fsmoe_fuse_tasks(p);
+	for (int i = 0; i < p->ntemplates && !err; i++)
+		err = make_template(p, &p->templates[i]);
+	if (!err && p->runtime->fuse)
+		err = fsmoe_merge_handles(p);
 	if (!err)
 		err = reserve_comms(p);
 	if (!err && p->runtime->gpu)
-		err = fsmoe_gpu_reserve(p->runtime->gpu, p);
+		err = fsmoe_gpu->reserve(p->runtime->gpu, p);
 	return err;
 }
 
@@ -170,14 +171,14 @@ static void destroy(struct fsmoe_program *p)
 {
 	starpu_task_wait_for_all();
 	if (p->runtime->gpu)
-		fsmoe_gpu_release(p);
-	for (int i = 0; p->slots && i < p->nslots; i++)
+		fsmoe_gpu->release(p);
+	for (int i = 0; p->templates && i < p->ntemplates; i++)
 	{
-		free(p->slots[i].label);
-		free(p->slots[i].handles);
-		free(p->slots[i].modes);
-		free(p->slots[i].tensor);
-		free(p->slots[i].buffer);
+		free(p->templates[i].label);
+		free(p->templates[i].handles);
+		free(p->templates[i].modes);
+		free(p->templates[i].tensor);
+		free(p->templates[i].buffer);
 	}
 }
 
@@ -188,11 +189,11 @@ static int submit(struct fsmoe_program *p, const struct fsmoe_step *step)
 	int err = fsmoe_trace_submit(p->runtime->trace, p->runtime->comms, step->step);
 
 	if (!err && p->runtime->gpu)
-		err = fsmoe_gpu_begin(p->runtime->gpu, p);
-	for (int i = 0; i < p->nslots && !err; i++)
+		err = fsmoe_gpu->begin(p->runtime->gpu, p);
+	for (int i = 0; i < p->ntemplates && !err; i++)
 	{
-		fsmoe_trace_node(p->runtime->trace, p->nodes[p->slots[i].node[0]].layer);
-		err = fsmoe_submit_slot(p, &p->slots[i], step);
+		fsmoe_trace_node(p->runtime->trace, p->nodes[p->templates[i].node[0]].layer);
+		err = fsmoe_submit_task(p, &p->templates[i], step);
 	}
 	for (int lane = 0; lane < FSMOE_NLANES && !err; lane++)
 		p->runtime->next_seq[lane] += p->nseq[lane];
@@ -216,17 +217,17 @@ static int wait(struct fsmoe_program *p)
 	wait_for_tasks(p->runtime);
 	fsmoe_trace_waited(p->runtime->trace);
 	if (p->runtime->gpu)
-		fault = fsmoe_gpu_finish(p->runtime->gpu);
+		fault = fsmoe_gpu->finish(p->runtime->gpu);
 	if (p->runtime->gpu && !fault)
-		fault = fsmoe_gpu_fault(p->runtime->gpu, p->graph);
-	err = p->error;
-	p->error = 0; /* the next step starts afresh */
-	return err ? fsmoe_fail(-err, "%s", p->sentence) : fault;
+		fault = fsmoe_gpu->fault(p->runtime->gpu, p->graph);
+	err = p->failure.error;
+	p->failure.error = 0; /* the next step starts afresh */
+	return err ? fsmoe_fail(-err, "%s", p->failure.sentence) : fault;
 }
 
 static int observe(struct fsmoe_program *p)
 {
-	return p->runtime->gpu ? fsmoe_gpu_observe(p) : 0;
+	return p->runtime->gpu ? fsmoe_gpu->observe(p) : 0;
 }
 
 const struct fsmoe_executor fsmoe_executor_starpu = {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "comm/device.h"
 #include "graph/memory.h"
-#include "runtime/gpu.h"
-#include "runtime/runtime.h"
+#include "runtime/gpu_ops.h"
+#include "runtime/runtime_internal.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -24,14 +23,14 @@ static int place(fsmoe_runtime_t rt, struct fsmoe_handle *h, const struct fsmoe_
 
 	if (err || !fsmoe_has_copy(rt->real, tensor))
 		return err;
-	err = fsmoe_gpu_make_copy((const float *)(void *)h->fixed, h->bytes / sizeof(float),
-				  &h->copy);
+	err = fsmoe_gpu->make_copy((const float *)(void *)h->fixed, h->bytes / sizeof(float),
+				   &h->copy);
 	if (err)
 		rt->executor->remove(rt, h);
 	return err;
 }
 
-/* What a buffer holds where programs compute is decided here and nowhere else. */
+/* Decides, here alone, what a buffer holds where programs compute. */
 struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t bytes,
 				      const struct fsmoe_tensor_info *tensor,
 				      struct fsmoe_home home, int *err)
@@ -56,8 +55,8 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 					   .users = 1};
 	if (h && home.window)
 	{
-		fsmoe_window_keep(home.window);
-		h->fixed = fsmoe_window_data(home.window) + home.at;
+		fsmoe_gpu->keep_window(home.window);
+		h->fixed = home.at;
 	}
 	*err = h && h->name && tsearch(h, &rt->handles, by_data)
 		       ? place(rt, h, tensor)
@@ -66,7 +65,8 @@ struct fsmoe_handle *fsmoe_handle_get(fsmoe_runtime_t rt, void *data, size_t byt
 		return h;
 	if (h)
 	{
-		fsmoe_window_release(h->window);
+		if (h->window)
+			fsmoe_gpu->release_window(h->window);
 		tdelete(h, &rt->handles, by_data);
 		free(h->name);
 	}
@@ -87,9 +87,10 @@ void fsmoe_handle_put(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 		return;
 	tdelete(h, &rt->handles, by_data);
 	if (h->copy)
-		fsmoe_gpu_free(h->copy);
+		fsmoe_gpu->free(h->copy);
 	rt->executor->remove(rt, h);
-	fsmoe_window_release(h->window);
+	if (h->window)
+		fsmoe_gpu->release_window(h->window);
 	free(h->name);
 	free(h);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cost/profile.h"
-#include "runtime/runtime.h"
+#include "runtime/runtime_internal.h"
 #include "runtime/units.h"
 
 #include <errno.h>
@@ -16,15 +16,15 @@
 static double expected_us(struct starpu_task *task, struct starpu_perfmodel_arch *arch,
 			  unsigned implementation)
 {
-	const struct fsmoe_job *job = task->cl_arg;
+	const struct fsmoe_task_args *job = task->cl_arg;
 	const struct fsmoe_program *p = job->program;
 	const fsmoe_profile_t profile = p->runtime->profile;
 	double all = 0;
 
 	(void)arch, (void)implementation;
-	for (int i = 0; i < job->slot->nnodes; i++)
+	for (int i = 0; i < job->template->nnodes; i++)
 	{
-		const struct fsmoe_node *node = &p->nodes[job->slot->node[i]];
+		const struct fsmoe_node *node = &p->nodes[job->template->node[i]];
 		double seconds = 0;
 
 		if (p->work[node->id] <= 0)
@@ -42,7 +42,7 @@ void fsmoe_codelet_set_model(fsmoe_runtime_t rt, struct fsmoe_codelet *c)
 	c->model.type = STARPU_PER_ARCH;
 	c->model.arch_cost_function = expected_us;
 	c->model.symbol = c->op->name;
-	c->codelet.model = c->ahead.model = rt->profile ? &c->model : NULL;
+	c->codelet.model = c->early.model = rt->profile ? &c->model : NULL;
 }
 
 int fsmoe_runtime_set_profile(fsmoe_runtime_t rt, fsmoe_profile_t profile)
@@ -54,7 +54,7 @@ int fsmoe_runtime_set_profile(fsmoe_runtime_t rt, fsmoe_profile_t profile)
 		return err;
 	if (profile)
 		*copy = *profile;
-	if (rt->starpu)
+	if (rt->starpu.runs)
 		starpu_task_wait_for_all();
 	fsmoe_profile_destroy(rt->profile);
 	rt->profile = copy;

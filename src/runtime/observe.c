@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "comm/align.h"
-#include "runtime/runtime.h"
+#include "comm/clock_sync.h"
+#include "runtime/runtime_internal.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -25,7 +25,7 @@ static int timeline_create(struct fsmoe_timeline *tl, int n)
 	return fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", n);
 }
 
-/* What is noted of every node of a step: arrays one behind the other where they travel. */
+/* The times noted for every node of a step, in the order of the arrays that are gathered. */
 enum
 {
 	SUBMITTED,
@@ -68,8 +68,9 @@ int fsmoe_program_observe(fsmoe_program_t p, struct fsmoe_timeline *timeline)
 		err = timeline_create(timeline, p->nnodes);
 	if (!err)
 		fill(timeline, p,
-		     (const double *[NTIMES]){p->submitted, p->ready, p->start, p->end},
-		     earliest(p->start, p->nnodes));
+		     (const double *[NTIMES]){p->times.submitted, p->times.ready, p->times.start,
+					      p->times.end},
+		     earliest(p->times.start, p->nnodes));
 	return err;
 }
 
@@ -77,7 +78,8 @@ int fsmoe_program_observe(fsmoe_program_t p, struct fsmoe_timeline *timeline)
 static int gather(fsmoe_program_t p, struct fsmoe_comm *world, double *all)
 {
 	const size_t n = (size_t)p->nnodes;
-	const double *const time[NTIMES] = {p->submitted, p->ready, p->start, p->end};
+	const double *const time[NTIMES] = {p->times.submitted, p->times.ready, p->times.start,
+					    p->times.end};
 	double *mine = malloc((NTIMES * n + 1) * sizeof(*mine)), offset = 0;
 	int err = mine ? p->runtime->executor->observe(p)
 		       : fsmoe_fail(ENOMEM, "no memory for a timeline of %d nodes", p->nnodes);
@@ -136,14 +138,14 @@ int fsmoe_runtime_clock(fsmoe_runtime_t rt, double *offset, double *error)
 {
 	int err = 0;
 
-	if (!rt->clock_known)
-		err = fsmoe_comm_align(fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD),
-				       &rt->clock_offset, &rt->clock_error);
+	if (!rt->clock.known)
+		err = fsmoe_comm_sync_clock(fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD),
+					    &rt->clock.offset, &rt->clock.error);
 	if (err)
 		return err;
-	rt->clock_known = 1;
-	*offset = rt->clock_offset;
+	rt->clock.known = 1;
+	*offset = rt->clock.offset;
 	if (error)
-		*error = rt->clock_error;
+		*error = rt->clock.error;
 	return 0;
 }

@@ -11,6 +11,11 @@
 /*
  * One lock for all lanes: tasks last a hundred microseconds and more, the lock is held for a
  * few hundred nanoseconds, and one order of events is easier to reason about than four.
+ *
+ * A scheduling context has its own struct policy: a lock, lanes and numbers of its own, over the
+ * workers that StarPU adds to it. Numbers are per context, from 0. Collectives of two contexts have
+ * no order between them, so they must use different communicators. The idle hook waits in the
+ * context that the calling thread has set, or in context 0. fsmoe itself uses context 0 alone.
  */
 struct lane
 {
@@ -26,7 +31,7 @@ struct policy
 	unsigned lanes_of[STARPU_NMAXWORKERS]; /* bit per lane */
 	starpu_pthread_cond_t wake[STARPU_NMAXWORKERS];
 	int worker[STARPU_NMAXWORKERS], nworkers, ncuda;
-	volatile unsigned nready; /* read without the lock: workers poll */
+	_Atomic unsigned nready; /* read without the lock: workers poll */
 };
 
 static const struct fsmoe_task_info *info_of(const struct starpu_task *task,
@@ -115,7 +120,7 @@ static void deinit(unsigned ctx)
 	free(p);
 }
 
-/* Who serves what: fsmoe/starpu.h. `index` of `n` workers of one device. */
+/* The lanes (bits) of worker `index` of the `n` workers of one device: fsmoe/starpu.h. */
 static unsigned lanes_served(int index, int n)
 {
 	static const unsigned compute = 1u << FSMOE_COMPUTE, intra = 1u << FSMOE_INTRA,

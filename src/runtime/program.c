@@ -2,9 +2,9 @@
 #include "graph/graph.h"
 #include "graph/memory.h"
 #include "runtime/bf16.h"
-#include "runtime/inside.h"
-#include "runtime/runtime.h"
-#include "runtime/symmetric.h"
+#include "runtime/gpu_ops.h"
+#include "runtime/introspect.h"
+#include "runtime/runtime_internal.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -13,48 +13,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int make_handles_at(struct fsmoe_program *p, const struct fsmoe_symmetric *symmetric)
+static int make_handles(struct fsmoe_program *p)
 {
-	int err = 0;
+	struct fsmoe_home *homes = calloc((size_t)p->ntensors + 1, sizeof(*homes));
+	struct fsmoe_nccl_window *window = NULL;
+	int err = homes ? 0 : fsmoe_fail(ENOMEM, "no memory for %d tensors", p->ntensors);
 
+	if (!err && p->runtime->gpu)
+		err = fsmoe_gpu->find_homes(p, homes, &window);
 	for (int t = 0; t < p->ntensors && !err; t++)
 	{
 		if (p->tensors[t].base != t)
 			continue;
 		size_t bytes = fsmoe_shape_count(&p->tensors[t].shape) *
 			       fsmoe_element_bytes(FSMOE_F32, p->tensors[t].dtype);
-		struct fsmoe_home home = {0};
-		if (symmetric->window && symmetric->at[t] != FSMOE_ELSEWHERE)
-			home = (struct fsmoe_home){symmetric->window, symmetric->at[t]};
 		p->handles[t] = fsmoe_handle_get(p->runtime, fsmoe_memory_data(p->memory, t), bytes,
-						 &p->tensors[t], home, &err);
+						 &p->tensors[t], homes[t], &err);
 	}
-	return err;
-}
-
-static int make_handles(struct fsmoe_program *p)
-{
-	struct fsmoe_symmetric symmetric;
-	int err = fsmoe_symmetric_make(&symmetric, p);
-
-	if (!err)
-		err = make_handles_at(p, &symmetric);
-	fsmoe_symmetric_free(&symmetric);
+	if (window)
+		fsmoe_gpu->release_window(window);
+	free(homes);
 	return err;
 }
 
 static int allocate(struct fsmoe_program *p)
 {
-	p->slots = calloc((size_t)p->nnodes + 1, sizeof(*p->slots));
+	p->templates = calloc((size_t)p->nnodes + 1, sizeof(*p->templates));
 	p->order = calloc((size_t)p->nnodes + 1, sizeof(*p->order));
 	p->handles = calloc((size_t)p->ntensors + 1, sizeof(*p->handles));
 	p->work = calloc((size_t)p->nnodes + 1, sizeof(double));
-	p->ready = calloc((size_t)p->nnodes + 1, sizeof(double));
-	p->start = calloc((size_t)p->nnodes + 1, sizeof(double));
-	p->submitted = calloc((size_t)p->nnodes + 1, sizeof(double));
-	p->end = calloc((size_t)p->nnodes + 1, sizeof(double));
-	if (!p->slots || !p->order || !p->handles || !p->work || !p->ready || !p->start ||
-	    !p->end || !p->submitted)
+	p->times.ready = calloc((size_t)p->nnodes + 1, sizeof(double));
+	p->times.start = calloc((size_t)p->nnodes + 1, sizeof(double));
+	p->times.submitted = calloc((size_t)p->nnodes + 1, sizeof(double));
+	p->times.end = calloc((size_t)p->nnodes + 1, sizeof(double));
+	if (!p->templates || !p->order || !p->handles || !p->work || !p->times.ready ||
+	    !p->times.start || !p->times.end || !p->times.submitted)
 		return fsmoe_fail(ENOMEM, "no memory for a program of %d nodes", p->nnodes);
 	for (int i = 0; i < p->nnodes; i++)
 		p->work[i] = fsmoe_node_work(&p->nodes[i], p->tensors);
@@ -89,7 +82,7 @@ int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t rt, fsmoe_gra
 	p->memory = memory;
 	p->nodes = fsmoe_graph_nodes(graph, &p->nnodes);
 	p->tensors = fsmoe_graph_tensors(graph, &p->ntensors);
-	STARPU_PTHREAD_MUTEX_INIT(&p->lock, NULL);
+	STARPU_PTHREAD_MUTEX_INIT(&p->failure.lock, NULL);
 	err = allocate(p);
 	if (!err)
 		err = make_handles(p);
@@ -113,16 +106,16 @@ void fsmoe_program_destroy(fsmoe_program_t p)
 	p->runtime->executor->destroy(p);
 	for (int t = 0; p->handles && t < p->ntensors; t++)
 		fsmoe_handle_put(p->runtime, p->handles[t]);
-	STARPU_PTHREAD_MUTEX_DESTROY(&p->lock);
-	free(p->slots);
+	STARPU_PTHREAD_MUTEX_DESTROY(&p->failure.lock);
+	free(p->templates);
 	free(p->order);
-	free(p->rides);
+	free(p->merged);
 	free(p->handles);
 	free(p->work);
-	free(p->ready);
-	free(p->start);
-	free(p->submitted);
-	free(p->end);
+	free(p->times.ready);
+	free(p->times.start);
+	free(p->times.submitted);
+	free(p->times.end);
 	free(p);
 }
 

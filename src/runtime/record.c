@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/runtime.h"
+#include "runtime/runtime_internal.h"
 
 #include "base/file.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -147,10 +147,10 @@ int fsmoe_record_step(struct fsmoe_program *p)
 	block.program = (uint32_t)p->recorded;
 	n = fwrite(&block, 1, sizeof(block), r->file);
 	n += fwrite(&p->step, 1, sizeof(p->step), r->file);
-	n += write_times(r->file, p->submitted, p->nnodes, r->offset);
-	n += write_times(r->file, p->ready, p->nnodes, r->offset);
-	n += write_times(r->file, p->start, p->nnodes, r->offset);
-	n += write_times(r->file, p->end, p->nnodes, r->offset);
+	n += write_times(r->file, p->times.submitted, p->nnodes, r->offset);
+	n += write_times(r->file, p->times.ready, p->nnodes, r->offset);
+	n += write_times(r->file, p->times.start, p->nnodes, r->offset);
+	n += write_times(r->file, p->times.end, p->nnodes, r->offset);
 	return finish(r, n, sizeof(block) + bytes);
 }
 
@@ -195,7 +195,7 @@ int fsmoe_runtime_set_recording(fsmoe_runtime_t rt, int recording)
 
 int fsmoe_runtime_record(fsmoe_runtime_t rt, int record, const char *folder)
 {
-	if (rt->starpu)
+	if (rt->starpu.runs)
 		starpu_task_wait_for_all();
 	fsmoe_record_close(rt->record);
 	rt->record = NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codelets/chunks.h"
-#include "runtime/gpu.h"
-#include "runtime/inside.h"
+#include "runtime/gpu_ops.h"
+#include "runtime/introspect.h"
 #include "runtime/policy.h"
-#include "runtime/runtime.h"
+#include "runtime/runtime_internal.h"
 #include "runtime/version.h"
 #include "topo/topo.h"
 
@@ -66,7 +66,7 @@ static unsigned nap(void *arg)
 	return 1;
 }
 
-/* Of StarPU's policies the one that is asked for; NULL: none, fsmoe's own. */
+/* The name of the StarPU policy that is asked for; NULL: fsmoe's own policy. */
 static const char *scheduler_of(const struct fsmoe_runtime_opts *opts)
 {
 	const char *name = opts->starpu_sched ? opts->starpu_sched : getenv("STARPU_SCHED");
@@ -98,9 +98,9 @@ static int check_scheduler(const struct fsmoe_runtime_opts *opts)
 /* StarPU's own policies poll where a core is there for it. */
 static int register_idle_hook(fsmoe_runtime_t rt)
 {
-	if (rt->own_policy)
-		return starpu_idle_hook_register(fsmoe_policy_idle, &rt->polls);
-	return rt->polls ? -1 : starpu_idle_hook_register(nap, NULL);
+	if (rt->starpu.own_policy)
+		return starpu_idle_hook_register(fsmoe_policy_idle, &rt->starpu.polls);
+	return rt->starpu.polls ? -1 : starpu_idle_hook_register(nap, NULL);
 }
 
 static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts)
@@ -115,7 +115,7 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	if (!binding->bound)
 		setenv("STARPU_WORKERS_NOBIND", "1", 1);
 	if (rt->gpu)
-		fsmoe_gpu_prepare_starpu();
+		fsmoe_gpu->prepare_starpu();
 	starpu_conf_init(&conf);
 	conf.precedence_over_environment_variables = 1;
 	conf.ncpus = WORKERS;
@@ -123,12 +123,12 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	if (rt->gpu)
 	{
 		conf.use_explicit_workers_cuda_gpuid = 1;
-		conf.workers_cuda_gpuid[0] = (unsigned)fsmoe_gpu_device(rt->gpu);
+		conf.workers_cuda_gpuid[0] = (unsigned)fsmoe_gpu->device(rt->gpu);
 	}
 	conf.nopencl = 0;
 	conf.catch_signals = 0;
-	rt->own_policy = !scheduler_of(opts);
-	if (rt->own_policy)
+	rt->starpu.own_policy = !scheduler_of(opts);
+	if (rt->starpu.own_policy)
 		conf.sched_policy = fsmoe_starpu_policy();
 	else
 		conf.sched_policy_name = scheduler_of(opts);
@@ -144,15 +144,16 @@ static int start_starpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opt
 	err = starpu_init(&conf);
 	if (err)
 		return fsmoe_fail(-err, "StarPU did not start: %s", strerror(-err));
-	rt->starpu = 1;
+	rt->starpu.runs = 1;
 	if (starpu_cpu_worker_get_count() < WORKERS)
 		return fsmoe_fail(
 			ENODEV,
 			"StarPU gave %u CPU workers, fsmoe needs %d: unset STARPU_NCPU, or build "
 			"StarPU with --enable-maxcpus=8",
 			starpu_cpu_worker_get_count(), WORKERS);
-	rt->idle_hook = register_idle_hook(rt);
-	starpu_worker_get_ids_by_type(STARPU_CPU_WORKER, rt->lane_worker[FSMOE_ON_CPU], WORKERS);
+	rt->starpu.idle_hook = register_idle_hook(rt);
+	starpu_worker_get_ids_by_type(STARPU_CPU_WORKER, rt->starpu.lane_worker[FSMOE_ON_CPU],
+				      WORKERS);
 	return 0;
 }
 
@@ -228,33 +229,45 @@ static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *
 
 	if (err)
 		return err;
-	rt->executor = strcmp(opts->executor, "stream") ? &fsmoe_executor_starpu
-							: fsmoe_gpu_stream_executor();
+	rt->executor = &fsmoe_executor_starpu;
+	if (fsmoe_gpu && !strcmp(opts->executor, "stream"))
+		rt->executor = fsmoe_gpu->stream_executor;
 	rt->real = strcmp(opts->dtype, "bf16") ? FSMOE_F32 : FSMOE_BF16;
 	rt->dtype = one_of(fsmoe_runtime_dtypes, opts->dtype);
-	rt->windows = !strcmp(opts->cta_policy, "zero");
-	rt->ahead = opts->ahead;
-	rt->chain = opts->chain;
+	rt->fuse = opts->chain;
 	if (opts->chain < 0) /* a trace tells where a step is */
-		rt->chain = strcmp(opts->device, "cuda") ? 0 : opts->trace ? 1 : 2;
+		rt->fuse = strcmp(opts->device, "cuda") ? 0 : opts->trace ? 1 : 2;
 	return 0;
 }
+
+#ifdef FSMOE_USE_CUDA
+extern const struct fsmoe_gpu_ops fsmoe_gpu_cuda; /* gpu/gpu.c */
+const struct fsmoe_gpu_ops *const fsmoe_gpu = &fsmoe_gpu_cuda;
+#else
+const struct fsmoe_gpu_ops *const fsmoe_gpu;
+#endif
 
 static int start_gpu(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *opts, int host_rank,
 		     int host_size)
 {
-	return strcmp(opts->device, "cuda") != 0
-		       ? 0
-		       : fsmoe_gpu_create(&rt->gpu, host_rank, host_size, rt->comms, opts);
+	if (strcmp(opts->device, "cuda") != 0)
+		return 0;
+	if (!fsmoe_gpu)
+		return fsmoe_fail(ENODEV,
+				  "the device is 'cuda', but this fsmoe was built without CUDA: "
+				  "build it with nvcc, cuBLAS, NCCL and a StarPU that has CUDA, "
+				  "or use the device 'cpu'");
+	return fsmoe_gpu->create(&rt->gpu, host_rank, host_size, rt->comms, opts);
 }
 
 static void release(fsmoe_runtime_t rt)
 {
-	if (rt->starpu && rt->idle_hook >= 0)
-		starpu_idle_hook_deregister(rt->idle_hook);
-	fsmoe_gpu_destroy(rt->gpu);
+	if (rt->starpu.runs && rt->starpu.idle_hook >= 0)
+		starpu_idle_hook_deregister(rt->starpu.idle_hook);
+	if (rt->gpu)
+		fsmoe_gpu->destroy(rt->gpu);
 	fsmoe_trace_finish(rt->trace);
-	if (rt->starpu)
+	if (rt->starpu.runs)
 		starpu_shutdown();
 	fsmoe_trace_close(rt->trace, fsmoe_comms_get(rt->comms, FSMOE_GROUP_WORLD));
 	fsmoe_codelets_destroy(rt);
@@ -293,8 +306,8 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 	err = fsmoe_binding_take(&rt->binding, host_rank, host_size, opts->bind);
 	if (!err)
 		err = start_gpu(rt, opts, host_rank, host_size);
-	rt->polls = rt->binding.bound && !rt->gpu;
-	fsmoe_comms_set_own_cores(rt->comms, rt->polls);
+	rt->starpu.polls = rt->binding.bound && !rt->gpu;
+	fsmoe_comms_set_own_cores(rt->comms, rt->starpu.polls);
 	if (!err)
 		err = emulate_links(rt->comms, opts);
 	if (!err)
@@ -302,9 +315,10 @@ static int start(fsmoe_runtime_t rt, fsmoe_topo_t topo, const struct fsmoe_runti
 	if (!err && rt->executor == &fsmoe_executor_starpu)
 		err = start_in_turn(rt, opts, host_rank);
 	if (!err && rt->gpu)
-		err = fsmoe_gpu_connect(rt->gpu, opts->cta_policy);
+		err = fsmoe_gpu->connect(rt->gpu, opts->cta_policy);
 	if (!err && rt->gpu)
-		err = fsmoe_gpu_lanes(rt->gpu, rt->starpu ? rt->lane_worker[FSMOE_ON_GPU] : NULL);
+		err = fsmoe_gpu->make_lanes(
+			rt->gpu, rt->starpu.runs ? rt->starpu.lane_worker[FSMOE_ON_GPU] : NULL);
 	if (!err)
 	{
 		rt->blas_threads = opts->blas_threads > 0 ? opts->blas_threads : rt->binding.cores;
@@ -330,7 +344,7 @@ int fsmoe_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 	if (!rt)
 		return fsmoe_fail(ENOMEM, "no memory for the runtime");
 	rt->groups = groups;
-	rt->idle_hook = -1;
+	rt->starpu.idle_hook = -1;
 	if (topo)
 		err = fsmoe_watch_start(&rt->watch, topo, opts.timeout);
 	if (!err && rt->watch && opts.catch_term)
@@ -353,7 +367,7 @@ void fsmoe_runtime_stop(fsmoe_runtime_t rt)
 {
 	if (!rt)
 		return;
-	if (rt->starpu)
+	if (rt->starpu.runs)
 		starpu_task_wait_for_all();
 	fsmoe_watch_phase(rt->watch, "end");
 	release(rt);
@@ -373,7 +387,7 @@ fsmoe_groups_t fsmoe_runtime_groups(fsmoe_runtime_t rt)
 
 double fsmoe_runtime_peak(fsmoe_runtime_t rt)
 {
-	return rt->gpu ? fsmoe_gpu_peak(rt->gpu) : 0;
+	return rt->gpu ? fsmoe_gpu->peak(rt->gpu) : 0;
 }
 
 struct fsmoe_watch *fsmoe_runtime_watch(fsmoe_runtime_t rt)

@@ -5,9 +5,9 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "comm/align.h"
-#include "runtime/trace_files.h"
-#include "runtime/trace_mark.h"
+#include "comm/clock_sync.h"
+#include "trace/trace_files.h"
+#include "trace/trace_mark.h"
 #include "topo/topo.h"
 
 #include <errno.h>
@@ -167,7 +167,7 @@ static int align(struct fsmoe_trace *trace, struct fsmoe_comm *world)
 
 	if (trace->info.ranks == 1)
 		return 0;
-	err = fsmoe_comm_align(world, &trace->ahead, &trace->ahead_error);
+	err = fsmoe_comm_sync_clock(world, &trace->ahead, &trace->ahead_error);
 	if (err)
 		return err;
 	trace->mark_after = nanoseconds(fsmoe_clock());
@@ -249,7 +249,7 @@ void fsmoe_trace_finish(struct fsmoe_trace *trace)
 		stop_recording(trace);
 }
 
-/* What this rank has recorded, its mark at rank 0's time `when`. */
+/* Moves this rank's mark to rank 0's time `when` and describes the rank's file. */
 static struct fsmoe_trace_part finish_part(const struct fsmoe_trace *trace, int64_t when)
 {
 	struct fsmoe_trace_part part = {.tasks = trace->tasks, .clock_error = -1};

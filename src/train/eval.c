@@ -2,7 +2,7 @@
 #include "train/eval.h"
 
 #include "base/clock.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "train/batch_shard.h"
 
 #include <errno.h>

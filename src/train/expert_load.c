@@ -3,7 +3,7 @@
 
 #include "codelets/route.h"
 #include "comm/comm.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

@@ -90,7 +90,7 @@ int fsmoe_host_memory_check(const struct fsmoe_host_memory *memory)
 			  fsmoe_memory_text(memory->available).text);
 }
 
-int fsmoe_gpu_memory_check(const struct fsmoe_room *memory)
+int fsmoe_gpu_memory_check(const struct fsmoe_gpu_memory *memory)
 {
 	if (memory->need <= memory->left)
 		return 0;

@@ -2,7 +2,7 @@
 #ifndef FSMOE_TRAIN_MEMORY_ESTIMATE_H
 #define FSMOE_TRAIN_MEMORY_ESTIMATE_H
 
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 /* Memory of a host that a training takes, in bytes. */
 struct fsmoe_host_memory
@@ -19,8 +19,8 @@ void fsmoe_host_memory_estimate(struct fsmoe_host_memory *memory, const fsmoe_gr
 				int n, int on_gpu);
 /* -ENOMEM with a sentence if it does not fit. */
 int fsmoe_host_memory_check(const struct fsmoe_host_memory *memory);
-/* The same check of this rank's GPU; memory is what fsmoe_runtime_room found. */
-int fsmoe_gpu_memory_check(const struct fsmoe_room *memory);
+/* The same check of this rank's GPU; memory is what fsmoe_runtime_gpu_memory found. */
+int fsmoe_gpu_memory_check(const struct fsmoe_gpu_memory *memory);
 
 /* "1.5 GB". */
 struct fsmoe_memory_text

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/nonfinite.h"
 
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>

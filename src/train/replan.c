@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "train/plan_agree.h"
 #include "train/trainer.h"
 

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "comm/comm.h"
 #include "graph/memory.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "train/batch_shard.h"
 #include "train/nonfinite.h"
 #include "train/plan_agree.h"

@@ -6,10 +6,10 @@
 
 # Who may name a foreign header, as patterns of paths.
 declare -A foreign=(
-	[starpu]='src/runtime/*|include/fsmoe/starpu.h|examples/04*|tests/*|bench/*'
+	[starpu]='src/runtime/*|src/gpu/*|src/trace/*|include/fsmoe/starpu.h|examples/04*|tests/*|bench/*'
 	[mpi]='src/comm/*|src/topo/*|tests/*|bench/*'
 	[nccl]='src/comm/*|tests/*|bench/*'
-	[cuda]='codelets/cuda/*|src/comm/*|src/runtime/*|tests/*|bench/*')
+	[cuda]='codelets/cuda/*|src/comm/*|src/gpu/*|tests/*|bench/*')
 
 # The folder that an included name stands for, or nothing when it is not ours.
 folder_of_include()

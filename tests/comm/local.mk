@@ -1,6 +1,6 @@
 # Jobs of several MPI ranks: collectives, and ranks that are stopped or killed.
 check_PROGRAMS += tests/comm/comm-mpi tests/comm/comm-pieces tests/comm/foreign-mpi \
-	tests/comm/paced \
+	tests/comm/emulated_link \
 	tests/comm/watch-victim
 tests_comm_comm_mpi_SOURCES = tests/comm/comm-mpi.c tests/comm/collectives.c \
 	tests/comm/collectives.h tests/comm/comm-measure.c tests/comm/comm-measure.h tests/comm/check.h
@@ -10,8 +10,8 @@ tests_comm_comm_pieces_SOURCES = $(tests_comm_comm_mpi_SOURCES) src/comm/mpi.c \
 	src/comm/mpi_messages.c
 tests_comm_comm_pieces_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS) -DFSMOE_MPI_PIECE=1000
 tests_comm_comm_pieces_LDADD = libfsmoe_core.la -lpthread
-tests_comm_paced_SOURCES = tests/comm/paced.c tests/comm/check.h
-tests_comm_paced_LDADD = libfsmoe_core.la
+tests_comm_emulated_link_SOURCES = tests/comm/emulated_link.c tests/comm/check.h
+tests_comm_emulated_link_LDADD = libfsmoe_core.la
 tests_comm_foreign_mpi_SOURCES = tests/comm/foreign-mpi.c tests/comm/check.h
 tests_comm_foreign_mpi_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
 tests_comm_foreign_mpi_LDADD = libfsmoe_core.la $(MPI_LIBS)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "runtime/device.h"
+#include "gpu/device.h"
 #include "step/step.h"
 #include "tests/lib/try.h"
 

@@ -6,7 +6,7 @@
  * Exit status 77: no GPU here.
  */
 #include "check.h"
-#include "runtime/device.h"
+#include "gpu/device.h"
 
 #include <fsmoe.h>
 #include <stdio.h>

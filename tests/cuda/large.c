@@ -3,7 +3,7 @@
 #include "check.h"
 #include "codelets/expert_mlp.h"
 #include "codelets/expert_swiglu.h"
-#include "runtime/device.h"
+#include "gpu/device.h"
 #include "tests/lib/opcase.h"
 #include "tests/lib/try.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "check.h"
-#include "runtime/device.h"
-#include "runtime/lanes.h"
+#include "gpu/device.h"
+#include "gpu/lanes.h"
 #include "share.h"
 #include "tests/lib/try.h"
 #include "tests/lib/opcase_internal.h"

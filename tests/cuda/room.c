@@ -26,9 +26,9 @@ static const struct
 
 static size_t taken(fsmoe_runtime_t runtime)
 {
-	struct fsmoe_room room;
+	struct fsmoe_gpu_memory room;
 
-	TRY(fsmoe_runtime_room(runtime, NULL, 0, &room));
+	TRY(fsmoe_runtime_gpu_memory(runtime, NULL, 0, &room));
 	return room.all - room.left;
 }
 
@@ -44,7 +44,7 @@ static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
 	fsmoe_trainer_t trainer;
 	struct fsmoe_forward_graph forward;
 	struct fsmoe_step_graph step;
-	struct fsmoe_room room;
+	struct fsmoe_gpu_memory room;
 	struct fsmoe_eval *eval;
 	size_t bytes;
 
@@ -54,7 +54,7 @@ static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
 	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_as_forward(spec), opts));
 	TRY(fsmoe_eval_graph(&forward, NULL, fsmoe_model_as_forward(spec), opts->global_batch,
 			     &objective));
-	TRY(fsmoe_runtime_room(runtime, (fsmoe_graph_t[]){step.graph, forward.graph}, 2, &room));
+	TRY(fsmoe_runtime_gpu_memory(runtime, (fsmoe_graph_t[]){step.graph, forward.graph}, 2, &room));
 	*predicted = room.need;
 	TRY(fsmoe_trainer_create_from(&trainer, runtime, &step, fsmoe_model_as_forward(spec),
 				      opts));

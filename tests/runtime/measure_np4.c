@@ -7,7 +7,7 @@
  */
 #include "comm/comm.h"
 #include "cost/profile.h"
-#include "runtime/inside.h"
+#include "runtime/introspect.h"
 #include "step/step.h"
 #include "tests/lib/try.h"
 

@@ -5,7 +5,7 @@
  * planner's costs are of the same bits. Without a profile nobody answers; with a line missing the
  * answer is unknown.
  */
-#include "runtime/runtime.h"
+#include "runtime/runtime_internal.h"
 #include "runtime/units.h"
 #include "step/step.h"
 #include "tests/lib/try.h"
@@ -45,17 +45,17 @@ static fsmoe_profile_t make_profile(int without)
 
 static double ask_starpu(fsmoe_program_t p, int node)
 {
-	struct fsmoe_slot *slot = p->slots;
-	struct fsmoe_job job = {.program = p};
+	struct fsmoe_task_template *template = p->templates;
+	struct fsmoe_task_args args = {.program = p};
 	struct starpu_task task;
 	double us;
 
 	starpu_task_init(&task);
-	while (slot->node[0] != node)
-		slot++;
-	job.slot = slot;
-	task.cl = slot->codelet;
-	task.cl_arg = &job;
+	while (template->node[0] != node)
+		template ++;
+	args.template = template;
+	task.cl = template->codelet;
+	task.cl_arg = &args;
 	us = starpu_task_expected_length(
 		&task, starpu_worker_get_perf_archtype(0, STARPU_NMAX_SCHED_CTXS), 0);
 	starpu_task_clean(&task);

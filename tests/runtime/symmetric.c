@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the buffers of AlltoAlls and AllGathers lie in a window (runtime/symmetric.h): of a
+ * Where the buffers of AlltoAlls and AllGathers lie in a window (gpu/symmetric.h): of a
  * training step, on machines nobody owns, the same on every rank, apart from each other, and none
  * that a collective sums.
  */
@@ -9,7 +9,7 @@
 #include "codelets/collective.h"
 #include "codelets/rows.h"
 #include "graph/memory.h"
-#include "runtime/symmetric.h"
+#include "gpu/symmetric.h"
 #include "step/step.h"
 
 #include <fsmoe/model.h>

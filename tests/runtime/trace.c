@@ -6,8 +6,8 @@
  * and each gets its sentence. Arguments: a folder, and nodes to pretend.
  */
 #include "base/file.h"
-#include "runtime/trace_files.h"
-#include "runtime/trace_paje.h"
+#include "trace/trace_files.h"
+#include "trace/trace_paje.h"
 #include "tests/lib/try.h"
 
 #include <fsmoe.h>

@@ -6,7 +6,7 @@
  * argument: the number of nodes to pretend) the graphs communicate.
  */
 #include "graph/graph.h"
-#include "runtime/waits.h"
+#include "runtime/stream_sync.h"
 #include "tests/lib/random_graph.h"
 #include "tests/lib/try.h"
 
@@ -41,10 +41,10 @@ static int streams_break_order(fsmoe_graph_t g)
 	int seq[FSMOE_NLANES] = {-1, -1, -1};
 	const struct fsmoe_node *nodes = fsmoe_graph_nodes(g, &n);
 	int *at = calloc((size_t)n + 1, sizeof(*at));
-	struct fsmoe_waits waits;
+	struct fsmoe_stream_sync waits;
 
-	TRY(fsmoe_gaps_fill(&order, g));
-	TRY(fsmoe_waits_plan(&waits, g, order));
+	TRY(fsmoe_stream_sync_order(&order, g));
+	TRY(fsmoe_stream_sync_plan(&waits, g, order));
 	TRY(fsmoe_graph_edges(g, &first, &pred));
 	memset(seen, -1, sizeof(seen));
 	for (int k = 0; k < n; k++)
@@ -68,7 +68,7 @@ static int streams_break_order(fsmoe_graph_t g)
 		for (int e = first[node->id]; e < first[node->id + 1]; e++)
 			bad += at[pred[e]] > k || at[pred[e]] > lanes[nodes[pred[e]].lane];
 	}
-	fsmoe_waits_free(&waits);
+	fsmoe_stream_sync_free(&waits);
 	free(order);
 	free(first);
 	free(pred);
