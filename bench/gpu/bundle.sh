@@ -19,8 +19,7 @@ rm -rf "$out"
 mkdir -p "$out/bin" "$out/lib" "$out/lib-if-none"
 
 # libtool leaves the program itself in .libs when it needs a library of the build.
-for program in fsmoe tests/cuda/check-cuda bench/gpu/layer bench/gpu/products \
-	bench/gpu/ratio; do
+for program in fsmoe tests/cuda/check-cuda bench/gpu/executors bench/gpu/products; do
 	real=$top_builddir/$(dirname $program)/.libs/$(basename $program)
 	[ -e "$real" ] || real=$top_builddir/$program
 	cp "$real" "$out/bin/"
@@ -35,7 +34,7 @@ cat "$top_srcdir"/*.md "$top_srcdir"/doc/*.md >"$out/text"
 
 # Of the libraries that the loader finds here, those that are not the C library's or CUDA's.
 # OpenBLAS is 35 MB: a small stand-in does for the few products on the host.
-for program in fsmoe check-cuda layer products ratio; do ldd "$out/bin/$program"; done |
+for program in fsmoe check-cuda executors products; do ldd "$out/bin/$program"; done |
 	awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u |
 	while read -r name path; do
 		case $name in

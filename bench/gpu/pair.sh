@@ -63,13 +63,13 @@ peer() # FABRIC P2P OPTION...
 		--warmup 15 "$@"
 }
 
-# 21 pairs of 5 steps, with the chains of tasks that are the default.
-share() # NAME P2P WORK...
+# 21 pairs of 5 steps, with the default chains of tasks.
+share() # NAME P2P OPTION...
 {
 	local name=$1 p2p=$2 start=$SECONDS state
 	shift 2
-	NCCL_P2P_DISABLE=$p2p limited 120 "${mpi[@]}" -np 2 "$bundle/bin/ratio" "$@" bf16 nodes=2 \
-		default >"$OUT/run.log" 2>&1
+	NCCL_P2P_DISABLE=$p2p limited 120 "${mpi[@]}" -np 2 "$bundle/bin/executors" "$@" --nodes 2 \
+		--settings 1 >"$OUT/run.log" 2>&1
 	state=$(state_of $?)
 	cat "$OUT/run.log" >>"$OUT/log.txt"
 	[ "$state" = ok ] || failures=$((failures + 1))
@@ -79,14 +79,12 @@ share() # NAME P2P WORK...
 
 one() # ROW FABRIC P2P FFN M H
 {
-	local how=$1 fabric=$2 p2p=$3 executor schedule cuts policy options work
+	local how=$1 fabric=$2 p2p=$3 executor schedule cuts policy options
 	ffn=$4
 	options=("${layer[@]}" --ffn "$4" --model-dim "$5" --hidden "$6")
-	work=("$5" "$6" 8 2 1.2 4096)
-	[ "$4" = gpt ] || work+=("$4")
 	case $how in
 	peer) peer "$fabric" "$p2p" "${options[@]}" ;;
-	share) share "$fabric $4" "$p2p" "${work[@]}" ;;
+	share) share "$fabric $4" "$p2p" "${options[@]}" ;;
 	*)
 		IFS=: read -r executor schedule cuts policy <<<"$how"
 		ours "$fabric" "$p2p" "$executor" "$schedule" "$cuts" "$policy" "--parts=$parts" \

@@ -93,22 +93,28 @@ sanitize()
 	failures=$((failures + $(grep -c '^[mr][a-z]*check-.*FAILED' "$OUT/results.tsv")))
 }
 
+# A training step and layers on bare streams, by operation.
 measure()
 {
-	run 60 time-quickstart "$bundle/bin/layer" quickstart 32
-	run 60 time-quickstart-layer "$bundle/bin/layer" 128 256 8 2 1.25 4096
-	run 120 time-gpt-fp32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096
-	run 120 time-gpt-tf32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 tf32
-	run 120 time-gpt-bf16 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 bf16
-	run 120 time-mixtral-bf16 "$bundle/bin/layer" 4096 14336 8 2 1.2 4096 mixtral bf16
+	local layer=("$bundle/bin/fsmoe" bench layer --device cuda --executor stream --iters 11 --warmup 3
+		--parts=no --experts 8 --topk 2)
+	local gpt=(--model-dim 2048 --hidden 8192 --capacity-factor 1.2)
+	run 60 time-quickstart "$bundle/bin/fsmoe" train --data "$bundle/text" --preset quickstart \
+		--device cuda --executor stream --steps 14 --val-every 0 --breakdown
+	run 60 time-quickstart-layer "${layer[@]}" --model-dim 128 --hidden 256 --capacity-factor 1.25
+	run 120 time-gpt-fp32 "${layer[@]}" "${gpt[@]}"
+	run 120 time-gpt-tf32 "${layer[@]}" "${gpt[@]}" --dtype tf32
+	run 120 time-gpt-bf16 "${layer[@]}" "${gpt[@]}" --dtype bf16
+	run 120 time-mixtral-bf16 "${layer[@]}" --model-dim 4096 --hidden 14336 --capacity-factor 1.2 \
+		--ffn mixtral --dtype bf16
 	cat "$logs"/time-*.log
 }
 
-# What StarPU costs against bare streams.
+# The cost of StarPU over bare streams.
 ratio()
 {
-	run 90 ratio-quickstart "$bundle/bin/ratio" quickstart 32
-	run 90 ratio-gpt-tf32 "$bundle/bin/ratio" 2048 8192 8 2 1.2 4096 tf32
+	run 90 ratio-quickstart "$bundle/bin/executors" --preset quickstart --batch 32
+	run 90 ratio-gpt-tf32 "$bundle/bin/executors" --capacity-factor 1.2 --dtype tf32
 	cat "$logs"/ratio-*.log
 }
 
@@ -223,7 +229,7 @@ bf16()
 		run 120 layer-$way "$fsmoe" bench layer "${sizes[@]}" --executor $way
 		run 5 agree-layer-$way agree layer-$way "$logs/layer-$way.log" "$logs/peer-layer.log" 8388608
 	done
-	run 90 ratio-gpt-bf16 "$bundle/bin/ratio" 2048 8192 8 2 1.2 4096 bf16
+	run 90 ratio-gpt-bf16 "$bundle/bin/executors" --capacity-factor 1.2 --dtype bf16
 	cat "$logs"/{peer,vector,layer,ratio-gpt-bf16,agree}*.log | cut -c1-1500
 	bands one --
 	for way in fp32 bf16; do

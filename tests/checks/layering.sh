@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Which folder may include which header: only its own, and those of folders it builds on.
 # base <- topo, graph, schedule, cost, comm, data <- codelets <- moe <- model <- plan <- step <- runtime
-# <- measure <- config <- train <- checkpoint <- report <- cli; <starpu*.h>, <mpi.h>, <nccl.h> and CUDA's headers only where
+# <- measure <- config <- train <- checkpoint <- report, bench <- cli; <starpu*.h>, <mpi.h>, <nccl.h> and CUDA's headers only where
 # they are named below.
 . "$(dirname "$0")/tree.bash"
 
 declare -A level=([base]=0 [topo]=1 [graph]=1 [schedule]=1 [cost]=1 [comm]=1 [data]=1
 	[codelets]=2 [moe]=3 [model]=4 [plan]=5 [step]=6 [runtime]=7 [measure]=8 [config]=9 [train]=10
-	[checkpoint]=11 [report]=12 [cli]=13)
+	[checkpoint]=11 [report]=12 [bench]=12 [cli]=13)
 # A public header stands where its types are first needed, which may be below what implements it.
 declare -A public=([error]=base [topo]=topo [graph]=graph [op]=graph
 	[schedule]=schedule [profile]=cost [drift]=cost [ops]=codelets [layer]=codelets

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_CLI_BENCH_SCHEDULE_H
-#define FSMOE_CLI_BENCH_SCHEDULE_H
+#ifndef FSMOE_BENCH_SCHEDULE_H
+#define FSMOE_BENCH_SCHEDULE_H
 
 #include "comm/comm.h"
 #include "step/step.h"
@@ -10,7 +10,7 @@
 #include <fsmoe/train.h>
 
 /* A schedule made ready to run, and what it was predicted and measured to take. */
-struct bench_row
+struct fsmoe_bench_row
 {
 	struct fsmoe_schedule schedule;
 	struct fsmoe_plan plan;
@@ -24,7 +24,7 @@ struct bench_row
 	double measured, low, high, measured_exposed, measured_kind[FSMOE_NKINDS];
 };
 
-struct bench_rows
+struct fsmoe_bench_rows
 {
 	fsmoe_runtime_t runtime;
 	fsmoe_groups_t groups;
@@ -33,11 +33,11 @@ struct bench_rows
 	struct fsmoe_model_spec *model;
 	struct fsmoe_train_opts *train;
 	int max_degree, rounds, n;
-	struct bench_row *row; /* their `schedule` filled in */
+	struct fsmoe_bench_row *row; /* their `schedule` filled in */
 };
 
 /* Plans, builds and predicts all rows, then runs them in turn. Collective over the job. */
-int bench_rows_run(struct bench_rows *b);
-void bench_rows_free(struct bench_rows *b);
+int fsmoe_bench_rows_run(struct fsmoe_bench_rows *b);
+void fsmoe_bench_rows_free(struct fsmoe_bench_rows *b);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/bench_schedule.h"
+#include "bench/schedule.h"
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -19,7 +19,7 @@ enum
 
 /* --- making ------------------------------------------------------------------------------- */
 
-static void fill_inputs(const struct bench_rows *b, const struct bench_row *row)
+static void fill_inputs(const struct fsmoe_bench_rows *b, const struct fsmoe_bench_row *row)
 {
 	int n;
 	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(row->step.graph, &n);
@@ -59,7 +59,7 @@ static int sum_kinds(const struct fsmoe_timeline *tl, fsmoe_graph_t graph, doubl
 }
 
 /* Of a prediction a node takes what it runs: its lane is never late. */
-static int predict(const struct bench_rows *b, struct bench_row *row)
+static int predict(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row)
 {
 	struct fsmoe_timeline tl;
 	int n, err = fsmoe_profile_simulate(b->profile, row->step.graph, &tl);
@@ -75,7 +75,7 @@ static int predict(const struct bench_rows *b, struct bench_row *row)
 	return err;
 }
 
-static int allocate(const struct bench_rows *b, struct bench_row *row)
+static int allocate(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row)
 {
 	const size_t rounds = (size_t)b->rounds;
 	int ok;
@@ -88,7 +88,7 @@ static int allocate(const struct bench_rows *b, struct bench_row *row)
 	return ok ? 0 : fsmoe_fail(ENOMEM, "no memory for %d rounds", b->rounds);
 }
 
-static int make(const struct bench_rows *b, struct bench_row *row)
+static int make(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row)
 {
 	struct fsmoe_train_opts opts = *b->train;
 	int err = fsmoe_train_plan(&row->plan, b->groups, fsmoe_model_forward, b->model, &opts,
@@ -115,7 +115,7 @@ static int make(const struct bench_rows *b, struct bench_row *row)
 
 /* --- running ------------------------------------------------------------------------------ */
 
-static int run_once(const struct bench_rows *b, struct bench_row *row, int round)
+static int run_once(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row, int round)
 {
 	struct fsmoe_timeline tl = {0};
 	double start, kind[FSMOE_NKINDS], exposed = 0, seconds;
@@ -144,7 +144,7 @@ static int run_once(const struct bench_rows *b, struct bench_row *row, int round
 }
 
 /* Every rank's value, greatest or least. */
-static int over_ranks(const struct bench_rows *b, double mine, int greatest, double *value)
+static int over_ranks(const struct fsmoe_bench_rows *b, double mine, int greatest, double *value)
 {
 	double all[b->world->size];
 	int err = fsmoe_comm_allgather(b->world, &mine, all, sizeof(mine));
@@ -155,7 +155,7 @@ static int over_ranks(const struct bench_rows *b, double mine, int greatest, dou
 	return err;
 }
 
-static int summarize(const struct bench_rows *b, struct bench_row *row)
+static int summarize(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row)
 {
 	int err = 0;
 
@@ -173,7 +173,7 @@ static int summarize(const struct bench_rows *b, struct bench_row *row)
 	return err;
 }
 
-int bench_rows_run(struct bench_rows *b)
+int fsmoe_bench_rows_run(struct fsmoe_bench_rows *b)
 {
 	int err = 0;
 
@@ -188,12 +188,12 @@ int bench_rows_run(struct bench_rows *b)
 	return err;
 }
 
-void bench_rows_free(struct bench_rows *b)
+void fsmoe_bench_rows_free(struct fsmoe_bench_rows *b)
 {
 	/* The first row's memory holds what the others share. */
 	for (int i = b->n - 1; i >= 0; i--)
 	{
-		struct bench_row *row = &b->row[i];
+		struct fsmoe_bench_row *row = &b->row[i];
 
 		fsmoe_program_drop(row->program);
 		fsmoe_memory_destroy(row->memory);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_MEASURE_BENCH_H
-#define FSMOE_MEASURE_BENCH_H
+#ifndef FSMOE_MEASURE_SAMPLER_H
+#define FSMOE_MEASURE_SAMPLER_H
 
 #include "measure/samples.h"
 
 #include <fsmoe/measure.h>
 
 /* What a run of measurements needs and gives. */
-struct fsmoe_bench
+struct fsmoe_sampler
 {
 	fsmoe_runtime_t runtime;
 	struct fsmoe_comm *world;
@@ -22,13 +22,13 @@ struct fsmoe_bench
  * a barrier, and adds the durations of the nodes that `counts` says to the samples. Collective
  * over the job.
  */
-int fsmoe_bench_graph(struct fsmoe_bench *bench, fsmoe_graph_t graph, fsmoe_memory_t memory,
+int fsmoe_sampler_run(struct fsmoe_sampler *sampler, fsmoe_graph_t graph, fsmoe_memory_t memory,
 		      double seconds, int (*counts)(const struct fsmoe_node *node));
 
 /* The two parts of a profile. Both collective. */
-int fsmoe_bench_layers(struct fsmoe_bench *bench, const struct fsmoe_model_spec *model,
-		       const struct fsmoe_train_opts *train, double seconds);
-int fsmoe_bench_collectives(struct fsmoe_bench *bench, const struct fsmoe_model_spec *model,
-			    const struct fsmoe_train_opts *train, int max_degree, double seconds);
+int fsmoe_sampler_layers(struct fsmoe_sampler *sampler, const struct fsmoe_model_spec *model,
+			 const struct fsmoe_train_opts *train, double seconds);
+int fsmoe_sampler_collectives(struct fsmoe_sampler *sampler, const struct fsmoe_model_spec *model,
+			      const struct fsmoe_train_opts *train, int max_degree, double seconds);
 
 #endif
