@@ -15,12 +15,12 @@
 #include "base/option_rows.h"
 #include "bench/layer.h"
 #include "bench/noise.h"
+#include "bench/schedule.h"
 #include "comm/comm.h"
 #include "measure/samples.h"
 #include "runtime/device.h"
 #include "runtime/gpu.h"
 #include "runtime/runtime.h"
-#include "step/step.h"
 #include "tests/lib/try.h"
 
 #include <fsmoe.h>
@@ -149,11 +149,7 @@ static void create_step(struct harness *h)
 	TRY(fsmoe_step_create(&h->step, h->bench.groups, fsmoe_model_forward, &spec, &opts));
 	TRY(fsmoe_memory_create(&h->memory, h->step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_init_params(h->memory, 1));
-	for (int i = 0; i < h->step.micro_batches; i++)
-	{
-		fill_tokens(h, h->step.batch[i].tokens, spec.vocab_size);
-		fill_tokens(h, h->step.batch[i].targets, spec.vocab_size);
-	}
+	fsmoe_bench_fill_tokens(&h->step, h->memory, h->bench.rank, spec.vocab_size);
 }
 
 static void print_name(const struct harness *h)
@@ -185,19 +181,9 @@ struct both
 	int steps[2];
 };
 
-static double slowest(struct fsmoe_comm *world, double seconds)
-{
-	double all[world->size];
-
-	TRY(fsmoe_comm_allgather(world, &seconds, all, sizeof(seconds)));
-	for (int r = 0; r < world->size; r++)
-		seconds = all[r] > seconds ? all[r] : seconds;
-	return seconds;
-}
-
 static double run_steps(struct both *b, int starpu, int n)
 {
-	double start;
+	double start, seconds;
 
 	TRY(fsmoe_comm_barrier(b->world));
 	start = fsmoe_clock();
@@ -217,7 +203,9 @@ static double run_steps(struct both *b, int starpu, int n)
 		else
 			TRY(fsmoe_stream_wait(b->stream));
 	}
-	return slowest(b->world, (fsmoe_clock() - start) / n);
+	seconds = (fsmoe_clock() - start) / n;
+	TRY(fsmoe_bench_over_ranks(b->world, seconds, 1, &seconds));
+	return seconds;
 }
 
 static void run_pairs(struct both *b, const struct setting *setting, int first)

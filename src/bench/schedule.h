@@ -9,7 +9,9 @@
 #include <fsmoe/plan.h>
 #include <fsmoe/train.h>
 
-/* A schedule made ready to run, and what it was predicted and measured to take. */
+/* `fsmoe bench schedule`: schedules in turn on one model, predicted beside measured. */
+
+/* A schedule made ready to run, with its predicted and measured times. */
 struct fsmoe_bench_row
 {
 	struct fsmoe_schedule schedule;
@@ -19,8 +21,8 @@ struct fsmoe_bench_row
 	fsmoe_program_t program;
 	double predicted, predicted_exposed, predicted_kind[FSMOE_NKINDS]; /* seconds */
 	double *seconds, *exposed, *kind[FSMOE_NKINDS];                    /* by round */
-	/* Of rounds the median; of ranks the slowest for steps and computation, the fastest for
-	 * communication, since the others wait in it. */
+	/* Medians over the rounds; of the slowest rank for steps and computation, of the fastest
+	 * for communication, since the others wait in it. */
 	double measured, low, high, measured_exposed, measured_kind[FSMOE_NKINDS];
 };
 
@@ -33,11 +35,18 @@ struct fsmoe_bench_rows
 	struct fsmoe_model_spec *model;
 	struct fsmoe_train_opts *train;
 	int max_degree, rounds, n;
-	struct fsmoe_bench_row *row; /* their `schedule` filled in */
+	struct fsmoe_bench_row *row; /* with `schedule` filled in by the caller */
 };
 
-/* Plans, builds and predicts all rows, then runs them in turn. Collective over the job. */
+/* Plans, builds and predicts all rows, then runs them in turn. Collective over the job. 0 or a
+ * negative errno. */
 int fsmoe_bench_rows_run(struct fsmoe_bench_rows *b);
 void fsmoe_bench_rows_free(struct fsmoe_bench_rows *b);
+
+/* Random tokens, each with the next token id as its target, for all micro-batches of a step. */
+void fsmoe_bench_fill_tokens(const struct fsmoe_step_graph *step, fsmoe_memory_t memory, int rank,
+			     int vocab);
+/* The greatest or the least of the ranks' values. Collective over `world`. 0 or a negative errno. */
+int fsmoe_bench_over_ranks(struct fsmoe_comm *world, double mine, int greatest, double *value);
 
 #endif
