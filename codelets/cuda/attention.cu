@@ -33,7 +33,7 @@ struct loops
 	{
 		return step(heads_inside, width);
 	}
-	/* Of (batch * heads, S). */
+	/* Rows of (batch * heads, S). */
 	size_t outer_rows() const
 	{
 		return (heads_inside ? inner : 1) * S;
@@ -101,8 +101,8 @@ static int regrouped(const struct fsmoe_call *call, const struct fsmoe_cuda *cud
 
 /* --- some squares ----------------------------------------------------------------------------- */
 
-/* What a pass works on, moved from square to square, and what it keeps in scratch: scores (n, S, S)
- * and probabilities, which in a float run of the forward take the scores' place. */
+/* Arguments of a pass, moved from square to square, and its scratch: scores (n, S, S) and
+ * probabilities, which replace the scores in a float run's forward pass. */
 template <class T> struct pass
 {
 	const T *qkv, *dy;

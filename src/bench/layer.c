@@ -23,19 +23,20 @@ const struct fsmoe_option fsmoe_bench_options[] = {
 	INT("batch", train.train.global_batch, 1, 1 << 24, "Sequences of a rank"),
 	ROWS_OF(fsmoe_train_options, train, "seq model-dim hidden experts topk gate order"),
 	REAL("capacity-factor", train.model.capacity_factor, 0, 1e6,
-	     "Slots of an expert over its even share of a rank's tokens; 0: nothing is dropped"),
+	     "Slots of an expert over its even share of a rank's tokens; 0: dropless"),
 	TEXT("ffn", train.model.expert, "NAME",
-	     "What an expert computes: gpt (without biases), mixtral, or another"),
+	     "The experts: gpt (without biases), mixtral, or another"),
 	TEXT("dispatch", train.model.dispatch, "NAME", "How tokens travel between ranks"),
-	TEXT("cuts", degrees, "F[/B]", "Chunks of the forward pass, and of the backward if others"),
+	TEXT("cuts", degrees, "F[/B]",
+	     "Chunks of the forward pass, and of the backward pass if different"),
 	TEXT("schedule", train.schedule, "NAME",
-	     "A row of the table of schedules, or a file with a row"),
+	     "A schedule's name, or a file with a schedule row"),
 	REAL("aux-weight", train.model.gate_opts.balance_loss, 0, 1e6,
 	     "Weight of the load-balancing loss in the backward"),
 	HEADING("Data"),
-	U64("seed", train.train.seed, "Weights, tokens and the output's gradient follow from it"),
+	U64("seed", train.train.seed, "Seed of weights, tokens and the output's gradient"),
 	REAL("skew", skew, 0, 1e6,
-	     "Deviation of an offset on each expert's logits: uneven routing"),
+	     "Standard deviation of an offset to each expert's logits: uneven routing"),
 	ROWS_OF(fsmoe_train_options, train, "dtype"),
 	HEADING("Layout"),
 	ROWS_OF(fsmoe_train_options, train, "nodes"),
@@ -49,7 +50,7 @@ const struct fsmoe_option fsmoe_bench_options[] = {
 	     "Peak of a GPU's matrix products in TFLOP/s, for mfu = operations of the products of "
 	     "the experts that tokens reached, forward and backward, without padding, over seconds "
 	     "x ranks x peak; 0: that of --dtype, as known for A100, H100, H200"),
-	TEXT("tag", tag, "TEXT", "Goes into the result as it is"),
+	TEXT("tag", tag, "TEXT", "Copied to the result"),
 	HEADING("Machine"),
 	ROWS_OF(fsmoe_train_options, train, "device executor cta-policy blas-threads bind timeout"),
 	{.type = FSMOE_OPTION_END},
@@ -86,8 +87,8 @@ static int read_degrees(struct fsmoe_bench_opts *o)
 	if (o->degrees[end] || forward < 1 || backward < 1 || forward > 1 << 20 ||
 	    backward > 1 << 20)
 		return fsmoe_fail(EINVAL,
-				  "--cuts is '%s': give chunks of the forward pass, or of both: 2, "
-				  "or 2/4",
+				  "--cuts is '%s': give the chunks of the forward pass, or of both "
+				  "passes: 2, or 2/4",
 				  o->degrees);
 	o->train.model.forward_degree = (int)forward;
 	o->train.model.backward_degree = (int)backward;
@@ -138,7 +139,7 @@ static struct fsmoe_moe_spec spec_of(const struct fsmoe_bench *b)
 		.output_scale = 1 / sqrt(m->ffn_size),
 		.gate_opts = m->gate_opts,
 		.expert_opts = {.no_bias = 1},
-		.loss_scale = 1.0 / (double)b->tokens, /* a rank's tokens are all there is */
+		.loss_scale = 1.0 / (double)b->tokens, /* a rank's tokens are the whole batch */
 	};
 }
 
@@ -162,7 +163,7 @@ int fsmoe_bench_lay_out(struct fsmoe_bench *b)
 				  b->ranks, ep ? ep : 1, esp);
 	const struct fsmoe_layout layout = {
 		.dp = b->ranks, .tp = 1, .ep = ep ? ep : b->ranks / esp, .esp = esp};
-	/* Without a capacity: what balanced routing fills. */
+	/* Without a capacity, as many as balanced routing fills. */
 	b->slots = factor > 0 ? fsmoe_moe_capacity(b->tokens, experts, topk, factor)
 			      : (b->tokens * topk + experts - 1) / experts;
 	return fsmoe_groups_create(&b->groups, b->topo, &layout);
@@ -214,7 +215,7 @@ static json_t *number(double value)
 	return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* NaN: the peak is not known. What was dropped was not computed; NaN of it: nothing was. */
+/* NaN if the peak is unknown. Dropped choices are not computed; `dropped` NaN: none were dropped. */
 static double mfu(const struct fsmoe_bench *b, double tflops, double dropped)
 {
 	const double told = b->opts->train.peak_tflops,
@@ -223,7 +224,7 @@ static double mfu(const struct fsmoe_bench *b, double tflops, double dropped)
 	return peak > 0 ? tflops * (isfinite(dropped) ? 1 - dropped : 1) / peak : NAN;
 }
 
-/* Of every operation on this rank: flops, or bytes if it moves memory or communicates. */
+/* Work of every operation on this rank: flops, or bytes if it moves memory or communicates. */
 static json_t *op_work(const struct fsmoe_bench *b)
 {
 	int nnodes, ntensors;
@@ -272,8 +273,8 @@ static int measure_layer(struct fsmoe_bench *b, json_t *out, double *step_ms)
 	return 0;
 }
 
-/* The experts alone and the communication alone, and what hiding one behind the other could at best
- * leave of the step. */
+/* Times the experts alone and the communication alone; from these follows the shortest step that
+ * perfect overlap could leave. */
 static int measure_parts(struct fsmoe_bench *b, json_t *out, double step_ms)
 {
 	const int mats = matrices(b), ep = fsmoe_group_size(b->groups, FSMOE_GROUP_EP);
@@ -294,7 +295,7 @@ static int measure_parts(struct fsmoe_bench *b, json_t *out, double step_ms)
 	fsmoe_bench_free(&p);
 	if (err)
 		return err;
-	/* Experts and slots over all ranks, shared evenly by them. */
+	/* Over all ranks, which share experts and slots evenly. */
 	flops = 6.0 * mats * (double)b->spec.hidden_size * (double)b->spec.ffn_size *
 		(double)b->spec.experts * (double)b->slots;
 	json_object_set_new(out, "gemm_ms", times_object(&gemm));

@@ -26,7 +26,7 @@ static float *data(const struct fsmoe_bench *b, fsmoe_tensor_t tensor)
 
 /* --- weights, tokens, gradients ------------------------------------------------------------- */
 
-/* The matrices of an expert are streams of their own, by its number and theirs. */
+/* Each matrix of each expert is a stream of its own. */
 static uint64_t stream_of(const struct fsmoe_bench *b, const char *name)
 {
 	const uint64_t first = 1000 + 100000 * b->opts->train.train.seed;
@@ -57,7 +57,7 @@ static void fill_part(void *arg, size_t lo, size_t hi)
 	}
 }
 
-/* A matrix of all experts, (E, rows, columns), of which this rank has a part. */
+/* Fills this rank's part of a matrix of all experts, (E, rows, columns). */
 static void fill_experts(const struct fsmoe_bench *b, const struct fsmoe_param *p, const char *name)
 {
 	struct matrices x = {&p->spec, stream_of(b, name),
@@ -117,9 +117,9 @@ void fsmoe_bench_fill(struct fsmoe_bench *b)
 	free(wg);
 }
 
-/* --- what comes out ------------------------------------------------------------------------- */
+/* --- results -------------------------------------------------------------------------------- */
 
-/* The tensor of integers that a node of the layer writes through a port of that name. */
+/* Finds the integer tensor that a node of the layer writes through this port. */
 static fsmoe_tensor_t output(const struct fsmoe_bench *b, const char *port)
 {
 	int nnodes, ntensors;
@@ -138,7 +138,7 @@ static fsmoe_tensor_t output(const struct fsmoe_bench *b, const char *port)
 	return FSMOE_NONE;
 }
 
-/* Of a layer's tensors most are large, and none of them is looked at here. */
+/* Pulls single tensors: most tensors of a layer are large and not needed here. */
 int fsmoe_bench_pull(const struct fsmoe_bench *b)
 {
 	int nparams, ntensors, n = 0;
@@ -169,7 +169,7 @@ static double sum_of_products(const float *x, const float *y, size_t n)
 	return sum;
 }
 
-/* rms of the gradients of all parameters with `part` in their names together. */
+/* Root mean square of the gradients of all parameters with `part` in their names. */
 static json_t *gradient_rms(const struct fsmoe_bench *b, const char *part)
 {
 	int nparams, ntensors;
@@ -207,7 +207,7 @@ void fsmoe_bench_routing(const struct fsmoe_bench *b, double *dropped, double *m
 	size_t n, lost = 0, most = 0, *wanted = calloc(E, sizeof(*wanted));
 
 	*dropped = *max_over_mean = NAN;
-	/* Where experts choose, an entry without a slot is no choice. */
+	/* If experts choose, an entry without a slot is no choice. */
 	if (wanted && expert != FSMOE_NONE && slot != FSMOE_NONE &&
 	    count(b, expert) == b->tokens * (size_t)b->spec.top_k)
 	{

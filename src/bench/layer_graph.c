@@ -31,7 +31,7 @@ static int begin_program(const struct fsmoe_bench *b, struct fsmoe_bench_program
 	return err;
 }
 
-/* What a GPU has no room for is said before anything large is filled. */
+/* Fails before anything large is filled if the GPU has no room. */
 static int check_room(const struct fsmoe_bench *b, fsmoe_graph_t graph)
 {
 	struct fsmoe_room room;
@@ -54,8 +54,8 @@ static int finish_program(const struct fsmoe_bench *b, struct fsmoe_bench_progra
 /* --- the layer ------------------------------------------------------------------------------ */
 
 /*
- * Two operations that compute nothing make a step of a layer alone: before it one at which the
- * gradient of its input ends, after it one at which the gradient of its output begins.
+ * Two operations that compute nothing make a step of a layer alone. The gradient of the layer's
+ * input ends at the one before it; the gradient of its output begins at the one after it.
  */
 static int nothing(const struct fsmoe_call *call)
 {
@@ -85,9 +85,9 @@ static int begin_backward(struct fsmoe_backward *backward, const struct fsmoe_no
 	return 0;
 }
 
-/* Only what comes from a parameter gets a gradient. */
+/* Only tensors that depend on a parameter get a gradient, hence the leaf. */
 static const struct fsmoe_port begin_ports[] = {{"leaf", FSMOE_R, FSMOE_FLOAT}, {"x", FSMOE_RW, 0}};
-/* No backward without the output: nothing of it runs before the forward has ended. */
+/* The backward needs the output, so it starts after the whole forward pass. */
 static const struct fsmoe_port end_ports[] = {
 	{"y", FSMOE_R, 0}, {"dy", FSMOE_RW, 0}, {"loss", FSMOE_W, FSMOE_FLOAT}};
 static const struct fsmoe_op op_begin = {
@@ -102,7 +102,7 @@ static const struct fsmoe_op op_begin = {
 };
 static const struct fsmoe_op op_end = {
 	.name = "end",
-	.doc = "a loss that nobody reads",
+	.doc = "a loss that is never read",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(end_ports),
 	.grad = begin_backward,
@@ -111,7 +111,7 @@ static const struct fsmoe_op op_end = {
 	.cuda_bf16 = nothing_cuda,
 };
 
-/* The layer's own parameters; what it is applied to has label -1. */
+/* Zeros the gradients of the layer's own parameters; the leaf has layer -1. */
 static void zero_gradients(fsmoe_graph_t graph)
 {
 	for (int i = 0; i < graph->nbuckets; i++)
@@ -153,7 +153,7 @@ int fsmoe_bench_make_layer(struct fsmoe_bench *b)
 
 /* --- its parts ------------------------------------------------------------------------------ */
 
-/* The sizes of the layer, on a graph of a part of it. */
+/* Derives the sizes of the layer on the graph of a part. */
 static int layer_init(const struct fsmoe_bench *b, fsmoe_graph_t graph,
 		      struct fsmoe_moe_layer *layer)
 {

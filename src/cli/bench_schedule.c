@@ -13,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* `fsmoe bench schedule`: schedules in turn on one model, what was predicted beside what it
- * took. */
+/* `fsmoe bench schedule`: schedules in turn on one model, predicted beside measured. */
 struct schedule_opts
 {
 	struct cli_profile profile; /* first: cli_profile_load */
@@ -25,14 +24,14 @@ struct schedule_opts
 #define AT(field) offsetof(struct schedule_opts, field)
 
 const struct fsmoe_option cli_bench_schedule_options[] = {
-	TEXT("schedule", schedule, "NAME", "A row of the table of schedules; left out: all"),
+	TEXT("schedule", schedule, "NAME", "A schedule's name (default: all schedules)"),
 	TEXT("profile", profile.train.profile, "FILE",
-	     "What tasks cost here; left out: measured first"),
+	     "Profile of this machine (default: measured first)"),
 	INT("rounds", rounds, 0, 1000000, "Steps of every schedule, in turn; 0: 15"),
 	TEXT("csv", csv, "FILE", "Append a line for every schedule"),
 	INT("max-degree", profile.measure.max_degree, 1, 4096, "Most chunks of a layer"),
 	REAL("seconds", profile.measure.seconds, 0.1, 1e5,
-	     "Without a profile, measure one for about so long"),
+	     "Seconds to measure a profile, if none is given"),
 	ROWS_OF(fsmoe_train_options, profile.train, "layers"),
 	CLI_PROFILE_ROWS(profile.train),
 	{.type = FSMOE_OPTION_END},
@@ -45,7 +44,7 @@ const void *cli_bench_schedule_defaults(void)
 	return cli_profile_init(&o.profile, NULL) ? NULL : &o;
 }
 
-/* Row by name, or all of them. */
+/* Finds the schedule of this name; NULL: all. */
 static int find_rows(const char *name, struct fsmoe_bench_rows *b)
 {
 	int most = 1;

@@ -104,7 +104,7 @@ static int find_ranges(struct fsmoe_sampler *sampler, const struct fsmoe_model_s
 	fsmoe_step_destroy(&step);
 	for (int p = 0; p < NPATTERNS; p++)
 	{
-		/* What no model says: the sizes of small ones. */
+		/* No model gives it: take the size of a small message. */
 		if (range[p].most <= 0)
 			range[p].most = range[p].least = 256 * 1024;
 		range[p].least = fmax(range[p].least / max_degree, SMALLEST);

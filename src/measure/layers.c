@@ -44,7 +44,7 @@ static void fill_inputs(const struct fsmoe_step_graph *s, fsmoe_memory_t memory,
 	}
 }
 
-/* Of the model's sizes those of a variant; 0: it does not fit the layout. */
+/* Sets a variant's sizes; 0: they do not fit the layout. */
 static int vary(const struct variant *v, fsmoe_groups_t groups, struct fsmoe_model_spec *model,
 		struct fsmoe_train_opts *train)
 {

@@ -1,4 +1,4 @@
-# What tasks cost here, measured through the runtime.
+# Measures the cost of tasks through the runtime.
 libfsmoe_core_la_SOURCES += \
 	src/measure/sampler.c src/measure/sampler.h \
 	src/measure/collectives.c \

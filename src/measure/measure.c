@@ -49,7 +49,7 @@ static int fit(fsmoe_profile_t profile, const struct fsmoe_sampler *sampler)
 	return 0;
 }
 
-/* What this library can know of where it measured; programs add more. */
+/* Describes where it measured, as far as the library knows; programs add more. */
 static int describe(fsmoe_profile_t profile, fsmoe_runtime_t runtime)
 {
 	fsmoe_groups_t groups = fsmoe_runtime_groups(runtime);
