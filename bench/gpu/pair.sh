@@ -1,14 +1,14 @@
 #!/bin/bash
 # pair.sh [PART | ROW]...: one MoE layer in bf16 on two GPUs of a host beside the PyTorch layer of
 # bench/peer, from a bundle as run.sh. Parts: gpt, mixtral (over NVLink), host (gpt through host
-# memory, NCCL_P2P_DISABLE=1); none: all. A part is its peer and the rows of $ROWS; a row alone is
-# PART:peer, PART:EXECUTOR:SCHEDULE:CHUNKS[:CTA POLICY], or PART:share, what StarPU costs: ratio's
-# pairs. Schedule plain: weight gradients once a layer, after all chunks. Without PyTorch, or with
-# PEER=0, only ours are run.
+# memory, NCCL_P2P_DISABLE=1). Default: all. A part runs its peer and the rows of $ROWS. A single row
+# is PART:peer, PART:EXECUTOR:SCHEDULE:CHUNKS[:CTA POLICY], or PART:share (the cost of StarPU: pairs of
+# `executors`). Schedule plain: weight gradients once a layer, after all chunks. Without PyTorch, or
+# with PEER=0, only our layers run.
 #
-# layers.jsonl in $OUT has a line a run, layers.csv the same as a table; printed last are medians
-# with p10 and p90 in milliseconds, and the ratio to the peer's median of the same part. Exit status
-# 1 when a run failed or its check values are not the peer's.
+# layers.jsonl in $OUT has a line per run, layers.csv the same numbers as a table. Last it prints
+# medians with p10 and p90 in milliseconds, and the ratio to the peer's median of the same part. Exit
+# status 1: a run failed, or its check values are not the peer's.
 set -u
 # shellcheck source-path=SCRIPTDIR source=env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -21,7 +21,7 @@ ITERS=${ITERS:-40}
 ROWS=${ROWS:-"peer stream:plain:1 starpu:plain:1 stream:plain:2 starpu:plain:2 stream:fsmoe:2 stream:tutel:2"}
 layer=(--batch 4 --seq 1024 --experts 8 --topk 2 --capacity-factor 1.2 --dtype bf16)
 
-# keep TAG COMMAND...: the line of JSON that a command prints last.
+# keep TAG COMMAND...: runs a command and keeps the line of JSON that it prints last.
 keep()
 {
 	local tag=$1 start=$SECONDS line status said
@@ -93,8 +93,8 @@ one() # ROW FABRIC P2P FFN M H
 	esac
 }
 
-# Numbers that are off by more than bf16's roundings of one path through the layer allow: see agree
-# in run.sh.
+# Writes layers.csv, prints the table, and fails if check values are off by more than the roundings to
+# bf16 on one path through the layer: see agree in run.sh.
 table()
 {
 	python3 - "$lines" "$OUT/layers.csv" <<'END'
