@@ -239,7 +239,7 @@ static int backward_some(const struct fsmoe_call *call, const struct fsmoe_cuda 
 
 /* --- all of them ------------------------------------------------------------------------------- */
 
-/* In scratch, in this order: squares, then what is gathered. */
+/* Scratch holds squares first, then gathered rows. */
 template <class T> struct room
 {
 	float *scores;

@@ -72,7 +72,7 @@ static __device__ void softmax(float *row, size_t E, float top)
 
 /* --- slots: one block a group and expert ---------------------------------------------------- */
 
-/* A thread looks at so many choices one after another, of which it keeps a bit each. */
+/* Choices per thread, looked at one after another; it keeps one bit of each. */
 static constexpr unsigned NUMBER_THREADS = 1024, NUMBER_RUN = 8;
 
 /* Inclusive prefix sum over the lanes of a warp. */

@@ -112,7 +112,7 @@ static void fill_chunk(struct job *j, fsmoe_tensor_t tensor, const char *name, s
 				*x++ = drawn(key, row_at(b / E, b % E, chunk * CHUNK + s) + m, 1);
 }
 
-/* Weights such that sums of M or H terms are of order 1, and what is in the gradients already. */
+/* Draws weights such that sums of M or H terms are of order 1, and initial gradients. */
 static void fill_weight(struct job *j, int i)
 {
 	const double scale = sqrt(3.0 / (i == j->l->out ? H : M));
