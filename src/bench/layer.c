@@ -87,8 +87,8 @@ static int read_degrees(struct fsmoe_bench_opts *o)
 	if (o->degrees[end] || forward < 1 || backward < 1 || forward > 1 << 20 ||
 	    backward > 1 << 20)
 		return fsmoe_fail(EINVAL,
-				  "--cuts is '%s': give the chunks of the forward pass, or of both "
-				  "passes: 2, or 2/4",
+				  "--cuts is '%s': give chunks of the forward pass, or of both: 2, "
+				  "or 2/4",
 				  o->degrees);
 	o->train.model.forward_degree = (int)forward;
 	o->train.model.backward_degree = (int)backward;
