@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# run.sh [OUT]: every gate on four ranks, two nodes of two: 200 steps of the causal ones on the next
-# token; 600 of all that are not, and topk beside them, on masked tokens, of which a step has a
-# seventh as many targets. A CSV line a run, seeds outside, so that gates are interleaved.
-# run.sh --spread [OUT]: what moves topk and xmoe apart, one thing at a time.
+# run.sh [OUT]: trains every gate on four ranks, two nodes of two. Causal gates run 200 steps on the
+# next token; the others, and topk beside them, run 600 steps on masked tokens, which give a step a
+# seventh as many targets. Writes a CSV line per run; seeds are the outer loop, so gates are
+# interleaved.
+# run.sh --spread [OUT]: varies one setting at a time that moves topk and xmoe apart.
 # FSMOE names the program, DATA the text, SEEDS the seeds.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$here/../..

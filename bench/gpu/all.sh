@@ -1,15 +1,14 @@
 #!/bin/bash
-# all.sh: what fsmoe claims of GPUs, checked and measured in one run of under nine minutes, from a
-# bundle as run.sh, on a machine with two GPUs or four. First what is no timing: programs of one GPU
-# side by side, then jobs of two ranks in two chains, where one starts while the other's computes;
-# with four GPUs each chain has two of its own, and the first begins at once. Then what is timed,
-# alone, on the first two. Printed last is a line a claim (claims.py); $OUT gets claims.csv,
-# results.csv (a line a run), layers.csv and layers.jsonl (the timed layers), summary.txt, machine.txt,
-# and log.txt with all output. Exit status 1 when a claim is missed.
+# all.sh: checks and measures every claim of fsmoe about GPUs in one run of under nine minutes, from a
+# bundle as run.sh, on a machine with two or four GPUs. First the checks: programs of one GPU side by
+# side, then jobs of two ranks in two chains, where one job starts while the other computes. With four
+# GPUs each chain has two of its own, and the first begins at once. Then the timings, alone, on the
+# first two GPUs. Last it prints a line per claim (claims.py). $OUT gets claims.csv, results.csv (a
+# line per run), layers.csv and layers.jsonl (the timed layers), summary.txt, machine.txt, and log.txt
+# with all output. Exit status 1: a claim is missed.
 #
-# CHECKS (330) and TOTAL (535): seconds from the start until what still runs is ended, of the first
-# part and of all; what there was no time for is missed. ROWS: what is timed, as pair.sh has it, the
-# most important first.
+# CHECKS (330), TOTAL (535): seconds from the start after which running checks, and all programs, are
+# ended; a claim without time is missed. ROWS: the timings, as for pair.sh, the most important first.
 set -u
 begin=$(date +%s)
 # shellcheck source-path=SCRIPTDIR source=env.sh
@@ -27,7 +26,7 @@ jobs=("run.sh ranks" "run.sh two-nodes" "faults.sh faults" "LATE_ROWS=fsmoe faul
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'kill $(jobs -p); exit 143' INT TERM
-# What torch's compiler made is kept.
+# The peer's processes share what torch's compiler makes.
 export TORCHINDUCTOR_CACHE_DIR=$work/inductor TRITON_CACHE_DIR=$work/triton
 
 say()
@@ -35,8 +34,8 @@ say()
 	echo "-- $(($(date +%s) - begin)) s: $*"
 }
 
-# part NAME SCRIPT ARGUMENT...: a script of this folder with an $OUT of its own, and what StarPU
-# measured of the links to as many GPUs as it sees, if somebody did already.
+# part NAME SCRIPT ARGUMENT...: runs a script of this folder with an $OUT of its own, and with
+# StarPU's measurements of the links to as many GPUs as it sees, if there are any yet.
 part()
 {
 	local name=$1 script=$2 links=$work/two
@@ -48,7 +47,7 @@ part()
 		bash "$here/$script" "$@" >"$work/$name/said.txt" 2>&1
 }
 
-# take: the number of the next job, to each chain another.
+# take: prints the number of the next job; each chain gets another one.
 take()
 {
 	(
@@ -59,7 +58,7 @@ take()
 	) 9>"$work/lock"
 }
 
-# chain GPUS: one job of two ranks after another, for as long as there are any and there is time.
+# chain GPUS: runs one job of two ranks after another while jobs and time are left.
 chain()
 {
 	local n word settings job
@@ -77,7 +76,7 @@ chain()
 	done
 }
 
-# Every lane ends by itself; one that does not is left behind.
+# Every job ends by itself; one that does not is ended.
 wait_for()
 {
 	local pid late=$((checks_end + 12))
@@ -89,7 +88,7 @@ wait_for()
 	done
 }
 
-# Files that everybody is going to read.
+# Reads the files that all programs will read.
 read_ahead()
 {
 	local torch
@@ -98,7 +97,7 @@ read_ahead()
 	[ -z "$torch" ] || find "$torch/lib" -name '*.so*' -exec cat {} +
 }
 
-# The peer compiles for its shapes, whatever the experts' hidden layer; with several GPUs, for each.
+# The peer compiles for its shapes, but for any size of the experts' hidden layer.
 warm()
 {
 	local width
@@ -110,7 +109,7 @@ warm()
 	done
 }
 
-# StarPU's links, of one GPU and of two, measured once.
+# Lets StarPU measure the links of two GPUs once.
 measure_links()
 {
 	mkdir -p "$work/two"
@@ -118,8 +117,8 @@ measure_links()
 		"$bundle/bin/check-cuda" faults >"$work/links.txt" 2>&1
 }
 
-# Memory is what one program takes of a GPU: nothing else is on that GPU then. Programs that start
-# take each other's time, jobs of two ranks most of all: they begin when the sanitizers have ended.
+# The check of memory needs a GPU of its own. Starting programs slow each other down, jobs of two ranks
+# most of all, so these begin when the sanitizers have ended.
 checks()
 {
 	local room sanitizers=() singles=() chains=() a=0 b=1 other=0,1
@@ -163,7 +162,7 @@ checks()
 timings()
 {
 	mkdir -p "$work/layers"
-	# One word a row.
+	# One word per row.
 	# shellcheck disable=SC2086
 	CUDA_VISIBLE_DEVICES=0,1 OUT=$work/layers DEADLINE=$end PARTS=no STARPU_HOME=$work/two bash "$here/pair.sh" $ROWS \
 		2>&1 | tee "$work/layers/said.txt"

@@ -1,13 +1,13 @@
 #!/bin/sh
-# bundle.sh [FOLDER]: what a bare GPU machine needs to check and measure fsmoe: the programs,
-# stripped, and the shared libraries that such a machine has not. Run by `make gpu-bundle`; the
-# folder is build-gpu in the source tree unless named. Prints its size; over 40 MiB fails.
+# bundle.sh [FOLDER]: packs the stripped programs and the shared libraries that a bare GPU machine
+# needs to check and measure fsmoe. Run by `make gpu-bundle`; the default folder is build-gpu in the
+# source tree. Prints its size; fails over 40 MiB.
 #
-#	bin/          programs and scripts; all.sh is the one to begin with
+#	bin/          programs and scripts; begin with all.sh
 #	peer/         the PyTorch layer to measure against
 #	text          something to train on
 #	lib/          libraries; always used
-#	lib-if-none/  MPI and hwloc; used where the machine has none
+#	lib-if-none/  MPI and hwloc; used if the machine has none
 #	CUDA's own (libcuda, libcudart, libcublas, libnccl) are the machine's: see run.sh.
 set -eu
 top_srcdir=${top_srcdir:?run by make gpu-bundle}
@@ -19,8 +19,7 @@ rm -rf "$out"
 mkdir -p "$out/bin" "$out/lib" "$out/lib-if-none"
 
 # libtool leaves the program itself in .libs when it needs a library of the build.
-for program in fsmoe tests/cuda/check-cuda bench/gpu/layer bench/gpu/products \
-	bench/gpu/ratio; do
+for program in fsmoe tests/cuda/check-cuda bench/gpu/executors bench/gpu/products; do
 	real=$top_builddir/$(dirname $program)/.libs/$(basename $program)
 	[ -e "$real" ] || real=$top_builddir/$program
 	cp "$real" "$out/bin/"
@@ -33,9 +32,9 @@ mkdir -p "$out/peer"
 cp "$top_srcdir"/bench/peer/*.py "$out/peer/"
 cat "$top_srcdir"/*.md "$top_srcdir"/doc/*.md >"$out/text"
 
-# Of the libraries that the loader finds here, those that are not the C library's or CUDA's.
-# OpenBLAS is 35 MB: a small stand-in does for the few products on the host.
-for program in fsmoe check-cuda layer products ratio; do ldd "$out/bin/$program"; done |
+# Copies the libraries that the loader finds here, except the C library's and CUDA's. OpenBLAS is
+# 35 MB: a small stand-in is enough for the few products on the host.
+for program in fsmoe check-cuda executors products; do ldd "$out/bin/$program"; done |
 	awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u |
 	while read -r name path; do
 		case $name in

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""claims.py OUT [FOLDER...]: what all.sh found, a line a claim: what was asked, what was seen, ok or
+"""claims.py OUT [FOLDER...]: prints a line per claim of all.sh: what was asked, what was seen, ok or
 MISSED. Reads results.tsv and layers.csv of every FOLDER, writes OUT/claims.csv and
-OUT/results.csv. Exit status 1 when a claim is missed."""
+OUT/results.csv. Exit status 1: a claim is missed."""
 import csv
 import os
 import re
@@ -25,7 +25,7 @@ layers = list(lines_of("layers.csv"))
 
 
 def passed(*names):
-    """Every one of these runs ended well; seen: what the last of them said."""
+    """All of these runs succeeded; seen: the text of the last one."""
     none = {"state": "not run", "said": ""}
     bad = ["%s: %s %s" % (n, results.get(n, none)["state"], results.get(n, none)["said"] or "")
            for n in names if results.get(n, none)["state"] != "ok"]
@@ -34,7 +34,7 @@ def passed(*names):
 
 
 def sanitized(tool):
-    """Over all processes: how many sizes of the operations' tables were run."""
+    """How many sizes of the operations' tables all processes ran, and whether all were clean."""
     rows = [r for n, r in results.items() if n.startswith(tool + "-")]
     if not rows:
         return False, results.get("sanitize", {"said": "not run"})["said"]
@@ -46,7 +46,7 @@ def sanitized(tool):
 
 
 def layer(fabric, ffn, bound):
-    """The best row of ours over the peer's time."""
+    """Our best row over the peer's time."""
     rows = [r for r in layers if r["fabric"] == fabric and r["ffn"] == ffn]
     peer = [r for r in rows if r["row"] == "peer"]
     ours = sorted((r for r in rows if r["row"] != "peer"), key=lambda r: float(r["step"]))

@@ -1,8 +1,8 @@
 #!/bin/bash
-# env.sh: sourced by the scripts of this folder where a bundle runs. Finds the bundle, which is the
-# folder above this one or build-gpu in the current one, makes $OUT (default: a new folder in
-# $TMPDIR), finds the libraries, writes machine.txt. Sets bundle, OUT, LD_LIBRARY_PATH, mpi (mpirun
-# and what it passes on; empty: there is none). At the end are the functions that they share.
+# env.sh: sourced by the scripts of this folder that run a bundle. It finds the bundle (the folder above
+# this one, or build-gpu in the current one) and the libraries, makes $OUT (default: a new folder in
+# $TMPDIR) and writes machine.txt. Sets bundle, OUT, LD_LIBRARY_PATH, and mpi (mpirun with its options;
+# empty: no mpirun). Shared functions are at the end.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bundle=$(dirname "$here")
 [ -x "$bundle/bin/check-cuda" ] || bundle=$PWD/build-gpu
@@ -71,9 +71,9 @@ left_behind=0
 
 # --- running ------------------------------------------------------------------------------------
 
-# limited SECONDS COMMAND...: under that time limit, and no longer than until DEADLINE, in seconds
-# since the epoch, where that is set. What the command leaves running is ended, and left_behind is 1.
-# Status 124: it took too long; 125: there was no time for it, nothing was run.
+# limited SECONDS COMMAND...: runs a command under that time limit, and no longer than until DEADLINE
+# (seconds since the epoch), if set. Ends processes that the command leaves running; left_behind is
+# then 1. Status 124: it took too long; 125: no time was left, nothing was run.
 limited()
 {
 	local limit=$1 left status pid traps
@@ -99,7 +99,7 @@ limited()
 	return $status
 }
 
-# state_of STATUS [WANTED]: an exit status of limited in a word or two.
+# state_of STATUS [WANTED]: names an exit status of limited.
 state_of()
 {
 	case $1 in
@@ -111,20 +111,20 @@ state_of()
 	esac
 }
 
-# result NAME STATE SECONDS [TEXT]: a line of the summary, and of results.tsv.
+# result NAME STATE SECONDS [TEXT]: writes a line of the summary, and of results.tsv.
 result()
 {
 	printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4:-}" >>"$OUT/results.tsv"
 	printf '%-28s %-12s %4d s  %s\n' "$1" "$2" "$3" "${4:-}" | tee -a "$OUT/summary.txt"
 }
 
-# complaint FILE: the line that most likely says what went wrong.
+# complaint FILE: prints the line that most likely explains the failure.
 complaint()
 {
 	grep -m 1 -E 'error: |: fail|[a-z]Error:|FAILED|off by|differ|No such' "$1" | cut -c1-150
 }
 
-# values KEY FILE: numbers of that name in lines of JSON, one a line.
+# values KEY FILE: prints the numbers of that name in lines of JSON, one per line.
 values()
 {
 	grep -o "\"$1\": [^,}]*" "$2" | sed 's/.*: //'

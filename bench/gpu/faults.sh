@@ -1,8 +1,8 @@
 #!/bin/bash
-# faults.sh [PART...]: two GPUs of a host, from a bundle as run.sh. Parts: four (four ranks on two
-# GPUs as two nodes of two, beside the same on CPUs), late (500 steps of every schedule, one rank
-# late), faults (too little memory, a lost GPU, a killed rank: a sentence, the documented exit
-# code, nothing left running); none: all. Exit status 1 when one of them went wrong.
+# faults.sh [PART...]: checks on two GPUs of a host, from a bundle as run.sh. Parts: four (four ranks on
+# two GPUs as two nodes of two, beside the same run on CPUs), late (500 steps of every schedule, with
+# a late rank), faults (too little memory, a lost GPU, a killed rank: each gives a sentence and the
+# documented exit code, and leaves nothing running). Default: all. Exit status 1: a check failed.
 set -u
 # shellcheck source-path=SCRIPTDIR source=env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -12,7 +12,7 @@ failures=0
 fsmoe=$bundle/bin/fsmoe
 train=("$fsmoe" train --data "$bundle/text" --preset tiny --nodes 2 --device cuda --log-every 100)
 
-# try NAME LIMIT STATUS PATTERN COMMAND...: the exit status, and a line of the output.
+# try NAME LIMIT STATUS PATTERN COMMAND...: checks the exit status and finds a line of the output.
 try()
 {
 	local name=$1 limit=$2 want=$3 pattern=$4 start=$SECONDS state said
@@ -31,7 +31,7 @@ try()
 	rm -f "$OUT/$name.log"
 }
 
-# A GPU for each of four ranks, such that no two of a group share one: A, B, B, A.
+# Four ranks get GPUs A, B, B, A: no two ranks of a group share one.
 four()
 {
 	local size=(--batch 2 --seq 48 --model-dim 64 --hidden 96 --experts 8 --topk 2 --capacity-factor 1.5
@@ -76,7 +76,7 @@ faults()
 	for way in stream starpu; do
 		try "lost-$way" 60 1 "$([ $way = starpu ] && echo "$gave_up" || echo 'fsmoe(\[[0-9]+\])?: ')" "${mpi[@]}" -np 2 -x LD_PRELOAD="$bundle/lib/lost.so" \
 			"${train[@]}" --executor $way --steps 500
-		# Once it trains: rank 0 says a step, in the log.
+		# Kills a rank once the log of rank 0 shows a step.
 		# shellcheck disable=SC2016
 		LOG=$OUT/killed-$way.log try "killed-$way" 90 137 'another rank ended the job .* in step [0-9]' "${mpi[@]}" -np 2 bash -c '
 			[ $OMPI_COMM_WORLD_RANK -eq 0 ] || {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Preloaded: rank LATE_RANK (1) sleeps before every fourth collective or so, up to 4 ms: of every
- * power of two from 2 us on as often, so by a kernel as by a whole step of a small model. */
+/* Preloaded: rank LATE_RANK (1) sleeps before about every fourth collective, up to 4 ms. Every power
+ * of two from 2 us on is equally frequent, from the time of a kernel to a step of a small model. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>

@@ -3,15 +3,11 @@ EXTRA_DIST += bench/gpu/bundle.sh bench/gpu/run.sh bench/gpu/env.sh bench/gpu/pa
 	bench/gpu/faults.sh bench/gpu/all.sh bench/gpu/claims.py bench/gpu/late.c bench/gpu/lost.c \
 	bench/gpu/blas.c bench/gpu/results/claims.csv bench/gpu/results/pair.csv
 if HAVE_CUDA
-check_PROGRAMS += bench/gpu/layer bench/gpu/products bench/gpu/ratio
-bench_gpu_layer_SOURCES = bench/gpu/layer.c bench/gpu/work.c bench/gpu/work.h
-bench_gpu_layer_LDADD = libfsmoe_core.la
+check_PROGRAMS += bench/gpu/executors bench/gpu/products
 bench_gpu_products_LDADD = libfsmoe_core.la -lm
-bench_gpu_ratio_SOURCES = bench/gpu/ratio.c bench/gpu/work.c bench/gpu/work.h
-bench_gpu_ratio_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
-bench_gpu_ratio_LDADD = libfsmoe_core.la
-gpu_programs = fsmoe$(EXEEXT) bench/gpu/layer$(EXEEXT) bench/gpu/products$(EXEEXT) \
-	bench/gpu/ratio$(EXEEXT)
+bench_gpu_executors_CPPFLAGS = $(AM_CPPFLAGS) $(STARPU_CFLAGS)
+bench_gpu_executors_LDADD = libfsmoe_core.la
+gpu_programs = fsmoe$(EXEEXT) bench/gpu/executors$(EXEEXT) bench/gpu/products$(EXEEXT)
 endif
 
 ## gpu-bundle: programs for a bare GPU machine and the libraries they need, in build-gpu

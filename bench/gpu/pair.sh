@@ -1,14 +1,14 @@
 #!/bin/bash
 # pair.sh [PART | ROW]...: one MoE layer in bf16 on two GPUs of a host beside the PyTorch layer of
 # bench/peer, from a bundle as run.sh. Parts: gpt, mixtral (over NVLink), host (gpt through host
-# memory, NCCL_P2P_DISABLE=1); none: all. A part is its peer and the rows of $ROWS; a row alone is
-# PART:peer, PART:EXECUTOR:SCHEDULE:CHUNKS[:CTA POLICY], or PART:share, what StarPU costs: ratio's
-# pairs. Schedule plain: weight gradients once a layer, after all chunks. Without PyTorch, or with
-# PEER=0, only ours are run.
+# memory, NCCL_P2P_DISABLE=1). Default: all. A part runs its peer and the rows of $ROWS. A single row
+# is PART:peer, PART:EXECUTOR:SCHEDULE:CHUNKS[:CTA POLICY], or PART:share (the cost of StarPU: pairs of
+# `executors`). Schedule plain: weight gradients once a layer, after all chunks. Without PyTorch, or
+# with PEER=0, only our layers run.
 #
-# layers.jsonl in $OUT has a line a run, layers.csv the same as a table; printed last are medians
-# with p10 and p90 in milliseconds, and the ratio to the peer's median of the same part. Exit status
-# 1 when a run failed or its check values are not the peer's.
+# layers.jsonl in $OUT has a line per run, layers.csv the same numbers as a table. Last it prints
+# medians with p10 and p90 in milliseconds, and the ratio to the peer's median of the same part. Exit
+# status 1: a run failed, or its check values are not the peer's.
 set -u
 # shellcheck source-path=SCRIPTDIR source=env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -21,7 +21,7 @@ ITERS=${ITERS:-40}
 ROWS=${ROWS:-"peer stream:plain:1 starpu:plain:1 stream:plain:2 starpu:plain:2 stream:fsmoe:2 stream:tutel:2"}
 layer=(--batch 4 --seq 1024 --experts 8 --topk 2 --capacity-factor 1.2 --dtype bf16)
 
-# keep TAG COMMAND...: the line of JSON that a command prints last.
+# keep TAG COMMAND...: runs a command and keeps the line of JSON that it prints last.
 keep()
 {
 	local tag=$1 start=$SECONDS line status said
@@ -63,13 +63,13 @@ peer() # FABRIC P2P OPTION...
 		--warmup 15 "$@"
 }
 
-# 21 pairs of 5 steps, with the chains of tasks that are the default.
-share() # NAME P2P WORK...
+# 21 pairs of 5 steps, with the default chains of tasks.
+share() # NAME P2P OPTION...
 {
 	local name=$1 p2p=$2 start=$SECONDS state
 	shift 2
-	NCCL_P2P_DISABLE=$p2p limited 120 "${mpi[@]}" -np 2 "$bundle/bin/ratio" "$@" bf16 nodes=2 \
-		default >"$OUT/run.log" 2>&1
+	NCCL_P2P_DISABLE=$p2p limited 120 "${mpi[@]}" -np 2 "$bundle/bin/executors" "$@" --nodes 2 \
+		--settings 1 >"$OUT/run.log" 2>&1
 	state=$(state_of $?)
 	cat "$OUT/run.log" >>"$OUT/log.txt"
 	[ "$state" = ok ] || failures=$((failures + 1))
@@ -79,14 +79,12 @@ share() # NAME P2P WORK...
 
 one() # ROW FABRIC P2P FFN M H
 {
-	local how=$1 fabric=$2 p2p=$3 executor schedule cuts policy options work
+	local how=$1 fabric=$2 p2p=$3 executor schedule cuts policy options
 	ffn=$4
 	options=("${layer[@]}" --ffn "$4" --model-dim "$5" --hidden "$6")
-	work=("$5" "$6" 8 2 1.2 4096)
-	[ "$4" = gpt ] || work+=("$4")
 	case $how in
 	peer) peer "$fabric" "$p2p" "${options[@]}" ;;
-	share) share "$fabric $4" "$p2p" "${work[@]}" ;;
+	share) share "$fabric $4" "$p2p" "${options[@]}" ;;
 	*)
 		IFS=: read -r executor schedule cuts policy <<<"$how"
 		ours "$fabric" "$p2p" "$executor" "$schedule" "$cuts" "$policy" "--parts=$parts" \
@@ -95,8 +93,8 @@ one() # ROW FABRIC P2P FFN M H
 	esac
 }
 
-# Numbers that are off by more than bf16's roundings of one path through the layer allow: see agree
-# in run.sh.
+# Writes layers.csv, prints the table, and fails if check values are off by more than the roundings to
+# bf16 on one path through the layer: see agree in run.sh.
 table()
 {
 	python3 - "$lines" "$OUT/layers.csv" <<'END'

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The matrix products of an expert layer in bf16, as codelets/cuda/product.c enqueues them beside
- * what cuBLAS takes by default:
+ * those that cuBLAS takes by default:
  *
  *	products [M H MATRICES SLOTS EXPERTS SOURCES]   without: gpt's and mixtral's of
  *	                                                doc/performance.md, a rank of two
  *
- * Prints of each the milliseconds of both ways, medians of rounds in turns, Tflop/s, and the number
- * of the tile that was chosen. Exit status 1 when the two differ by more than a rounding of their
- * results.
+ * For each product it prints the milliseconds of both ways (medians of rounds in turns), Tflop/s, and
+ * the number of the chosen tile. Exit status 1: the results differ by more than their rounding.
  */
 #include "codelets/cuda/product.h"
 #include "gpu/device.h"
@@ -238,7 +237,7 @@ static int measure_layer(struct bench *b, const struct layer *l)
 	return bad;
 }
 
-/* Of the largest factor and of the largest result of a layer. */
+/* Bytes of the largest factor or of the largest result of a layer. */
 static size_t most(const struct layer *l, int results)
 {
 	const size_t rows = l->slots * l->sources * l->experts, Z = l->H * l->matrices;

@@ -1,9 +1,9 @@
 #!/bin/bash
-# run.sh [MODE...]: checks and measures fsmoe on a GPU machine, from a bundle (bundle.sh), which is
-# the folder above this script, or from build-gpu in the current one. Modes: check, train, sanitize,
-# time, ratio, bench, refusal, bf16, agree; on two GPUs: ranks, bands, one-node, two-nodes; none: the
-# first six. Files go to $OUT (default: a new folder in $TMPDIR): log.txt, all output; summary.txt; machine.txt. Every
-# command has a time limit; exit status 1 when a check failed. all.sh runs this and more.
+# run.sh [MODE...]: checks and measures fsmoe on a GPU machine, from a bundle (bundle.sh): the folder
+# above this script, or build-gpu in the current one. Modes: check, train, sanitize, time, ratio, bench,
+# refusal, bf16, agree; on two GPUs: ranks, bands, one-node, two-nodes. Default: the first six. $OUT
+# (default: a new folder in $TMPDIR) gets log.txt with all output, summary.txt and machine.txt. Every
+# command has a time limit. Exit status 1: a check failed. all.sh runs this and more.
 # shellcheck disable=SC2086,SC2206 # names of ours in for loops: one word each
 set -u
 # shellcheck source-path=SCRIPTDIR source=env.sh
@@ -15,8 +15,8 @@ trap 'rm -rf "$logs"' EXIT
 
 # --- running --------------------------------------------------------------------------------------
 
-# run LIMIT NAME COMMAND...: one line in the summary, the output in $logs/NAME.log and log.txt. What
-# the last line of the output says is in the summary where $say is set.
+# run LIMIT NAME COMMAND...: writes one line to the summary, the output to $logs/NAME.log and log.txt.
+# The summary also shows the last line of the output that matches $say.
 run()
 {
 	local limit=$1 name=$2 start=$SECONDS status said
@@ -37,7 +37,7 @@ run()
 	return $status
 }
 
-# Modules are loaded when they are needed where nothing is measured and nobody waits for another GPU.
+# Modules are loaded lazily where nothing is measured and no rank waits for another.
 check()
 {
 	local part loading say
@@ -56,10 +56,10 @@ check()
 }
 
 # The operations' tables, or a part of them, under compute-sanitizer, in SANITIZE_PARTS processes
-# for each tool and table; loaded eagerly, all of cuBLAS would be instrumented. A process begins no
-# case after SANITIZE_SECONDS, and says how far it came. Races are asked for within our own kernels
-# only, and not in cases with aligned products: compute-sanitizer 2025.3 does not survive what cuBLAS
-# takes for those in bf16. Our kernels there share no memory, or are run by other cases too.
+# per tool and table. Modules are loaded lazily: eagerly, all of cuBLAS would be instrumented. A
+# process begins no case after SANITIZE_SECONDS, and prints how far it came. Racecheck looks at our own
+# kernels only, and skips cases with aligned products: compute-sanitizer 2025.3 crashes on cuBLAS's
+# bf16 kernels for them. Our kernels there share no memory, or run in other cases too.
 sanitize()
 {
 	local tool part i parts=${SANITIZE_PARTS:-2} seconds=${SANITIZE_SECONDS:-120} port=50000
@@ -93,22 +93,28 @@ sanitize()
 	failures=$((failures + $(grep -c '^[mr][a-z]*check-.*FAILED' "$OUT/results.tsv")))
 }
 
+# A training step and layers on bare streams, by operation.
 measure()
 {
-	run 60 time-quickstart "$bundle/bin/layer" quickstart 32
-	run 60 time-quickstart-layer "$bundle/bin/layer" 128 256 8 2 1.25 4096
-	run 120 time-gpt-fp32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096
-	run 120 time-gpt-tf32 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 tf32
-	run 120 time-gpt-bf16 "$bundle/bin/layer" 2048 8192 8 2 1.2 4096 bf16
-	run 120 time-mixtral-bf16 "$bundle/bin/layer" 4096 14336 8 2 1.2 4096 mixtral bf16
+	local layer=("$bundle/bin/fsmoe" bench layer --device cuda --executor stream --iters 11 --warmup 3
+		--parts=no --experts 8 --topk 2)
+	local gpt=(--model-dim 2048 --hidden 8192 --capacity-factor 1.2)
+	run 60 time-quickstart "$bundle/bin/fsmoe" train --data "$bundle/text" --preset quickstart \
+		--device cuda --executor stream --steps 14 --val-every 0 --print-breakdown
+	run 60 time-quickstart-layer "${layer[@]}" --model-dim 128 --hidden 256 --capacity-factor 1.25
+	run 120 time-gpt-fp32 "${layer[@]}" "${gpt[@]}"
+	run 120 time-gpt-tf32 "${layer[@]}" "${gpt[@]}" --dtype tf32
+	run 120 time-gpt-bf16 "${layer[@]}" "${gpt[@]}" --dtype bf16
+	run 120 time-mixtral-bf16 "${layer[@]}" --model-dim 4096 --hidden 14336 --capacity-factor 1.2 \
+		--ffn mixtral --dtype bf16
 	cat "$logs"/time-*.log
 }
 
-# What StarPU costs against bare streams.
+# The cost of StarPU over bare streams.
 ratio()
 {
-	run 90 ratio-quickstart "$bundle/bin/ratio" quickstart 32
-	run 90 ratio-gpt-tf32 "$bundle/bin/ratio" 2048 8192 8 2 1.2 4096 tf32
+	run 90 ratio-quickstart "$bundle/bin/executors" --preset quickstart --global-batch 32
+	run 90 ratio-gpt-tf32 "$bundle/bin/executors" --capacity-factor 1.2 --dtype tf32
 	cat "$logs"/ratio-*.log
 }
 
@@ -135,8 +141,8 @@ losses()
 		END { printf "%d steps, losses differ by at most %.2g\n", n, most; exit !(n && most <= bound) }' "$@"
 }
 
-# train_on NAME LAUNCHER... -- OPTIONS...: the same run on CPU and GPU, by both executors, and with
-# TRAIN_ZERO=1 with collectives that take none of the GPU's processors: the same losses, to the bit.
+# train_on NAME LAUNCHER... -- OPTIONS...: one run on CPU and GPU, by both executors. TRAIN_ZERO=1 adds
+# a run whose collectives take none of the GPU's processors: its losses have the same bits.
 train_on()
 {
 	local name=$1 launcher=() way say
@@ -170,10 +176,10 @@ train()
 	cat "$logs/generate.log"
 }
 
-# agree NAME FSMOE PEER ELEMENTS [EPS]: the numbers of bench layer are the peer's. A path through the
-# layer rounds to bf16 eight times at most on either side, by 2^-9 each (EPS 2^-6), which is what a
-# root mean square can be off by; a mean of products of n numbers averages that out to 6 deviations
-# over sqrt(n).
+# agree NAME FSMOE PEER ELEMENTS [EPS]: checks that the numbers of bench layer are the peer's. A path
+# through the layer rounds to bf16 at most eight times on either side, by 2^-9 each (EPS 2^-6); a root
+# mean square can be off by that much. In a mean of products of n numbers it averages out to 6
+# deviations over sqrt(n).
 agree()
 {
 	local key name=$1
@@ -189,8 +195,9 @@ agree()
 			exit bad || rows != 5 }'
 }
 
-# Small layers of one rank beside the peer's: those of AGREE, or both, by AGREE_EXECUTORS, or StarPU.
-# Sums of floats have up to M + H terms here: of each 2 (M + H + 16) roundings of 2^-23.
+# Small layers of one rank beside the peer's. AGREE (default: both) names the layers, AGREE_EXECUTORS
+# (starpu) the executors. Sums of floats have up to M + H terms here, so 2 (M + H + 16) roundings of
+# 2^-23.
 agree_all()
 {
 	local ffn dtype eps way peer=$bundle/peer/bench_ideal.py sizes say
@@ -210,8 +217,8 @@ agree_all()
 	done
 }
 
-# Layers and a training in bf16: beside the peer, by both executors, beside fp32, and refused where it
-# does not fit.
+# Layers and a training in bf16: beside the peer, by both executors, beside fp32, and refused if too
+# large.
 bf16()
 {
 	local fsmoe=$bundle/bin/fsmoe way sizes peer=$bundle/peer/bench_ideal.py
@@ -223,7 +230,7 @@ bf16()
 		run 120 layer-$way "$fsmoe" bench layer "${sizes[@]}" --executor $way
 		run 5 agree-layer-$way agree layer-$way "$logs/layer-$way.log" "$logs/peer-layer.log" 8388608
 	done
-	run 90 ratio-gpt-bf16 "$bundle/bin/ratio" 2048 8192 8 2 1.2 4096 bf16
+	run 90 ratio-gpt-bf16 "$bundle/bin/executors" --capacity-factor 1.2 --dtype bf16
 	cat "$logs"/{peer,vector,layer,ratio-gpt-bf16,agree}*.log | cut -c1-1500
 	bands one --
 	for way in fp32 bf16; do
@@ -254,9 +261,9 @@ means()
 		exit !(a > 0 && off <= bound && -off <= bound) }'
 }
 
-# bands NAME LAUNCHER... -- OPTIONS...: 200 steps of a preset's recipe in bf16 beside fp32. Losses of
-# single steps part, those of TF32 as far as those of bf16; their means stay together. Both
-# executors' are equal to the last bit; what was predicted of memory is what is taken.
+# bands NAME LAUNCHER... -- OPTIONS...: 200 steps of a preset in bf16 beside fp32. Losses of single
+# steps part, those of TF32 as far as those of bf16; their means stay together. Both executors' losses
+# are equal to the last bit.
 bands()
 {
 	local name=$1 launcher=() way say
@@ -295,8 +302,8 @@ bands_of_two()
 	bands ep-2 "${mpi[@]}" -np 2 -- --nodes 2
 }
 
-# Losses of the CPU. As one node, MP 2 ESP 2: AllGather and ReduceScatter, by default and with
-# collectives that take none of the GPU's processors; so a layer alone.
+# Losses beside the CPU's as one node, MP 2 ESP 2: AllGather and ReduceScatter, by default and with
+# collectives that take none of the GPU's processors; then a layer alone, both ways.
 one_node()
 {
 	local way two=("${mpi[@]}" -np 2)
@@ -319,8 +326,8 @@ two_nodes()
 		--backward-degree 3
 }
 
-# same_checks FILE FILE: `check` of two layers is the same in every digit, and neither says that the
-# policy did nothing.
+# same_checks FILE FILE: `check` of two layers is equal in every digit, and neither layer warned that
+# the policy does nothing.
 same_checks()
 {
 	! grep -h 'does nothing' "$@" || return 1

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What StarPU costs.
+ * The cost of StarPU.
  *
  *   overhead step [PAIRS]    the default model's training step on one rank: executed one node
  *                            after another against submitted, in interleaved pairs
@@ -133,7 +133,7 @@ static void bench_step(int pairs)
 	{
 		double seconds[2];
 
-		/* Who goes first changes, so that neither always finds the caches warm. */
+		/* The first of a pair alternates, so that neither always finds the caches warm. */
 		time_pair(&both, i & 1, seconds);
 		if (i < 0)
 			continue;
@@ -227,9 +227,9 @@ static void bench_tasks(void)
 
 /* --- record ------------------------------------------------------------------------------- */
 
-/* What an event costs where tasks are recorded: a look at the clock, when a task is submitted and
- * when it becomes ready, and its part of the task's four times in the file's buffer when the step
- * is over. Two events a task. */
+/* The cost of a recorded event: reading the clock when a task is submitted and when it becomes
+ * ready, and a share of writing the task's four times to the file's buffer after the step. Two
+ * events per task. */
 static double event_ns(void)
 {
 	enum

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run.sh [OUTDIR]: what StarPU costs. Writes step.csv, record.csv, tasks.csv, idle.csv and tasks.svg, each with
-# commit, machine and versions in comment lines. Takes two minutes; wants a quiet machine.
+# run.sh [OUTDIR]: measures the cost of StarPU. Writes step.csv, record.csv, tasks.csv, idle.csv and
+# tasks.svg; the CSV files name commit, machine and versions in comment lines. Takes two minutes;
+# wants a quiet machine.
 set -e
 top_srcdir=${top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
 top_builddir=${top_builddir:-$PWD}

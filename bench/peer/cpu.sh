@@ -1,9 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# cpu.sh [ROUNDS [OPTION...]]: one MoE layer on one rank and on all of its cores, fsmoe against
-# PyTorch, turn about. Prints CSV: a line a round and program, then comments with the medians, their
-# ratio, and what gate, order and inverse order take of the layer. PYTHON: one that has PyTorch.
-# Wants a quiet machine.
+# cpu.sh [ROUNDS [OPTION...]]: times one MoE layer on one rank and all cores, fsmoe and PyTorch in turn.
+# Prints CSV: a line per round and program, then comments with the medians, their ratio, and the
+# shares of gate, order and inverse order. PYTHON: one that has PyTorch. Wants a quiet machine.
 set -e
 top_srcdir=${top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
 top_builddir=${top_builddir:-$PWD}

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# dropless.sh [ROUNDS [OPTION...]]: one MoE layer that drops nothing, turn about with one that has as
-# many slots and fills up those that hold nobody (a capacity factor of E / k): the same values, on one
-# rank and on four. Prints CSV: a line a run, then comments with medians and ratios.
+# dropless.sh [ROUNDS [OPTION...]]: times a dropless MoE layer in turn with one of capacity factor E / k,
+# which has as many slots and fills up empty ones: equal values, on one rank and on four. Prints CSV: a
+# line per run, then comments with medians and ratios.
 set -e
 top_srcdir=${top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
 top_builddir=${top_builddir:-$PWD}

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * parts [NODES] [BATCH] [ROUNDS] [PRESET] [BLAS THREADS]: whether ds-moe, in which nothing overlaps,
- * takes what its parts take alone. ROUNDS times its training step runs, and then every one of the
- * step's tasks, by itself, in the order of the step, on the same ranks and buffers: a program of that
- * task alone, all ranks at once. A step far above the sum would be a baseline that is slow by
- * accident; one far below would overlap what it says it does not.
+ * parts [NODES] [BATCH] [ROUNDS] [PRESET] [BLAS THREADS]: does ds-moe, in which nothing overlaps,
+ * take as long as the sum of its parts? ROUNDS times it runs a training step and then each of the
+ * step's tasks by itself, as a program of its own, in the order of the step, on the same ranks and
+ * buffers, all ranks at once. A step far above the sum means that the baseline is slow by accident,
+ * one far below that tasks overlap which should not.
  *
- * Of a task's medians the slowest rank's counts for computation, and for communication that of the
- * rank that waits least, as in `fsmoe bench schedule`. Ranks are never slow in turns there, and
- * always are where cores are not quiet; so the ratio is taken by rounds, of each its step over the
- * sum of its own tasks alone, in which between two communications the slowest rank of that round
- * counts: the median, a tenth and nine tenths.
+ * Of a task's medians it takes the slowest rank's for computation and, as `fsmoe bench schedule`
+ * does, that of the rank that waits least for communication. The ratio is taken per round: the step
+ * over the sum of its own tasks alone, in which the slowest rank of that round counts between two
+ * communications. Ranks that share cores are slow in turns, which medians over rounds would hide. It
+ * prints the median of the ratios, a tenth and nine tenths.
  */
 #include "tests/lib/try.h"
 
 #include "base/clock.h"
-#include "base/rng.h"
+#include "bench/schedule.h"
 #include "comm/comm.h"
 #include "graph/graph.h"
 #include "measure/samples.h"
 #include "runtime/introspect.h"
-#include "step/step.h"
 
 #include <fsmoe.h>
 #include <math.h>
@@ -46,37 +45,13 @@ enum
 
 static double over_ranks(const struct job *j, double mine, int greatest)
 {
-	double all[j->world->size], value = mine;
+	double value;
 
-	TRY(fsmoe_comm_allgather(j->world, &mine, all, sizeof(mine)));
-	for (int r = 0; r < j->world->size; r++)
-		value = greatest ? fmax(value, all[r]) : fmin(value, all[r]);
+	TRY(fsmoe_bench_over_ranks(j->world, mine, greatest, &value));
 	return value;
 }
 
-static void fill_inputs(const struct job *j)
-{
-	int n;
-	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(j->step.graph, &n);
-
-	for (int i = 0; i < j->step.micro_batches; i++)
-	{
-		const struct fsmoe_batch_spec *b = &j->step.batch[i];
-		int32_t *tokens = fsmoe_memory_data(j->memory, b->tokens),
-			*targets = fsmoe_memory_data(j->memory, b->targets);
-		const uint64_t key = fsmoe_rng_subkey(fsmoe_rng_key(1, "parts"),
-						      (uint64_t)(j->world->rank * 64 + i));
-
-		for (size_t k = 0; k < fsmoe_shape_count(&t[b->tokens].shape); k++)
-		{
-			tokens[k] =
-				(int32_t)(fsmoe_rng_bits(key, k) % (uint64_t)j->spec.vocab_size);
-			targets[k] = (tokens[k] + 1) % j->spec.vocab_size;
-		}
-	}
-}
-
-/* Of a rank's rounds, seconds by task; n: of how many. */
+/* Seconds of n tasks, by round, on this rank. */
 struct rounds
 {
 	double *of_task; /* (n, rounds) */
@@ -143,8 +118,8 @@ static void make_part(const struct job *j, int i, struct part *p)
 	TRY(fsmoe_program_create(&p->program, j->rt, &p->graph, j->memory));
 }
 
-/* In the order of the step, so that caches and sums are as they are there; each from when it was
- * ready to its end. */
+/* Runs the tasks in the order of the step, so that caches and sums are as there. A task's time is
+ * from when it was ready to its end. */
 static void run_parts(const struct job *j, struct part *part, struct rounds *alone, int round)
 {
 	for (int i = 0; i < alone->n; i++)
@@ -159,10 +134,10 @@ static void run_parts(const struct job *j, struct part *part, struct rounds *alo
 	}
 }
 
-/* --- what is printed ---------------------------------------------------------------------- */
+/* --- printing ----------------------------------------------------------------------------- */
 
-/* Of every round, what the step takes of tasks that take what they take alone: between two
- * communications every rank its own tasks, and all wait for the slowest. */
+/* Sums each round's tasks as a step runs them: between two communications each rank runs its own
+ * tasks, and all wait for the slowest. */
 static void sum_rounds(const struct job *j, const struct rounds *r, double *sum)
 {
 	for (int round = 0; round < j->rounds; round++)
@@ -183,7 +158,7 @@ static void sum_rounds(const struct job *j, const struct rounds *r, double *sum)
 	}
 }
 
-/* By kind, of the medians of tasks. Sorts the rounds. */
+/* Sums the tasks' medians by kind. Sorts the rounds. */
 static double sum_kinds(const struct job *j, struct rounds *r, double *kind)
 {
 	double all = 0;
@@ -283,7 +258,7 @@ int main(int argc, char **argv)
 	TRY(fsmoe_step_create(&j.step, j.groups, fsmoe_model_as_forward(&j.spec), &j.opts));
 	TRY(fsmoe_memory_create(&j.memory, j.step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_init_params(j.memory, 1));
-	fill_inputs(&j);
+	fsmoe_bench_fill_tokens(&j.step, j.memory, j.world->rank, j.spec.vocab_size);
 	compare(&j);
 	fsmoe_memory_destroy(j.memory);
 	fsmoe_step_destroy(&j.step);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# parts.sh [PRESET [BATCH]]: ds-moe's step against the sum of its parts measured alone, on four ranks
-# as two nodes; PASSES (3) times, ROUNDS (15) of each. Wants a quiet machine with a core for every
-# rank. The ratio is to be within 5 % of 1.
+# parts.sh [PRESET [BATCH]]: compares ds-moe's step with the sum of its parts measured alone, on four
+# ranks as two nodes, PASSES (3) times with ROUNDS (15) rounds. Wants a quiet machine with a core for
+# every rank. The ratio should be within 5 % of 1.
 set -e
 top_srcdir=${top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
 top_builddir=${top_builddir:-$PWD}

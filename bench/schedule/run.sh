@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# run.sh [OUTDIR [OPTION...]]: every schedule, predicted and measured (schedules.csv), and the plan
-# of the schedule fsmoe under the policy fsmoe and under StarPU's own (policies.csv), on four ranks
-# as two nodes. Options are a model's, a layout's and a machine's, which 'fsmoe profile' takes
-# too; without them --preset quickstart. Wants a quiet machine with a core for every rank. ROUNDS
-# (15): steps of each in a process.
+# run.sh [OUTDIR [OPTION...]]: measures every schedule beside its prediction (schedules.csv), and the
+# plan of the schedule fsmoe under the policy fsmoe and under StarPU's own policies (policies.csv), on
+# four ranks as two nodes. Options are those of 'fsmoe profile' for model, layout and machine; default:
+# --preset quickstart. Wants a quiet machine with a core for every rank. ROUNDS (15): steps of each in
+# a process.
 #
 # StarPU starts with one policy, so policies take turns as processes: PASSES passes over all of them,
-# from another one every time, a line a pass and policy. The table tells medians.
+# each starting with another policy, one line per pass and policy. The table shows medians.
 set -e
 top_srcdir=${top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
 top_builddir=${top_builddir:-$PWD}

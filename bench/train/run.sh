@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# run.sh [OUTDIR [STEPS]]: throughput of the default run and where the cores' time goes, as two
-# Markdown tables, printed and kept in OUTDIR/train.md. Four ranks, as `./quickstart train` starts
-# them, without looks at held-out data. Takes two minutes; wants a quiet machine. The second table
-# needs perf and the right to sample one's own processes.
+# run.sh [OUTDIR [STEPS]]: prints the throughput of the default run and where the cores' time goes, as
+# two Markdown tables, kept in OUTDIR/train.md. It starts four ranks as `./quickstart train` does,
+# without held-out data. Takes two minutes; wants a quiet machine. The second table needs perf and the
+# right to sample one's own processes.
 set -e
 top_srcdir=${top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
 top_builddir=${top_builddir:-$PWD}

@@ -34,7 +34,7 @@ struct loops
 	{
 		return step(heads_inside, width);
 	}
-	/* Of (batch * heads, S). */
+	/* Rows of (batch * heads, S). */
 	size_t outer_rows() const
 	{
 		return (heads_inside ? inner : 1) * S;
@@ -102,8 +102,8 @@ static int regrouped(const struct fsmoe_call *call, const struct fsmoe_cuda *cud
 
 /* --- some squares ----------------------------------------------------------------------------- */
 
-/* What a pass works on, moved from square to square, and what it keeps in scratch: scores (n, S, S)
- * and probabilities, which in a float run of the forward take the scores' place. */
+/* Arguments of a pass, moved from square to square, and its scratch: scores (n, S, S) and
+ * probabilities, which replace the scores in a float run's forward pass. */
 template <class T> struct pass
 {
 	const T *qkv, *dy;
@@ -240,7 +240,7 @@ static int backward_some(const struct fsmoe_call *call, const struct fsmoe_cuda 
 
 /* --- all of them ------------------------------------------------------------------------------- */
 
-/* In scratch, in this order: squares, or what fused kernels want; then gathered rows. */
+/* Scratch holds squares, or what fused kernels want; then gathered rows. */
 template <class T> struct room
 {
 	bool fused; /* one kernel a pass: attention_fused.cuh */

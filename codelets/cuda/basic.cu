@@ -41,7 +41,7 @@ template <class T> struct sum
 	}
 };
 
-/* But for the elements that whoever comes first writes. */
+/* Except for the elements that the first contribution writes. */
 template <class T>
 static int zero(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda, T *out, size_t n)
 {

@@ -5,7 +5,7 @@
 #include "codelets/cuda/reduce.cuh"
 
 /*
- * What gates have in common: choices, slots. All decisions are those of codelets/cpu/choose.h, from
+ * Shared by gates: choices, slots. All decisions are those of codelets/cpu/choose.h, from
  * the same scores (codelets/cuda/logits.cuh).
  */
 
@@ -19,7 +19,7 @@ static __device__ void check_logits(const float *row, size_t E, size_t t, fault_
 			fault.set(FSMOE_FAULT_LOGIT, (long long)t, (long long)e, 0);
 }
 
-/* Of two candidates the likelier, of equals the lower number; -1: none. */
+/* The likelier of two candidates, the lower number among equals; -1: none. */
 static __device__ __forceinline__ int better(int a, float va, int b, float vb)
 {
 	if (b < 0 || (a >= 0 && (va > vb || (va == vb && a < b))))
@@ -72,10 +72,10 @@ static __device__ void softmax(float *row, size_t E, float top)
 
 /* --- slots: one block a group and expert ---------------------------------------------------- */
 
-/* A thread looks at so many choices one after another, of which it keeps a bit each. */
+/* Choices per thread, looked at one after another; it keeps one bit of each. */
 static constexpr unsigned NUMBER_THREADS = 1024, NUMBER_RUN = 8;
 
-/* Of a warp: the sum up to this lane and with it. */
+/* Inclusive prefix sum over the lanes of a warp. */
 static __device__ __forceinline__ unsigned warp_sums(unsigned x)
 {
 	for (unsigned step = 1; step < 32; step *= 2)

@@ -6,8 +6,8 @@
 #include "codelets/cuda/gelu.cuh"
 #include "codelets/cuda/pieces.cuh"
 
-/* What forward and backward of the experts' networks have in common: where a node's weights are, and
- * the activations. */
+/* Shared by forward and backward of the experts' networks: where a node's weights are, and the
+ * activations. */
 
 /* Accesses of a node's weights, or of their gradients; -1 where there is none. */
 struct weights

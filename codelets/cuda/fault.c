@@ -36,8 +36,8 @@ int fsmoe_cuda_fault_check(const struct fsmoe_cuda_fault *f, fsmoe_graph_t graph
 				  label, f->index, f->value);
 	case FSMOE_FAULT_EXPERT:
 		return fsmoe_fail(EINVAL,
-				  "%s: token row %lld names expert %lld, which there is not", label,
-				  f->index, f->value);
+				  "%s: token row %lld names expert %lld, which does not exist",
+				  label, f->index, f->value);
 	case FSMOE_FAULT_NORM:
 		return fsmoe_fail(EDOM, "%s: the squared norm of the gradients is %g", label,
 				  f->real);

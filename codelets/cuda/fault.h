@@ -5,9 +5,9 @@
 #include <fsmoe/graph.h>
 
 /*
- * What went wrong on the device. A kernel that meets bad data leaves the first finding here and
- * goes on with something harmless in its place, inside its memory; whoever waits for the step
- * reads it and makes the sentence. After a fault the optimizer's kernels change nothing.
+ * The first fault on the device. A kernel that meets bad data reports it here and goes on with
+ * something harmless in its place, inside its memory. The thread that waits for the step reads the
+ * fault and makes the sentence. After a fault the optimizer's kernels change nothing.
  */
 enum fsmoe_cuda_fault_code
 {

@@ -93,7 +93,7 @@ static __global__ void rows_backward(const float *p,  /* (T, N) */
 		dlogits[i] = dp ? p[i] * (dp[i] - mean) : 0;
 }
 
-/* The same down the columns of a group, added. */
+/* Does so down the columns of a group, and adds to the logits' gradient. */
 static __global__ void columns_backward(const float *p,  /* (T, N) */
 					const float *dp, /* (T, N) */
 					float *dlogits,  /* (T, N) */

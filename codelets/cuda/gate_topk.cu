@@ -74,7 +74,7 @@ struct chosen
 	fault_to fault;
 };
 
-/* What the weights' gradients add to that of one logit. Several weights that share out 1 are the
+/* The weights' contribution to the gradient of one logit. Several weights that sum to 1 are the
  * softmax over the chosen logits alone; a single one is an entry of the softmax over all. `mean`:
  * sum of weight * dweight. */
 static __device__ float from_weights(const chosen &c, size_t t, size_t e, float prob, float mean)

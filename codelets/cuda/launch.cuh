@@ -3,7 +3,7 @@
 #define FSMOE_CUDA_LAUNCH_CUH
 
 /*
- * What the files of codelets/cuda share: launching, elementwise loops, faults.
+ * Shared by the files of codelets/cuda: launching, elementwise loops, faults.
  * A file holds kernels that know pointers and sizes, and extern "C" functions, declared by the
  * operation's header, that unpack a call and enqueue. Nothing here waits or allocates.
  */
@@ -22,7 +22,7 @@
 #define FULL_WARP 0xffffffffu
 
 /*
- * What FSMOE_REAL tensors hold: T is float or bf16, and whatever is computed with them is float.
+ * Element type T of FSMOE_REAL tensors: float or bf16. All arithmetic with them is float.
  * The two kernels of an operation are one function, instantiated twice.
  */
 typedef __nv_bfloat16 bf16;
@@ -39,7 +39,7 @@ typedef __nv_bfloat16 bf16;
 		return function<bf16>(call, cuda);                                                 \
 	}
 
-/* Of a function that only counts bytes of scratch memory. */
+/* For a function that only counts bytes of scratch memory. */
 #define CUDA_SCRATCH(name, function)                                                               \
 	extern "C" size_t fsmoe_##name##_cuda_scratch(const struct fsmoe_call *call)               \
 	{                                                                                          \
@@ -85,7 +85,7 @@ static inline float kept(const struct fsmoe_call *call, size_t i)
 	return call->fresh && call->fresh->access && call->fresh->access[i] ? 0 : 1;
 }
 
-/* Of a port that takes either. */
+/* For a port that takes either. */
 static inline bool holds_bf16(const struct fsmoe_call *call, size_t i)
 {
 	return call->tensor[i]->dtype != FSMOE_INT32 &&

@@ -84,7 +84,7 @@ struct update
 	fault_to fault;
 };
 
-/* What gradients are multiplied by. False: nothing may be changed. */
+/* Sets the factor for gradients. False: nothing may be changed. */
 static __device__ bool clipping(const update &u, float *factor)
 {
 	*factor = 1;

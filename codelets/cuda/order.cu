@@ -3,7 +3,7 @@
 #include "codelets/cuda/pieces.cuh"
 #include "codelets/cuda/reduce.cuh"
 
-/* What every kernel here works on. An expert that there is not is reported, and its entry is as if
+/* Arguments of every kernel here. An expert that does not exist is reported, and its entry counts as
  * dropped. */
 struct lists
 {

@@ -11,7 +11,7 @@ struct mask_lists
 	size_t n, width, experts, capacity, group;
 	fault_to fault;
 
-	/* Where list entry i is in its token's row; false: it was dropped, or names what is not. */
+	/* Position of list entry i in its token's row; false: dropped, or out of range. */
 	__device__ bool find(size_t i, size_t *at) const
 	{
 		size_t t = i / width, first = t / group * capacity;

@@ -54,7 +54,7 @@ static inline int pieces_of(const struct fsmoe_call *call, size_t n, const size_
 	return 0;
 }
 
-/* Of slots [lo, hi) at one address. */
+/* Slots [lo, hi) at one address. */
 template <class T> static inline pieces<T> one_piece(size_t lo, size_t hi, T *data)
 {
 	pieces<T> p = {};

@@ -47,7 +47,7 @@ static const int preferred[2][TILES] = {
 	[1] = {CUBLASLT_MATMUL_TILE_128x160}, /* op(A) = A^T: sums over rows */
 };
 
-/* What a choice depends on. */
+/* The key of a choice. */
 enum
 {
 	TRANSPOSED,

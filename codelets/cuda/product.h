@@ -41,7 +41,7 @@ FSMOE_KERNEL_LINKAGE int fsmoe_multiply(const struct fsmoe_call *call,
 
 /* --- products of bf16 by cuBLASLt ------------------------------------------------------------ */
 
-/* What was chosen for a shape is kept: asking costs the host more than enqueueing. */
+/* The choice for a shape is kept: asking cuBLASLt costs the host more than enqueueing. */
 
 /* Choices of one lane, all of whose products may use `workspace`, in device memory. NULL: no
  * memory. */
@@ -53,7 +53,7 @@ FSMOE_KERNEL_LINKAGE int fsmoe_product_enqueue(const struct fsmoe_call *call,
 					       const struct fsmoe_cuda *cuda,
 					       const struct fsmoe_product *p, int *done);
 
-/* Of the kernel that was chosen for it the number of the tile, as cuBLASLt counts; 0: none was. */
+/* Tile of the chosen kernel, by cuBLASLt's numbers; 0: none was chosen. */
 FSMOE_KERNEL_LINKAGE int fsmoe_product_tile(struct fsmoe_products *products,
 					    const struct fsmoe_product *p);
 

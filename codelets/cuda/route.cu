@@ -232,7 +232,7 @@ static __global__ void experts_choose(const __grid_constant__ routing r)
 		r.counts[blockIdx.x * r.E + e] = (int32_t)r.capacity;
 }
 
-/* One block a group and expert: softmax over what it took. */
+/* One block per group and expert: softmax over its tokens. */
 static __global__ void weigh_taken(const __grid_constant__ routing r)
 {
 	__shared__ float room[CHOOSE_WARPS];

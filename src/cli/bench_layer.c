@@ -1,325 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/bench_layer.h"
+#include "bench/layer.h"
 
-#include "base/option_rows.h"
 #include "cli/sigabrt.h"
+#include "cli/cli.h"
 #include "cli/planning.h"
-
-#include "moe/layer.h"
-#include "moe/modules.h"
-#include "runtime/introspect.h"
-#include "runtime/version.h"
 #include "topo/abort.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
-#include <fsmoe/module.h>
-#include <limits.h>
-#include <math.h>
 #include <stdio.h>
-#include <string.h>
-
-#define AT(field) offsetof(struct bench_opts, field)
-
-const struct fsmoe_option cli_bench_layer_options[] = {
-	HEADING("Layer; tokens are counted per rank, experts over all ranks"),
-	INT("batch", train.train.global_batch, 1, 1 << 24, "Sequences of a rank"),
-	ROWS_OF(fsmoe_train_options, train, "seq-length hidden-size"),
-	INT("hidden", train.model.ffn_size, 1, 1 << 24, "Set the width of an expert's hidden layer",
-	    OLD("ffn-size")),
-	ROWS_OF(fsmoe_train_options, train, "experts top-k gate order"),
-	REAL("capacity-factor", train.model.capacity_factor, 0, 1e6,
-	     "Slots of an expert over its even share of a rank's tokens; 0: nothing is dropped"),
-	TEXT("ffn", train.model.expert, "NAME",
-	     "What an expert computes: gpt (without biases), mixtral, or another"),
-	TEXT("dispatch", train.model.dispatch, "NAME", "How tokens travel between ranks"),
-	TEXT("cuts", cuts, "F[/B]", "Chunks of the forward pass, and of the backward if others"),
-	TEXT("schedule", train.schedule, "NAME",
-	     "A row of the table of schedules, or a file with a row"),
-	REAL("aux-weight", train.model.gate_opts.balance_loss, 0, 1e6,
-	     "Weight of the load-balancing loss in the backward"),
-	HEADING("Data"),
-	U64("seed", train.train.seed, "Weights, tokens and the output's gradient follow from it"),
-	REAL("skew", skew, 0, 1e6,
-	     "Deviation of an offset on each expert's logits: uneven routing"),
-	ROWS_OF(fsmoe_train_options, train, "dtype"),
-	HEADING("Layout"),
-	ROWS_OF(fsmoe_train_options, train, "nodes"),
-	INT("ep", train.layout.ep, 0, INT_MAX, "Ranks that the experts are spread over; 0: all"),
-	INT("esp", train.layout.esp, 0, INT_MAX, "Ranks that share each expert; 0: one"),
-	HEADING("Measuring"),
-	INT("iters", iters, 1, 1 << 24, "Steps to time"),
-	INT("warmup", warmup, 0, 1 << 24, "Steps before them"),
-	FLAG("parts", parts, "Also time the experts' products alone and the communication alone"),
-	REAL("peak-tflops", train.peak_tflops, 0, 1e9,
-	     "Peak of a GPU's matrix products in TFLOP/s, for mfu = operations of the products of "
-	     "the experts that tokens reached, forward and backward, without padding, over seconds "
-	     "x ranks x peak; 0: that of --dtype, as known for A100, H100, H200",
-	     OLD("peak")),
-	TEXT("tag", tag, "TEXT", "Goes into the result as it is"),
-	HEADING("Machine"),
-	ROWS_OF(fsmoe_train_options, train, "device executor cta-policy blas-threads bind timeout"),
-	{.type = FSMOE_OPTION_END},
-};
-
-static void init(struct bench_opts *o)
-{
-	*o = (struct bench_opts){.cuts = "1", .iters = 50, .warmup = 10, .parts = 1};
-	o->train.model = (struct fsmoe_model_spec){.seq_length = 1024,
-						   .hidden_size = 2048,
-						   .ffn_size = 8192,
-						   .experts = 8,
-						   .top_k = 2,
-						   .capacity_factor = 1,
-						   .gate = "topk",
-						   .dispatch = "flat",
-						   .expert = "mlp"};
-	o->train.train.global_batch = 4;
-	o->train.train.seed = 1;
-	fsmoe_runtime_opts_init(&o->train.runtime);
-	o->train.runtime.timing = 1;
-}
 
 const void *cli_bench_layer_defaults(void)
 {
-	static struct bench_opts opts;
+	static struct fsmoe_bench_opts opts;
 
-	init(&opts);
+	fsmoe_bench_opts_init(&opts);
 	return &opts;
 }
 
-/* --- reading what is asked for -------------------------------------------------------------- */
-
-/* "2", or "2/4". */
-static int read_cuts(struct bench_opts *o)
+static int measure_layer(struct fsmoe_bench *b)
 {
-	long forward = 0, backward;
-	int end = 0;
-
-	if (sscanf(o->cuts, "%ld%n/%ld%n", &forward, &end, &backward, &end) < 2)
-		backward = forward;
-	if (o->cuts[end] || forward < 1 || backward < 1 || forward > 1 << 20 || backward > 1 << 20)
-		return fsmoe_fail(EINVAL,
-				  "--cuts is '%s': give chunks of the forward pass, or of both: 2, "
-				  "or 2/4",
-				  o->cuts);
-	o->train.model.forward_degree = (int)forward;
-	o->train.model.backward_degree = (int)backward;
-	return 0;
-}
-
-static int check(struct bench_opts *o)
-{
-	struct fsmoe_model_spec *m = &o->train.model;
-
-	if (fsmoe_runtime_opts_check(&o->train.runtime) || !fsmoe_gate_find(m->gate) ||
-	    !fsmoe_dispatch_find(m->dispatch) || !fsmoe_expert_find(m->expert))
-		return -EINVAL;
-	if (!m->order)
-		m->order = fsmoe_order_for(fsmoe_gate_find(m->gate)->routing)->module.name;
-	else if (!fsmoe_order_find(m->order))
-		return -EINVAL;
-	if ((long long)o->train.train.global_batch * m->seq_length * m->top_k > INT_MAX)
-		return fsmoe_fail(EINVAL,
-				  "%d sequences of %d tokens with %d experts each are more "
-				  "than 2^31 choices: lower --batch or --seq",
-				  o->train.train.global_batch, m->seq_length, m->top_k);
-	if (read_cuts(o))
-		return -EINVAL;
-	return fsmoe_train_config_check_chunks(
-		&o->train, "--cuts",
-		m->forward_degree > m->backward_degree ? m->forward_degree : m->backward_degree);
-}
-
-static struct fsmoe_moe_spec spec_of(const struct bench *b)
-{
-	const struct fsmoe_model_spec *m = &b->opts->train.model;
-
-	return (struct fsmoe_moe_spec){
-		.name = "moe",
-		.experts = m->experts,
-		.top_k = m->top_k,
-		.hidden_size = (size_t)m->hidden_size,
-		.ffn_size = (size_t)m->ffn_size,
-		.capacity_factor = m->capacity_factor,
-		.forward_degree = m->forward_degree,
-		.backward_degree = m->backward_degree,
-		.gate = m->gate,
-		.order = m->order,
-		.dispatch = m->dispatch,
-		.expert = m->expert,
-		.init_scale = 1 / sqrt(m->hidden_size),
-		.output_scale = 1 / sqrt(m->ffn_size),
-		.gate_opts = m->gate_opts,
-		.expert_opts = {.no_bias = 1},
-		.loss_scale = 1.0 / (double)b->tokens, /* a rank's tokens are all there is */
-	};
-}
-
-/* --- one run -------------------------------------------------------------------------------- */
-
-/* The job's ranks and groups; what cannot be is the same on all of them. */
-static int lay_out(struct bench *b)
-{
-	const struct fsmoe_train_config *o = &b->opts->train;
-	const int esp = o->layout.esp ? o->layout.esp : 1, ep = o->layout.ep;
-	const size_t experts = (size_t)o->model.experts, topk = (size_t)o->model.top_k;
-	const double factor = o->model.capacity_factor;
-
-	b->rank = fsmoe_topo_rank(b->topo);
-	b->ranks = fsmoe_topo_ranks(b->topo);
-	b->tokens = (size_t)o->train.global_batch * (size_t)o->model.seq_length;
-	b->spec = spec_of(b);
-	if (b->ranks % esp || (ep && b->ranks % ((long long)ep * esp)))
-		return fsmoe_fail(EINVAL,
-				  "%d ranks cannot be cut into groups of %d x %d: --ep times --esp "
-				  "must divide them",
-				  b->ranks, ep ? ep : 1, esp);
-	const struct fsmoe_layout layout = {
-		.dp = b->ranks, .tp = 1, .ep = ep ? ep : b->ranks / esp, .esp = esp};
-	/* Without a capacity: what balanced routing fills. */
-	b->slots = factor > 0 ? fsmoe_moe_capacity(b->tokens, experts, topk, factor)
-			      : (b->tokens * topk + experts - 1) / experts;
-	return fsmoe_groups_create(&b->groups, b->topo, &layout);
-}
-
-static json_t *times_object(const struct bench_times *t)
-{
-	return json_pack("{s:f, s:f, s:f, s:f}", "median", t->median, "min", t->min, "p10", t->p10,
-			 "p90", t->p90);
-}
-
-/* Matrices of an expert. */
-static int matrices(const struct bench *b)
-{
-	int n, count = 0;
-	const struct fsmoe_param *p = fsmoe_graph_params(b->layer.graph, &n);
-
-	for (int i = 0; i < n; i++)
-		count += strstr(p[i].spec.name, ".experts.") && p[i].spec.global.ndim == 3;
-	return count;
-}
-
-static json_t *describe(const struct bench *b)
-{
-	const struct bench_opts *o = b->opts;
-	const struct fsmoe_model_spec *m = &o->train.model;
-	const struct fsmoe_runtime_opts *runtime = &o->train.runtime;
-
-	return json_pack(
-		"{s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:s, s:s, s:f, "
-		"s:i, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s*}",
-		"impl", "fsmoe", "world", b->ranks, "device", runtime->device, "fsmoe",
-		PACKAGE_VERSION, "starpu", fsmoe_starpu_version(), "batch",
-		o->train.train.global_batch, "seq", m->seq_length, "model_dim", m->hidden_size,
-		"hidden", m->ffn_size, "experts", m->experts, "topk", m->top_k, "capacity_factor",
-		m->capacity_factor, "capacity", m->capacity_factor > 0 ? (int)b->slots : 0, "dtype",
-		runtime->dtype, "ffn", m->expert, "skew", o->skew, "iters", o->iters, "gate",
-		m->gate, "order", m->order, "dispatch", m->dispatch, "schedule",
-		fsmoe_graph_schedule(b->layer.graph)->name, "forward_degree", m->forward_degree,
-		"backward_degree", m->backward_degree, "nodes", fsmoe_topo_nodes(b->topo), "ep",
-		fsmoe_group_size(b->groups, FSMOE_GROUP_EP), "esp",
-		fsmoe_group_size(b->groups, FSMOE_GROUP_ESP), "blas_threads",
-		fsmoe_runtime_blas_threads(b->runtime), "cta_policy", runtime->cta_policy, "tag",
-		o->tag);
-}
-
-static json_t *number(double value)
-{
-	return isfinite(value) ? json_real(value) : json_null();
-}
-
-/* NaN: the peak is not known. What was dropped was not computed; NaN of it: nothing was. */
-static double mfu(const struct bench *b, double tflops, double dropped)
-{
-	const double told = b->opts->train.peak_tflops,
-		     peak = told > 0 ? told : 1e-12 * fsmoe_runtime_peak(b->runtime);
-
-	return peak > 0 ? tflops * (isfinite(dropped) ? 1 - dropped : 1) / peak : NAN;
-}
-
-static int measure_layer(struct bench *b, json_t *out, double *step_ms)
-{
-	struct bench_times step, forward, backward;
-	double dropped, uneven, tflops;
-	json_t *ops;
-	int err = bench_time_layer(b, &step, &forward, &backward, &ops);
-
-	if (!err)
-		err = bench_pull(b);
-	if (err)
-		return err;
-	*step_ms = step.median;
-	bench_routing(b, &dropped, &uneven);
-	json_object_set_new(out, "step_ms", times_object(&step));
-	json_object_set_new(out, "fwd_ms", times_object(&forward));
-	json_object_set_new(out, "bwd_ms", times_object(&backward));
-	json_object_set_new(out, "tokens_per_s",
-			    json_real((double)(b->tokens * (size_t)b->ranks) / step.median * 1e3));
-	tflops = 6.0 * matrices(b) * (double)b->spec.hidden_size * (double)b->spec.ffn_size *
-		 (double)b->tokens * b->spec.top_k / step.median * 1e-9;
-	json_object_set_new(out, "routed_tflops_per_gpu", json_real(tflops));
-	json_object_set_new(out, "mfu", number(mfu(b, tflops, dropped)));
-	json_object_set_new(out, "check", bench_check(b));
-	json_object_set_new(out, "rank0_dropped", number(dropped));
-	json_object_set_new(out, "rank0_max_over_mean", number(uneven));
-	json_object_set_new(out, "ops_ms", ops);
-	return 0;
-}
-
-/* The experts alone and the communication alone, and what hiding one behind the other could at best
- * leave of the step. */
-static int measure_parts(struct bench *b, json_t *out, double step_ms)
-{
-	const int mats = matrices(b), ep = fsmoe_group_size(b->groups, FSMOE_GROUP_EP);
-	struct bench_times gemm, exchange = {0};
-	struct bench_program p;
-	size_t bytes = 0;
-	double flops;
-	int err = bench_make_experts(b, &p);
-
-	if (!err)
-		err = bench_time(b, &p, &gemm);
-	bench_free(&p);
-	if (err)
-		return err;
-	err = bench_make_exchange(b, &p, &bytes);
-	if (!err && p.program)
-		err = bench_time(b, &p, &exchange);
-	bench_free(&p);
-	if (err)
-		return err;
-	/* Experts and slots over all ranks, shared evenly by them. */
-	flops = 6.0 * mats * (double)b->spec.hidden_size * (double)b->spec.ffn_size *
-		(double)b->spec.experts * (double)b->slots;
-	json_object_set_new(out, "gemm_ms", times_object(&gemm));
-	json_object_set_new(out, "a2a4_ms", times_object(&exchange));
-	json_object_set_new(out, "a2a_bytes", json_integer((json_int_t)bytes));
-	json_object_set_new(out, "gemm_tflops", json_real(flops / gemm.median * 1e-9));
-	json_object_set_new(out, "a2a_busbw_gbs",
-			    json_real(exchange.median > 0 ? 4.0 * (double)bytes * (ep - 1) / ep /
-								    exchange.median * 1e-6
-							  : 0));
-	json_object_set_new(out, "overlap_bound_ms",
-			    json_real(step_ms - gemm.median - exchange.median +
-				      fmax(gemm.median, exchange.median)));
-	return 0;
-}
-
-static int measure(struct bench *b)
-{
-	double step_ms;
-	json_t *out;
+	json_t *out = NULL;
 	int err = cli_runtime_start(&b->runtime, b->groups, &b->opts->train.runtime);
 
 	if (!err)
-		err = bench_make_layer(b);
-	if (err)
-		return err;
-	out = describe(b);
-	err = measure_layer(b, out, &step_ms);
-	if (!err && b->opts->parts)
-		err = measure_parts(b, out, step_ms);
+		err = fsmoe_bench_layer(b, &out);
 	if (!err && b->rank == 0)
 	{
 		json_dumpf(out, stdout, JSON_REAL_PRECISION(9));
@@ -329,40 +34,36 @@ static int measure(struct bench *b)
 	return err;
 }
 
-static void release(struct bench *b)
+static int exit_code(int err)
 {
-	bench_free(&b->layer);
-	fsmoe_runtime_stop(b->runtime);
-	fsmoe_groups_destroy(b->groups);
-	fsmoe_topo_destroy(b->topo);
+	if (err == -ENODEV || err == -ENOMEM)
+		return FSMOE_EXIT_LAYOUT;
+	return err == -EINVAL ? FSMOE_EXIT_USAGE : FSMOE_EXIT_RUN;
 }
 
 int cli_bench_layer(int argc, char **argv)
 {
-	struct bench_opts o;
-	struct bench b = {.opts = &o};
+	struct fsmoe_bench_opts o;
+	struct fsmoe_bench b = {.opts = &o};
 	int err, code = FSMOE_EXIT_OK;
 
-	init(&o);
-	err = fsmoe_options_parse(cli_bench_layer_options, argc, argv, &o);
+	fsmoe_bench_opts_init(&o);
+	err = fsmoe_options_parse(fsmoe_bench_options, argc, argv, &o);
 	if (err == FSMOE_OPTIONS_HELP)
 		return cli_show_help(argv[0]);
-	if (err || check(&o) ||
+	if (err || fsmoe_bench_opts_check(&o) ||
 	    (o.train.schedule && cli_planning_row(o.train.schedule, &b.schedule)))
 		return cli_fail(FSMOE_EXIT_USAGE, 0);
 	err = fsmoe_topo_create(&b.topo, NULL, o.train.nodes);
 	if (err)
 		return cli_fail(FSMOE_EXIT_LAYOUT, err);
-	if (lay_out(&b))
+	if (fsmoe_bench_lay_out(&b))
 		code = cli_fail_together(FSMOE_EXIT_LAYOUT);
-	else if ((err = measure(&b)))
+	else if ((err = measure_layer(&b)))
 	{
-		code = cli_fail(err == -ENODEV || err == -ENOMEM ? FSMOE_EXIT_LAYOUT
-				: err == -EINVAL                 ? FSMOE_EXIT_USAGE
-								 : FSMOE_EXIT_RUN,
-				err);
+		code = cli_fail(exit_code(err), err);
 		fsmoe_topo_abort(b.topo, code);
 	}
-	release(&b);
+	fsmoe_bench_destroy(&b);
 	return code;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/bench_schedule.h"
+#include "bench/schedule.h"
 
 #include "base/file.h"
 #include "cli/sigabrt.h"
@@ -13,16 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* `fsmoe bench schedule`: schedules in turn on one model, what was predicted beside what it
- * took. */
-struct bench_schedule
+/* `fsmoe bench schedule`: schedules in turn on one model, predicted beside measured. */
+struct schedule_opts
 {
 	struct cli_profile profile; /* first: cli_profile_load */
 	const char *schedule, *csv;
 	int rounds;
 };
 
-#define AT(field) offsetof(struct bench_schedule, field)
+#define AT(field) offsetof(struct schedule_opts, field)
 
 const struct fsmoe_option cli_bench_schedule_options[] = {
 	TEXT("schedule", schedule, "NAME", "Run this schedule (default all)"),
@@ -40,13 +39,13 @@ const struct fsmoe_option cli_bench_schedule_options[] = {
 
 const void *cli_bench_schedule_defaults(void)
 {
-	static struct bench_schedule o;
+	static struct schedule_opts o;
 
 	return cli_profile_init(&o.profile, NULL) ? NULL : &o;
 }
 
-/* The row of that name, or all published ones. */
-static int find_rows(const char *name, struct bench_rows *b)
+/* Finds the schedule of this name; NULL: all published ones. */
+static int find_rows(const char *name, struct fsmoe_bench_rows *b)
 {
 	b->row = calloc(FSMOE_PUBLISHED_SCHEDULES, sizeof(*b->row));
 	if (!b->row)
@@ -66,13 +65,13 @@ static double off(double predicted, double measured)
 	return measured > 0 ? 100 * (predicted / measured - 1) : 0;
 }
 
-static void print_rows(const struct bench_rows *b)
+static void print_rows(const struct fsmoe_bench_rows *b)
 {
 	printf("%-15s %7s %10s %10s %17s %7s   %s\n", "schedule", "chunks", "predicted", "measured",
 	       "(10 % to 90 %)", "off", "exposed communication");
 	for (int i = 0; i < b->n; i++)
 	{
-		const struct bench_row *r = &b->row[i];
+		const struct fsmoe_bench_row *r = &b->row[i];
 		char chunks[32];
 
 		snprintf(chunks, sizeof(chunks), "%d / %d", r->plan.layer[0].forward_degree,
@@ -102,7 +101,7 @@ static void print_rows(const struct bench_rows *b)
 	       b->rounds);
 }
 
-static int write_csv(const struct bench_rows *b, const char *path, const char *scheduler)
+static int write_csv(const struct fsmoe_bench_rows *b, const char *path, const char *scheduler)
 {
 	FILE *f = fopen(path, "ae");
 
@@ -114,7 +113,7 @@ static int write_csv(const struct bench_rows *b, const char *path, const char *s
 		      f);
 	for (int i = 0; i < b->n; i++)
 	{
-		const struct bench_row *r = &b->row[i];
+		const struct fsmoe_bench_row *r = &b->row[i];
 
 		fprintf(f, "%s,%s,%d,%d,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", scheduler,
 			r->schedule.name, r->plan.layer[0].forward_degree,
@@ -124,7 +123,7 @@ static int write_csv(const struct bench_rows *b, const char *path, const char *s
 	return fclose(f) ? fsmoe_fail(errno, "cannot write %s: %s", path, strerror(errno)) : 0;
 }
 
-static int bench(struct bench_schedule *o, struct bench_rows *b)
+static int bench(struct schedule_opts *o, struct fsmoe_bench_rows *b)
 {
 	struct fsmoe_train_config *train = &o->profile.train;
 	int err;
@@ -145,7 +144,7 @@ static int bench(struct bench_schedule *o, struct bench_rows *b)
 	if (!err)
 		err = fsmoe_runtime_set_profile(b->runtime, b->profile);
 	if (!err)
-		err = bench_rows_run(b);
+		err = fsmoe_bench_rows_run(b);
 	if (err)
 		return err;
 	if (b->world->rank == 0)
@@ -157,7 +156,7 @@ static int bench(struct bench_schedule *o, struct bench_rows *b)
 	return err;
 }
 
-static int lay_out(struct bench_schedule *o, fsmoe_topo_t *topo, struct bench_rows *b)
+static int lay_out(struct schedule_opts *o, fsmoe_topo_t *topo, struct fsmoe_bench_rows *b)
 {
 	int err = fsmoe_topo_create(topo, NULL, o->profile.train.nodes);
 
@@ -168,8 +167,8 @@ static int lay_out(struct bench_schedule *o, fsmoe_topo_t *topo, struct bench_ro
 
 int cli_bench_schedule(int argc, char **argv)
 {
-	struct bench_schedule o = {.schedule = NULL};
-	struct bench_rows b = {.n = 0};
+	struct schedule_opts o = {.schedule = NULL};
+	struct fsmoe_bench_rows b = {.n = 0};
 	struct fsmoe_json json = {0};
 	fsmoe_topo_t topo = NULL;
 	int err = cli_profile_load(cli_bench_schedule_options, &o.profile, &json, argc, argv),
@@ -199,7 +198,7 @@ int cli_bench_schedule(int argc, char **argv)
 			fsmoe_topo_abort(topo, code);
 		}
 	}
-	bench_rows_free(&b);
+	fsmoe_bench_rows_free(&b);
 	fsmoe_profile_destroy(b.profile);
 	fsmoe_runtime_stop(b.runtime);
 	if (b.groups)

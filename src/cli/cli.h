@@ -47,7 +47,6 @@ extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[], cli
 const void *cli_plan_defaults(void);
 const void *cli_simulate_defaults(void);
 
-extern const struct fsmoe_option cli_bench_layer_options[];
 const void *cli_bench_layer_defaults(void);
 
 /* Finds a command by its whole name; NULL with a sentence if it is unknown. */

@@ -1,13 +1,7 @@
 bin_PROGRAMS += fsmoe
 fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/sigabrt.c src/cli/sigabrt.h \
-	src/cli/bench.c src/cli/bench_noise.h \
-	src/cli/bench_check.c \
-	src/cli/bench_graph.c \
-	src/cli/bench_layer.c src/cli/bench_layer.h \
-	src/cli/bench_time.c \
-	src/cli/bench_schedule.c src/cli/bench_schedule.h \
-	src/cli/bench_schedule_run.c \
+	src/cli/bench.c src/cli/bench_layer.c src/cli/bench_schedule.c \
 	src/cli/breakdown.c \
 	src/cli/checksum.c \
 	src/cli/commands.c \

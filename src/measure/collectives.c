@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "measure/bench.h"
+#include "measure/sampler.h"
 #include "step/step.h"
 
 #include <errno.h>
@@ -89,12 +89,12 @@ static void share_ranges(struct range *range)
 			range[p] = all;
 }
 
-static int find_ranges(struct fsmoe_bench *b, const struct fsmoe_model_spec *model,
+static int find_ranges(struct fsmoe_sampler *sampler, const struct fsmoe_model_spec *model,
 		       const struct fsmoe_train_opts *train, int max_degree, struct range *range)
 {
 	struct fsmoe_model_spec spec = *model;
 	struct fsmoe_step_graph step;
-	int err = fsmoe_step_create(&step, fsmoe_runtime_groups(b->runtime),
+	int err = fsmoe_step_create(&step, fsmoe_runtime_groups(sampler->runtime),
 				    fsmoe_model_as_forward(&spec), train);
 
 	if (err)
@@ -104,7 +104,7 @@ static int find_ranges(struct fsmoe_bench *b, const struct fsmoe_model_spec *mod
 	fsmoe_step_destroy(&step);
 	for (int p = 0; p < NPATTERNS; p++)
 	{
-		/* What no model says: the sizes of small ones. */
+		/* No model gives it: take the size of a small message. */
 		if (range[p].most <= 0)
 			range[p].most = range[p].least = 256 * 1024;
 		range[p].least = fmax(range[p].least / max_degree, SMALLEST);
@@ -144,10 +144,10 @@ static void append_chain(fsmoe_graph_t graph, const struct pattern *pattern, siz
 	}
 }
 
-static int run_pattern(struct fsmoe_bench *b, const struct pattern *pattern,
+static int run_pattern(struct fsmoe_sampler *sampler, const struct pattern *pattern,
 		       const struct range *range, double seconds)
 {
-	fsmoe_groups_t groups = fsmoe_runtime_groups(b->runtime);
+	fsmoe_groups_t groups = fsmoe_runtime_groups(sampler->runtime);
 	const int ranks = fsmoe_group_size(groups, pattern->group);
 	const double factor = pow(range->most / range->least, 1.0 / (SIZES - 1));
 	fsmoe_graph_t graph;
@@ -162,23 +162,23 @@ static int run_pattern(struct fsmoe_bench *b, const struct pattern *pattern,
 	if (!err)
 		err = fsmoe_memory_create(&memory, graph, FSMOE_F32, NULL);
 	if (!err)
-		err = fsmoe_bench_graph(b, graph, memory, seconds, counts);
+		err = fsmoe_sampler_run(sampler, graph, memory, seconds, counts);
 	fsmoe_memory_destroy(memory);
 	fsmoe_graph_destroy(graph);
 	return err;
 }
 
-int fsmoe_bench_collectives(struct fsmoe_bench *b, const struct fsmoe_model_spec *model,
-			    const struct fsmoe_train_opts *train, int max_degree, double seconds)
+int fsmoe_sampler_collectives(struct fsmoe_sampler *sampler, const struct fsmoe_model_spec *model,
+			      const struct fsmoe_train_opts *train, int max_degree, double seconds)
 {
-	fsmoe_groups_t groups = fsmoe_runtime_groups(b->runtime);
+	fsmoe_groups_t groups = fsmoe_runtime_groups(sampler->runtime);
 	struct range range[NPATTERNS] = {{0}};
-	int err = find_ranges(b, model, train, max_degree, range), n = 0;
+	int err = find_ranges(sampler, model, train, max_degree, range), n = 0;
 
 	for (int p = 0; p < NPATTERNS; p++)
 		n += fsmoe_group_size(groups, patterns[p].group) > 1;
 	for (int p = 0; p < NPATTERNS && !err; p++)
 		if (fsmoe_group_size(groups, patterns[p].group) > 1)
-			err = run_pattern(b, &patterns[p], &range[p], seconds / n);
+			err = run_pattern(sampler, &patterns[p], &range[p], seconds / n);
 	return err;
 }

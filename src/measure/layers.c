@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/rng.h"
-#include "measure/bench.h"
+#include "measure/sampler.h"
 #include "step/step.h"
 
 #include <errno.h>
@@ -44,7 +44,7 @@ static void fill_inputs(const struct fsmoe_step_graph *s, fsmoe_memory_t memory,
 	}
 }
 
-/* Of the model's sizes those of a variant; 0: it does not fit the layout. */
+/* Sets a variant's sizes; 0: they do not fit the layout. */
 static int vary(const struct variant *v, fsmoe_groups_t groups, struct fsmoe_model_spec *model,
 		struct fsmoe_train_opts *train)
 {
@@ -64,13 +64,13 @@ static int vary(const struct variant *v, fsmoe_groups_t groups, struct fsmoe_mod
 	return !fsmoe_model_spec_check(model, groups);
 }
 
-static int run_variant(struct fsmoe_bench *b, const struct fsmoe_model_spec *model,
+static int run_variant(struct fsmoe_sampler *sampler, const struct fsmoe_model_spec *model,
 		       const struct fsmoe_train_opts *train, double seconds)
 {
 	struct fsmoe_model_spec spec = *model;
 	struct fsmoe_step_graph step;
 	fsmoe_memory_t memory = NULL;
-	int err = fsmoe_step_create(&step, fsmoe_runtime_groups(b->runtime),
+	int err = fsmoe_step_create(&step, fsmoe_runtime_groups(sampler->runtime),
 				    fsmoe_model_as_forward(&spec), train);
 
 	if (err)
@@ -80,16 +80,16 @@ static int run_variant(struct fsmoe_bench *b, const struct fsmoe_model_spec *mod
 		err = fsmoe_memory_init_params(memory, 1);
 	if (!err)
 	{
-		fill_inputs(&step, memory, b->world->rank, spec.vocab_size);
-		err = fsmoe_bench_graph(b, step.graph, memory, seconds, computes);
+		fill_inputs(&step, memory, sampler->world->rank, spec.vocab_size);
+		err = fsmoe_sampler_run(sampler, step.graph, memory, seconds, computes);
 	}
 	fsmoe_memory_destroy(memory);
 	fsmoe_step_destroy(&step);
 	return err;
 }
 
-int fsmoe_bench_layers(struct fsmoe_bench *b, const struct fsmoe_model_spec *model,
-		       const struct fsmoe_train_opts *train, double seconds)
+int fsmoe_sampler_layers(struct fsmoe_sampler *sampler, const struct fsmoe_model_spec *model,
+			 const struct fsmoe_train_opts *train, double seconds)
 {
 	int done = 0, err = 0;
 
@@ -98,9 +98,9 @@ int fsmoe_bench_layers(struct fsmoe_bench *b, const struct fsmoe_model_spec *mod
 		struct fsmoe_model_spec spec = *model;
 		struct fsmoe_train_opts opts = *train;
 
-		if (!vary(&variants[i], fsmoe_runtime_groups(b->runtime), &spec, &opts))
+		if (!vary(&variants[i], fsmoe_runtime_groups(sampler->runtime), &spec, &opts))
 			continue;
-		err = run_variant(b, &spec, &opts, seconds / NVARIANTS);
+		err = run_variant(sampler, &spec, &opts, seconds / NVARIANTS);
 		/* More chunks than slots, a routing group that does not divide: another variant. */
 		if (err == -EINVAL)
 			err = 0;

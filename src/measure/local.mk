@@ -1,6 +1,6 @@
-# What tasks cost here, measured through the runtime.
+# Measures the cost of tasks through the runtime.
 libfsmoe_core_la_SOURCES += \
-	src/measure/bench.c src/measure/bench.h \
+	src/measure/sampler.c src/measure/sampler.h \
 	src/measure/collectives.c \
 	src/measure/drift.c \
 	src/measure/layers.c \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "measure/bench.h"
+#include "measure/sampler.h"
 #include "runtime/introspect.h"
 
 #include <fsmoe/error.h>
@@ -12,17 +12,17 @@ void fsmoe_measure_opts_init(struct fsmoe_measure_opts *opts)
 
 /* How much longer computation takes on average than in the median. Interrupts make a few percent
  * anywhere; more of it means that ranks take turns on cores they share. */
-static double find_sharing(const struct fsmoe_bench *bench)
+static double find_sharing(const struct fsmoe_sampler *sampler)
 {
-	const double ratio = bench->by_means / bench->by_medians;
+	const double ratio = sampler->by_means / sampler->by_medians;
 
 	return ratio > 1.15 ? ratio : 1;
 }
 
-static int fit(fsmoe_profile_t profile, const struct fsmoe_bench *bench)
+static int fit(fsmoe_profile_t profile, const struct fsmoe_sampler *sampler)
 {
-	const struct fsmoe_samples *samples = bench->samples;
-	const double sharing = find_sharing(bench);
+	const struct fsmoe_samples *samples = sampler->samples;
+	const double sharing = find_sharing(sampler);
 
 	for (int kind = 0; kind < FSMOE_NKINDS; kind++)
 		for (int lane = 0; lane < FSMOE_NLANES; lane++)
@@ -49,7 +49,7 @@ static int fit(fsmoe_profile_t profile, const struct fsmoe_bench *bench)
 	return 0;
 }
 
-/* What this library can know of where it measured; programs add more. */
+/* Describes where it measured, as far as the library knows; programs add more. */
 static int describe(fsmoe_profile_t profile, fsmoe_runtime_t runtime)
 {
 	fsmoe_groups_t groups = fsmoe_runtime_groups(runtime);
@@ -78,21 +78,21 @@ int fsmoe_profile_measure(fsmoe_profile_t *profile, fsmoe_runtime_t runtime,
 {
 	struct fsmoe_measure_opts opts;
 	struct fsmoe_samples samples = {0};
-	struct fsmoe_bench bench = {.runtime = runtime, .samples = &samples};
+	struct fsmoe_sampler sampler = {.runtime = runtime, .samples = &samples};
 	fsmoe_profile_t p = NULL;
 	int err = fsmoe_profile_create(&p), recording = fsmoe_runtime_set_recording(runtime, 1);
 
 	fsmoe_measure_opts_init(&opts);
 	if (given)
 		opts = *given;
-	bench.world = fsmoe_comms_get(fsmoe_runtime_comms(runtime), FSMOE_GROUP_WORLD);
+	sampler.world = fsmoe_comms_get(fsmoe_runtime_comms(runtime), FSMOE_GROUP_WORLD);
 	if (!err)
-		err = fsmoe_bench_layers(&bench, model, train, 0.6 * opts.seconds);
+		err = fsmoe_sampler_layers(&sampler, model, train, 0.6 * opts.seconds);
 	if (!err)
-		err = fsmoe_bench_collectives(&bench, model, train, opts.max_degree,
-					      0.4 * opts.seconds);
+		err = fsmoe_sampler_collectives(&sampler, model, train, opts.max_degree,
+						0.4 * opts.seconds);
 	if (!err)
-		err = fit(p, &bench);
+		err = fit(p, &sampler);
 	if (!err)
 		err = describe(p, runtime);
 	fsmoe_runtime_set_recording(runtime, recording);

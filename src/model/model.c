@@ -38,7 +38,7 @@ static fsmoe_tensor_t replicated(const struct model *m, struct fsmoe_shape shape
 								      .decay = decay});
 }
 
-/* A parameter cut over the model-parallel ranks along one dimension. */
+/* A parameter cut over the tensor-parallel ranks along one dimension. */
 static fsmoe_tensor_t sharded(const struct model *m, struct fsmoe_shape shape, int dim,
 			      enum fsmoe_init init, double scale, int decay, const char *name,
 			      int layer)
@@ -69,7 +69,7 @@ static fsmoe_tensor_t norm(const struct model *m, fsmoe_tensor_t x, const char *
 				replicated(m, FSMOE_SHAPE1(dim), FSMOE_INIT_ZERO, 0, bias, layer));
 }
 
-/* Heads are cut over the model-parallel ranks, which all see the whole sequence inside: an
+/* Heads are cut over the tensor-parallel ranks, which all see the whole sequence inside: an
  * AllGather before, a ReduceScatter of the partial sums after. */
 static fsmoe_tensor_t attention(const struct model *m, fsmoe_tensor_t x, int layer)
 {
@@ -92,12 +92,12 @@ static fsmoe_tensor_t attention(const struct model *m, fsmoe_tensor_t x, int lay
 		       "attn.out.weight", layer);
 	bout = replicated(m, FSMOE_SHAPE1(dim), FSMOE_INIT_ZERO, 0, "attn.out.bias", layer);
 
-	h = norm(m, x, "ln_1", layer);                  /* (B, L / MP, M) */
-	h = fsmoe_allgather(g, h, FSMOE_GROUP_TP);      /* (MP, B, L / MP, M) */
-	h = fsmoe_linear(g, h, wqkv, bqkv);             /* (MP B L / MP, 3 heads / MP head_dim) */
-	h = fsmoe_attention(g, h, &args);               /* (MP B L / MP, M / MP) */
-	h = fsmoe_linear(g, h, wout, FSMOE_NONE);       /* (MP, B, L / MP, M), partial sums */
-	h = fsmoe_reduce_scatter(g, h, FSMOE_GROUP_TP); /* (B, L / MP, M) */
+	h = norm(m, x, "ln_1", layer);                  /* (B, L / TP, M) */
+	h = fsmoe_allgather(g, h, FSMOE_GROUP_TP);      /* (TP, B, L / TP, M) */
+	h = fsmoe_linear(g, h, wqkv, bqkv);             /* (TP B L / TP, 3 heads / TP head_dim) */
+	h = fsmoe_attention(g, h, &args);               /* (TP B L / TP, M / TP) */
+	h = fsmoe_linear(g, h, wout, FSMOE_NONE);       /* (TP, B, L / TP, M), partial sums */
+	h = fsmoe_reduce_scatter(g, h, FSMOE_GROUP_TP); /* (B, L / TP, M) */
 	return fsmoe_residual(g, x, h, bout);
 }
 
@@ -172,11 +172,6 @@ fsmoe_tensor_t fsmoe_model_logits(fsmoe_graph_t graph, const struct fsmoe_batch_
 	x = norm(&m, x, "ln_f", -1);
 	/* The embedding's table is the output's too. */
 	return fsmoe_linear(graph, x, table, FSMOE_NONE);
-}
-
-struct fsmoe_forward fsmoe_model_as_forward(const struct fsmoe_model_spec *spec)
-{
-	return (struct fsmoe_forward){fsmoe_model_forward, (void *)spec};
 }
 
 fsmoe_tensor_t fsmoe_model_forward(fsmoe_graph_t graph, const struct fsmoe_batch_spec *batch,

@@ -2,7 +2,7 @@
 # checks of direction read it, layering.sh on includes and calls.sh on the symbols of object files.
 # shellcheck shell=bash disable=SC2034
 folders=(base topo schedule comm graph cost data codelets moe model plan step trace runtime gpu measure config
-	train checkpoint generate report cli)
+	train checkpoint generate report bench cli)
 
 # A public header belongs to the folder in which its types are first needed, which may come before
 # the folder that implements it.

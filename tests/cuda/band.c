@@ -20,9 +20,9 @@ enum
 	LAST = 50
 };
 
-/* The same weights train on the same batches; what differs is rounding, 2^-9 of every activation,
- * and what routing and training make of it: TF32 goes as far from float. A step's loss, and the
- * mean of the last ones, in which that averages out. */
+/* Bounds of a step's loss, and of the mean of the last losses, in which differences average out.
+ * Weights and batches are the same. Only rounding differs, 2^-9 of every activation, amplified by
+ * routing and training; TF32 goes as far from float. */
 static const double BAND = 0.05, MEAN_BAND = 0.005;
 
 static void draw(int32_t *tokens, int32_t *targets, size_t n, int vocab, uint64_t step)

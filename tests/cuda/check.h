@@ -2,7 +2,7 @@
 #ifndef FSMOE_TESTS_CUDA_CHECK_H
 #define FSMOE_TESTS_CUDA_CHECK_H
 
-/* What check-cuda is made of. Every function returns how many of its checks failed. */
+/* Parts of check-cuda. Every function returns how many of its checks failed. */
 
 /* main() of tests/ops/test-ops.c, moe/moe-ops.c and moe/conformance-ops.c, whose tables of cases
  * are run here on a GPU: the opcase_main() that they call is ours. */

@@ -14,8 +14,8 @@
 #include <string.h>
 
 /*
- * Experts so large that the kernels of their products in bf16 are of our own choice, which no case
- * of the tables is: forward and backward of two chunks from two sources, in float and in bf16. A
+ * Experts so large that product.c chooses the kernels of their bf16 products, which no case of the
+ * tables is: forward and backward of two chunks from two sources, in float and in bf16. A
  * sample of rows, y and dx, and of hidden units, the gradients of the weights around them, is
  * computed plainly in double and compared element by element. All leaves are numbers that bf16
  * holds.
@@ -112,7 +112,7 @@ static void fill_chunk(struct job *j, fsmoe_tensor_t tensor, const char *name, s
 				*x++ = drawn(key, row_at(b / E, b % E, chunk * CHUNK + s) + m, 1);
 }
 
-/* Weights such that sums of M or H terms are of order 1, and what is in the gradients already. */
+/* Draws weights such that sums of M or H terms are of order 1, and initial gradients. */
 static void fill_weight(struct job *j, int i)
 {
 	const double scale = sqrt(3.0 / (i == j->l->out ? H : M));
@@ -248,7 +248,8 @@ static const float *matrix(const struct job *j, int i, size_t e, size_t row, siz
 	return w + e * M * H + row * columns;
 }
 
-/* Of `length` terms no larger than `term`, on the way and in the result rounded as `real` is. */
+/* Tolerance: a sum of `length` terms no larger than `term`, rounded as `real` is on the way and in
+ * the result. */
 static void compare(struct job *j, const char *what, size_t i, double got, double want,
 		    size_t length, double term)
 {
@@ -303,7 +304,7 @@ static void check_row(struct job *j, size_t p, size_t e, size_t slot)
 	}
 }
 
-/* What the rows of an expert add to the weights around one hidden unit. */
+/* Contribution of an expert's rows to the weights around one hidden unit. */
 static void check_column(struct job *j, size_t e, size_t k)
 {
 	static double x[M], dy[M], w2[M], dw[2][M], dw2[M], w[2][M];

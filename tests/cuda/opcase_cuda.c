@@ -16,9 +16,9 @@
 /*
  * Every case of a table on a GPU, in float and in bf16, in place of the tests of
  * tests/lib/opcase_main.c: outputs and gradients of parameters against the double kernels on the
- * CPU, within a tolerance computed from the type; integers, so every choice of every gate, equal to
- * the float kernels' exactly; a second run leaves the same bits; what no kernel wrote is not a
- * number; every row has CUDA kernels. In bf16 every tensor has the same bits under StarPU as on
+ * CPU, within a tolerance computed from the type; integers, hence every choice of every gate, equal to
+ * the float kernels'; a second run leaves the same bits; elements that no kernel wrote are NaN; every
+ * operation has CUDA kernels. In bf16 every tensor has the same bits under StarPU as on
  * bare streams.
  *
  * Leaves of a bf16 run are numbers that bf16 holds, on either side: gates then see the same ones.
@@ -133,7 +133,7 @@ static char *snapshot(const struct trio *t, size_t *bytes)
 	return all;
 }
 
-/* The same after a step under StarPU that begins as run_on_gpu does. */
+/* All tensors after a step under StarPU that begins as run_on_gpu does. */
 static char *snapshot_under_starpu(const struct trio *t, size_t bytes)
 {
 	int n;
@@ -214,7 +214,7 @@ static void check_rows(const struct opcase_graph *og)
 				 nodes[i].op->name);
 }
 
-/* What every gate decided on the way, whether the case looks at it or not. */
+/* Compares the decisions of every gate, even if the case does not look at them. */
 static void compare_choices(const struct trio *t)
 {
 	int n;

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What a training takes of a GPU is what was predicted before it was made, within a tenth: the
- * step's program, the evaluation's, and whatever the first steps take besides. */
+/* A training takes the predicted memory of a GPU, within a tenth: the step's program, the
+ * evaluation's, and everything that the first steps allocate. */
 
 static const struct
 {
@@ -32,7 +32,7 @@ static size_t taken(fsmoe_runtime_t runtime)
 	return room.all - room.left;
 }
 
-/* What it has taken in the end. */
+/* Memory taken in the end. */
 static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
 		    const struct fsmoe_train_opts *opts, size_t *predicted)
 {

@@ -3,7 +3,7 @@
 #define FSMOE_TESTS_CUDA_SHARE_H
 
 /*
- * What part of a table of cases a process runs, from the environment:
+ * A process' part of a table of cases, from the environment:
  *
  *	FSMOE_CHECK_SIZES=N    for slow tools: of every case N sizes, spread out, once each, and not
  *	                       under StarPU

@@ -21,7 +21,7 @@ enum
 	STEPS = 5
 };
 
-/* What is trained, and what the CPU makes of it, which is the same for all ways. */
+/* The training, and its results on the CPU, to which all executors are held. */
 struct course
 {
 	const char *preset;
@@ -227,7 +227,7 @@ int check_training(void)
 	return bad;
 }
 
-/* A token that there is not fails the step with a sentence, and not the one after it. */
+/* A token out of range fails its step with a sentence, and not the step after it. */
 static int fault(const struct way *way)
 {
 	const struct fsmoe_param_spec table = {.name = "table", .global = FSMOE_SHAPE2(5, 3)};

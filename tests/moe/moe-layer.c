@@ -2,7 +2,7 @@
 /* What holds for a whole layer on one rank: drops are those of plain loops, published
  * numbers come out, and the nodes stand in the order of the paper. */
 #include "bench.h"
-#include "cli/bench_noise.h"
+#include "bench/noise.h"
 #include "reference.h"
 #include "tests/lib/opcase_internal.h"
 
@@ -260,16 +260,16 @@ static void try_peer(double factor, double y_rms, double y_dy, double dx_rms, do
 	double dot = 0, w;
 
 	bench_setup(&b, &spec, FSMOE_F32, NULL, 0, T);
-	bench_noise_fill(bench_data(&b, b.x), T * M, 7919 + 11, 1);
-	bench_noise_fill(bench_data(&b, b.dy), T * M, 7919 + 5003, 1);
-	bench_noise_fill(bench_data(&b, bench_param(&b, params[1])->tensor), E * M, 1,
+	fsmoe_noise_fill(bench_data(&b, b.x), T * M, 7919 + 11, 1);
+	fsmoe_noise_fill(bench_data(&b, b.dy), T * M, 7919 + 5003, 1);
+	fsmoe_noise_fill(bench_data(&b, bench_param(&b, params[1])->tensor), E * M, 1,
 			 pow(M, -0.5));
 	for (size_t e = 0; e < E; e++)
 	{
 		float *w1 = bench_data(&b, bench_param(&b, params[2])->tensor);
 		float *w2 = bench_data(&b, bench_param(&b, params[4])->tensor);
-		bench_noise_fill(w1 + e * H * M, H * M, 101000 + 10 * e, pow(M, -0.5));
-		bench_noise_fill(w2 + e * H * M, H * M, 101000 + 10 * e + 1, pow(H, -0.5));
+		fsmoe_noise_fill(w1 + e * H * M, H * M, 101000 + 10 * e, pow(M, -0.5));
+		fsmoe_noise_fill(w2 + e * H * M, H * M, 101000 + 10 * e + 1, pow(H, -0.5));
 	}
 	memset(bench_data(&b, bench_param(&b, params[3])->tensor), 0, E * H * sizeof(float));
 	memset(bench_data(&b, bench_param(&b, params[5])->tensor), 0, E * M * sizeof(float));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/bench_schedule.h"
+#include "bench/schedule.h"
 
 #include "base/clock.h"
 #include "base/rng.h"
@@ -19,29 +19,29 @@ enum
 
 /* --- making ------------------------------------------------------------------------------- */
 
-static void fill_inputs(const struct bench_rows *b, const struct bench_row *row)
+void fsmoe_bench_fill_tokens(const struct fsmoe_step_graph *step, fsmoe_memory_t memory, int rank,
+			     int vocab)
 {
 	int n;
-	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(row->step.graph, &n);
+	const struct fsmoe_tensor_info *tensors = fsmoe_graph_tensors(step->graph, &n);
 
-	for (int i = 0; i < row->step.micro_batches; i++)
+	for (int i = 0; i < step->micro_batches; i++)
 	{
-		int32_t *tokens = fsmoe_memory_data(row->memory, row->step.batch[i].tokens),
-			*targets = fsmoe_memory_data(row->memory, row->step.batch[i].targets);
-		const size_t rows = fsmoe_shape_count(&tensors[row->step.batch[i].tokens].shape);
+		int32_t *tokens = fsmoe_memory_data(memory, step->batch[i].tokens),
+			*targets = fsmoe_memory_data(memory, step->batch[i].targets);
+		const size_t rows = fsmoe_shape_count(&tensors[step->batch[i].tokens].shape);
 		const uint64_t key = fsmoe_rng_subkey(fsmoe_rng_key(1, "bench schedule"),
-						      (uint64_t)(b->world->rank * 1024 + i));
+						      (uint64_t)(rank * 1024 + i));
 
 		for (size_t k = 0; k < rows; k++)
 		{
-			tokens[k] =
-				(int32_t)(fsmoe_rng_bits(key, k) % (uint64_t)b->model->vocab_size);
-			targets[k] = (tokens[k] + 1) % b->model->vocab_size;
+			tokens[k] = (int32_t)(fsmoe_rng_bits(key, k) % (uint64_t)vocab);
+			targets[k] = (tokens[k] + 1) % vocab;
 		}
 	}
 }
 
-/* How long nodes of each kind take together. */
+/* Sums the seconds of the nodes of each kind. */
 static int sum_kinds(const struct fsmoe_timeline *tl, fsmoe_graph_t graph, double *kind)
 {
 	int n, err;
@@ -58,8 +58,8 @@ static int sum_kinds(const struct fsmoe_timeline *tl, fsmoe_graph_t graph, doubl
 	return err;
 }
 
-/* Of a prediction a node takes what it runs: its lane is never late. */
-static int predict(const struct bench_rows *b, struct bench_row *row)
+/* In a prediction a node takes only its running time: its lane is never late. */
+static int predict_row(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row)
 {
 	struct fsmoe_timeline tl;
 	int n, err = fsmoe_profile_simulate(b->profile, row->step.graph, &tl);
@@ -75,7 +75,7 @@ static int predict(const struct bench_rows *b, struct bench_row *row)
 	return err;
 }
 
-static int allocate(const struct bench_rows *b, struct bench_row *row)
+static int allocate_row(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row)
 {
 	const size_t rounds = (size_t)b->rounds;
 	int ok;
@@ -88,7 +88,7 @@ static int allocate(const struct bench_rows *b, struct bench_row *row)
 	return ok ? 0 : fsmoe_fail(ENOMEM, "no memory for %d rounds", b->rounds);
 }
 
-static int make(const struct bench_rows *b, struct bench_row *row)
+static int make_row(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row)
 {
 	struct fsmoe_train_opts opts = *b->train;
 	int err = fsmoe_train_plan(&row->plan, b->groups, fsmoe_model_as_forward(b->model), &opts,
@@ -106,16 +106,16 @@ static int make(const struct bench_rows *b, struct bench_row *row)
 		err = fsmoe_memory_init_params(row->memory, 1);
 	if (err)
 		return err;
-	fill_inputs(b, row);
+	fsmoe_bench_fill_tokens(&row->step, row->memory, b->world->rank, b->model->vocab_size);
 	err = fsmoe_program_create(&row->program, b->runtime, row->step.graph, row->memory);
 	if (!err)
-		err = allocate(b, row);
-	return err ? err : predict(b, row);
+		err = allocate_row(b, row);
+	return err ? err : predict_row(b, row);
 }
 
 /* --- running ------------------------------------------------------------------------------ */
 
-static int run_once(const struct bench_rows *b, struct bench_row *row, int round)
+static int run_row(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row, int round)
 {
 	struct fsmoe_timeline tl = {0};
 	double start, kind[FSMOE_NKINDS], exposed = 0, seconds;
@@ -143,57 +143,56 @@ static int run_once(const struct bench_rows *b, struct bench_row *row, int round
 	return 0;
 }
 
-/* Every rank's value, greatest or least. */
-static int over_ranks(const struct bench_rows *b, double mine, int greatest, double *value)
+int fsmoe_bench_over_ranks(struct fsmoe_comm *world, double mine, int greatest, double *value)
 {
-	double all[b->world->size];
-	int err = fsmoe_comm_allgather(b->world, &mine, all, sizeof(mine));
+	double all[world->size];
+	int err = fsmoe_comm_allgather(world, &mine, all, sizeof(mine));
 
 	*value = mine;
-	for (int r = 0; r < b->world->size && !err; r++)
+	for (int r = 0; r < world->size && !err; r++)
 		*value = greatest ? fmax(*value, all[r]) : fmin(*value, all[r]);
 	return err;
 }
 
-static int summarize(const struct bench_rows *b, struct bench_row *row)
+static int summarize_row(const struct fsmoe_bench_rows *b, struct fsmoe_bench_row *row)
 {
 	int err = 0;
 
 	for (int i = 0; i < b->rounds && !err; i++)
-		err = over_ranks(b, row->seconds[i], 1, &row->seconds[i]);
+		err = fsmoe_bench_over_ranks(b->world, row->seconds[i], 1, &row->seconds[i]);
 	row->measured = fsmoe_median(row->seconds, b->rounds); /* sorted from here on */
 	row->low = row->seconds[(int)(0.1 * (b->rounds - 1))];
 	row->high = row->seconds[(int)ceil(0.9 * (b->rounds - 1))];
 	if (!err)
-		err = over_ranks(b, fsmoe_median(row->exposed, b->rounds), 1,
-				 &row->measured_exposed);
+		err = fsmoe_bench_over_ranks(b->world, fsmoe_median(row->exposed, b->rounds), 1,
+					     &row->measured_exposed);
 	for (int k = 0; k < FSMOE_NKINDS && !err; k++)
-		err = over_ranks(b, fsmoe_median(row->kind[k], b->rounds), !FSMOE_KIND_IS_COMM(k),
-				 &row->measured_kind[k]);
+		err = fsmoe_bench_over_ranks(b->world, fsmoe_median(row->kind[k], b->rounds),
+					     !FSMOE_KIND_IS_COMM(k), &row->measured_kind[k]);
 	return err;
 }
 
-int bench_rows_run(struct bench_rows *b)
+int fsmoe_bench_rows_run(struct fsmoe_bench_rows *b)
 {
 	int err = 0;
 
 	for (int i = 0; i < b->n && !err; i++)
-		err = make(b, &b->row[i]);
-	/* In turn, from another one every round: none always runs after the same. */
+		err = make_row(b, &b->row[i]);
+	/* Rounds start with different schedules, so that none always runs after the same one. */
 	for (int round = -WARMUP; round < b->rounds && !err; round++)
 		for (int i = 0; i < b->n && !err; i++)
-			err = run_once(b, &b->row[(i + round + WARMUP) % b->n], round);
+			err = run_row(b, &b->row[(i + round + WARMUP) % b->n], round);
 	for (int i = 0; i < b->n && !err; i++)
-		err = summarize(b, &b->row[i]);
+		err = summarize_row(b, &b->row[i]);
 	return err;
 }
 
-void bench_rows_free(struct bench_rows *b)
+void fsmoe_bench_rows_free(struct fsmoe_bench_rows *b)
 {
 	/* The first row's memory holds what the others share. */
 	for (int i = b->n - 1; i >= 0; i--)
 	{
-		struct bench_row *row = &b->row[i];
+		struct fsmoe_bench_row *row = &b->row[i];
 
 		fsmoe_program_drop(row->program);
 		fsmoe_memory_destroy(row->memory);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/bench_layer.h"
-#include "cli/bench_noise.h"
+#include "bench/layer.h"
+#include "bench/noise.h"
 
 #include "base/parallel.h"
 #include "graph/memory.h"
@@ -12,22 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t count(const struct bench *b, fsmoe_tensor_t tensor)
+static size_t count(const struct fsmoe_bench *b, fsmoe_tensor_t tensor)
 {
 	int n;
 
 	return fsmoe_shape_count(&fsmoe_graph_tensors(b->layer.graph, &n)[tensor].shape);
 }
 
-static float *data(const struct bench *b, fsmoe_tensor_t tensor)
+static float *data(const struct fsmoe_bench *b, fsmoe_tensor_t tensor)
 {
 	return fsmoe_memory_data(b->layer.memory, tensor);
 }
 
 /* --- weights, tokens, gradients ------------------------------------------------------------- */
 
-/* The matrices of an expert are streams of their own, by its number and theirs. */
-static uint64_t stream_of(const struct bench *b, const char *name)
+/* Each matrix of each expert is a stream of its own. */
+static uint64_t stream_of(const struct fsmoe_bench *b, const char *name)
 {
 	const uint64_t first = 1000 + 100000 * b->opts->train.train.seed;
 
@@ -53,12 +53,12 @@ static void fill_part(void *arg, size_t lo, size_t hi)
 		uint64_t stream = x->stream + 10 * (at / each);
 		end = (i / run + 1) * run < hi ? (i / run + 1) * run : hi;
 		for (size_t k = i; k < end; k++)
-			x->data[k] = bench_noise(stream, at % each + k - i, x->scale);
+			x->data[k] = fsmoe_noise(stream, at % each + k - i, x->scale);
 	}
 }
 
-/* A matrix of all experts, (E, rows, columns), of which this rank has a part. */
-static void fill_experts(const struct bench *b, const struct fsmoe_param *p, const char *name)
+/* Fills this rank's part of a matrix of all experts, (E, rows, columns). */
+static void fill_experts(const struct fsmoe_bench *b, const struct fsmoe_param *p, const char *name)
 {
 	struct matrices x = {&p->spec, stream_of(b, name),
 			     (float)(1 / sqrt((double)p->spec.global.dim[2])), data(b, p->tensor)};
@@ -68,14 +68,14 @@ static void fill_experts(const struct bench *b, const struct fsmoe_param *p, con
 
 /* Moves the logit of expert e by about off[e]: adds to every token the sum of off[e] w[e] /
  * |w[e]|^2 over the rows of the gate's matrix, which are nearly orthogonal. */
-static void unbalance(const struct bench *b, const float *w, float *x)
+static void unbalance(const struct fsmoe_bench *b, const float *w, float *x)
 {
 	const size_t E = (size_t)b->spec.experts, M = b->spec.hidden_size;
 	double *add = calloc(M, sizeof(*add));
 
 	for (size_t e = 0; add && e < E; e++)
 	{
-		double off = bench_noise(b->opts->train.train.seed + 77, e, (float)b->opts->skew),
+		double off = fsmoe_noise(b->opts->train.train.seed + 77, e, (float)b->opts->skew),
 		       square = 0;
 
 		for (size_t m = 0; m < M; m++)
@@ -88,7 +88,7 @@ static void unbalance(const struct bench *b, const float *w, float *x)
 	free(add);
 }
 
-void bench_fill(struct bench *b)
+void fsmoe_bench_fill(struct fsmoe_bench *b)
 {
 	const size_t M = b->spec.hidden_size, n = b->tokens * M, E = (size_t)b->spec.experts;
 	const uint64_t stream = b->opts->train.train.seed * 7919 + (uint64_t)b->rank;
@@ -97,7 +97,7 @@ void bench_fill(struct bench *b)
 	const struct fsmoe_param *p = fsmoe_graph_params(b->layer.graph, &nparams);
 
 	if (wg)
-		bench_noise_fill(wg, E * M, b->opts->train.train.seed, 1 / sqrt((double)M));
+		fsmoe_noise_fill(wg, E * M, b->opts->train.train.seed, 1 / sqrt((double)M));
 	for (int i = 0; i < nparams; i++)
 	{
 		const char *name = strrchr(p[i].spec.name, '.');
@@ -110,17 +110,17 @@ void bench_fill(struct bench *b)
 		else
 			fsmoe_memory_init_param(b->layer.memory, &p[i], b->opts->train.train.seed);
 	}
-	bench_noise_fill(data(b, b->x), n, stream + 11, 1);
+	fsmoe_noise_fill(data(b, b->x), n, stream + 11, 1);
 	if (wg && b->opts->skew > 0)
 		unbalance(b, wg, data(b, b->x));
-	bench_noise_fill(data(b, b->dy), n, stream + 5003, 1);
+	fsmoe_noise_fill(data(b, b->dy), n, stream + 5003, 1);
 	free(wg);
 }
 
-/* --- what comes out ------------------------------------------------------------------------- */
+/* --- results -------------------------------------------------------------------------------- */
 
-/* The tensor of integers that a node of the layer writes through a port of that name. */
-static fsmoe_tensor_t output(const struct bench *b, const char *port)
+/* Finds the integer tensor that a node of the layer writes through this port. */
+static fsmoe_tensor_t output(const struct fsmoe_bench *b, const char *port)
 {
 	int nnodes, ntensors;
 	const struct fsmoe_node *node = fsmoe_graph_nodes(b->layer.graph, &nnodes);
@@ -138,8 +138,8 @@ static fsmoe_tensor_t output(const struct bench *b, const char *port)
 	return FSMOE_NONE;
 }
 
-/* Of a layer's tensors most are large, and none of them is looked at here. */
-int bench_pull(const struct bench *b)
+/* Pulls single tensors: most tensors of a layer are large and not needed here. */
+int fsmoe_bench_pull(const struct fsmoe_bench *b)
 {
 	int nparams, ntensors, n = 0;
 	const struct fsmoe_param *p = fsmoe_graph_params(b->layer.graph, &nparams);
@@ -169,8 +169,8 @@ static double sum_of_products(const float *x, const float *y, size_t n)
 	return sum;
 }
 
-/* rms of the gradients of all parameters with `part` in their names together. */
-static json_t *gradient_rms(const struct bench *b, const char *part)
+/* Root mean square of the gradients of all parameters with `part` in their names. */
+static json_t *gradient_rms(const struct fsmoe_bench *b, const char *part)
 {
 	int nparams, ntensors;
 	const struct fsmoe_param *p = fsmoe_graph_params(b->layer.graph, &nparams);
@@ -188,7 +188,7 @@ static json_t *gradient_rms(const struct bench *b, const char *part)
 	return n ? json_real(sqrt(sum / (double)n)) : json_null();
 }
 
-json_t *bench_check(const struct bench *b)
+json_t *fsmoe_bench_check(const struct fsmoe_bench *b)
 {
 	const size_t n = b->tokens * b->spec.hidden_size;
 	const float *y = data(b, b->y), *dy = data(b, b->dy), *dx = data(b, b->dx);
@@ -200,14 +200,14 @@ json_t *bench_check(const struct bench *b)
 			 gradient_rms(b, ".gate."), "dwe_rms", gradient_rms(b, ".experts."));
 }
 
-void bench_routing(const struct bench *b, double *dropped, double *max_over_mean)
+void fsmoe_bench_routing(const struct fsmoe_bench *b, double *dropped, double *max_over_mean)
 {
 	const fsmoe_tensor_t expert = output(b, "expert"), slot = output(b, "slot");
 	const size_t E = (size_t)b->spec.experts;
 	size_t n, lost = 0, most = 0, *wanted = calloc(E, sizeof(*wanted));
 
 	*dropped = *max_over_mean = NAN;
-	/* Where experts choose, an entry without a slot is no choice. */
+	/* If experts choose, an entry without a slot is no choice. */
 	if (wanted && expert != FSMOE_NONE && slot != FSMOE_NONE &&
 	    count(b, expert) == b->tokens * (size_t)b->spec.top_k)
 	{

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/bench_layer.h"
+#include "bench/layer.h"
 
 #include "graph/graph.h"
 #include "moe/layer.h"
@@ -12,27 +12,27 @@
 #include <fsmoe/op.h>
 #include <string.h>
 
-void bench_free(struct bench_program *p)
+void fsmoe_bench_free(struct fsmoe_bench_program *p)
 {
 	fsmoe_program_drop(p->program);
 	fsmoe_memory_destroy(p->memory);
 	fsmoe_graph_destroy(p->graph);
-	*p = (struct bench_program){0};
+	*p = (struct fsmoe_bench_program){0};
 }
 
-static int begin(const struct bench *b, struct bench_program *p)
+static int begin_program(const struct fsmoe_bench *b, struct fsmoe_bench_program *p)
 {
 	int err;
 
-	*p = (struct bench_program){0};
+	*p = (struct fsmoe_bench_program){0};
 	err = fsmoe_graph_create(&p->graph, b->groups);
 	if (!err && *b->schedule.name)
 		err = fsmoe_graph_set_schedule(p->graph, &b->schedule);
 	return err;
 }
 
-/* What a GPU has no room for is said before anything large is filled. */
-static int check_room(const struct bench *b, fsmoe_graph_t graph)
+/* Fails before anything large is filled if the GPU has no room. */
+static int check_room(const struct fsmoe_bench *b, fsmoe_graph_t graph)
 {
 	struct fsmoe_gpu_memory room;
 	const int err = fsmoe_runtime_gpu_memory(b->runtime, &graph, 1, &room);
@@ -40,7 +40,7 @@ static int check_room(const struct bench *b, fsmoe_graph_t graph)
 	return err || room.gpu < 0 ? err : fsmoe_gpu_memory_check(&room);
 }
 
-static int finish(const struct bench *b, struct bench_program *p)
+static int finish_program(const struct fsmoe_bench *b, struct fsmoe_bench_program *p)
 {
 	int err = fsmoe_graph_status(p->graph);
 
@@ -54,8 +54,8 @@ static int finish(const struct bench *b, struct bench_program *p)
 /* --- the layer ------------------------------------------------------------------------------ */
 
 /*
- * Two operations that compute nothing make a step of a layer alone: before it one at which the
- * gradient of its input ends, after it one at which the gradient of its output begins.
+ * Two operations that compute nothing make a step of a layer alone. The gradient of the layer's
+ * input ends at the one before it; the gradient of its output begins at the one after it.
  */
 static int nothing(const struct fsmoe_call *call)
 {
@@ -71,7 +71,7 @@ static int nothing_cuda(const struct fsmoe_call *call, const struct fsmoe_cuda *
 
 static int end_backward(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 {
-	struct bench *b = *(struct bench *const *)node->args;
+	struct fsmoe_bench *b = *(struct fsmoe_bench *const *)node->args;
 
 	b->dx = fsmoe_backward_out(backward, b->x);
 	return 0;
@@ -79,15 +79,15 @@ static int end_backward(struct fsmoe_backward *backward, const struct fsmoe_node
 
 static int begin_backward(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 {
-	struct bench *b = *(struct bench *const *)node->args;
+	struct fsmoe_bench *b = *(struct fsmoe_bench *const *)node->args;
 
 	fsmoe_backward_give(backward, b->y, b->dy);
 	return 0;
 }
 
-/* Only what comes from a parameter gets a gradient. */
+/* Only tensors that depend on a parameter get a gradient, hence the leaf. */
 static const struct fsmoe_port begin_ports[] = {{"leaf", FSMOE_R, FSMOE_FLOAT}, {"x", FSMOE_RW, 0}};
-/* No backward without the output: nothing of it runs before the forward has ended. */
+/* The backward needs the output, so it starts after the whole forward pass. */
 static const struct fsmoe_port end_ports[] = {
 	{"y", FSMOE_R, 0}, {"dy", FSMOE_RW, 0}, {"loss", FSMOE_W, FSMOE_FLOAT}};
 static const struct fsmoe_op op_begin = {
@@ -102,7 +102,7 @@ static const struct fsmoe_op op_begin = {
 };
 static const struct fsmoe_op op_end = {
 	.name = "end",
-	.doc = "a loss that nobody reads",
+	.doc = "a loss that is never read",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(end_ports),
 	.grad = begin_backward,
@@ -111,7 +111,7 @@ static const struct fsmoe_op op_end = {
 	.cuda_bf16 = nothing_cuda,
 };
 
-/* The layer's own parameters; what it is applied to has label -1. */
+/* Zeros the gradients of the layer's own parameters; the leaf has layer -1. */
 static void zero_gradients(fsmoe_graph_t graph)
 {
 	for (int i = 0; i < graph->nbuckets; i++)
@@ -119,12 +119,12 @@ static void zero_gradients(fsmoe_graph_t graph)
 			fsmoe_zero(graph, graph->buckets[i].grad);
 }
 
-int bench_make_layer(struct bench *b)
+int fsmoe_bench_make_layer(struct fsmoe_bench *b)
 {
 	const struct fsmoe_shape shape = FSMOE_SHAPE2(b->tokens, b->spec.hidden_size);
 	const struct fsmoe_param_spec one = {
 		.name = "leaf", .global = FSMOE_SHAPE1(1), .reduce = FSMOE_GROUP_WORLD};
-	int err = begin(b, &b->layer);
+	int err = begin_program(b, &b->layer);
 	fsmoe_graph_t graph = b->layer.graph;
 	fsmoe_tensor_t leaf, loss;
 
@@ -144,17 +144,18 @@ int bench_make_layer(struct bench *b)
 	if (!fsmoe_graph_status(graph))
 		zero_gradients(graph);
 	fsmoe_graph_backward(graph, loss);
-	err = finish(b, &b->layer);
+	err = finish_program(b, &b->layer);
 	if (err)
 		return err;
-	bench_fill(b);
+	fsmoe_bench_fill(b);
 	return fsmoe_program_create(&b->layer.program, b->runtime, graph, b->layer.memory);
 }
 
 /* --- its parts ------------------------------------------------------------------------------ */
 
-/* The sizes of the layer, on a graph of a part of it. */
-static int lay_out(const struct bench *b, fsmoe_graph_t graph, struct fsmoe_moe_layer *layer)
+/* Derives the sizes of the layer on the graph of a part. */
+static int layer_init(const struct fsmoe_bench *b, fsmoe_graph_t graph,
+		      struct fsmoe_moe_layer *layer)
 {
 	fsmoe_tensor_t x = fsmoe_graph_input(graph, FSMOE_REAL,
 					     FSMOE_SHAPE2(b->tokens, b->spec.hidden_size), "x");
@@ -162,9 +163,9 @@ static int lay_out(const struct bench *b, fsmoe_graph_t graph, struct fsmoe_moe_
 	return fsmoe_moe_layer_init(layer, graph, x, &b->spec);
 }
 
-static int fill_inputs(const struct bench *b, struct bench_program *p)
+static int fill_inputs(const struct fsmoe_bench *b, struct fsmoe_bench_program *p)
 {
-	int n, err = finish(b, p);
+	int n, err = finish_program(b, p);
 	const struct fsmoe_tensor_info *t = fsmoe_graph_tensors(p->graph, &n);
 
 	if (!err)
@@ -179,7 +180,7 @@ static int fill_inputs(const struct bench *b, struct bench_program *p)
 	return err ? err : fsmoe_program_create(&p->program, b->runtime, p->graph, p->memory);
 }
 
-int bench_make_experts(struct bench *b, struct bench_program *p)
+int fsmoe_bench_make_experts(struct fsmoe_bench *b, struct fsmoe_bench_program *p)
 {
 	const struct fsmoe_expert *expert = fsmoe_expert_find(b->spec.expert);
 	fsmoe_tensor_t weight[FSMOE_EXPERT_WEIGHTS], gradient[FSMOE_EXPERT_WEIGHTS];
@@ -187,10 +188,10 @@ int bench_make_experts(struct bench *b, struct bench_program *p)
 	struct fsmoe_moe_layer layer;
 	struct fsmoe_cuts cuts;
 	struct fsmoe_shape shape;
-	int n, err = begin(b, p);
+	int n, err = begin_program(b, p);
 
 	if (!err)
-		err = lay_out(b, p->graph, &layer);
+		err = layer_init(b, p->graph, &layer);
 	if (err)
 		return err;
 	cuts = fsmoe_moe_cuts(p->graph, b->slots, 1);
@@ -213,15 +214,15 @@ int bench_make_experts(struct bench *b, struct bench_program *p)
 	return fill_inputs(b, p);
 }
 
-int bench_make_exchange(struct bench *b, struct bench_program *p, size_t *bytes)
+int fsmoe_bench_make_exchange(struct fsmoe_bench *b, struct fsmoe_bench_program *p, size_t *bytes)
 {
 	const struct fsmoe_dispatch *dispatch = fsmoe_dispatch_find(b->spec.dispatch);
 	struct fsmoe_moe_layer layer;
 	fsmoe_tensor_t x;
-	int n, err = begin(b, p);
+	int n, err = begin_program(b, p);
 
 	if (!err)
-		err = lay_out(b, p->graph, &layer);
+		err = layer_init(b, p->graph, &layer);
 	if (err)
 		return err;
 	*bytes = layer.experts * b->slots * layer.hidden_size *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "measure/bench.h"
+#include "measure/sampler.h"
 
 #include "base/clock.h"
 
@@ -14,10 +14,10 @@ enum
 	MOST = 25
 };
 
-static int run_once(struct fsmoe_bench *b, fsmoe_program_t program)
+static int run_once(struct fsmoe_sampler *sampler, fsmoe_program_t program)
 {
 	/* Step 1 and no learning rate: as in training, but parameters stay what they are. */
-	int err = fsmoe_comm_barrier(b->world);
+	int err = fsmoe_comm_barrier(sampler->world);
 
 	if (!err)
 		err = fsmoe_program_submit(program, &(struct fsmoe_step){.step = 1, .seed = 1});
@@ -25,12 +25,12 @@ static int run_once(struct fsmoe_bench *b, fsmoe_program_t program)
 }
 
 /* How often: what all ranks derive from the longest first run. */
-static int decide(struct fsmoe_bench *b, double seconds, double took, int *times)
+static int decide(struct fsmoe_sampler *sampler, double seconds, double took, int *times)
 {
-	double all[b->world->size];
-	int err = fsmoe_comm_allgather(b->world, &took, all, sizeof(took));
+	double all[sampler->world->size];
+	int err = fsmoe_comm_allgather(sampler->world, &took, all, sizeof(took));
 
-	for (int r = 0; r < b->world->size && !err; r++)
+	for (int r = 0; r < sampler->world->size && !err; r++)
 		took = all[r] > took ? all[r] : took;
 	*times = seconds / took > MOST ? MOST : (int)(seconds / took);
 	*times = *times < FEWEST ? FEWEST : *times;
@@ -38,7 +38,7 @@ static int decide(struct fsmoe_bench *b, double seconds, double took, int *times
 }
 
 /* Task i's durations of all runs stand side by side. */
-static int run_all(struct fsmoe_bench *b, fsmoe_program_t program, fsmoe_graph_t graph,
+static int run_all(struct fsmoe_sampler *sampler, fsmoe_program_t program, fsmoe_graph_t graph,
 		   const int *node, int n, int times, double *took)
 {
 	int err = 0, nnodes;
@@ -52,7 +52,7 @@ static int run_all(struct fsmoe_bench *b, fsmoe_program_t program, fsmoe_graph_t
 	{
 		struct fsmoe_timeline tl = {0};
 
-		err = run_once(b, program);
+		err = run_once(sampler, program);
 		if (!err)
 			err = fsmoe_program_observe(program, &tl);
 		if (!err)
@@ -65,8 +65,8 @@ static int run_all(struct fsmoe_bench *b, fsmoe_program_t program, fsmoe_graph_t
 	return err;
 }
 
-static int add(struct fsmoe_bench *b, fsmoe_graph_t graph, const int *node, int n, int times,
-	       double *took)
+static int add(struct fsmoe_sampler *sampler, fsmoe_graph_t graph, const int *node, int n,
+	       int times, double *took)
 {
 	int count, err = 0;
 	const struct fsmoe_node *nodes = fsmoe_graph_nodes(graph, &count);
@@ -75,13 +75,13 @@ static int add(struct fsmoe_bench *b, fsmoe_graph_t graph, const int *node, int 
 	for (int i = 0; i < n && !err; i++)
 	{
 		err = fsmoe_samples_add(
-			b->samples, fsmoe_node_cost_kind(&nodes[node[i]]), nodes[node[i]].span,
+			sampler->samples, fsmoe_node_cost_kind(&nodes[node[i]]), nodes[node[i]].span,
 			fsmoe_node_work(&nodes[node[i]], tensors), took + i * times, times);
 		if (FSMOE_KIND_IS_COMM(nodes[node[i]].op->kind))
 			continue;
 		for (int k = 0; k < times; k++)
-			b->by_means += took[i * times + k] / times;
-		b->by_medians += fsmoe_median(took + i * times, times);
+			sampler->by_means += took[i * times + k] / times;
+		sampler->by_medians += fsmoe_median(took + i * times, times);
 	}
 	return err;
 }
@@ -98,21 +98,21 @@ static int choose(fsmoe_graph_t graph, int (*counts)(const struct fsmoe_node *no
 	return n;
 }
 
-int fsmoe_bench_graph(struct fsmoe_bench *b, fsmoe_graph_t graph, fsmoe_memory_t memory,
+int fsmoe_sampler_run(struct fsmoe_sampler *sampler, fsmoe_graph_t graph, fsmoe_memory_t memory,
 		      double seconds, int (*counts)(const struct fsmoe_node *node))
 {
 	fsmoe_program_t program = NULL;
 	double start, *took = NULL;
 	int nnodes, n = 0, times = 0, *node = NULL;
-	int err = fsmoe_program_create(&program, b->runtime, graph, memory);
+	int err = fsmoe_program_create(&program, sampler->runtime, graph, memory);
 
 	if (err)
 		return err;
 	fsmoe_graph_nodes(graph, &nnodes);
 	start = fsmoe_clock();
-	err = run_once(b, program);
+	err = run_once(sampler, program);
 	if (!err)
-		err = decide(b, seconds, fsmoe_clock() - start, &times);
+		err = decide(sampler, seconds, fsmoe_clock() - start, &times);
 	node = calloc((size_t)nnodes + 1, sizeof(*node));
 	took = calloc((size_t)nnodes * (size_t)times + 1, sizeof(*took));
 	if (!err && (!node || !took))
@@ -120,12 +120,12 @@ int fsmoe_bench_graph(struct fsmoe_bench *b, fsmoe_graph_t graph, fsmoe_memory_t
 	if (!err)
 	{
 		n = choose(graph, counts, node);
-		err = run_all(b, program, graph, node, n, times, took);
+		err = run_all(sampler, program, graph, node, n, times, took);
 	}
 	if (!err && n)
-		err = fsmoe_samples_slowest(b->world, took, n, times);
+		err = fsmoe_samples_slowest(sampler->world, took, n, times);
 	if (!err)
-		err = add(b, graph, node, n, times, took);
+		err = add(sampler, graph, node, n, times, took);
 	free(node);
 	free(took);
 	fsmoe_program_destroy(program);
