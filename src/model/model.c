@@ -174,6 +174,11 @@ fsmoe_tensor_t fsmoe_model_logits(fsmoe_graph_t graph, const struct fsmoe_batch_
 	return fsmoe_linear(graph, x, table, FSMOE_NONE);
 }
 
+struct fsmoe_forward fsmoe_model_as_forward(const struct fsmoe_model_spec *spec)
+{
+	return (struct fsmoe_forward){fsmoe_model_forward, (void *)spec};
+}
+
 fsmoe_tensor_t fsmoe_model_forward(fsmoe_graph_t graph, const struct fsmoe_batch_spec *batch,
 				   void *arg)
 {
