@@ -19,8 +19,8 @@
 #include "comm/comm.h"
 #include "measure/samples.h"
 #include "gpu/device.h"
-#include "runtime/gpu.h"
-#include "runtime/runtime.h"
+#include "runtime/gpu_ops.h"
+#include "runtime/runtime_internal.h"
 #include "tests/lib/try.h"
 
 #include <fsmoe.h>
@@ -76,7 +76,7 @@ static int read_options(struct harness *h, int argc, char **argv)
 	memcpy(more + n, own_options, sizeof(own_options));
 	err = fsmoe_options_parse(more, argc, argv, h);
 	if (err == FSMOE_OPTIONS_HELP)
-		fsmoe_options_help(more, "executors", "StarPU and streams in turns", h, stdout);
+		fsmoe_options_help(more, "executors", "StarPU and streams in turns", h, 1, stdout);
 	free(more);
 	return err ? err : fsmoe_bench_opts_check(&h->opts);
 }
@@ -146,7 +146,7 @@ static void create_step(struct harness *h)
 	fsmoe_train_opts_init(&opts);
 	opts.global_batch = h->opts.train.train.global_batch;
 	opts.seq_length = spec.seq_length;
-	TRY(fsmoe_step_create(&h->step, h->bench.groups, fsmoe_model_forward, &spec, &opts));
+	TRY(fsmoe_step_create(&h->step, h->bench.groups, fsmoe_model_as_forward(&spec), &opts));
 	TRY(fsmoe_memory_create(&h->memory, h->step.graph, FSMOE_F32, NULL));
 	TRY(fsmoe_memory_init_params(h->memory, 1));
 	fsmoe_bench_fill_tokens(&h->step, h->memory, h->bench.rank, spec.vocab_size);
@@ -229,7 +229,7 @@ static void run_pairs(struct both *b, const struct setting *setting, int first)
 		printf("  chains %d%s: %4d tasks of %4d nodes  StarPU %9.4f ms  streams %9.4f ms  "
 		       "ratio %.3f (quartiles %.3f %.3f, extremes %.3f %.3f)  submitting %.4f "
 		       "%.4f\n",
-		       setting->chain, setting->ahead ? " ahead" : "      ", b->program->nslots,
+		       setting->chain, setting->ahead ? " ahead" : "      ", b->program->ntemplates,
 		       b->program->nnodes, 1e3 * starpu, 1e3 * stream, median, ratio[PAIRS / 4],
 		       ratio[3 * PAIRS / 4], ratio[0], ratio[PAIRS - 1],
 		       1e3 * b->submitting[1] / b->steps[1], 1e3 * b->submitting[0] / b->steps[0]);
@@ -251,7 +251,7 @@ static void compare(const struct harness *h, const struct setting *setting)
 	comms = fsmoe_runtime_comms(runtime);
 	b.world = fsmoe_comms_get(comms, FSMOE_GROUP_WORLD);
 	TRY(fsmoe_program_create(&b.program, runtime, h->step.graph, h->memory));
-	TRY(fsmoe_device_memory_create_as(&gpu, h->step.graph, fsmoe_gpu_device(runtime->gpu),
+	TRY(fsmoe_device_memory_create_as(&gpu, h->step.graph, fsmoe_gpu->device(runtime->gpu),
 					  runtime->real));
 	TRY(fsmoe_device_memory_upload(gpu, h->memory));
 	TRY(fsmoe_stream_create(&b.stream, h->step.graph, gpu, comms, &stream_opts));

@@ -74,9 +74,10 @@ static int add(struct fsmoe_sampler *sampler, fsmoe_graph_t graph, const int *no
 
 	for (int i = 0; i < n && !err; i++)
 	{
-		err = fsmoe_samples_add(
-			sampler->samples, fsmoe_node_cost_kind(&nodes[node[i]]), nodes[node[i]].span,
-			fsmoe_node_work(&nodes[node[i]], tensors), took + i * times, times);
+		err = fsmoe_samples_add(sampler->samples, fsmoe_node_cost_kind(&nodes[node[i]]),
+					nodes[node[i]].span,
+					fsmoe_node_work(&nodes[node[i]], tensors), took + i * times,
+					times);
 		if (FSMOE_KIND_IS_COMM(nodes[node[i]].op->kind))
 			continue;
 		for (int k = 0; k < times; k++)

@@ -54,7 +54,8 @@ static size_t train(fsmoe_runtime_t runtime, struct fsmoe_model_spec *spec,
 	TRY(fsmoe_step_create(&step, NULL, fsmoe_model_as_forward(spec), opts));
 	TRY(fsmoe_eval_graph(&forward, NULL, fsmoe_model_as_forward(spec), opts->global_batch,
 			     &objective));
-	TRY(fsmoe_runtime_gpu_memory(runtime, (fsmoe_graph_t[]){step.graph, forward.graph}, 2, &room));
+	TRY(fsmoe_runtime_gpu_memory(runtime, (fsmoe_graph_t[]){step.graph, forward.graph}, 2,
+				     &room));
 	*predicted = room.need;
 	TRY(fsmoe_trainer_create_from(&trainer, runtime, &step, fsmoe_model_as_forward(spec),
 				      opts));
