@@ -13,18 +13,21 @@
 
 int fsmoe_json_load(struct fsmoe_json *json, const char *path)
 {
-	struct fsmoe_json fresh = {0};
-	json_error_t error;
 	size_t size;
-	int err;
+	char *text;
+	int err = fsmoe_file_read(path, &text, &size);
 
-	err = fsmoe_file_read(path, &fresh.text, &size);
-	if (err)
-		return err;
-	fresh.path = strdup(path);
-	if (!fresh.path)
+	return err ? err : fsmoe_json_parse(json, path, text, size);
+}
+
+int fsmoe_json_parse(struct fsmoe_json *json, const char *path, char *text, size_t size)
+{
+	struct fsmoe_json fresh = {.text = text, .path = strdup(path)};
+	json_error_t error;
+
+	if (!fresh.text || !fresh.path)
 	{
-		free(fresh.text);
+		fsmoe_json_free(&fresh);
 		return fsmoe_fail(ENOMEM, "out of memory while reading %s", path);
 	}
 	fresh.root = json_loadb(fresh.text, size, JSON_REJECT_DUPLICATES, &error);

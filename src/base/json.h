@@ -14,6 +14,8 @@ struct fsmoe_json
 /* -ENOENT, -EACCES, ...; -EPROTO "PATH:LINE: what is wrong"; a key given twice is wrong. The
  * caller calls fsmoe_json_free. */
 int fsmoe_json_load(struct fsmoe_json *json, const char *path);
+/* Reads a text that it takes over; NULL: -ENOMEM. Sentences name it `path`. */
+int fsmoe_json_parse(struct fsmoe_json *json, const char *path, char *text, size_t size);
 void fsmoe_json_free(struct fsmoe_json *json); /* zeroed ones are legal */
 
 /* The line on which "key" first stands as a key, from 1; 0 when it does not. */

@@ -23,7 +23,7 @@ fsmoe_SOURCES = src/cli/main.c src/cli/cli.h \
 	src/cli/train_observe.c \
 	src/cli/train_plan.c \
 	src/cli/train_steps.c
-fsmoe_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS) -DFSMOE_PKGDATADIR='"$(pkgdatadir)"'
+fsmoe_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS)
 fsmoe_LDADD = libfsmoe_core.la
 
 # For the program alone; <mpi.h> stays in src/topo.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/planning.h"
 #include "config/config.h"
+#include "cost/profile.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -25,26 +26,16 @@ double cli_plan_seconds(const struct fsmoe_plan *plan)
 
 int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile)
 {
-	const char *data = getenv("FSMOE_DATA");
-	char path[4096];
-	int err;
-
 	if (!o->profile == !o->testbed)
 	{
 		fsmoe_fail(EINVAL, "give --profile=FILE or --testbed=A|B, and not both: what tasks "
 				   "cost must come from somewhere");
 		return FSMOE_EXIT_USAGE;
 	}
-	snprintf(path, sizeof(path), "%s/profiles/testbed-%c.json",
-		 data && *data ? data : FSMOE_PKGDATADIR,
-		 o->testbed && *o->testbed == 'B' ? 'b' : 'a');
-	err = fsmoe_profile_load(profile, o->profile ? o->profile : path);
-	if (err == -ENOENT && o->testbed)
-		fsmoe_fail(ENOENT,
-			   "%s; it is installed with fsmoe: before that, set FSMOE_DATA to "
-			   "the folder 'data' of its sources",
-			   fsmoe_last_error());
-	return err ? FSMOE_EXIT_DATA : FSMOE_EXIT_OK;
+	if (o->profile ? fsmoe_profile_load(profile, o->profile)
+		       : fsmoe_profile_testbed(profile, *o->testbed))
+		return FSMOE_EXIT_DATA;
+	return FSMOE_EXIT_OK;
 }
 
 /* Nodes and devices of a node; *dp: ranks with data of their own. */

@@ -24,6 +24,11 @@ struct fsmoe_profile
 	} note[FSMOE_PROFILE_NOTES];
 };
 
+/* The files data/profiles/testbed-*.json, built in. */
+extern const char fsmoe_testbed_a[], fsmoe_testbed_b[];
+/* Reads the profile of the FSMoE paper's testbed 'A' or 'B'; the caller destroys it. */
+int fsmoe_profile_testbed(fsmoe_profile_t *profile, char testbed);
+
 /* For fsmoe_suggest: names of kinds, of lanes. */
 const char *fsmoe_kind_name_at(const void *unused, int i);
 const char *fsmoe_lane_name_at(const void *unused, int i);

@@ -179,28 +179,40 @@ static void read_profile(struct fsmoe_json_reader *r, struct fsmoe_profile *p)
 	}
 }
 
-int fsmoe_profile_load(fsmoe_profile_t *profile, const char *path)
+static int profile_from_json(fsmoe_profile_t *profile, struct fsmoe_json *json)
 {
-	struct fsmoe_json_reader r = {.path = path};
-	struct fsmoe_json json;
+	struct fsmoe_json_reader r = {.path = json->path, .object = json->root};
 	fsmoe_profile_t p = NULL;
-	int err = fsmoe_json_load(&json, path);
+	int err = fsmoe_profile_create(&p);
 
-	if (err)
-		return err;
-	err = fsmoe_profile_create(&p);
 	if (!err)
 	{
-		r.object = json.root;
 		read_profile(&r, p);
 		err = r.err;
 	}
-	fsmoe_json_free(&json);
+	fsmoe_json_free(json);
 	if (err)
 		fsmoe_profile_destroy(p);
 	else
 		*profile = p;
 	return err;
+}
+
+int fsmoe_profile_load(fsmoe_profile_t *profile, const char *path)
+{
+	struct fsmoe_json json;
+	int err = fsmoe_json_load(&json, path);
+
+	return err ? err : profile_from_json(profile, &json);
+}
+
+int fsmoe_profile_testbed(fsmoe_profile_t *profile, char testbed)
+{
+	const char *text = testbed == 'A' ? fsmoe_testbed_a : fsmoe_testbed_b;
+	struct fsmoe_json json;
+	int err = fsmoe_json_parse(&json, "the testbed's profile", strdup(text), strlen(text));
+
+	return err ? err : profile_from_json(profile, &json);
 }
 
 /* --- writing ------------------------------------------------------------------------------ */

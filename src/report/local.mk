@@ -12,7 +12,7 @@ libfsmoe_core_la_SOURCES += \
 	src/report/waits.c \
 	src/report/windows.c \
 	src/report/words.c
-nodist_libfsmoe_core_la_SOURCES = src/report/page.c
+nodist_libfsmoe_core_la_SOURCES += src/report/page.c
 
 # The page's files as C strings, a line each.
 report_page = src/report/page/page.html src/report/page/page.css src/report/page/page.js

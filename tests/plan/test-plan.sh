@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # fsmoe plan: golden plans, every wrong input as one sentence with its exit code.
 . "$(dirname "$0")/../cli/cli.bash"
-export FSMOE_DATA=$top_srcdir/data
 golden=$top_srcdir/tests/plan/golden
 
 same() { cmp -s "$work/out" "$golden/$1" || complain "the plan is not $1 any more: $(diff "$work/out" "$golden/$1" | head -n 5)" "${@:2}"; }
 expect 0 "" "$fsmoe" plan --testbed A --preset gpt2-xl --json
 same gpt2-xl-a.json plan
-expect 0 "" "$fsmoe" plan --profile "$FSMOE_DATA/profiles/testbed-b.json" --preset mixtral-8x7b --seq-length 256 --json
+expect 0 "" "$fsmoe" plan --profile "$top_srcdir/data/profiles/testbed-b.json" --preset mixtral-8x7b --seq-length 256 --json
 same mixtral-8x7b-b.json plan
 
 # To say again what the preset says changes nothing.
