@@ -44,8 +44,7 @@ const void *cli_train_defaults(void);
 const void *cli_generate_defaults(void);
 extern const struct fsmoe_option cli_plan_options[], cli_simulate_options[], cli_report_options[],
 	cli_trace_options[], cli_explain_options[];
-const void *cli_plan_defaults(void);
-const void *cli_simulate_defaults(void);
+const void *cli_planning_defaults(void);
 
 const void *cli_bench_layer_defaults(void);
 

@@ -16,11 +16,6 @@ const struct fsmoe_option cli_plan_options[] = {
 	{.type = FSMOE_OPTION_END},
 };
 
-const void *cli_plan_defaults(void)
-{
-	return &cli_planning_defaults;
-}
-
 static double mb(const struct fsmoe_share *share)
 {
 	return (double)share->bytes / 1e6;
@@ -109,32 +104,38 @@ static int plan_rows(const struct cli_planning *o, const struct cli_problem *p)
 	return FSMOE_EXIT_OK;
 }
 
-int cli_plan(int argc, char **argv)
+static int plan(struct cli_planning *o)
 {
-	struct cli_planning o = cli_planning_defaults;
 	struct cli_problem problem = {0};
 	fsmoe_profile_t profile = NULL;
-	int err = fsmoe_options_parse(cli_plan_options, argc, argv, &o), code;
+	int code = cli_planning_rows(o, "fsmoe", &problem);
+
+	if (!code && o->out && problem.rows > 1)
+	{
+		fsmoe_fail(EINVAL, "--out is the file of one plan: name one --schedule");
+		code = FSMOE_EXIT_USAGE;
+	}
+	if (!code)
+		code = cli_planning_profile(o, &profile);
+	if (!code)
+		code = cli_planning_problem(o, profile, &problem);
+	if (!code && !o->json)
+		print_arithmetic(profile);
+	if (!code)
+		code = plan_rows(o, &problem);
+	fsmoe_profile_destroy(profile);
+	cli_planning_free(&problem);
+	return code;
+}
+
+int cli_plan(int argc, char **argv)
+{
+	struct cli_planning o;
+	int err = cli_planning_load(cli_plan_options, &o, argc, argv), code;
 
 	if (err == FSMOE_OPTIONS_HELP)
 		return cli_show_help(argv[0]);
-	if (err)
-		return cli_fail(FSMOE_EXIT_USAGE, err);
-	if (o.out && !strcmp(o.schedule, "all"))
-	{
-		fsmoe_fail(EINVAL, "--out is the file of one plan: name one --schedule");
-		return cli_fail(FSMOE_EXIT_USAGE, 0);
-	}
-	code = cli_planning_rows(&o, &problem);
-	if (!code)
-		code = cli_planning_profile(&o, &profile);
-	if (!code)
-		code = cli_planning_problem(&o, profile, &problem);
-	if (!code && !o.json)
-		print_arithmetic(profile);
-	if (!code)
-		code = plan_rows(&o, &problem);
-	fsmoe_profile_destroy(profile);
-	cli_planning_free(&problem);
+	code = err ? FSMOE_EXIT_USAGE : plan(&o);
+	fsmoe_train_config_free(&o.train);
 	return code ? cli_fail(code, 0) : FSMOE_EXIT_OK;
 }

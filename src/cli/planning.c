@@ -2,9 +2,11 @@
 #include "cli/planning.h"
 #include "config/config.h"
 #include "cost/profile.h"
+#include "step/step.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
+#include <fsmoe/module.h>
 #include <fsmoe/topo.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,184 +14,292 @@
 #include <string.h>
 
 const char *const cli_testbeds[] = {"A", "B", NULL};
-const char *const cli_experts[] = {"gpt", "mixtral", NULL};
-
-const struct cli_planning cli_planning_defaults = {
-	.preset = "gpt2-xl", .schedule = "fsmoe", .capacity_factor = -1, .max_degree = 8};
 
 double cli_plan_seconds(const struct fsmoe_plan *plan)
 {
 	return plan->forward + plan->backward + plan->tail_seconds;
 }
 
-/* --- profile and machine ------------------------------------------------------------------ */
-
-int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile)
-{
-	if (!o->profile == !o->testbed)
-	{
-		fsmoe_fail(EINVAL, "give --profile=FILE or --testbed=A|B, and not both: what tasks "
-				   "cost must come from somewhere");
-		return FSMOE_EXIT_USAGE;
-	}
-	if (o->profile ? fsmoe_profile_load(profile, o->profile)
-		       : fsmoe_profile_testbed(profile, *o->testbed))
-		return FSMOE_EXIT_DATA;
-	return FSMOE_EXIT_OK;
-}
-
-/* Nodes and devices of a node; *dp: ranks with data of their own. */
-static int find_machine(const struct cli_planning *o, fsmoe_profile_t profile,
-			struct fsmoe_layer_sizes *sizes, int *dp)
-{
-	const char *text = o->machine ? o->machine : fsmoe_profile_machine(profile);
-	fsmoe_groups_t groups = NULL;
-	fsmoe_topo_t topo = NULL;
-	struct fsmoe_layout layout = {.tp = o->layout.tp, .esp = o->layout.tp};
-	int err;
-
-	if (!*text)
-		return fsmoe_fail(EINVAL, "the profile does not say of which machine it is: give "
-					  "--machine='node:2 gpu:4'");
-	err = fsmoe_topo_create(&topo, text, 0);
-	if (!err)
-		err = fsmoe_groups_create(&groups, topo, &layout);
-	if (!err && fsmoe_group_spans_nodes(groups, FSMOE_GROUP_TP))
-		err = fsmoe_fail(EINVAL, "tp = %d ranks do not fit into a node", o->layout.tp);
-	if (!err)
-	{
-		sizes->tp = fsmoe_group_size(groups, FSMOE_GROUP_TP);
-		sizes->ep = fsmoe_group_size(groups, FSMOE_GROUP_EP);
-		*dp = fsmoe_group_size(groups, FSMOE_GROUP_DP);
-	}
-	if (groups)
-		fsmoe_groups_destroy(groups);
-	fsmoe_topo_destroy(topo);
-	return err;
-}
-
-/* --- sizes -------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------ */
 
 /* One of the paper's models, not of `fsmoe train`. */
 static int is_paper(const char *preset)
 {
 	int paper = 0;
 
-	for (int i = 0; fsmoe_layer_sizes_name(i); i++)
+	for (int i = 0; preset && fsmoe_layer_sizes_name(i); i++)
 		paper |= !strcmp(preset, fsmoe_layer_sizes_name(i));
 	return paper;
 }
 
-/* Slots of an expert for every token, by top-k and capacity factor; those of the preset are in its
- * load, multiplied. */
-static int find_load(const struct cli_planning *o, double *load)
+static int by_formula(const struct cli_planning *o)
 {
-	struct fsmoe_model_spec spec = {.top_k = 2, .capacity_factor = 1.2};
-	int err = is_paper(o->preset) ? 0 : fsmoe_model_spec_init(&spec, o->preset);
+	return o->testbed || is_paper(o->train.preset);
+}
 
-	if (o->topk)
-		spec.top_k = o->topk;
-	if (o->capacity_factor >= 0)
-		spec.capacity_factor = o->capacity_factor;
-	*load = spec.top_k * (spec.capacity_factor > 0 ? spec.capacity_factor : 1);
+/* Sets the model of the paper. Its batch of 0 is a sequence for each data-parallel rank, its 0
+ * experts are one for each node. */
+static void init_paper(struct cli_planning *o, const struct fsmoe_layer_sizes *sizes, int layers)
+{
+	struct fsmoe_model_spec *model = &o->train.model;
+
+	model->layers = layers;
+	model->seq_length = (int)sizes->seq_length;
+	model->hidden_size = (int)sizes->hidden_size;
+	model->ffn_size = (int)sizes->ffn_size;
+	model->heads = sizes->heads;
+	model->expert = sizes->gemms == 3 ? "swiglu" : "mlp";
+	model->top_k = 2;
+	model->capacity_factor = 1.2;
+	model->experts = 0;
+	o->kv_heads = sizes->kv_heads;
+	o->train.train.global_batch = 0;
+}
+
+static int init(struct cli_planning *o, const char *preset)
+{
+	const int paper = is_paper(preset);
+	struct fsmoe_layer_sizes sizes = {0};
+	int layers, err = 0;
+
+	*o = (struct cli_planning){0};
+	if (preset) /* its failure lists all presets */
+		err = fsmoe_layer_sizes_init(&sizes, &layers, preset);
+	if (!err)
+		err = fsmoe_train_config_init(&o->train, paper ? NULL : preset);
+	if (!err && paper)
+		init_paper(o, &sizes, layers);
+	o->train.preset = preset;
 	return err;
 }
 
-/* The preset's sizes, changed by what the command line says. */
-static int find_sizes(const struct cli_planning *o, struct fsmoe_layer_sizes *s, int *layers)
+const void *cli_planning_defaults(void)
 {
-	int err = fsmoe_layer_sizes_init(s, layers, o->preset);
+	static struct cli_planning defaults;
 
+	return init(&defaults, NULL) ? NULL : &defaults;
+}
+
+int cli_planning_load(const struct fsmoe_option *table, struct cli_planning *o, int argc,
+		      char **argv)
+{
+	struct fsmoe_json json = {0};
+	const char *preset;
+	int err = init(o, NULL);
+
+	if (!err)
+		err = fsmoe_options_parse(table, argc, argv, o);
+	if (!err && o->train.config)
+		err = fsmoe_json_load(&json, o->train.config);
 	if (err)
 		return err;
-	if (o->layers)
-		*layers = o->layers;
-	s->batch = o->batch ? o->batch : s->batch;
-	s->seq_length = o->seq ? o->seq : s->seq_length;
-	s->hidden_size = o->model_dim ? o->model_dim : s->hidden_size;
-	s->ffn_size = o->hidden ? o->hidden : s->ffn_size;
-	s->heads = o->heads ? o->heads : s->heads;
-	s->kv_heads = o->kv_heads ? o->kv_heads : s->kv_heads;
-	if (s->kv_heads > 0 && s->heads % s->kv_heads != 0)
-		return fsmoe_fail(EINVAL,
-				  "%d heads do not share %d heads for keys and values: give a "
-				  "--kv-heads that divides them",
-				  s->heads, s->kv_heads);
-	s->dense_forward = o->dense_forward;
-	s->dense_backward = o->dense_backward;
-	if (o->expert)
-	{
-		s->gemms = strcmp(o->expert, "gpt") ? 3 : 2;
-		s->biases = !strcmp(o->expert, "gpt");
-	}
-	return find_load(o, &s->load);
+	preset = o->train.preset;
+	if (!preset)
+		preset = json_string_value(json_object_get(json.root, "preset"));
+	if (!preset && o->testbed)
+		preset = "gpt2-xl";
+	err = init(o, preset);
+	if (!err && json.root)
+		err = fsmoe_options_json(fsmoe_train_options, &json, &o->train);
+	if (!err)
+		err = fsmoe_options_parse(table, argc, argv, o);
+	o->train.json = json;
+	o->train.train.seq_length = o->train.model.seq_length;
+	fsmoe_train_config_apply_objective(&o->train);
+	return err;
 }
 
-/* What depends on the ranks. The paper's models are measured with an expert a node; presets of
- * `fsmoe train` have the batch that they are trained with. */
-static int find_shares(const struct cli_planning *o, int dp, struct fsmoe_layer_sizes *s)
-{
-	struct fsmoe_train_config config;
-	int err = 0;
+/* --- profile and machine ------------------------------------------------------------------ */
 
-	if (is_paper(o->preset))
-		s->experts = s->ep;
-	else if (!(err = fsmoe_train_config_init(&config, o->preset)) && !o->batch)
-		s->batch = fmax(1, (double)config.train.global_batch / config.train.micro_batches /
-					   dp);
-	s->experts = o->experts ? o->experts : s->experts;
-	if (!err && o->topk > s->experts)
-		err = fsmoe_fail(EINVAL,
-				 "a token cannot go to %d of %d experts: give another --top-k",
-				 o->topk, s->experts);
+int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile)
+{
+	if (!o->train.profile == !o->testbed)
+	{
+		fsmoe_fail(EINVAL, "give --profile=FILE or --testbed=A|B, and not both: what tasks "
+				   "cost must come from somewhere");
+		return FSMOE_EXIT_USAGE;
+	}
+	if (o->train.profile ? fsmoe_profile_load(profile, o->train.profile)
+			     : fsmoe_profile_testbed(profile, *o->testbed))
+		return FSMOE_EXIT_DATA;
+	return FSMOE_EXIT_OK;
+}
+
+/* Makes the described machine's process groups; the caller destroys both. */
+static int make_groups(const struct cli_planning *o, fsmoe_profile_t profile, fsmoe_topo_t *topo,
+		       fsmoe_groups_t *groups)
+{
+	const char *text = o->machine ? o->machine : fsmoe_profile_machine(profile);
+	struct fsmoe_layout layout = o->train.layout;
+	int err;
+
+	if (!*text)
+		return fsmoe_fail(EINVAL, "the profile does not say of which machine it is: give "
+					  "--machine='node:2 gpu:4'");
+	if (by_formula(o) && !layout.esp)
+		layout.esp = layout.tp;
+	err = fsmoe_topo_create(topo, text, o->train.nodes);
+	if (!err)
+		err = fsmoe_groups_create(groups, *topo, &layout);
 	return err;
+}
+
+/* --- costs by the paper's formulas -------------------------------------------------------- */
+
+/* Checks the layout; fills in what depends on the ranks. */
+static int fit_formula(struct cli_planning *o, fsmoe_groups_t groups, double *batch)
+{
+	struct fsmoe_train_opts *train = &o->train.train;
+	const int dp = fsmoe_group_size(groups, FSMOE_GROUP_DP);
+
+	if (fsmoe_group_spans_nodes(groups, FSMOE_GROUP_TP))
+		return fsmoe_fail(EINVAL, "tp = %d ranks do not fit into a node",
+				  o->train.layout.tp);
+	if (fsmoe_group_size(groups, FSMOE_GROUP_ESP) != fsmoe_group_size(groups, FSMOE_GROUP_TP))
+		return fsmoe_fail(EINVAL, "the paper's formulas are of layouts with esp = tp");
+	if (!o->train.model.experts)
+		o->train.model.experts = fsmoe_group_size(groups, FSMOE_GROUP_EP);
+	if (!train->global_batch)
+		train->global_batch = dp * train->micro_batches;
+	*batch = fmax(1, (double)train->global_batch / train->micro_batches / dp);
+	if (o->batch)
+		*batch = o->batch;
+	return 0;
+}
+
+static int cost_by_formula(const struct cli_planning *o, fsmoe_profile_t profile,
+			   fsmoe_groups_t groups, double batch, struct fsmoe_layer_cost *cost)
+{
+	const struct fsmoe_model_spec *model = &o->train.model;
+	const int swiglu = !strcmp(fsmoe_expert_find(model->expert)->module.name, "swiglu");
+	const struct fsmoe_layer_sizes sizes = {
+		.batch = batch,
+		.seq_length = model->seq_length,
+		.hidden_size = model->hidden_size,
+		.ffn_size = model->ffn_size,
+		.heads = model->heads,
+		.kv_heads = o->kv_heads,
+		.experts = model->experts,
+		.load = model->top_k * (model->capacity_factor > 0 ? model->capacity_factor : 1),
+		.gemms = swiglu ? 3 : 2,
+		.biases = !swiglu,
+		.tp = fsmoe_group_size(groups, FSMOE_GROUP_TP),
+		.ep = fsmoe_group_size(groups, FSMOE_GROUP_EP),
+		.dense_forward = o->dense_forward,
+		.dense_backward = o->dense_backward};
+
+	return fsmoe_layer_cost_init(cost, profile, &sizes);
+}
+
+/* Every layer costs the same. */
+static int find_formula(struct cli_planning *o, fsmoe_profile_t profile, fsmoe_groups_t groups,
+			struct fsmoe_plan_problem *p)
+{
+	const int layers = o->train.model.layers;
+	struct fsmoe_layer_cost *layer;
+	double batch = 0;
+	int code, err;
+
+	if (fit_formula(o, groups, &batch))
+		return FSMOE_EXIT_LAYOUT;
+	if (fsmoe_train_config_check_model(&o->train))
+		return FSMOE_EXIT_USAGE;
+	code = cli_planning_start(o, profile, p);
+	if (code)
+		return code;
+	layer = calloc((size_t)layers, sizeof(*layer));
+	if (!layer)
+		return cli_exit(fsmoe_fail(ENOMEM, "no memory for %d layers", layers),
+				FSMOE_EXIT_RUN);
+	p->layers = layers;
+	p->layer = layer;
+	err = cost_by_formula(o, profile, groups, batch, layer);
+	for (int i = 1; i < layers; i++)
+		layer[i] = layer[0];
+	return cli_exit(err, FSMOE_EXIT_USAGE);
+}
+
+/* --- costs of the step that `fsmoe train` runs --------------------------------------------- */
+
+static int find_dispatch(struct cli_planning *o, fsmoe_profile_t profile, fsmoe_groups_t groups,
+			 const struct cli_problem *problem)
+{
+	struct fsmoe_dispatch_times times;
+
+	if (strcmp(o->train.model.dispatch, FSMOE_DISPATCH_AUTO))
+		return 0;
+	if (problem->rows > 1)
+		return fsmoe_fail(EINVAL, "--dispatch=auto depends on the schedule: name one");
+	return fsmoe_train_choose_dispatch(&o->train.model, &times, groups, &o->train.train,
+					   &problem->row[0], profile, o->train.max_degree);
+}
+
+static int find_step(struct cli_planning *o, fsmoe_profile_t profile, fsmoe_groups_t groups,
+		     struct cli_problem *problem)
+{
+	struct fsmoe_train_opts *train = &o->train.train;
+	int err;
+
+	if (o->batch)
+		train->global_batch =
+			o->batch * train->micro_batches * fsmoe_group_size(groups, FSMOE_GROUP_DP);
+	if (fsmoe_train_config_check_model(&o->train) ||
+	    fsmoe_train_config_check_chunks(&o->train, "--max-degree", o->train.max_degree))
+		return FSMOE_EXIT_USAGE;
+	if (fsmoe_train_config_fits(&o->train, groups))
+		return FSMOE_EXIT_LAYOUT;
+	err = find_dispatch(o, profile, groups, problem);
+	problem->problem.max_degree = o->train.max_degree;
+	problem->problem.powers = o->powers;
+	if (!err)
+		err = fsmoe_step_problem(&problem->problem, groups,
+					 fsmoe_model_as_forward(&o->train.model), train, profile);
+	return cli_exit(err, FSMOE_EXIT_USAGE);
+}
+
+int cli_planning_problem(struct cli_planning *o, fsmoe_profile_t profile,
+			 struct cli_problem *problem)
+{
+	const int formula = by_formula(o), heads = o->train.model.heads;
+	fsmoe_groups_t groups = NULL;
+	fsmoe_topo_t topo = NULL;
+	int code = FSMOE_EXIT_LAYOUT;
+
+	if (!formula && (o->kv_heads || o->steady || o->dense_forward > 0 || o->dense_backward > 0))
+	{
+		fsmoe_fail(EINVAL, "--kv-heads, --steady, --dense-forward and --dense-backward are "
+				   "of the paper's formulas: give --testbed or one of its presets");
+		return FSMOE_EXIT_USAGE;
+	}
+	if (o->kv_heads && heads % o->kv_heads)
+	{
+		fsmoe_fail(EINVAL,
+			   "%d heads do not share %d heads for keys and values: give a "
+			   "--kv-heads that divides them",
+			   heads, o->kv_heads);
+		return FSMOE_EXIT_USAGE;
+	}
+	if (!make_groups(o, profile, &topo, &groups))
+		code = formula ? find_formula(o, profile, groups, &problem->problem)
+			       : find_step(o, profile, groups, problem);
+	if (groups)
+		fsmoe_groups_destroy(groups);
+	fsmoe_topo_destroy(topo);
+	return code;
 }
 
 int cli_planning_start(const struct cli_planning *o, fsmoe_profile_t profile,
 		       struct fsmoe_plan_problem *p)
 {
 	struct fsmoe_fit fit;
-	int err = fsmoe_profile_get(profile, FSMOE_KIND_ALLREDUCE, FSMOE_INTER, &fit);
 
-	if (err)
+	if (fsmoe_profile_get(profile, FSMOE_KIND_ALLREDUCE, FSMOE_INTER, &fit))
 		return FSMOE_EXIT_DATA;
 	*p = (struct fsmoe_plan_problem){.allreduce_alpha = fit.alpha,
 					 .allreduce_beta = fit.beta,
-					 .max_degree = o->max_degree,
+					 .max_degree = o->train.max_degree,
 					 .powers = o->powers,
 					 .steady = o->steady};
-	return FSMOE_EXIT_OK;
-}
-
-int cli_planning_problem(const struct cli_planning *o, fsmoe_profile_t profile,
-			 struct cli_problem *problem)
-{
-	struct fsmoe_layer_sizes sizes;
-	struct fsmoe_layer_cost cost;
-	int layers, dp = 1, code, err;
-
-	if (find_sizes(o, &sizes, &layers))
-		return FSMOE_EXIT_USAGE;
-	if (find_machine(o, profile, &sizes, &dp))
-		return FSMOE_EXIT_LAYOUT;
-	if (find_shares(o, dp, &sizes))
-		return FSMOE_EXIT_USAGE;
-	err = fsmoe_layer_cost_init(&cost, profile, &sizes);
-	if (err)
-		return err == -ENODATA ? FSMOE_EXIT_DATA : FSMOE_EXIT_USAGE;
-	code = cli_planning_start(o, profile, &problem->problem);
-	if (code)
-		return code;
-	problem->layer = calloc((size_t)layers, sizeof(*problem->layer));
-	if (!problem->layer)
-	{
-		fsmoe_fail(ENOMEM, "no memory for %d layers", layers);
-		return FSMOE_EXIT_RUN;
-	}
-	for (int i = 0; i < layers; i++)
-		problem->layer[i] = cost;
-	problem->problem.layers = layers;
-	problem->problem.layer = problem->layer;
 	return FSMOE_EXIT_OK;
 }
 
@@ -209,12 +319,15 @@ int cli_planning_row(const char *name, struct fsmoe_schedule *row)
 	return FSMOE_EXIT_OK;
 }
 
-int cli_planning_rows(const struct cli_planning *o, struct cli_problem *problem)
+int cli_planning_rows(const struct cli_planning *o, const char *otherwise,
+		      struct cli_problem *problem)
 {
-	if (strcmp(o->schedule, "all"))
+	const char *name = o->train.schedule ? o->train.schedule : otherwise;
+
+	if (strcmp(name, "all"))
 	{
 		problem->rows = 1;
-		return cli_planning_row(o->schedule, &problem->row[0]);
+		return cli_planning_row(name, &problem->row[0]);
 	}
 	for (int i = 0; i < FSMOE_PUBLISHED_SCHEDULES; i++)
 		problem->row[problem->rows++] = *fsmoe_schedule_at(i);
@@ -223,6 +336,6 @@ int cli_planning_rows(const struct cli_planning *o, struct cli_problem *problem)
 
 void cli_planning_free(struct cli_problem *problem)
 {
-	free(problem->layer);
+	free((void *)problem->problem.layer);
 	*problem = (struct cli_problem){0};
 }

@@ -9,78 +9,91 @@
 #include <fsmoe/plan.h>
 #include <limits.h>
 
-/* What `plan` and `simulate` share: a profile, a machine, a model's sizes, schedules. */
+/*
+ * Options of `plan` and `simulate`: those of training, on a described machine. Costs are read off
+ * the graph of the step that `train` would run. The FSMoE paper's formulas give them for --testbed,
+ * whose profiles have five lines only, and for the paper's models.
+ */
 struct cli_planning
 {
-	const char *profile, *testbed, *machine, *schedule;
-	const char *preset, *expert;
-	int layers, batch, seq, model_dim, hidden, heads, kv_heads, experts, topk;
-	double capacity_factor, dense_forward, dense_backward;
-	struct fsmoe_layout layout;
-	int max_degree, powers, steady, json;
+	struct fsmoe_train_config train;
+	const char *testbed, *machine;
+	int batch; /* sequences of a data-parallel rank; 0: by train */
+	/* What the formulas alone know. */
+	int kv_heads, steady;
+	double dense_forward, dense_backward;
+	int powers, json;
 	const char *out, *grid, *csv; /* of one of them alone */
 };
 
-extern const struct cli_planning cli_planning_defaults;
 extern const char *const cli_testbeds[]; /* "A", "B" */
-extern const char *const cli_experts[];  /* "gpt", "mixtral" */
 
 /* clang-format off */
 /* For a table of which AT(field) is in a struct cli_planning. */
-#define SIZE(name_, field, ...) INT(name_, field, 0, INT_MAX, __VA_ARGS__)
 #define CLI_PLANNING_ROWS \
 	HEADING("Machine"), \
-	TEXT("profile", profile, "FILE", "What tasks cost (doc/formats.md)"), \
+	TEXT("profile", train.profile, "FILE", "Take what tasks cost from this file (doc/formats.md)"), \
 	CHOICE("testbed", testbed, "A|B", cli_testbeds, \
-	       "The profile of one of the FSMoE paper's machines instead"), \
+	       "Take the profile of one of the FSMoE paper's machines, and the paper's formulas"), \
 	TEXT("machine", machine, "TEXT", \
-	     "Nodes and devices, 'node:6 gpu:8' or file:PATH; left out: the profile's"), \
-	SIZE("tp", layout.tp, \
-	     "Share a sequence's heads and its experts between N ranks; 0: a node's", OLD("mp")), \
-	HEADING("Model; 0 takes the preset's"), \
-	TEXT("preset", preset, "NAME", \
-	     "gpt2-xl, mixtral-8x7b, mixtral-8x22b, or one of 'fsmoe train'"), \
-	SIZE("layers", layers, "Layers"), \
-	SIZE("batch", batch, "Sequences of a data-parallel rank"), \
-	SIZE("seq-length", seq, "Tokens of a sequence", OLD("seq", "seq-len")), \
-	SIZE("hidden-size", model_dim, "Width of the model", OLD("model-dim")), \
-	SIZE("ffn-size", hidden, "Width of an expert's hidden layer"), \
-	ROWS_OF(fsmoe_train_options, profile, "hidden"), \
-	SIZE("heads", heads, "Attention heads"), \
-	SIZE("kv-heads", kv_heads, "Heads for keys and values"), \
-	SIZE("experts", experts, "Experts in all; of the paper's models: one a node"), \
-	SIZE("top-k", topk, "Experts that each token goes to", OLD("topk")), \
-	REAL("capacity-factor", capacity_factor, -1, 1e6, \
-	     "Slots over an even share; 0: nothing is dropped; -1: the preset's"), \
-	CHOICE("expert", expert, "NAME", cli_experts, "gpt: two products; mixtral: three"), \
-	REAL("dense-forward", dense_forward, 0, 1e9, \
-	     "Measured seconds of computation of a layer's dense part; 0: by formula"), \
-	REAL("dense-backward", dense_backward, 0, 1e9, "The same backward; 0: twice forward"), \
+	     "Plan for these nodes and devices, 'node:6 gpu:8' or file:PATH (default the profile's)"), \
+	HEADING("Model"), \
+	TEXT("config", train.config, "FILE", \
+	     "Read options from a JSON object, as 'fsmoe train' does"), \
+	TEXT("preset", train.preset, "NAME", \
+	     "Start from a preset of 'fsmoe train', or from gpt2-xl (default with --testbed), " \
+	     "mixtral-8x7b or mixtral-8x22b of the paper, with one expert for each node"), \
+	ROWS_OF(fsmoe_train_options, train, "layers heads hidden-size ffn-size hidden experts top-k " \
+		"capacity-factor routing-group vocab-size gate order dispatch expert " \
+		"expert-activation expert-bias xmoe-dim softmoe-normalize balance-loss " \
+		"importance-loss z-loss drop-policy routing-weights allow-leak bidirectional " \
+		"attention moe"), \
+	HEADING("Training"), \
+	INT("batch", batch, 0, 1 << 24, \
+	    "Train on N sequences of each data-parallel rank, in place of --global-batch; 0: by that"), \
+	ROWS_OF(fsmoe_train_options, train, \
+		"global-batch micro-batches seq-length optimizer objective clip-grad-norm"), \
+	HEADING("Layout"), \
+	ROWS_OF(fsmoe_train_options, train, "nodes tp ep esp dp"), \
 	HEADING("Schedule"), \
-	TEXT("schedule", schedule, "NAME", \
-	     "A row of the table, all of them with 'all', or a file with a row of one's own"), \
-	INT("max-degree", max_degree, 1, 4096, "Most chunks of a layer"), \
-	FLAG("powers", powers, "Only 1, 2, 4, ... chunks"), \
+	TEXT("schedule", train.schedule, "NAME", \
+	     "Plan this row of 'fsmoe info', all of them with 'all', or a file with a row"), \
+	ROWS_OF(fsmoe_train_options, train, "max-degree device"), \
+	FLAG("powers", powers, "Plan only 1, 2, 4, ... chunks"), \
+	HEADING("Formulas of the paper"), \
+	INT("kv-heads", kv_heads, 0, INT_MAX, \
+	    "Use N heads for keys and values; 0: the preset's, or as many as heads"), \
+	REAL("dense-forward", dense_forward, 0, 1e9, \
+	     "Take X measured seconds for computing a layer's dense part; 0: by formula"), \
+	REAL("dense-backward", dense_backward, 0, 1e9, \
+	     "Take X seconds for it backward; 0: twice forward"), \
 	FLAG("steady", steady, \
-	     "Layers in the middle of a long model: nothing before them, nothing after")
+	     "Plan layers in the middle of a long model: nothing before them, nothing after")
 /* clang-format on */
 
-/* A problem with what it points to. */
+/* A problem, its layers and the schedules to plan. */
 struct cli_problem
 {
-	struct fsmoe_plan_problem problem;
-	struct fsmoe_layer_cost *layer;
+	struct fsmoe_plan_problem problem; /* its layers are freed by cli_planning_free */
 	struct fsmoe_schedule row[FSMOE_PUBLISHED_SCHEDULES];
 	int rows;
 };
 
+/* Reads options: defaults < preset < --config FILE < command line. Returns as
+ * fsmoe_train_config_load; the caller frees o->train. */
+int cli_planning_load(const struct fsmoe_option *table, struct cli_planning *o, int argc,
+		      char **argv);
+
 /* All these return an exit code, with the sentence in fsmoe_last_error(). */
 int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile);
-int cli_planning_problem(const struct cli_planning *o, fsmoe_profile_t profile,
+/* Checks the options as training does and finds the costs of the layers. */
+int cli_planning_problem(struct cli_planning *o, fsmoe_profile_t profile,
 			 struct cli_problem *problem);
 /* A schedule by its name, or from a file: what has a '.' or a '/' in it. */
 int cli_planning_row(const char *name, struct fsmoe_schedule *row);
-int cli_planning_rows(const struct cli_planning *o, struct cli_problem *problem);
+/* The rows of --schedule; `otherwise` if it is not given. */
+int cli_planning_rows(const struct cli_planning *o, const char *otherwise,
+		      struct cli_problem *problem);
 /* The exchange's line and the degrees, which do not depend on layers. */
 int cli_planning_start(const struct cli_planning *o, fsmoe_profile_t profile,
 		       struct fsmoe_plan_problem *problem);

@@ -21,15 +21,6 @@ const struct fsmoe_option cli_simulate_options[] = {
 	{.type = FSMOE_OPTION_END},
 };
 
-const void *cli_simulate_defaults(void)
-{
-	static struct cli_planning defaults;
-
-	defaults = cli_planning_defaults;
-	defaults.schedule = "all";
-	return &defaults;
-}
-
 /* What others are measured against. */
 static const char *const baselines[] = {"tutel", "ds-moe"};
 enum
@@ -252,7 +243,7 @@ static int simulate_grid(const struct cli_planning *o, const struct cli_problem 
 	if (g.csv && fclose(g.csv) && !err)
 		err = fsmoe_fail(EIO, "cannot write %s", o->csv);
 	if (err)
-		return err == -ENODATA ? FSMOE_EXIT_DATA : FSMOE_EXIT_RUN;
+		return cli_exit(err, FSMOE_EXIT_RUN);
 	if (o->json)
 		print_grid_json(&g);
 	else
@@ -270,25 +261,31 @@ static int check(const struct cli_planning *o)
 	return 0;
 }
 
-int cli_simulate(int argc, char **argv)
+static int simulate(struct cli_planning *o)
 {
-	struct cli_planning o = *(const struct cli_planning *)cli_simulate_defaults();
 	struct cli_problem problem = {0};
 	fsmoe_profile_t profile = NULL;
-	int err = fsmoe_options_parse(cli_simulate_options, argc, argv, &o), code;
+	int code = check(o) ? FSMOE_EXIT_USAGE : cli_planning_rows(o, "all", &problem);
+
+	if (!code)
+		code = cli_planning_profile(o, &profile);
+	if (!code && !o->grid)
+		code = cli_planning_problem(o, profile, &problem);
+	if (!code)
+		code = o->grid ? simulate_grid(o, &problem, profile) : simulate_model(o, &problem);
+	fsmoe_profile_destroy(profile);
+	cli_planning_free(&problem);
+	return code;
+}
+
+int cli_simulate(int argc, char **argv)
+{
+	struct cli_planning o;
+	int err = cli_planning_load(cli_simulate_options, &o, argc, argv), code;
 
 	if (err == FSMOE_OPTIONS_HELP)
 		return cli_show_help(argv[0]);
-	if (err || check(&o))
-		return cli_fail(FSMOE_EXIT_USAGE, err);
-	code = cli_planning_rows(&o, &problem);
-	if (!code)
-		code = cli_planning_profile(&o, &profile);
-	if (!code && !o.grid)
-		code = cli_planning_problem(&o, profile, &problem);
-	if (!code)
-		code = o.grid ? simulate_grid(&o, &problem, profile) : simulate_model(&o, &problem);
-	fsmoe_profile_destroy(profile);
-	cli_planning_free(&problem);
+	code = err ? FSMOE_EXIT_USAGE : simulate(&o);
+	fsmoe_train_config_free(&o.train);
 	return code ? cli_fail(code, 0) : FSMOE_EXIT_OK;
 }

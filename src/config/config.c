@@ -134,7 +134,7 @@ static int load(struct fsmoe_train_config *config, struct fsmoe_json *json, int 
 }
 
 /* Masked tokens are predicted from what comes before and after. */
-static void apply_objective(struct fsmoe_train_config *config)
+void fsmoe_train_config_apply_objective(struct fsmoe_train_config *config)
 {
 	const struct fsmoe_objective objective = fsmoe_train_config_objective(config);
 
@@ -154,7 +154,7 @@ int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **
 		fsmoe_json_free(&json);
 		return err;
 	}
-	apply_objective(&fresh);
+	fsmoe_train_config_apply_objective(&fresh);
 	fresh.json = json;
 	*config = fresh;
 	return 0;
@@ -216,6 +216,11 @@ int fsmoe_train_config_check_model(const struct fsmoe_train_config *config)
 	    fsmoe_train_config_check_chunks(config, "--backward-degree",
 					    config->model.backward_degree))
 		return -EINVAL;
+	if (config->model.bidirectional && !config->model.allow_leak &&
+	    strcmp(config->objective, "masked"))
+		return fsmoe_fail(EINVAL,
+				  "a model whose attention sees whole sequences knows the next "
+				  "token: --bidirectional is for --objective=masked");
 	return check_model(&config->model);
 }
 
@@ -233,11 +238,6 @@ int fsmoe_train_config_check(const struct fsmoe_train_config *config)
 				  "--checkpoint-every=%d has no folder: give "
 				  "--checkpoint=DIR",
 				  config->checkpoint_every);
-	if (config->model.bidirectional && !config->model.allow_leak &&
-	    strcmp(config->objective, "masked"))
-		return fsmoe_fail(EINVAL,
-				  "a model whose attention sees whole sequences knows the next "
-				  "token: --bidirectional is for --objective=masked");
 	if (config->resume && !strcmp(config->resume, "latest") && !config->checkpoint)
 		return fsmoe_fail(EINVAL, "--resume=latest looks in --checkpoint=DIR, which is "
 					  "not given");

@@ -71,6 +71,9 @@ void fsmoe_train_config_free(struct fsmoe_train_config *config);
  * new run. */
 const char *fsmoe_train_config_resumed(const struct fsmoe_train_config *config);
 
+/* Sets what the objective decides: the targets, and whether attention sees whole sequences. */
+void fsmoe_train_config_apply_objective(struct fsmoe_train_config *config);
+
 /* Checks that need no process groups. */
 int fsmoe_train_config_check(const struct fsmoe_train_config *config);
 /* The checks among these that concern the model alone. */

@@ -33,12 +33,9 @@ static int read_allreduce(struct fsmoe_plan_problem *problem, fsmoe_groups_t gro
 	return err;
 }
 
-/* Reads a step's costs off its graph, with one chunk a layer and its weight gradients apart. Every
- * rank reads the graph of the first rank: what a node's leader alone does (dispatch 1dh) is then in
- * all plans, and all plans are equal. The caller frees problem->layer. */
-static int read_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
-			struct fsmoe_forward forward, const struct fsmoe_train_opts *opts,
-			fsmoe_profile_t profile)
+int fsmoe_step_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
+		       struct fsmoe_forward forward, const struct fsmoe_train_opts *opts,
+		       fsmoe_profile_t profile)
 {
 	struct fsmoe_schedule row = *fsmoe_schedule_default();
 	struct fsmoe_train_opts one = *opts;
@@ -75,7 +72,7 @@ int fsmoe_train_plan(struct fsmoe_plan *plan, fsmoe_groups_t groups, struct fsmo
 		     fsmoe_profile_t profile, int max_degree)
 {
 	struct fsmoe_plan_problem problem = {.max_degree = max_degree};
-	int err = read_problem(&problem, groups, forward, opts, profile);
+	int err = fsmoe_step_problem(&problem, groups, forward, opts, profile);
 
 	if (!err)
 		err = fsmoe_plan_create(plan, &problem, schedule);
@@ -88,7 +85,7 @@ int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups,
 			const struct fsmoe_schedule *schedule, fsmoe_profile_t profile)
 {
 	struct fsmoe_plan_problem problem = {.max_degree = 1};
-	int err = read_problem(&problem, groups, forward, opts, profile);
+	int err = fsmoe_step_problem(&problem, groups, forward, opts, profile);
 
 	if (!err)
 		err = fsmoe_plan_predict(plan, &problem, schedule);

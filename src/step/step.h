@@ -26,4 +26,12 @@ int fsmoe_step_create(struct fsmoe_step_graph *step, fsmoe_groups_t groups,
 		      struct fsmoe_forward forward, const struct fsmoe_train_opts *opts);
 void fsmoe_step_destroy(struct fsmoe_step_graph *step);
 
+/* Reads a step's costs off its graph, with one chunk a layer and its weight gradients apart. Every
+ * rank reads the graph of the first rank: what a node's leader alone does (dispatch 1dh) is then in
+ * all plans, and all plans are equal. The caller frees problem->layer, also after a failure.
+ * -EINVAL: the step cannot be built; -ENODATA names the line that the profile lacks. Local. */
+int fsmoe_step_problem(struct fsmoe_plan_problem *problem, fsmoe_groups_t groups,
+		       struct fsmoe_forward forward, const struct fsmoe_train_opts *opts,
+		       fsmoe_profile_t profile);
+
 #endif

@@ -18,7 +18,7 @@ for again in "quickstart --top-k 2" "quickstart --capacity-factor 1.25" "tiny --
 	done
 	cmp -s "$work/as.${again%% *}" "$work/as.${again//[^a-z0-9]/-}" || complain "another plan" "$again"
 done
-expect 2 "a token cannot go to 9 of 8 experts" "$fsmoe" plan --testbed A --preset quickstart --top-k 9
+expect 2 "top-k = 9 is more than experts = 8" "$fsmoe" plan --testbed A --preset quickstart --top-k 9
 expect 2 "7 heads do not share 8 heads for keys and values" "$fsmoe" plan --testbed A --preset mixtral-8x7b --heads 7
 
 # The same bytes into a file and on every rank.
@@ -42,7 +42,7 @@ cat >"$work/hand.json" <<'END'
 	{"kind": "alltoall", "lane": "inter", "alpha": 20, "beta": 1e-3, "time": "us"},
 	{"kind": "allreduce", "lane": "inter", "alpha": 2e-5, "beta": 1e-9}]}
 END
-expect 0 "" "$fsmoe" plan --profile "$work/hand.json" --machine 'node:2 gpu:1'
+expect 0 "" "$fsmoe" plan --profile "$work/hand.json" --preset gpt2-xl --machine 'node:2 gpu:1'
 
 # A preset of training is planned with the batch that it is trained with: 8 by 2 data-parallel ranks.
 expect 0 "" "$fsmoe" plan --testbed A --machine 'node:2 gpu:2' --preset quickstart
@@ -60,7 +60,7 @@ plan 2 "--max-degree is 0: it must be a whole number, 1 to 4096" --testbed A --m
 plan 2 "--out is the file of one plan" --testbed A --schedule all --out "$work/x"
 plan 2 "unknown option --stedy; did you mean --steady?" --testbed A --stedy
 plan 3 "cannot read $work/absent.json" --profile "$work/absent.json"
-plan 3 "the profile has no line for allgather on the lane intra" --profile "$work/hand.json" --machine 'node:2 gpu:2'
+plan 3 "the profile has no line for allgather on the lane intra" --profile "$work/hand.json" --preset gpt2-xl --machine 'node:2 gpu:2'
 plan 3 "cannot read $work/absent.json" --testbed A --schedule "$work/absent.json"
 plan 4 "does not say of which machine it is" --profile "$work/hand.json"
 plan 4 "gpus" --testbed A --machine 'node:2 gpus:4'
