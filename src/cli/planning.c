@@ -104,9 +104,11 @@ int cli_planning_load(const struct fsmoe_option *table, struct cli_planning *o, 
 	if (!err)
 		err = fsmoe_options_parse(table, argc, argv, o);
 	o->train.json = json;
+	if (err)
+		return err;
 	o->train.train.seq_length = o->train.model.seq_length;
 	fsmoe_train_config_apply_objective(&o->train);
-	return err;
+	return 0;
 }
 
 /* --- profile and machine ------------------------------------------------------------------ */
