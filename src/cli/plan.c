@@ -78,8 +78,11 @@ static void print_arithmetic(fsmoe_profile_t profile)
 		       fsmoe_profile_dtype(profile));
 }
 
-static int plan_rows(const struct cli_planning *o, const struct cli_problem *p)
+static int plan_rows(const struct cli_planning *o, const struct cli_problem *p,
+		     fsmoe_profile_t profile)
 {
+	if (!o->json)
+		print_arithmetic(profile);
 	for (int i = 0; i < p->rows; i++)
 	{
 		struct fsmoe_plan plan;
@@ -104,38 +107,14 @@ static int plan_rows(const struct cli_planning *o, const struct cli_problem *p)
 	return FSMOE_EXIT_OK;
 }
 
-static int plan(struct cli_planning *o)
+static int check(const struct cli_planning *o)
 {
-	struct cli_problem problem = {0};
-	fsmoe_profile_t profile = NULL;
-	int code = cli_planning_rows(o, "fsmoe", &problem);
-
-	if (!code && o->out && problem.rows > 1)
-	{
-		fsmoe_fail(EINVAL, "--out is the file of one plan: name one --schedule");
-		code = FSMOE_EXIT_USAGE;
-	}
-	if (!code)
-		code = cli_planning_profile(o, &profile);
-	if (!code)
-		code = cli_planning_problem(o, profile, &problem);
-	if (!code && !o->json)
-		print_arithmetic(profile);
-	if (!code)
-		code = plan_rows(o, &problem);
-	fsmoe_profile_destroy(profile);
-	cli_planning_free(&problem);
-	return code;
+	if (o->out && o->train.schedule && !strcmp(o->train.schedule, "all"))
+		return fsmoe_fail(EINVAL, "--out is the file of one plan: name one --schedule");
+	return 0;
 }
 
 int cli_plan(int argc, char **argv)
 {
-	struct cli_planning o;
-	int err = cli_planning_load(cli_plan_options, &o, argc, argv), code;
-
-	if (err == FSMOE_OPTIONS_HELP)
-		return cli_show_help(argv[0]);
-	code = err ? FSMOE_EXIT_USAGE : plan(&o);
-	fsmoe_train_config_free(&o.train);
-	return code ? cli_fail(code, 0) : FSMOE_EXIT_OK;
+	return cli_planning_run(cli_plan_options, "fsmoe", check, plan_rows, argc, argv);
 }

@@ -80,8 +80,7 @@ const void *cli_planning_defaults(void)
 	return init(&defaults, NULL) ? NULL : &defaults;
 }
 
-int cli_planning_load(const struct fsmoe_option *table, struct cli_planning *o, int argc,
-		      char **argv)
+static int load(const struct fsmoe_option *table, struct cli_planning *o, int argc, char **argv)
 {
 	struct fsmoe_json json = {0};
 	const char *preset;
@@ -113,7 +112,7 @@ int cli_planning_load(const struct fsmoe_option *table, struct cli_planning *o, 
 
 /* --- profile and machine ------------------------------------------------------------------ */
 
-int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile)
+static int load_profile(const struct cli_planning *o, fsmoe_profile_t *profile)
 {
 	if (!o->train.profile == !o->testbed)
 	{
@@ -259,8 +258,8 @@ static int find_step(struct cli_planning *o, fsmoe_profile_t profile, fsmoe_grou
 	return cli_exit(err, FSMOE_EXIT_USAGE);
 }
 
-int cli_planning_problem(struct cli_planning *o, fsmoe_profile_t profile,
-			 struct cli_problem *problem)
+static int find_problem(struct cli_planning *o, fsmoe_profile_t profile,
+			struct cli_problem *problem)
 {
 	const int formula = by_formula(o), heads = o->train.model.heads;
 	fsmoe_groups_t groups = NULL;
@@ -321,8 +320,8 @@ int cli_planning_row(const char *name, struct fsmoe_schedule *row)
 	return FSMOE_EXIT_OK;
 }
 
-int cli_planning_rows(const struct cli_planning *o, const char *otherwise,
-		      struct cli_problem *problem)
+static int find_rows(const struct cli_planning *o, const char *otherwise,
+		     struct cli_problem *problem)
 {
 	const char *name = o->train.schedule ? o->train.schedule : otherwise;
 
@@ -336,8 +335,27 @@ int cli_planning_rows(const struct cli_planning *o, const char *otherwise,
 	return FSMOE_EXIT_OK;
 }
 
-void cli_planning_free(struct cli_problem *problem)
+int cli_planning_run(const struct fsmoe_option *table, const char *schedule,
+		     int (*check)(const struct cli_planning *o), cli_planning_fn run, int argc,
+		     char **argv)
 {
-	free((void *)problem->problem.layer);
-	*problem = (struct cli_problem){0};
+	struct cli_planning o;
+	struct cli_problem problem = {0};
+	fsmoe_profile_t profile = NULL;
+	int err = load(table, &o, argc, argv), code = FSMOE_EXIT_USAGE;
+
+	if (err == FSMOE_OPTIONS_HELP)
+		return cli_show_help(argv[0]);
+	if (!err && !check(&o))
+		code = find_rows(&o, schedule, &problem);
+	if (!code)
+		code = load_profile(&o, &profile);
+	if (!code && !o.grid)
+		code = find_problem(&o, profile, &problem);
+	if (!code)
+		code = run(&o, &problem, profile);
+	fsmoe_profile_destroy(profile);
+	free((void *)problem.problem.layer);
+	fsmoe_train_config_free(&o.train);
+	return code ? cli_fail(code, 0) : FSMOE_EXIT_OK;
 }

@@ -74,30 +74,27 @@ extern const char *const cli_testbeds[]; /* "A", "B" */
 /* A problem, its layers and the schedules to plan. */
 struct cli_problem
 {
-	struct fsmoe_plan_problem problem; /* its layers are freed by cli_planning_free */
+	struct fsmoe_plan_problem problem;
 	struct fsmoe_schedule row[FSMOE_PUBLISHED_SCHEDULES];
 	int rows;
 };
 
-/* Reads options: defaults < preset < --config FILE < command line. Returns as
- * fsmoe_train_config_load; the caller frees o->train. */
-int cli_planning_load(const struct fsmoe_option *table, struct cli_planning *o, int argc,
-		      char **argv);
+/* What a command does with a problem; none is made for --grid. Returns an exit code. */
+typedef int (*cli_planning_fn)(const struct cli_planning *o, const struct cli_problem *problem,
+			       fsmoe_profile_t profile);
+/* Runs a command: reads its options (defaults < preset < --config FILE < command line), checks them
+ * as training does, finds the rows of --schedule (default `schedule`) and the costs of the layers.
+ * check: 0, or -EINVAL with a sentence. */
+int cli_planning_run(const struct fsmoe_option *table, const char *schedule,
+		     int (*check)(const struct cli_planning *o), cli_planning_fn run, int argc,
+		     char **argv);
 
-/* All these return an exit code, with the sentence in fsmoe_last_error(). */
-int cli_planning_profile(const struct cli_planning *o, fsmoe_profile_t *profile);
-/* Checks the options as training does and finds the costs of the layers. */
-int cli_planning_problem(struct cli_planning *o, fsmoe_profile_t profile,
-			 struct cli_problem *problem);
+/* These return an exit code, with the sentence in fsmoe_last_error(). */
 /* A schedule by its name, or from a file: what has a '.' or a '/' in it. */
 int cli_planning_row(const char *name, struct fsmoe_schedule *row);
-/* The rows of --schedule; `otherwise` if it is not given. */
-int cli_planning_rows(const struct cli_planning *o, const char *otherwise,
-		      struct cli_problem *problem);
 /* The exchange's line and the degrees, which do not depend on layers. */
 int cli_planning_start(const struct cli_planning *o, fsmoe_profile_t profile,
 		       struct fsmoe_plan_problem *problem);
-void cli_planning_free(struct cli_problem *problem);
 
 double cli_plan_seconds(const struct fsmoe_plan *plan); /* of a step */
 

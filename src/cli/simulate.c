@@ -261,31 +261,13 @@ static int check(const struct cli_planning *o)
 	return 0;
 }
 
-static int simulate(struct cli_planning *o)
+static int simulate(const struct cli_planning *o, const struct cli_problem *p,
+		    fsmoe_profile_t profile)
 {
-	struct cli_problem problem = {0};
-	fsmoe_profile_t profile = NULL;
-	int code = check(o) ? FSMOE_EXIT_USAGE : cli_planning_rows(o, "all", &problem);
-
-	if (!code)
-		code = cli_planning_profile(o, &profile);
-	if (!code && !o->grid)
-		code = cli_planning_problem(o, profile, &problem);
-	if (!code)
-		code = o->grid ? simulate_grid(o, &problem, profile) : simulate_model(o, &problem);
-	fsmoe_profile_destroy(profile);
-	cli_planning_free(&problem);
-	return code;
+	return o->grid ? simulate_grid(o, p, profile) : simulate_model(o, p);
 }
 
 int cli_simulate(int argc, char **argv)
 {
-	struct cli_planning o;
-	int err = cli_planning_load(cli_simulate_options, &o, argc, argv), code;
-
-	if (err == FSMOE_OPTIONS_HELP)
-		return cli_show_help(argv[0]);
-	code = err ? FSMOE_EXIT_USAGE : simulate(&o);
-	fsmoe_train_config_free(&o.train);
-	return code ? cli_fail(code, 0) : FSMOE_EXIT_OK;
+	return cli_planning_run(cli_simulate_options, "all", check, simulate, argc, argv);
 }
