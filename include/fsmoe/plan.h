@@ -74,9 +74,8 @@ struct fsmoe_layer_sizes
 	double dense_forward, dense_backward;
 };
 
-/* Fills the sizes of a preset and its number of layers: of the models that papers measure
- * ("gpt2-xl", ...) and of those of fsmoe/model.h. batch, mp and ep are 1. -ENOENT lists the
- * names. */
+/* Fills the sizes and the number of layers of a model that papers measure ("gpt2-xl", ...). batch,
+ * tp and ep are 1. -ENOENT lists these names and those of fsmoe/model.h. */
 int fsmoe_layer_sizes_init(struct fsmoe_layer_sizes *sizes, int *layers, const char *preset);
 /* Returns the names of the models that papers measure, i = 0, 1, ... until NULL. */
 const char *fsmoe_layer_sizes_name(int i);

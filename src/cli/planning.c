@@ -60,13 +60,12 @@ static int init(struct cli_planning *o, const char *preset)
 {
 	const int paper = is_paper(preset);
 	struct fsmoe_layer_sizes sizes = {0};
-	int layers, err = 0;
+	int layers, err;
 
 	*o = (struct cli_planning){0};
-	if (preset) /* its failure lists all presets */
+	err = fsmoe_train_config_init(&o->train, paper ? NULL : preset);
+	if (paper || err) /* its failure lists the presets of both kinds */
 		err = fsmoe_layer_sizes_init(&sizes, &layers, preset);
-	if (!err)
-		err = fsmoe_train_config_init(&o->train, paper ? NULL : preset);
 	if (!err && paper)
 		init_paper(o, &sizes, layers);
 	o->train.preset = preset;

@@ -43,25 +43,8 @@ static const char *name_at(const void *unused, int i)
 	return i < NPRESETS ? presets[i].name : fsmoe_model_preset_name(i - NPRESETS);
 }
 
-static struct fsmoe_layer_sizes of_model(const struct fsmoe_model_spec *spec)
-{
-	return (struct fsmoe_layer_sizes){
-		.batch = 1,
-		.seq_length = spec->seq_length,
-		.hidden_size = spec->hidden_size,
-		.ffn_size = spec->ffn_size,
-		.heads = spec->heads,
-		.experts = spec->experts,
-		.load = spec->top_k * (spec->capacity_factor > 0 ? spec->capacity_factor : 1),
-		.gemms = 2,
-		.biases = 1,
-		.tp = 1,
-		.ep = 1};
-}
-
 int fsmoe_layer_sizes_init(struct fsmoe_layer_sizes *sizes, int *layers, const char *name)
 {
-	struct fsmoe_model_spec spec;
 	char valid[256];
 	const char *near;
 
@@ -76,12 +59,6 @@ int fsmoe_layer_sizes_init(struct fsmoe_layer_sizes *sizes, int *layers, const c
 			*layers = presets[i].layers;
 			return 0;
 		}
-	if (!fsmoe_model_spec_init(&spec, name))
-	{
-		*sizes = of_model(&spec);
-		*layers = spec.layers;
-		return 0;
-	}
 	near = fsmoe_suggest(name, name_at, NULL);
 	fsmoe_name_list(name_at, NULL, valid, sizeof(valid));
 	return fsmoe_fail(ENOENT, "there is no preset '%s': there are %s%s%s%s", name, valid,

@@ -35,12 +35,7 @@ static void every_preset_has_costs(void **state)
 		assert_true(cost.dense_forward == 0.5 && cost.dense_backward == 1);
 	}
 	for (int i = 0; fsmoe_model_preset_name(i); i++)
-	{
 		assert_true(*fsmoe_model_preset_doc(i));
-		assert_int_equal(
-			fsmoe_layer_sizes_init(&sizes, &layers, fsmoe_model_preset_name(i)), 0);
-		assert_int_equal(fsmoe_layer_cost_init(&cost, profile, &sizes), 0);
-	}
 	assert_fails(fsmoe_layer_sizes_init(&sizes, &layers, "gpt2-lx"), ENOENT,
 		     "did you mean 'gpt2-xl'?");
 	sizes.seq_length = 0;
@@ -128,7 +123,6 @@ static void costs_are_read_off_a_graph(void **state)
 	fsmoe_profile_t profile = simple_profile();
 	fsmoe_groups_t groups;
 	fsmoe_topo_t topo;
-	int layers;
 
 	(void)state;
 	assert_int_equal(fsmoe_topo_create(&topo, "node:2 gpu:2", 0), 0);
@@ -143,9 +137,17 @@ static void costs_are_read_off_a_graph(void **state)
 		fail_msg("%s", fsmoe_last_error());
 	if (fsmoe_layer_cost_read(read, spec.layers, step.graph, profile))
 		fail_msg("%s", fsmoe_last_error());
-	assert_int_equal(fsmoe_layer_sizes_init(&sizes, &layers, "tiny"), 0);
-	sizes.batch = 2;
-	sizes.tp = sizes.ep = 2;
+	sizes = (struct fsmoe_layer_sizes){.batch = 2,
+					   .seq_length = spec.seq_length,
+					   .hidden_size = spec.hidden_size,
+					   .ffn_size = spec.ffn_size,
+					   .heads = spec.heads,
+					   .experts = spec.experts,
+					   .load = spec.top_k * spec.capacity_factor,
+					   .gemms = 2,
+					   .biases = 1,
+					   .tp = 2,
+					   .ep = 2};
 	assert_int_equal(fsmoe_layer_cost_init(&by_formula, profile, &sizes), 0);
 	for (int i = 0; i < 3; i++)
 	{
