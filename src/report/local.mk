@@ -9,7 +9,7 @@ libfsmoe_core_la_SOURCES += \
 	src/report/recorded.h \
 	src/report/text.c \
 	src/report/timeline.c \
-	src/report/waits.c \
+	src/report/idle_causes.c \
 	src/report/windows.c \
 	src/report/words.c
 nodist_libfsmoe_core_la_SOURCES += src/report/page.c

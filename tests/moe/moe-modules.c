@@ -18,7 +18,7 @@ static const struct fsmoe_moe_spec plain = {.name = "moe",
 
 static void lists(void **state)
 {
-	static const char *const first[] = {"topk", "sparse", "flat", "gpt"};
+	static const char *const first[] = {"topk", "sparse", "flat", "mlp"};
 	struct fsmoe_module_info infos[100];
 
 	(void)state;
@@ -44,7 +44,7 @@ static void finds(void **state)
 	assert_ptr_equal(fsmoe_gate_find(NULL), fsmoe_gate_find("topk"));
 	assert_non_null(fsmoe_order_find("sparse"));
 	assert_non_null(fsmoe_dispatch_find("flat"));
-	assert_non_null(fsmoe_expert_find("gpt"));
+	assert_non_null(fsmoe_expert_find("mlp"));
 	assert_null(fsmoe_gate_find("tokp"));
 	assert_non_null(strstr(fsmoe_last_error(), "gate 'tokp'"));
 	assert_non_null(strstr(fsmoe_last_error(), "topk"));
@@ -97,7 +97,7 @@ static void registers(void **state)
 	dispatch = *fsmoe_dispatch_find("flat");
 	dispatch.module.name = "own-dispatch";
 	assert_int_equal(fsmoe_dispatch_register(&dispatch), 0);
-	expert = *fsmoe_expert_find("gpt");
+	expert = *fsmoe_expert_find("mlp");
 	expert.module.name = "own-expert";
 	assert_int_equal(fsmoe_expert_register(&expert), 0);
 }
