@@ -43,11 +43,11 @@ static struct reference reference_of(const struct bench *b, const struct fsmoe_m
 				  .b2 = bench_data(b, bench_param(b, "moe.experts.b2")->tensor)};
 }
 
-/* Ports of gate_topk, in the order of its row. */
+/* Ports of the operation route. */
 enum
 {
-	GATE_SLOT = 3,
-	GATE_COUNTS = 6
+	ROUTE_SLOT = 2,
+	ROUTE_COUNTS = 4
 };
 
 static void drops(void **state)
@@ -65,8 +65,8 @@ static void drops(void **state)
 	assert_int_equal(bench_run(&b, NULL), 0);
 
 	const struct reference r = reference_of(&b, &spec);
-	fsmoe_tensor_t slot = bench_port(&b, "gate_topk", GATE_SLOT);
-	fsmoe_tensor_t counts = bench_port(&b, "gate_topk", GATE_COUNTS);
+	fsmoe_tensor_t slot = bench_port(&b, "route", ROUTE_SLOT);
+	fsmoe_tensor_t counts = bench_port(&b, "route", ROUTE_COUNTS);
 	want = reference_layer(&r, y);
 	for (size_t i = 0; i < bench_count(&b, slot); i++)
 		dropped += ((const int32_t *)bench_data(&b, slot))[i] < 0;

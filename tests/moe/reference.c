@@ -66,7 +66,6 @@ void reference_route(const struct reference *r, struct reference_routing *out)
 		for (size_t e = 0; e < r->E; e++)
 		{
 			size_t j = rank_of(r, p, e);
-			put(out->probs, t * r->E + e, p[e]);
 			if (j >= r->k)
 				continue;
 			chosen[t * r->k + j] = e;
@@ -140,7 +139,7 @@ int reference_layer(const struct reference *r, double *y)
 	double *expert = malloc(r->T * r->k * sizeof(*expert));
 	double *slot = malloc(r->T * r->k * sizeof(*slot));
 	double *weight = malloc(r->T * r->k * sizeof(*weight)), *out = malloc(r->M * sizeof(*out));
-	struct reference_routing routing = {NULL, expert, slot, weight, NULL, 0};
+	struct reference_routing routing = {expert, slot, weight, NULL, 0};
 
 	reference_route(r, &routing);
 	for (size_t t = 0; t < r->T; t++)

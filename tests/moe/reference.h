@@ -23,7 +23,6 @@ size_t reference_capacity(const struct reference *r);
 /* Where every token goes; arrays of the caller, any may be NULL. */
 struct reference_routing
 {
-	double *probs;                  /* (T, E) */
 	double *expert, *slot, *weight; /* (T, k) */
 	double *counts;                 /* (groups, E) */
 	int dropped;

@@ -80,7 +80,7 @@ static const struct victim
 {
 	const char *gate, *parameter, *operation;
 } victims[] = {
-	{"topk", "h.1.moe.gate.weight", "in the operation 'gate_topk'"},
+	{"topk", "h.1.moe.gate.weight", "in the operation 'gate_logits'"},
 	{"gshard", "h.1.moe.gate.noise", "in the operation 'gate_logits'"},
 	{"sigmoid", "h.1.moe.gate.weight", "in the operation 'gate_logits'"},
 	{"xmoe", "h.1.moe.gate.projection", "in the operation 'gate_logits'"},

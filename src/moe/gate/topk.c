@@ -1,38 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "codelets/gate_topk.h"
 #include "moe/modules.h"
-
-/* The plain gate is one node. What else can be asked of it is put together from the parts that the
- * other gates are made of, with the same decisions. */
-static int is_plain(const struct fsmoe_moe_layer *layer)
-{
-	return layer->drop_policy == FSMOE_DROP_POSITION &&
-	       layer->routing_weights == FSMOE_WEIGHTS_DEFAULT && layer->opts.balance_loss == 0 &&
-	       layer->opts.importance_loss == 0 && layer->opts.z_loss == 0;
-}
 
 static void forward(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 		    struct fsmoe_routing *routing)
 {
-	const struct fsmoe_gate_topk_args args = {layer->top_k, layer->group, layer->capacity};
 	fsmoe_tensor_t wg =
 		fsmoe_gate_param(layer, "weight", FSMOE_SHAPE2(layer->experts, layer->hidden_size),
 				 FSMOE_INIT_NORMAL, layer->gate_scale);
-	struct fsmoe_gate_topk out;
 
-	if (!is_plain(layer))
-	{
-		routing->logits = fsmoe_gate_logits(layer->graph, x, wg);
-		fsmoe_gate_choose(layer, routing->logits, FSMOE_WEIGHTS_DEFAULT, routing);
-		return;
-	}
-	out = fsmoe_gate_topk(layer->graph, x, wg, &args);
-	routing->width = layer->top_k;
-	routing->expert = out.expert;
-	routing->slot = out.slot;
-	routing->weight = out.weight;
-	routing->counts = out.counts;
-	routing->probs = out.probs;
+	routing->logits = fsmoe_gate_logits(layer->graph, x, wg);
+	fsmoe_gate_choose(layer, routing->logits, FSMOE_WEIGHTS_DEFAULT, routing);
 }
 
 const struct fsmoe_gate fsmoe_gate_module_topk = {
