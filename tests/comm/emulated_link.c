@@ -5,9 +5,9 @@
 #include "comm/comm.h"
 
 /*
- * emulated_link: four ranks as two nodes on an emulated link. What crosses nodes takes latency + bytes /
- * bandwidth or longer, also of the rank that comes last; what does not is as fast as ever: in the
- * best of a few tries, for nothing bounds how long a busy machine takes.
+ * emulated_link: four ranks as two nodes on an emulated link. What crosses nodes takes latency +
+ * bytes / bandwidth or longer, also of the rank that comes last; what does not is as fast as ever:
+ * in the best of a few tries, for nothing bounds how long a busy machine takes.
  */
 
 enum

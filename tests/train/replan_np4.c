@@ -2,8 +2,8 @@
 /*
  * Planning anew in the middle of a run, on four ranks as 2 nodes of 2: parameters and moments keep
  * their bits, losses go on as without it; a drift that one rank alone has seen gives all ranks the
- * same plan; a plan that one rank alone has is refused, and training goes on. The replanner does all
- * of it while training.
+ * same plan; a plan that one rank alone has is refused, and training goes on. The replanner does
+ * all of it while training.
  */
 #include "tests/lib/try.h"
 #include "tests/step/job.h"
