@@ -3,7 +3,8 @@ check_PROGRAMS += tests/comm/comm-mpi tests/comm/comm-pieces tests/comm/foreign-
 	tests/comm/emulated_link \
 	tests/comm/watch-victim
 tests_comm_comm_mpi_SOURCES = tests/comm/comm-mpi.c tests/comm/collectives.c \
-	tests/comm/collectives.h tests/comm/comm-measure.c tests/comm/comm-measure.h tests/comm/check.h
+	tests/comm/collectives.h tests/comm/comm-measure.c tests/comm/comm-measure.h \
+	tests/comm/check.h
 tests_comm_comm_mpi_LDADD = libfsmoe_core.la -lpthread
 # The same with messages of at most 1000 bytes, as if 2 GiB were exceeded.
 tests_comm_comm_pieces_SOURCES = $(tests_comm_comm_mpi_SOURCES) src/comm/mpi.c \

@@ -64,5 +64,5 @@ EXTRA_DIST += tests/moe/layouts.bash tests/moe/oracle.py tests/moe/oracle/cosine
 	tests/moe/oracle/expert-choice-all.txt \
 	tests/moe/oracle/expert-choice.txt tests/moe/oracle/gshard.txt \
 	tests/moe/oracle/sigmoid.txt tests/moe/oracle/softmoe-normalized.txt \
-	tests/moe/oracle/softmoe.txt tests/moe/oracle/swiglu.txt tests/moe/oracle/topk-full.txt tests/moe/oracle/topk-one.txt \
-	tests/moe/oracle/topk.txt tests/moe/oracle/xmoe.txt
+	tests/moe/oracle/softmoe.txt tests/moe/oracle/swiglu.txt tests/moe/oracle/topk-full.txt \
+	tests/moe/oracle/topk-one.txt tests/moe/oracle/topk.txt tests/moe/oracle/xmoe.txt

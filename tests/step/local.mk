@@ -31,6 +31,7 @@ tests_step_rows_np4_LDADD = libfsmoe_core.la -lm
 ## check-plans: ten thousand random plans under random delays on four ranks (an hour); SEED=n
 .PHONY: check-plans
 check-plans:
-	@PLANS=10000 FSMOE_TEST_TIMEOUT=$${FSMOE_TEST_TIMEOUT:-14400} $(MAKE) $(AM_MAKEFLAGS) check \
+	@PLANS=10000 FSMOE_TEST_TIMEOUT=$${FSMOE_TEST_TIMEOUT:-14400} \
+		$(MAKE) $(AM_MAKEFLAGS) check \
 		TESTS=tests/step/test-plans.sh TEST_SUITE_LOG=check-plans.log
 CLEANFILES += check-plans.log

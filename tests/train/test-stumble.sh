@@ -26,7 +26,8 @@ check() # where signal rank pattern
 	if [ "$status" -eq 0 ] || [ "$status" -eq 124 ] || [ "$seconds" -gt 15 ] ||
 		! grep -q "rank $3 stumbles" "$out" || ! grep -Eq "$4" "$out" ||
 		! grep -Eq '^fsmoe: rank .* in step [1-9]' "$out"; then
-		echo "FAIL: $1, signal $2 to rank $3: status $status after $seconds s, expected: $4, and a step"
+		echo "FAIL: $1, signal $2 to rank $3: status $status after $seconds s," \
+			"expected: $4, and a step"
 		sed 's/^/    | /' "$out"
 		bad=1
 	else
