@@ -68,7 +68,7 @@ check-asan:
 check-ubsan:
 	@sanitizer=undefined; $(sanitized_check)
 
-## check-style: clang-format 14 on every C file
+## check-style: lines of at most 100 columns, comments, clang-format 14
 .PHONY: check-style
 check-style:
 	@$(SHELL) $(srcdir)/build-aux/check-style $(srcdir) || test $$? -eq 77
