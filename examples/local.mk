@@ -16,5 +16,5 @@ examples_07_custom_dispatch_SOURCES = examples/07_custom_dispatch.c examples/tin
 examples_07_custom_dispatch_LDADD = libfsmoe.la
 examples_08_hooks_SOURCES = examples/08_hooks.c examples/tiny.h
 examples_08_hooks_LDADD = libfsmoe.la
-TESTS += examples/test-examples.sh
-dist_check_SCRIPTS += examples/test-examples.sh
+TESTS += examples/all.sh
+dist_check_SCRIPTS += examples/all.sh

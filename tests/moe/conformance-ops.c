@@ -16,7 +16,7 @@ static int is_ours(const struct fsmoe_op *op)
 	static const char *const prefixes[] = {"gate_", "route", "order_mask", "einsum"};
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (strncmp(op->name, "gate_topk", 9) && /* has cases in moe-ops */
+		if (strncmp(op->name, "gate_topk", 9) && /* has cases in ops.c */
 		    !strncmp(op->name, prefixes[i], strlen(prefixes[i])))
 			return 1;
 	return 0;

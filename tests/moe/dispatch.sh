@@ -8,7 +8,7 @@ fsmoe=${top_builddir:-.}/fsmoe
 work=$(mktemp -d "${TMPDIR:-/tmp}/fsmoe-dispatch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 for dispatch in flat 1dh 2dh; do
-	"$here/../lib/mpi-run" 4 "$fsmoe" train --preset tiny --data "$here/test-dispatch.sh" \
+	"$here/../lib/mpi-run" 4 "$fsmoe" train --preset tiny --data "$here/dispatch.sh" \
 		--steps 5 --global-batch 8 --nodes 2 --tp 1 --ep 4 --esp 1 --forward-degree 2 \
 		--backward-degree 3 --quiet --dispatch "$dispatch" --metrics "$work/metrics" ||
 		status=1

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A rank that dies (-9) or stops (-STOP) in a forward task, a collective or a backward task of
 # training: the others are gone within ten seconds of the event or of the time-out, and have said
-# which rank and which collective. (Start and end: tests/comm/test-watch.sh.)
+# which rank and which collective. (Start and end: tests/comm/watch.sh.)
 run=$top_srcdir/tests/lib/mpi-run
 program=$top_builddir/tests/train/stumble
 . "$top_srcdir/tests/lib/launcher.bash"

@@ -206,7 +206,7 @@ static void degrees_agree_exactly(void **state)
 	if (child == 0)
 	{
 		setenv("OPENBLAS_CORETYPE", "SANDYBRIDGE", 1);
-		execl("/proc/self/exe", "moe-layer", "exact", (char *)NULL);
+		execl("/proc/self/exe", "degrees", "exact", (char *)NULL);
 		_exit(1);
 	}
 	assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
