@@ -20,7 +20,7 @@ make_configure()
 	touch configure
 }
 
-# What was configured: a difference means doing it again.
+# Prints the settings of configure; a difference from the last build's means to configure again.
 configuration()
 {
 	echo "$top ${FSMOE_CUDA:-auto} ${CC:-} ${CFLAGS:-} ${FSMOE_CONFIGURE:-}"

@@ -1,5 +1,5 @@
-# What fsmoe needs from the distribution. A package is looked for by name and installed only when
-# it is missing; a machine that has everything (a cluster's modules, say) is left alone.
+# The packages that fsmoe needs from the distribution. Each is looked for by name and installed only
+# if it is missing; a machine that has everything (a cluster's modules, say) is left alone.
 
 packages=(gcc g++ make autoconf automake libtool pkg-config
 	openmpi-bin libopenmpi-dev libhwloc-dev libopenblas-dev libjansson-dev libcmocka-dev

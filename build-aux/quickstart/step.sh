@@ -12,7 +12,7 @@ stop_running()
 }
 trap stop_running INT TERM HUP
 
-# What the line shows: the last thing said in log $1.
+# Prints the last words in log $1, for the line of the step.
 last_line()
 {
 	tail -c 400 "$1" 2>/dev/null | tr '\r\t' '\n ' | sed -n '/[^ ]/h;${x;p}' || true

@@ -53,7 +53,7 @@ for layout in "4 2" "1 1" "2 1" "2 2" "4 1" "4 4"; do
 		END { printf "%s: %d losses, largest relative difference %.2e\n", name, NR, most
 			exit bad || NR != 10 || most > 1e-4 }' || fail "losses on $layout"
 done
-# And back: what another layout trained further, on the first one again.
+# The way back: a checkpoint of another layout is read on the first one.
 train 4 2 "$tmp/1on1" "$tmp/back" 0 || fail "back"
 same "$tmp/1on1/step-000015" "$tmp/back/step-000015"
 

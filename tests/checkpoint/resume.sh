@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What `fsmoe train --resume` goes on with: model, optimizer and schedule of the checkpoint, without
-# an option; what is said on the command line goes before it, but not another model.
+# `fsmoe train --resume` goes on with the model, optimizer and schedule of the checkpoint, without
+# an option. The command line goes before it, but cannot name another model.
 . "$top_srcdir/tests/cli/cli.bash"
 
 train=("$fsmoe" train --data "$text" --quiet)
@@ -35,7 +35,7 @@ for preset in "" "--preset=tiny"; do
 	diff <(rows "$work/unbroken" | tail -n 6) <(rows "$work/resumed") >"$work/out" ||
 		complain "not as the unbroken run" --resume $preset
 done
-# What was resumed is kept on.
+# The next checkpoint keeps the resumed settings.
 expect 0 "" "${train[@]}" --resume "$work/ck/step-000003" --checkpoint "$work/on" --steps 4
 course() { sed '1,/"run"/d; /"steps"/d; /"manifest_crc32c"/d' "$1"; }
 diff <(course "$work/ck/step-000003/manifest.json") <(course "$work/on/step-000004/manifest.json") \

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/tree.bash"
 . "$(dirname "$0")/folders.bash"
 
-# Who may name a foreign header, as patterns of paths.
+# Patterns of the files that may name a foreign header.
 declare -A foreign=(
 	[starpu]='src/runtime/*|src/gpu/*|src/trace/*|include/fsmoe/starpu.h|examples/04*|tests/*'\
 '|bench/*'

@@ -1,4 +1,4 @@
-# What the checks share: where the tree is, how a complaint is made.
+# Shared by the checks: where the tree is, how a complaint is made.
 # shellcheck shell=bash
 set -eu
 src=${top_srcdir:?run by make check}

@@ -60,7 +60,7 @@ cp metrics again/metrics.jsonl
 expect 0 "" "$fsmoe" explain again
 expect 0 "" "$fsmoe" generate --checkpoint f0ac648/checkpoint --length 5 --temperature 0
 
-# What is written now has the new names only.
+# New files have the new names only.
 expect 0 "" "$fsmoe" train --preset tiny --data text --steps 1 --output new \
 	--checkpoint new/checkpoint
 for file in new/run.json new/checkpoint/step-000001/manifest.json; do

@@ -6,7 +6,7 @@ tests_comm_mpi_SOURCES = tests/comm/mpi.c tests/comm/collectives.c \
 	tests/comm/collectives.h tests/comm/measure.c tests/comm/measure.h \
 	tests/comm/check.h
 tests_comm_mpi_LDADD = libfsmoe_core.la -lpthread
-# The same with messages of at most 1000 bytes, as if 2 GiB were exceeded.
+# mpi with messages of at most 1000 bytes, as if 2 GiB were exceeded.
 tests_comm_pieces_SOURCES = $(tests_comm_mpi_SOURCES) src/comm/mpi.c \
 	src/comm/mpi_messages.c
 tests_comm_pieces_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS) -DFSMOE_MPI_PIECE=1000

@@ -191,7 +191,7 @@ static int exact_child(void)
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
 }
 
-/* The same test in a process of its own, with kernels of OpenBLAS that are exact in this sense. */
+/* Runs this test in a process of its own, with kernels of OpenBLAS that are exact in this sense. */
 static void degrees_agree_exactly(void **state)
 {
 	int status;

@@ -3,7 +3,7 @@
 # Every dispatch leaves the bits of `flat`, on nodes of two and three ranks.
 . "$(dirname "$0")/layouts.bash"
 on_layouts dispatch-ranks "4 2" "6 2" "6 3" "8 2"
-# And so does training under StarPU: every number of the metrics but the times.
+# Training under StarPU leaves them too: every number of the metrics but the times.
 fsmoe=${top_builddir:-.}/fsmoe
 work=$(mktemp -d "${TMPDIR:-/tmp}/fsmoe-dispatch.XXXXXX")
 trap 'rm -rf "$work"' EXIT

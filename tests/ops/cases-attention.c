@@ -25,8 +25,7 @@ static const size_t long_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 1096, 1, 3, 1, 1}, {1, 1544, 7, 1, 1},  {1, 1031, 15, 1, 1},
 };
 
-/* The same where all matrices are aligned, as they mostly are, for which cuBLAS has other
- * kernels. */
+/* All matrices are aligned, as they mostly are; cuBLAS has other kernels for those. */
 static const size_t strips_sizes[][OPCASE_MAX_SIZES] = {{1, 1544, 8, 8, 1}};
 
 /* Heads for which a GPU has kernels of one pass: rows that fill tiles, and that do not. */

@@ -30,7 +30,7 @@ expect 2 "a token cannot go to 9 of 8 experts" "$fsmoe" plan --testbed A --prese
 expect 2 "7 heads do not share 8 heads for keys and values" "$fsmoe" plan --testbed A \
 	--preset mixtral-8x7b --heads 7
 
-# The same bytes into a file and on every rank.
+# A file, and every rank, gets the same bytes.
 expect 0 "" "$fsmoe" plan --testbed A --preset gpt2-xl --out "$work/plan.json"
 cmp -s "$work/plan.json" "$golden/gpt2-xl-a.json" || complain "--out writes another plan" plan --out
 grep -q '^  predicted ' "$work/out" || complain "nothing is predicted" plan --out

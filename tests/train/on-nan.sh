@@ -34,7 +34,7 @@ check() # name launcher...
 		complain "a row a step" "$name" --on-nan=skip
 	grep -q "^trained $steps steps ($((steps - good)) skipped) in" "$work/out" ||
 		complain "the end does not say it" "$name" --on-nan=skip
-	# What was skipped changed nothing, and what it came from can be used.
+	# A skipped step changed nothing, and the checkpoint before it can be used.
 	cmp "$run.skip/step-00000$good/model.safetensors" \
 		"$run.skip/step-00000$steps/model.safetensors" ||
 		complain "a skipped step changed parameters" "$name" --on-nan=skip

@@ -144,7 +144,7 @@ static fsmoe_profile_t a_profile(void)
 	return p;
 }
 
-/* What the ranks saw: as the profile says, but dense products on rank 3, which take 20 times as
+/* Records times as the profile predicts them, but dense products on rank 3 take 20 times as
  * long. */
 static void see(struct job *j, fsmoe_drift_t drift, fsmoe_profile_t p, fsmoe_graph_t graph)
 {
