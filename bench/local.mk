@@ -5,8 +5,9 @@ EXTRA_DIST += bench/overhead/run.sh bench/overhead/plot.awk bench/overhead/resul
 	bench/overhead/results/step.csv bench/overhead/results/tasks.csv \
 	bench/overhead/results/tasks.svg
 EXTRA_DIST += bench/gates/run.sh bench/gates/results/gates.csv bench/gates/results/spread.csv
-EXTRA_DIST += bench/peer/README.md bench/peer/bench_ideal.py bench/peer/common.py bench/peer/cpu.sh \
-	bench/peer/dropless.sh bench/peer/results/cpu.csv bench/peer/results/dropless.csv
+EXTRA_DIST += bench/peer/README.md bench/peer/bench_ideal.py bench/peer/common.py \
+	bench/peer/cpu.sh bench/peer/dropless.sh bench/peer/results/cpu.csv \
+	bench/peer/results/dropless.csv
 
 ## bench-overhead: what StarPU costs, in two minutes
 .PHONY: bench-overhead

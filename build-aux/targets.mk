@@ -8,11 +8,11 @@
 ## distcheck: build, test and install from that archive
 ## clean: remove what make made
 
-EXTRA_DIST += doc/lanes.svg doc/add-a-module.md doc/architecture.md doc/cost-model.md doc/formats.md doc/glossary.md \
-	doc/gates.md doc/performance.md doc/report.md doc/train.md doc/traces.md \
-	doc/traces/vite.png doc/traces/pajeng.png doc/traces/dag.png \
-	build-aux/targets.mk build-aux/check-style build-aux/check-size build-aux/trace-picture build-aux/screenshot \
-	build-aux/suppressions/lsan.supp build-aux/suppressions/ubsan.supp
+EXTRA_DIST += doc/lanes.svg doc/add-a-module.md doc/architecture.md doc/cost-model.md \
+	doc/formats.md doc/glossary.md doc/gates.md doc/performance.md doc/report.md \
+	doc/train.md doc/traces.md doc/traces/vite.png doc/traces/pajeng.png doc/traces/dag.png \
+	build-aux/targets.mk build-aux/check-style build-aux/check-size build-aux/trace-picture \
+	build-aux/screenshot build-aux/suppressions/lsan.supp build-aux/suppressions/ubsan.supp
 
 ## list: this list
 .PHONY: list
@@ -28,7 +28,8 @@ SH_LOG_COMPILER = $(LOG_COMPILER)
 AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_builddir)'; \
 	CC='$(CC)'; PKG_CONFIG='$(PKG_CONFIG)'; MAKE='$(MAKE)'; sanitizer='$(enable_sanitizer)'; \
 	prefix='$(prefix)'; libdir='$(libdir)'; pkgconfigdir='$(pkgconfigdir)'; \
-	interop_cflags='$(STARPU_CFLAGS) $(MPI_CFLAGS)'; interop_libs='$(STARPU_LIBS) $(MPI_LIBS)'; \
+	interop_cflags='$(STARPU_CFLAGS) $(MPI_CFLAGS)'; \
+	interop_libs='$(STARPU_LIBS) $(MPI_LIBS)'; \
 	export top_srcdir top_builddir CC PKG_CONFIG MAKE sanitizer prefix libdir pkgconfigdir \
 		interop_cflags interop_libs;
 EXTRA_DIST += tests/lib/run-test tests/lib/mpi-run tests/lib/launcher.bash tests/lib/keep-plugins.c
@@ -51,10 +52,12 @@ CLEANFILES += check-long.log
 # A build of its own in a folder here, with this one's options and a sanitizer.
 sanitized_check = \
 	test '$(abs_top_srcdir)' != '$(abs_top_builddir)' || \
-		{ echo "$@ needs a build in a folder of its own (mkdir build; cd build; ../configure)" >&2; exit 1; }; \
+		{ echo "$@ needs a build in a folder of its own" \
+			"(mkdir build; cd build; ../configure)" >&2; exit 1; }; \
 	$(MKDIR_P) $@.dir && cd $@.dir && \
 	{ test -e config.status || { eval "set x `../config.status --config`" && shift && \
-		$(abs_top_srcdir)/configure "$$@" --enable-debug --enable-sanitizer=$$sanitizer; }; } && \
+		$(abs_top_srcdir)/configure "$$@" --enable-debug \
+			--enable-sanitizer=$$sanitizer; }; } && \
 	FSMOE_TEST_TIMEOUT=$${FSMOE_TEST_TIMEOUT:-600} $(MAKE) $(AM_MAKEFLAGS) check
 
 ## check-asan: make check of a build with the address sanitizer and leak check
@@ -65,7 +68,7 @@ check-asan:
 check-ubsan:
 	@sanitizer=undefined; $(sanitized_check)
 
-## check-style: clang-format 14 on every C file
+## check-style: lines of at most 100 columns, comments, clang-format 14
 .PHONY: check-style
 check-style:
 	@$(SHELL) $(srcdir)/build-aux/check-style $(srcdir) || test $$? -eq 77

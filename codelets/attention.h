@@ -9,9 +9,9 @@
  * Multi-head attention, with D = head_dim, HD = heads * D, S = seq:
  *   P = softmax of q k^T / sqrt(D) over the columns that a row sees,  y = P v
  * Those are the columns up to its own, or, bidirectional, all. qkv (T, 3 HD), y (T, HD). No square
- * is kept: of every row there are its largest score and the sum that it was divided by, stats (batch
- * * heads * S, 2), and the backward computes the same P anew (after Dao et al. 2022, who keep one
- * number, max + log sum, which of large scores loses the sum):
+ * is kept: of every row there are its largest score and the sum that it was divided by, stats
+ * (batch * heads * S, 2), and the backward computes the same P anew (after Dao et al. 2022, who
+ * keep one number, max + log sum, which of large scores loses the sum):
  *   dv = P^T dy,  dP = dy v^T,  dS = P * (dP - sum over columns of P * dP) / sqrt(D)
  *   dq = dS k,  dk = dS^T q
  *

@@ -16,8 +16,8 @@
  * x, y (P, E, c, M) and z (E, P, c, Z): P sources, E local experts, c slots, Z = H times the number
  * of matrices in. What travels lies by source; what stays, z and dz, by expert, so that all rows of
  * an expert are one factor of its weights' gradients. in (E, H, M), b1 (E, H), out (E, M, H),
- * b2 (E, M). H is this rank's part of the hidden size; y is then a partial sum, and only one rank of
- * a shard group gives b2.
+ * b2 (E, M). H is this rank's part of the hidden size; y is then a partial sum, and only one rank
+ * of a shard group gives b2.
  *
  * Backward is two operations because they have different readers. backward_input gives dx, which
  * travels on, and dz, which stays: dz = act'(z) of dy out, dx = the sum of dz in. backward_weight

@@ -1,6 +1,7 @@
 # Examples use public headers only and link the shared library, as a user's program does.
-example_programs = examples/01_graph examples/02_moe_layer examples/03_own_model examples/04_policy \
-	examples/05_custom_gate examples/06_custom_expert examples/07_custom_dispatch examples/08_hooks
+example_programs = examples/01_graph examples/02_moe_layer examples/03_own_model \
+	examples/04_policy examples/05_custom_gate examples/06_custom_expert \
+	examples/07_custom_dispatch examples/08_hooks
 check_PROGRAMS += $(example_programs)
 examples_01_graph_LDADD = libfsmoe.la
 examples_02_moe_layer_LDADD = libfsmoe.la
@@ -15,5 +16,5 @@ examples_07_custom_dispatch_SOURCES = examples/07_custom_dispatch.c examples/tin
 examples_07_custom_dispatch_LDADD = libfsmoe.la
 examples_08_hooks_SOURCES = examples/08_hooks.c examples/tiny.h
 examples_08_hooks_LDADD = libfsmoe.la
-TESTS += examples/test-examples.sh
-dist_check_SCRIPTS += examples/test-examples.sh
+TESTS += examples/all.sh
+dist_check_SCRIPTS += examples/all.sh

@@ -22,8 +22,10 @@ one()
 	local objective=$1 gate=$2 seed=$3 steps=$4
 	shift 4
 	rm -f "$work/m"
-	FSMOE_MPI_TIMEOUT=900 "$top/tests/lib/mpi-run" 4 "$fsmoe" train --preset quickstart --layers 2 \
-		--hidden-size 64 --ffn-size 128 --seq-length 64 --global-batch 16 --steps "$steps" --warmup-steps 20 --val-every 0 \
+	FSMOE_MPI_TIMEOUT=900 "$top/tests/lib/mpi-run" 4 "$fsmoe" train --preset quickstart \
+		--layers 2 \
+		--hidden-size 64 --ffn-size 128 --seq-length 64 --global-batch 16 --steps "$steps" \
+		--warmup-steps 20 --val-every 0 \
 		--val-fraction 0.05 --nodes 2 --data "$data" --quiet --metrics "$work/m" \
 		--objective "$objective" --gate "$gate" --seed "$seed" "$@" || return
 	python3 - "$work/m" "$objective" "$gate" "$*" "$seed" <<'PY'
@@ -68,7 +70,8 @@ spread()
 }
 
 {
-	echo "# $(git -C "$top" rev-parse --short HEAD), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
+	echo "# $(git -C "$top" rev-parse --short HEAD), $(sed -n 's/^model name[^:]*: //p' \
+		/proc/cpuinfo | head -n 1), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
 	echo "objective,gate,options,seed,held_out,dropped,entropy,load_max_over_mean,median_ms"
 	for seed in ${SEEDS:-1 2 3}; do
 		$table "$seed"

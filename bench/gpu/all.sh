@@ -1,14 +1,15 @@
 #!/bin/bash
-# all.sh: checks and measures every claim of fsmoe about GPUs in one run of under nine minutes, from a
-# bundle as run.sh, on a machine with two or four GPUs. First the checks: programs of one GPU side by
-# side, then jobs of two ranks in two chains, where one job starts while the other computes. With four
-# GPUs each chain has two of its own, and the first begins at once. Then the timings, alone, on the
-# first two GPUs. Last it prints a line per claim (claims.py). $OUT gets claims.csv, results.csv (a
-# line per run), layers.csv and layers.jsonl (the timed layers), summary.txt, machine.txt, and log.txt
-# with all output. Exit status 1: a claim is missed.
+# all.sh: checks and measures every claim of fsmoe about GPUs in one run of under nine minutes, from
+# a bundle as run.sh, on a machine with two or four GPUs. First the checks: programs of one GPU side
+# by side, then jobs of two ranks in two chains, where one job starts while the other computes. With
+# four GPUs each chain has two of its own, and the first begins at once. Then the timings, alone, on
+# the first two GPUs. Last it prints a line per claim (claims.py). $OUT gets claims.csv, results.csv
+# (a line per run), layers.csv and layers.jsonl (the timed layers), summary.txt, machine.txt, and
+# log.txt with all output. Exit status 1: a claim is missed.
 #
-# CHECKS (330), TOTAL (535): seconds from the start after which running checks, and all programs, are
-# ended; a claim without time is missed. ROWS: the timings, as for pair.sh, the most important first.
+# CHECKS (330), TOTAL (535): seconds from the start after which running checks, and all programs,
+# are ended; a claim without time is missed. ROWS: the timings, as for pair.sh, the most important
+# first.
 set -u
 begin=$(date +%s)
 # shellcheck source-path=SCRIPTDIR source=env.sh
@@ -93,7 +94,8 @@ read_ahead()
 {
 	local torch
 	ldd "$bundle/bin/fsmoe" | awk '$3 ~ /^\// { print $3 }' | xargs cat
-	torch=$(env -u LD_LIBRARY_PATH python3 -c 'import torch; print(torch.__path__[0])' 2>/dev/null)
+	torch=$(env -u LD_LIBRARY_PATH python3 \
+		-c 'import torch; print(torch.__path__[0])' 2>/dev/null)
 	[ -z "$torch" ] || find "$torch/lib" -name '*.so*' -exec cat {} +
 }
 
@@ -103,7 +105,8 @@ warm()
 	local width
 	for width in 2048 4096; do
 		limited 120 env -u LD_LIBRARY_PATH python3 -m torch.distributed.run --standalone \
-			--nproc_per_node=2 "$bundle/peer/bench_ideal.py" --compile 1 --iters 1 --warmup 1 \
+			--nproc_per_node=2 "$bundle/peer/bench_ideal.py" --compile 1 --iters 1 \
+			--warmup 1 \
 			--parts 0 --batch 4 --seq 1024 --experts 8 --topk 2 --capacity-factor 1.2 \
 			--dtype bf16 --model-dim $width --hidden 64
 	done
@@ -117,8 +120,8 @@ measure_links()
 		"$bundle/bin/check-cuda" faults >"$work/links.txt" 2>&1
 }
 
-# The check of memory needs a GPU of its own. Starting programs slow each other down, jobs of two ranks
-# most of all, so these begin when the sanitizers have ended.
+# The check of memory needs a GPU of its own. Starting programs slow each other down, jobs of two
+# ranks most of all, so these begin when the sanitizers have ended.
 checks()
 {
 	local room sanitizers=() singles=() chains=() a=0 b=1 other=0,1
@@ -130,7 +133,8 @@ checks()
 	read_ahead >/dev/null 2>&1 &
 	CUDA_VISIBLE_DEVICES=$b CHECK_PARTS=room CHECK_LIMIT=60 part room run.sh check &
 	room=$!
-	CUDA_VISIBLE_DEVICES=$a CHECK_PARTS="faults ops moe gates bf16 training" part tables run.sh check &
+	CUDA_VISIBLE_DEVICES=$a CHECK_PARTS="faults ops moe gates bf16 training" part tables \
+		run.sh check &
 	singles+=($!)
 	SANITIZE_TOOLS=memcheck SANITIZE_GPU=$a part memcheck run.sh sanitize &
 	sanitizers+=($!)
@@ -164,7 +168,8 @@ timings()
 	mkdir -p "$work/layers"
 	# One word per row.
 	# shellcheck disable=SC2086
-	CUDA_VISIBLE_DEVICES=0,1 OUT=$work/layers DEADLINE=$end PARTS=no STARPU_HOME=$work/two bash "$here/pair.sh" $ROWS \
+	CUDA_VISIBLE_DEVICES=0,1 OUT=$work/layers DEADLINE=$end PARTS=no STARPU_HOME=$work/two \
+		bash "$here/pair.sh" $ROWS \
 		2>&1 | tee "$work/layers/said.txt"
 }
 

@@ -44,8 +44,8 @@ for program in fsmoe check-cuda executors products; do ldd "$out/bin/$program"; 
 			libcusparse.so.* | libnvJitLink.so.* | libnccl.so.*) continue ;;
 		libopenblas.so.* | libblas.so.* | libgfortran.so.* | libquadmath.so.*) continue ;;
 		libmpi.so.* | libopen-rte.so.* | libopen-pal.so.* | libhwloc.so.* | libevent* | \
-			libpmix* | libz.so.* | libudev* | libxml2* | libcap.so.* | libicu* | liblzma* | \
-			libltdl.so.* | libpciaccess*) to=lib-if-none ;;
+			libpmix* | libz.so.* | libudev* | libxml2* | libcap.so.* | libicu* | \
+			liblzma* | libltdl.so.* | libpciaccess*) to=lib-if-none ;;
 		*) to=lib ;;
 		esac
 		cp -L "$path" "$out/$to/$name"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""claims.py OUT [FOLDER...]: prints a line per claim of all.sh: what was asked, what was seen, ok or
-MISSED. Reads results.tsv and layers.csv of every FOLDER, writes OUT/claims.csv and
+"""claims.py OUT [FOLDER...]: prints a line per claim of all.sh: what was asked, what was seen, ok
+or MISSED. Reads results.tsv and layers.csv of every FOLDER, writes OUT/claims.csv and
 OUT/results.csv. Exit status 1: a claim is missed."""
 import csv
 import os
@@ -100,7 +100,8 @@ CLAIMS = (
     ("AllGather with CTA policy zero: losses", "same bits", lambda: passed("same-one-node-zero")),
     ("AllGather with CTA policy zero: a layer", "same bits", lambda: passed("same-esp-zero")),
     ("nothing allocated in steps, two ranks", "0", lambda: passed("ranks-2")),
-    ("planned anew and trained, one GPU", "CPU's", lambda: passed("check-replan", "check-training")),
+    ("planned anew and trained, one GPU", "CPU's",
+     lambda: passed("check-replan", "check-training")),
     ("bf16, 200 steps, two GPUs: mean of 50", "within 1 %",
      lambda: passed("means-ep-2-starpu", "means-ep-2-stream")),
     ("bf16, StarPU as streams, 200 steps", "same bits", lambda: passed("losses-ep-2")),

@@ -1,8 +1,8 @@
 #!/bin/bash
-# env.sh: sourced by the scripts of this folder that run a bundle. It finds the bundle (the folder above
-# this one, or build-gpu in the current one) and the libraries, makes $OUT (default: a new folder in
-# $TMPDIR) and writes machine.txt. Sets bundle, OUT, LD_LIBRARY_PATH, and mpi (mpirun with its options;
-# empty: no mpirun). Shared functions are at the end.
+# env.sh: sourced by the scripts of this folder that run a bundle. It finds the bundle (the folder
+# above this one, or build-gpu in the current one) and the libraries, makes $OUT (default: a new
+# folder in $TMPDIR) and writes machine.txt. Sets bundle, OUT, LD_LIBRARY_PATH, and mpi (mpirun with
+# its options; empty: no mpirun). Shared functions are at the end.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bundle=$(dirname "$here")
 [ -x "$bundle/bin/check-cuda" ] || bundle=$PWD/build-gpu
@@ -38,7 +38,8 @@ path=$bundle/lib
 for name in libcudart.so.13 libcublas.so.13 libcublasLt.so.13 libcusparse.so.12 libnvJitLink.so.13 \
 	libnccl.so.2; do
 	folder=$(cuda_folder $name)
-	[ -n "$folder" ] || { ldconfig -p | grep -q "$name" || echo "env.sh: $name was not found"; continue; }
+	[ -n "$folder" ] || { ldconfig -p | grep -q "$name" || echo "env.sh: $name was not found";
+		continue; }
 	case :$path: in *:"$folder":*) ;; *) path=$path:$folder ;; esac
 done
 export LD_LIBRARY_PATH=$path${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -71,9 +72,9 @@ left_behind=0
 
 # --- running ------------------------------------------------------------------------------------
 
-# limited SECONDS COMMAND...: runs a command under that time limit, and no longer than until DEADLINE
-# (seconds since the epoch), if set. Ends processes that the command leaves running; left_behind is
-# then 1. Status 124: it took too long; 125: no time was left, nothing was run.
+# limited SECONDS COMMAND...: runs a command under that time limit, and no longer than until
+# DEADLINE (seconds since the epoch), if set. Ends processes that the command leaves running;
+# left_behind is then 1. Status 124: it took too long; 125: no time was left, nothing was run.
 limited()
 {
 	local limit=$1 left status pid traps

@@ -6,10 +6,10 @@
  *	executors [OPTION...]     the options of `fsmoe bench layer`, --preset and --settings
  *
  * The graph is one MoE layer between an embedding and a loss, or a training step (--preset). A pair
- * is STEPS steps each way, every step waited for; the first of a pair alternates. For each setting it
- * prints tasks per step, the median milliseconds of a step both ways, the median, the quartiles and
- * the extremes of the pairs' ratios, and the mean milliseconds of a step's submission both ways.
- * Times are those of the slowest rank. Under mpirun every rank has a GPU.
+ * is STEPS steps each way, every step waited for; the first of a pair alternates. For each setting
+ * it prints tasks per step, the median milliseconds of a step both ways, the median, the quartiles
+ * and the extremes of the pairs' ratios, and the mean milliseconds of a step's submission both
+ * ways. Times are those of the slowest rank. Under mpirun every rank has a GPU.
  */
 #include "base/clock.h"
 #include "base/option_rows.h"

@@ -1,8 +1,9 @@
 #!/bin/bash
-# faults.sh [PART...]: checks on two GPUs of a host, from a bundle as run.sh. Parts: four (four ranks on
-# two GPUs as two nodes of two, beside the same run on CPUs), late (500 steps of every schedule, with
-# a late rank), faults (too little memory, a lost GPU, a killed rank: each gives a sentence and the
-# documented exit code, and leaves nothing running). Default: all. Exit status 1: a check failed.
+# faults.sh [PART...]: checks on two GPUs of a host, from a bundle as run.sh. Parts: four (four
+# ranks on two GPUs as two nodes of two, beside the same run on CPUs), late (500 steps of every
+# schedule, with a late rank), faults (too little memory, a lost GPU, a killed rank: each gives a
+# sentence and the documented exit code, and leaves nothing running). Default: all. Exit status 1: a
+# check failed.
 set -u
 # shellcheck source-path=SCRIPTDIR source=env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -34,7 +35,8 @@ try()
 # Four ranks get GPUs A, B, B, A: no two ranks of a group share one.
 four()
 {
-	local size=(--batch 2 --seq 48 --model-dim 64 --hidden 96 --experts 8 --topk 2 --capacity-factor 1.5
+	local size=(--batch 2 --seq 48 --model-dim 64 --hidden 96 --experts 8 --topk 2
+		--capacity-factor 1.5
 		--nodes 2 --ep 2 --esp 2 --iters 5 --warmup 2 --parts=no) way on said state=ok
 	sed 's/^	//' >"$OUT/abba.sh" <<-'END'
 	IFS=, read -r a b <<<"${CUDA_VISIBLE_DEVICES:-0,1}"
@@ -44,7 +46,8 @@ four()
 	for way in cpu stream starpu; do
 		on=(--device cuda --executor "$way")
 		[ $way != cpu ] || on=(--device cpu)
-		try "four-$way" 90 0 '"check"' "${mpi[@]}" -np 4 bash "$OUT/abba.sh" "$fsmoe" bench layer \
+		try "four-$way" 90 0 '"check"' "${mpi[@]}" -np 4 bash "$OUT/abba.sh" "$fsmoe" \
+			bench layer \
 			"${size[@]}" --cuts 2/3 --tag "$way" "${on[@]}"
 	done
 	said=$(python3 - "$OUT/log.txt" <<'END'
@@ -62,7 +65,8 @@ late()
 {
 	local row
 	for row in ${LATE_ROWS:-ds-moe tutel tutel-improved pipemoe-lina fsmoe-no-iio fsmoe}; do
-		try "late-$row" 100 0 'trained 500 steps' "${mpi[@]}" -np 2 -x LD_PRELOAD="$bundle/lib/late.so" \
+		try "late-$row" 100 0 'trained 500 steps' "${mpi[@]}" -np 2 \
+			-x LD_PRELOAD="$bundle/lib/late.so" \
 			"${train[@]}" --steps 500 --schedule "$row" \
 			--forward-degree 2 --backward-degree 3
 	done
@@ -71,16 +75,21 @@ late()
 faults()
 {
 	local way gave_up='StarPU gave up, most likely because a GPU failed or was lost'
-	try too-large 60 4 'GPU .* free|does not fit|MiB|GB' "${mpi[@]}" -np 2 "$fsmoe" bench layer --device cuda \
+	try too-large 60 4 'GPU .* free|does not fit|MiB|GB' "${mpi[@]}" -np 2 "$fsmoe" bench \
+		layer --device cuda \
 		--model-dim 8192 --hidden 65536 --experts 64 --executor stream --iters 1
 	for way in stream starpu; do
-		try "lost-$way" 60 1 "$([ $way = starpu ] && echo "$gave_up" || echo 'fsmoe(\[[0-9]+\])?: ')" "${mpi[@]}" -np 2 -x LD_PRELOAD="$bundle/lib/lost.so" \
+		try "lost-$way" 60 1 "$([ $way = starpu ] && echo "$gave_up" ||
+			echo 'fsmoe(\[[0-9]+\])?: ')" "${mpi[@]}" -np 2 \
+			-x LD_PRELOAD="$bundle/lib/lost.so" \
 			"${train[@]}" --executor $way --steps 500
 		# Kills a rank once the log of rank 0 shows a step.
 		# shellcheck disable=SC2016
-		LOG=$OUT/killed-$way.log try "killed-$way" 90 137 'another rank ended the job .* in step [0-9]' "${mpi[@]}" -np 2 bash -c '
+		LOG=$OUT/killed-$way.log try "killed-$way" 90 137 \
+			'another rank ended the job .* in step [0-9]' "${mpi[@]}" -np 2 bash -c '
 			[ $OMPI_COMM_WORLD_RANK -eq 0 ] || {
-				(until grep -q "^step" "$LOG"; do sleep 0.2; done; sleep 0.5; kill -9 $$) & }
+				(until grep -q "^step" "$LOG"; do sleep 0.2; done
+				sleep 0.5; kill -9 $$) & }
 			exec "$@"' killed "${train[@]}" --executor $way --steps 1000000
 	done
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Preloaded: rank LATE_RANK (1) sleeps before about every fourth collective, up to 4 ms. Every power
- * of two from 2 us on is equally frequent, from the time of a kernel to a step of a small model. */
+/* Preloaded: rank LATE_RANK (1) sleeps before about every fourth collective, up to 4 ms. Every
+ * power of two from 2 us on is equally frequent, from the time of a kernel to a step of a small
+ * model. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stddef.h>

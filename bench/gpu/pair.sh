@@ -1,14 +1,14 @@
 #!/bin/bash
 # pair.sh [PART | ROW]...: one MoE layer in bf16 on two GPUs of a host beside the PyTorch layer of
 # bench/peer, from a bundle as run.sh. Parts: gpt, mixtral (over NVLink), host (gpt through host
-# memory, NCCL_P2P_DISABLE=1). Default: all. A part runs its peer and the rows of $ROWS. A single row
-# is PART:peer, PART:EXECUTOR:SCHEDULE:CHUNKS[:CTA POLICY], or PART:share (the cost of StarPU: pairs of
-# `executors`). Schedule plain: weight gradients once a layer, after all chunks. Without PyTorch, or
-# with PEER=0, only our layers run.
+# memory, NCCL_P2P_DISABLE=1). Default: all. A part runs its peer and the rows of $ROWS. A single
+# row is PART:peer, PART:EXECUTOR:SCHEDULE:CHUNKS[:CTA POLICY], or PART:share (the cost of StarPU:
+# pairs of `executors`). Schedule plain: weight gradients once a layer, after all chunks. Without
+# PyTorch, or with PEER=0, only our layers run.
 #
 # layers.jsonl in $OUT has a line per run, layers.csv the same numbers as a table. Last it prints
-# medians with p10 and p90 in milliseconds, and the ratio to the peer's median of the same part. Exit
-# status 1: a run failed, or its check values are not the peer's.
+# medians with p10 and p90 in milliseconds, and the ratio to the peer's median of the same part.
+# Exit status 1: a run failed, or its check values are not the peer's.
 set -u
 # shellcheck source-path=SCRIPTDIR source=env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -18,7 +18,8 @@ failures=0
 lines=$OUT/layers.jsonl
 : >"$lines"
 ITERS=${ITERS:-40}
-ROWS=${ROWS:-"peer stream:plain:1 starpu:plain:1 stream:plain:2 starpu:plain:2 stream:fsmoe:2 stream:tutel:2"}
+ROWS=${ROWS:-"peer stream:plain:1 starpu:plain:1 stream:plain:2 starpu:plain:2 stream:fsmoe:2 \
+stream:tutel:2"}
 layer=(--batch 4 --seq 1024 --experts 8 --topk 2 --capacity-factor 1.2 --dtype bf16)
 
 # keep TAG COMMAND...: runs a command and keeps the line of JSON that it prints last.
@@ -46,9 +47,11 @@ ours() # FABRIC P2P EXECUTOR SCHEDULE CUTS POLICY OPTION...
 	local fabric=$1 p2p=$2 executor=$3 schedule=$4 cuts=$5 policy=$6 row=()
 	shift 6
 	[ "$schedule" = plain ] || row=(--schedule "$schedule")
-	NCCL_P2P_DISABLE=$p2p keep "$fabric fsmoe $executor $schedule $cuts${policy:+ $policy}" "${mpi[@]}" \
+	NCCL_P2P_DISABLE=$p2p keep "$fabric fsmoe $executor $schedule $cuts${policy:+ $policy}" \
+		"${mpi[@]}" \
 		-np 2 "$bundle/bin/fsmoe" bench layer --device cuda --bind --executor "$executor" \
-		--cuts "$cuts" --cta-policy "${policy:-default}" --iters "$ITERS" --warmup 10 "${row[@]}" "$@"
+		--cuts "$cuts" --cta-policy "${policy:-default}" --iters "$ITERS" --warmup 10 \
+		"${row[@]}" "$@"
 }
 
 peer() # FABRIC P2P OPTION...
@@ -56,7 +59,8 @@ peer() # FABRIC P2P OPTION...
 	local fabric=$1 p2p=$2
 	shift 2
 	[ "${PEER:-1}" = 1 ] || return
-	python3 -c 'import torch' 2>/dev/null || { result "$ffn $fabric peer" "not there" 0 "no PyTorch here"; return; }
+	python3 -c 'import torch' 2>/dev/null ||
+		{ result "$ffn $fabric peer" "not there" 0 "no PyTorch here"; return; }
 	NCCL_P2P_DISABLE=$p2p TORCH_SYMM_MEM_DISABLE_MULTICAST=1 keep "$fabric peer" \
 		env -u LD_LIBRARY_PATH python3 -m torch.distributed.run --standalone \
 		--nproc_per_node=2 "$bundle/peer/bench_ideal.py" --compile 1 --iters "$ITERS" \
@@ -93,8 +97,8 @@ one() # ROW FABRIC P2P FFN M H
 	esac
 }
 
-# Writes layers.csv, prints the table, and fails if check values are off by more than the roundings to
-# bf16 on one path through the layer: see agree in run.sh.
+# Writes layers.csv, prints the table, and fails if check values are off by more than the roundings
+# to bf16 on one path through the layer: see agree in run.sh.
 table()
 {
 	python3 - "$lines" "$OUT/layers.csv" <<'END'

@@ -6,8 +6,8 @@
  *	products [M H MATRICES SLOTS EXPERTS SOURCES]   without: gpt's and mixtral's of
  *	                                                doc/performance.md, a rank of two
  *
- * For each product it prints the milliseconds of both ways (medians of rounds in turns), Tflop/s, and
- * the number of the chosen tile. Exit status 1: the results differ by more than their rounding.
+ * For each product it prints the milliseconds of both ways (medians of rounds in turns), Tflop/s,
+ * and the number of the chosen tile. Exit status 1: the results differ by more than their rounding.
  */
 #include "codelets/cuda/product.h"
 #include "gpu/device.h"

@@ -13,8 +13,10 @@ export STARPU_FXT_TRACE=0
 
 header()
 {
-	echo "# $(date -u +%Y-%m-%dT%H:%M:%SZ), commit $(git -C "$top_srcdir" rev-parse --short HEAD 2>/dev/null || echo unknown)"
-	echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
+	echo "# $(date -u +%Y-%m-%dT%H:%M:%SZ), commit $(git -C "$top_srcdir" rev-parse \
+		--short HEAD 2>/dev/null || echo unknown)"
+	echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo |
+		head -n 1), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
 	echo "# $("$top_builddir/fsmoe" info | sed -n 2,4p | tr -s ' \n' ' ')"
 }
 
@@ -23,5 +25,6 @@ header()
 { header; "$program" tasks; } >"$out/tasks.csv"
 { header; "$top_srcdir/tests/lib/mpi-run" 4 "$program" idle 5; } >"$out/idle.csv"
 awk -f "$top_srcdir/bench/overhead/plot.awk" "$out/tasks.csv" >"$out/tasks.svg"
-tail -n 1 "$out/idle.csv" | awk -F, '{ printf "four waiting ranks: %.1f %% of one core\n", 100 * $4 }'
+tail -n 1 "$out/idle.csv" |
+	awk -F, '{ printf "four waiting ranks: %.1f %% of one core\n", 100 * $4 }'
 echo "results in $out"

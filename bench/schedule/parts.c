@@ -9,8 +9,8 @@
  * Of a task's medians it takes the slowest rank's for computation and, as `fsmoe bench schedule`
  * does, that of the rank that waits least for communication. The ratio is taken per round: the step
  * over the sum of its own tasks alone, in which the slowest rank of that round counts between two
- * communications. Ranks that share cores are slow in turns, which medians over rounds would hide. It
- * prints the median of the ratios, a tenth and nine tenths.
+ * communications. Ranks that share cores are slow in turns, which medians over rounds would hide.
+ * It prints the median of the ratios, a tenth and nine tenths.
  */
 #include "tests/lib/try.h"
 

@@ -22,6 +22,7 @@ END {
 	printf "%-10s %12s %22s %10s\n", "policy", "step", "(least to most)", "over fsmoe"
 	for (i = 1; i <= policies; i++) {
 		v = median(name[i])
-		printf "%-10s %9.2f ms (%8.2f to %8.2f) %10.3f\n", name[i], 1e3 * v, 1e3 * low, 1e3 * high, v / base
+		printf "%-10s %9.2f ms (%8.2f to %8.2f) %10.3f\n", name[i],
+			1e3 * v, 1e3 * low, 1e3 * high, v / base
 	}
 }

@@ -40,12 +40,14 @@ END {
 	if (!all)
 		exit 1
 	room = (last - first) * hertz * cores
-	printf "| %d cores for %.1f s | %% of the cores | %% of the ranks' time |\n", cores, last - first
+	printf "| %d cores for %.1f s | %% of the cores | %% of the ranks' time |\n",
+		cores, last - first
 	printf "| --- | --- | --- |\n"
 	for (k in n)
 		printf "| %s | %.1f | %.1f |\n", k, 100 * n[k] / room, 100 * n[k] / all | sort
 	close(sort)
 	printf "| idle, or other programs | %.1f | |\n", all < room ? 100 * (1 - all / room) : 0
 	busy = n["BLAS"] + n["kernels of fsmoe (codelets/cpu)"]
-	printf "| **BLAS and kernels** | **%.1f** | **%.1f** |\n", 100 * busy / room, 100 * busy / all
+	printf "| **BLAS and kernels** | **%.1f** | **%.1f** |\n",
+		100 * busy / room, 100 * busy / all
 }

@@ -5,8 +5,10 @@ configure_is_current()
 {
 	[ -e "$top/configure" ] && [ -e "$top/Makefile.in" ] && [ -e "$top/build-aux/missing" ] &&
 		[ -z "$(find "$top/configure.ac" "$top/Makefile.am" "$top/m4/fsmoe.m4" \
-			"$top/include" "$top/src" "$top/codelets" "$top/tests" "$top/examples" "$top/bench" "$top/doc" \
-			\( -name configure.ac -o -name Makefile.am -o -name fsmoe.m4 -o -name local.mk \) \
+			"$top/include" "$top/src" "$top/codelets" "$top/tests" "$top/examples" \
+			"$top/bench" "$top/doc" \
+			\( -name configure.ac -o -name Makefile.am -o -name fsmoe.m4 \
+			-o -name local.mk \) \
 			-newer "$top/configure" -print -quit)" ]
 }
 
@@ -18,7 +20,7 @@ make_configure()
 	touch configure
 }
 
-# What was configured: a difference means doing it again.
+# Prints the settings of configure; a difference from the last build's means to configure again.
 configuration()
 {
 	echo "$top ${FSMOE_CUDA:-auto} ${CC:-} ${CFLAGS:-} ${FSMOE_CONFIGURE:-}"
@@ -40,7 +42,8 @@ build_fsmoe()
 	[ ! -e "$top/config.status" ] || [ "$build" = "$top" ] ||
 		die "this tree is configured in place; run 'make distclean' there first"
 	configure_is_current || step autoreconf "making configure" make_configure
-	if [ ! -e "$build/config.status" ] || [ "$(configuration)" != "$(cat "$build/.configuration" 2>/dev/null)" ]; then
+	if [ ! -e "$build/config.status" ] ||
+		[ "$(configuration)" != "$(cat "$build/.configuration" 2>/dev/null)" ]; then
 		step configure "configuring fsmoe" run_configure
 	fi
 	step make "building fsmoe" make -C "$build" -j"$jobs"
@@ -56,7 +59,8 @@ count()
 # named WORD: the tests that ended so.
 named()
 {
-	cat "$logs"/check*.log 2>/dev/null | sed $'s/\033\\[[0-9;]*m//g' | sed -n "s/^$1: \([^ ]*\)$/\1/p" | sort -u
+	cat "$logs"/check*.log 2>/dev/null | sed $'s/\033\\[[0-9;]*m//g' |
+		sed -n "s/^$1: \([^ ]*\)$/\1/p" | sort -u
 }
 
 check_fsmoe()
@@ -65,7 +69,8 @@ check_fsmoe()
 	rm -f "$logs"/check*.log
 	step tests "building the tests" make -C "$build" -j"$jobs" check TESTS=
 	for target in check check-long; do
-		watch $target "make $target" make -C "$build" -k $target "$@" || broken=$logs/$target.log
+		watch $target "make $target" make -C "$build" -k $target "$@" ||
+			broken=$logs/$target.log
 	done
 	for test in $(named FAIL; named ERROR; named XPASS); do
 		echo
@@ -105,18 +110,20 @@ trace_fsmoe()
 	set_launcher 2
 	unlock
 	"${launcher[@]}" "$build/fsmoe" train --preset quickstart --nodes 2 --data "$data" \
-		--val-fraction 0.01 --forward-degree 2 --backward-degree 2 --steps 4 --trace "$dir" "$@"
+		--val-fraction 0.01 --forward-degree 2 --backward-degree 2 --steps 4 \
+		--trace "$dir" "$@"
 	"$top/build-aux/trace-picture" vite "$dir" "$dir/vite.svg"
 	echo "a picture of it is $dir/vite.svg; vite $dir/paje.trace shows more"
 }
 
 # The text to train on when no other is named: the package fortunes.
-# say_end LOG BEGIN STATUS: how a run ended that did not end by itself. mpirun, when it is told to end,
-# loses what its ranks say last, and their exit status; the log has it, if it is this run's.
+# say_end LOG BEGIN STATUS: how a run ended that did not end by itself. mpirun, when it is told to
+# end, loses what its ranks say last, and their exit status; the log has it, if it is this run's.
 say_end()
 {
 	local last=
-	[ ! -e "$1" ] || [ "$(stat -c %Y "$1")" -lt "$2" ] || last=$(grep -E 'saved step|--resume' "$1" | tail -n 2)
+	[ ! -e "$1" ] || [ "$(stat -c %Y "$1")" -lt "$2" ] ||
+		last=$(grep -E 'saved step|--resume' "$1" | tail -n 2)
 	[ -z "$last" ] || printf '\n%s\n' "$last" >&2
 	case $last in *--resume*) exit 6 ;; *) exit "$3" ;; esac
 }
@@ -145,7 +152,9 @@ train_fsmoe()
 	run=$(run_folder "$*")
 	case " $* " in
 	*" --data"*) data= ;;
-	*) [ -d $data ] || die "there is no $data to train on: install the package fortunes or give --data FILE" ;;
+	*) [ -d $data ] ||
+		die "there is no $data to train on: install the package fortunes or give" \
+			"--data FILE" ;;
 	esac
 	set_launcher 4
 	[ ! -t 2 ] || bar=--progress

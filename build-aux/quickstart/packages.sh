@@ -1,5 +1,5 @@
-# What fsmoe needs from the distribution. A package is looked for by name and installed only when
-# it is missing; a machine that has everything (a cluster's modules, say) is left alone.
+# The packages that fsmoe needs from the distribution. Each is looked for by name and installed only
+# if it is missing; a machine that has everything (a cluster's modules, say) is left alone.
 
 packages=(gcc g++ make autoconf automake libtool pkg-config
 	openmpi-bin libopenmpi-dev libhwloc-dev libopenblas-dev libjansson-dev libcmocka-dev
@@ -11,7 +11,8 @@ missing_packages()
 {
 	local p
 	for p in "$@"; do
-		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q '^install ok installed' || printf '%s ' "$p"
+		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q '^install ok installed' ||
+			printf '%s ' "$p"
 	done
 }
 
@@ -35,8 +36,10 @@ can_be_root()
 # The package lists are brought up to date only when what they say is not enough.
 apt_install()
 {
-	local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends)
-	as_root "${install[@]}" "$@" || { as_root apt-get update -q && as_root "${install[@]}" "$@"; }
+	local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -q -y
+		--no-install-recommends)
+	as_root "${install[@]}" "$@" || { as_root apt-get update -q &&
+		as_root "${install[@]}" "$@"; }
 }
 
 # install_packages PACKAGE...: those of them that are missing.
@@ -49,6 +52,7 @@ install_packages()
 	fi
 	read -r -a want <<<"$(missing_packages "$@")"
 	[ ${#want[@]} -gt 0 ] || return 0
-	can_be_root || die "these packages are missing and neither root nor sudo is at hand: ${want[*]}"
+	can_be_root ||
+		die "these packages are missing and neither root nor sudo is at hand: ${want[*]}"
 	step "packages-${want[0]}" "installing ${#want[@]} packages" apt_install "${want[@]}"
 }

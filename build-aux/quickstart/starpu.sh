@@ -39,7 +39,8 @@ decide_cuda()
 # Does the StarPU that pkg-config finds do?
 starpu_suffices()
 {
-	local module flags lacks='!defined(STARPU_USE_FXT) || STARPU_MAXCPUS < 8 || STARPU_NMAXBUFS < 16'
+	local module flags \
+		lacks='!defined(STARPU_USE_FXT) || STARPU_MAXCPUS < 8 || STARPU_NMAXBUFS < 16'
 	[ -z "$use_cuda" ] || lacks+=' || !defined(STARPU_USE_CUDA)'
 	for module in starpu-1.4 'starpu-1.3 >= 1.3.10'; do
 		flags=$(pkg-config --cflags "$module" 2>/dev/null) || continue
@@ -61,11 +62,13 @@ private_apt()
 		[ -e "$f" ] && sed 's/^Types:.*/Types: deb-src/' "$f" >"$copy/parts/${f##*/}"
 	done
 	for f in /etc/apt/sources.list.d/*.list /etc/apt/sources.list; do
-		[ -e "$f" ] && sed -n -e 's/^deb[[:space:]]/deb-src /p' -e '/^deb-src[[:space:]]/p' "$f" |
+		[ -e "$f" ] && sed -n -e 's/^deb[[:space:]]/deb-src /p' \
+			-e '/^deb-src[[:space:]]/p' "$f" |
 			sort -u >"$copy/parts/$(basename "$f" .list).list"
 	done
 	apt_private=(-o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$copy/parts"
-		-o "Dir::State::lists=$copy/lists" -o "Dir::Cache=$copy/cache" -o "APT::Sandbox::User=root"
+		-o "Dir::State::lists=$copy/lists" -o "Dir::Cache=$copy/cache"
+		-o "APT::Sandbox::User=root"
 		-o "Debug::NoLocking=1")
 }
 
@@ -91,7 +94,8 @@ edit_starpu_for_cuda13()
 	sed -i 's/[a-z]*\[[a-z]*\]\.computeMode *== *cudaComputeModeExclusive/0/' $d/driver_cuda.c
 	sed -i 's/#include <cublas\.h>/#include <cublas_v2.h>/' $d/driver_cuda.h
 	sed -i -e '/#include <cublas\.h>/d' -e 's/cublasStatus cublasst/cublasStatus_t cublasst/' \
-		-e 's/cublasInit()/CUBLAS_STATUS_SUCCESS/' -e 's/cublasSetKernelStream(.*);/(void)0;/' \
+		-e 's/cublasInit()/CUBLAS_STATUS_SUCCESS/' \
+		-e 's/cublasSetKernelStream(.*);/(void)0;/' \
 		-e 's/cublasShutdown()/(void)0/' $d/starpu_cublas.c
 }
 
@@ -163,5 +167,7 @@ find_or_build_starpu()
 		use_cached_starpu "$key" || die "StarPU was built but is not in $cache"
 	fi
 	unlock
-	starpu_suffices || die "the StarPU built from the distribution's source lacks FxT or 16 buffers a task; see $logs/starpu-build.log"
+	starpu_suffices ||
+		die "the StarPU built from the distribution's source lacks FxT or 16 buffers a" \
+			"task; see $logs/starpu-build.log"
 }

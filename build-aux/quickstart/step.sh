@@ -12,7 +12,7 @@ stop_running()
 }
 trap stop_running INT TERM HUP
 
-# What the line shows: the last thing said in log $1.
+# Prints the last words in log $1, for the line of the step.
 last_line()
 {
 	tail -c 400 "$1" 2>/dev/null | tr '\r\t' '\n ' | sed -n '/[^ ]/h;${x;p}' || true
@@ -30,7 +30,8 @@ watch()
 	[ -t 1 ] || printf '  %-44s ...\n' "$title"
 	while kill -0 "$running" 2>/dev/null; do
 		if [ -t 1 ]; then
-			printf '\r  %-44s %4ds  %.40s\033[K' "$title" $((SECONDS - start)) "$(last_line "$log")"
+			printf '\r  %-44s %4ds  %.40s\033[K' "$title" $((SECONDS - start)) \
+				"$(last_line "$log")"
 		elif [ $((SECONDS - start - told)) -ge 30 ]; then
 			told=$((SECONDS - start))
 			printf '  %-44s %4ds  %.60s\n' "" "$told" "$(last_line "$log")"

@@ -12,7 +12,7 @@
  */
 static constexpr size_t SQUARES = (size_t)1 << 26;
 
-/* --- which sequence and head, where --------------------------------------------------------- */
+/* --- which sequence and head, where ---------------------------------------------------------- */
 
 /* `inner` squares by one call, or as many of them as may be, and `outer` times that. Of a matrix of
  * `width` heads' columns (3 for qkv) square (o, i) starts at o * outer_step(width) + i *
@@ -70,7 +70,7 @@ static const struct fsmoe_attention_args *args_of(const struct fsmoe_call *call)
 	return static_cast<const struct fsmoe_attention_args *>(call->args);
 }
 
-/* --- rows in `parts` pieces ----------------------------------------------------------------- */
+/* --- rows in `parts` pieces ------------------------------------------------------------------ */
 
 /* Row (sequence, part, i) of `whole` is row (part, sequence, i) of `pieces`. */
 template <class T> struct regroup
@@ -100,7 +100,7 @@ static int regrouped(const struct fsmoe_call *call, const struct fsmoe_cuda *cud
 	return map_rows(call, cuda, f, a->batch * a->seq, columns, aligned(from, to));
 }
 
-/* --- some squares ----------------------------------------------------------------------------- */
+/* --- some squares ---------------------------------------------------------------------------- */
 
 /* Arguments of a pass, moved from square to square, and its scratch: scores (n, S, S) and
  * probabilities, which replace the scores in a float run's forward pass. */
@@ -128,7 +128,8 @@ template <class T> struct pass
 };
 
 /* A row sees columns up to its own: products go over strips of rows, which stop where the last of
- * them does, and leave out almost half of a large square. What is too small for a GPU is not cut. */
+ * them does, and leave out almost half of a large square. What is too small for a GPU is not
+ * cut. */
 static size_t strip_height(const loops &l)
 {
 	constexpr size_t most = 8, step = 256, enough = (size_t)1 << 23;
@@ -238,7 +239,7 @@ static int backward_some(const struct fsmoe_call *call, const struct fsmoe_cuda 
 				n);
 }
 
-/* --- all of them ------------------------------------------------------------------------------- */
+/* --- all of them ----------------------------------------------------------------------------- */
 
 /* Scratch holds squares, or what fused kernels want; then gathered rows. */
 template <class T> struct room

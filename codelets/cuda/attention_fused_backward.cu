@@ -3,10 +3,10 @@
 
 /*
  * P = 2^(scale2 q k - most) / sum anew, dS = P (dy v - delta), delta = y dy of the row, and
- *   dv = P^T dy,  dk = scale dS^T q    a block has 128 keys and walks over the queries that see them
+ *   dv = P^T dy,  dk = scale dS^T q    a block has 128 keys and walks over their queries
  *   dq = scale dS k                    a block has 128 queries and walks over their keys
- * The first kernel computes P and dS turned round, keys by queries, so that they are in registers as
- * the second product wants them; both kernels compute P and dS, seven products in all.
+ * The first kernel computes P and dS turned round, keys by queries, so that they are in registers
+ * as the second product wants them; both kernels compute P and dS, seven products in all.
  */
 
 /* What one query's P and dS need, in this order: most log2(e), 1 / sum, delta. Rows past the

@@ -3,10 +3,10 @@
 #include "codelets/cuda/product.cuh"
 
 /*
- * Forward, and backward to the input. Products are strided batched over the experts, once per source;
- * with one expert the rows of all sources are one product. The ports for scratch that the rows of
- * these operations declare hold a block of the CPU's; a GPU wants whole chunks, from the lane's
- * scratch.
+ * Forward, and backward to the input. Products are strided batched over the experts, once per
+ * source; with one expert the rows of all sources are one product. The ports for scratch that the
+ * rows of these operations declare hold a block of the CPU's; a GPU wants whole chunks, from the
+ * lane's scratch.
  */
 
 /* A chunk (P, E, c, ...): `runs` products of `rows` rows for each of `experts`. */
@@ -104,8 +104,8 @@ static int multiply_rows_with(const struct fsmoe_call *call, const struct fsmoe_
 }
 
 /* Computes h = gelu(z), z = x w^T + b1 of one chunk. The epilogue of the backward,
- * dz = (dy w2) gelu'(z), is not used: it was slower than a pass of its own, 1.42 ms against 1.00 for
- * M 2048, H 8192 and 9824 rows on an H100. */
+ * dz = (dy w2) gelu'(z), is not used: it was slower than a pass of its own, 1.42 ms against 1.00
+ * for M 2048, H 8192 and 9824 rows on an H100. */
 static int hidden_at_once(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			  const sizes &s, const weights &w, bf16 *x, bf16 *z, bf16 *h, int *done)
 {

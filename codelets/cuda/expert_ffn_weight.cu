@@ -7,9 +7,9 @@
  * Gradients of the weights. A product over all rows of an expert is faster than the same by source,
  * and much faster than by source and chunk, since every one of them reads and writes sums in float:
  * M 2048, H 8192, 9824 rows on an H100 take 0.48 ms in one product, 0.57 in two; either matrix in
- * of M 4096, H 14336 1.67 and 1.87 ms. So dz lies by expert, act(z) is laid out so as it is computed
- * anew, and what travelled, x and dy, which are narrow, is copied. Of more than two chunks dz is
- * copied together as well.
+ * of M 4096, H 14336 1.67 and 1.87 ms. So dz lies by expert, act(z) is laid out so as it is
+ * computed anew, and what travelled, x and dy, which are narrow, is copied. Of more than two chunks
+ * dz is copied together as well.
  */
 
 /* Rows of slots in pieces, each (P, E, c, columns) or (E, P, c, columns). */
@@ -59,7 +59,7 @@ template <class T> static int weight_pass_of(const struct fsmoe_call *call, weig
 	return 0;
 }
 
-/* --- rows by expert ------------------------------------------------------------------------- */
+/* --- rows by expert -------------------------------------------------------------------------- */
 
 /* Slots of a layer whose rows are taken by one product. */
 struct range
@@ -120,7 +120,7 @@ static int add_product(const struct fsmoe_call *call, const struct fsmoe_cuda *c
 				into(data_of<float>(call, (size_t)dw), nb, na * nb), E, keep));
 }
 
-/* --- biases ----------------------------------------------------------------------------------- */
+/* --- biases ---------------------------------------------------------------------------------- */
 
 /* Rows (source, slot) of an expert. */
 template <class T> struct expert_rows
@@ -146,7 +146,7 @@ static int add_bias_gradient(const struct fsmoe_call *call, const struct fsmoe_c
 		  : 0;
 }
 
-/* --- all of them -------------------------------------------------------------------------------- */
+/* --- all of them ----------------------------------------------------------------------------- */
 
 /* dz is taken chunk by chunk, or copied together. */
 template <class T> static size_t count_parts(const weight_pass<T> &w)

@@ -149,7 +149,8 @@ static __device__ __forceinline__ uint64_t matrix_at(uint32_t address, uint32_t 
 #define FLOATS_64(d)    FLOATS_32(d, 0), FLOATS_32(d, 32)
 
 /* acc (64, N) = or += a (64, 16) b (N, 16)^T, both in shared memory. A thread has columns 8 j + 2
- * (lane % 4) and the next of rows lane / 4 and lane / 4 + 8 of its warp's 16: acc[4 j .. 4 j + 3]. */
+ * (lane % 4) and the next of rows lane / 4 and lane / 4 + 8 of its warp's 16: acc[4 j .. 4 j +
+ * 3]. */
 static __device__ __forceinline__ void multiply_nt(float (&acc)[32], uint64_t a, uint64_t b,
 						   int add)
 {

@@ -5,10 +5,10 @@
 #include "codelets/cuda/launch.cuh"
 
 /*
- * Scores of tokens for experts, in the CPU's order of additions, so that all decisions are the CPU's:
- * eight running sums over every eighth column and a tree, and nothing is fused. A block has a tile
- * of rows and weights in shared memory; eight threads share a token, each of them one of the sums
- * for four experts.
+ * Scores of tokens for experts, in the CPU's order of additions, so that all decisions are the
+ * CPU's: eight running sums over every eighth column and a tree, and nothing is fused. A block has
+ * a tile of rows and weights in shared memory; eight threads share a token, each of them one of the
+ * sums for four experts.
  */
 static constexpr unsigned LOGIT_TOKENS = 32, LOGIT_EXPERTS = 4, LOGIT_COLUMNS = 256,
 			  LOGIT_THREADS = 256;

@@ -3,8 +3,8 @@
 #include "codelets/cuda/pieces.cuh"
 #include "codelets/cuda/reduce.cuh"
 
-/* Arguments of every kernel here. An expert that does not exist is reported, and its entry counts as
- * dropped. */
+/* Arguments of every kernel here. An expert that does not exist is reported, and its entry counts
+ * as dropped. */
 struct lists
 {
 	size_t rows, topk, experts, dim;

@@ -10,8 +10,8 @@
 /*
  * cuBLASLt names up to eight kernels that fit, the one it thinks fastest first. Which of them it is
  * depends on the version and the shape alone, and so does our choice: nothing is timed, every run
- * and every rank takes the same. Tiles we prefer, by ms on an H100 with CUDA 13.0, 4 experts; `first`
- * is cuBLASLt's own choice, `default` what cublasGemmStridedBatchedEx takes:
+ * and every rank takes the same. Tiles we prefer, by ms on an H100 with CUDA 13.0, 4 experts;
+ * `first` is cuBLASLt's own choice, `default` what cublasGemmStridedBatchedEx takes:
  *
  *	gradients of weights            m     n     k  default  first  128x160
  *	  M 4096 H 14336, writing   14336  4096  1229    0.984  0.973    0.819

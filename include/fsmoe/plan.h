@@ -118,7 +118,8 @@ struct fsmoe_plan
 	double tail_seconds;            /* of the exchange after the backward, on top */
 };
 
-/* Makes the plan of a schedule. The caller destroys it. -EINVAL: the problem or row is not valid. */
+/* Makes the plan of a schedule. The caller destroys it. -EINVAL: the problem or row is not
+ * valid. */
 int fsmoe_plan_create(struct fsmoe_plan *plan, const struct fsmoe_plan_problem *problem,
 		      const struct fsmoe_schedule *schedule);
 void fsmoe_plan_destroy(struct fsmoe_plan *plan); /* a zeroed one is legal */
@@ -153,9 +154,9 @@ struct fsmoe_gradient_window
  * Cuts gradients so that they travel in windows (doc/cost-model.md, equations 6.2 and 6.3).
  * bytes[i] of the complete gradients, whichever, go in window i as one exchange of alpha + beta *
  * bytes seconds. bytes[n] are left for the end, where they take *exposed seconds (may be NULL).
- * Every number is a multiple of `unit` (4 for floats), their sum is what arrives, and no exchange is
- * longer than its window. Ranks that pass equal numbers get equal cuts, so they agree on alpha, beta
- * and seconds first. -EINVAL: a number that is not valid.
+ * Every number is a multiple of `unit` (4 for floats), their sum is what arrives, and no exchange
+ * is longer than its window. Ranks that pass equal numbers get equal cuts, so they agree on alpha,
+ * beta and seconds first. -EINVAL: a number that is not valid.
  */
 int fsmoe_gradient_cut(const struct fsmoe_gradient_window *window, int n, double alpha, double beta,
 		       uint64_t unit, uint64_t *bytes, double *exposed);

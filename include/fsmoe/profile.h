@@ -59,16 +59,16 @@ int fsmoe_profile_describe(fsmoe_profile_t profile, const char *machine, const c
 const char *fsmoe_profile_machine(fsmoe_profile_t profile);
 const char *fsmoe_profile_source(fsmoe_profile_t profile);
 
-/* Sets the device and dtype of the measurement, by the names of fsmoe_runtime_opts ("cuda", "bf16"):
- * a run with others takes other times. NULL keeps the old name. The getters return "" if none was
- * set. */
+/* Sets the device and dtype of the measurement, by the names of fsmoe_runtime_opts ("cuda",
+ * "bf16"): a run with others takes other times. NULL keeps the old name. The getters return "" if
+ * none was set. */
 int fsmoe_profile_set_arithmetic(fsmoe_profile_t profile, const char *device, const char *dtype);
 const char *fsmoe_profile_device(fsmoe_profile_t profile);
 const char *fsmoe_profile_dtype(fsmoe_profile_t profile);
 
 /* Adds a note for people, such as the date of the measurement, or replaces the note of that key.
- * -EINVAL: the text is too long, or there are 16 notes. fsmoe_profile_note_at returns note i = 0, 1,
- * ... and its key until NULL. */
+ * -EINVAL: the text is too long, or there are 16 notes. fsmoe_profile_note_at returns note i = 0,
+ * 1, ... and its key until NULL. */
 int fsmoe_profile_note(fsmoe_profile_t profile, const char *key, const char *text);
 const char *fsmoe_profile_note_at(fsmoe_profile_t profile, int i, const char **key);
 

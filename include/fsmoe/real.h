@@ -2,7 +2,8 @@
 #ifndef FSMOE_REAL_H
 #define FSMOE_REAL_H
 
-/* The element type of a run's real tensors. A graph does not name it; whoever runs the graph does. */
+/* The element type of a run's real tensors. A graph does not name it; whoever runs the graph
+ * does. */
 enum fsmoe_real
 {
 	FSMOE_F32,

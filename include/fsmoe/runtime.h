@@ -23,7 +23,7 @@ struct fsmoe_runtime_opts
 	int blas_threads; /* of the compute worker; 0: as many cores as this rank has */
 	int bind;         /* 1: give this rank's threads cores of their own where there are enough
 			   */
-	double timeout; /* seconds without progress after which the watchdog ends the job; 0: never */
+	double timeout;   /* seconds without progress until the watchdog ends the job; 0: never */
 	int catch_term; /* 1: SIGTERM, which mpirun sends when another rank died, ends this rank at
 				* once with a sentence that says where it was */
 	const char *starpu_sched; /* NULL: $STARPU_SCHED, or the policy "fsmoe"; else a StarPU
@@ -51,9 +51,9 @@ struct fsmoe_runtime_opts
 	 * trace_first .. trace_last, a file a rank; doc/traces.md. NULL: none, at no cost. */
 	const char *trace;
 	uint64_t trace_first, trace_last;
-	/* On CPUs: messages between nodes, and inside them, take as long as over a link of so many GB/s
-	 * of each rank each way, and so many microseconds a message, where they would be faster: to
-	 * compare schedules on one host. 0 GB/s: links are what they are. */
+	/* On CPUs: messages between nodes, and inside them, take as long as over a link of so many
+	 * GB/s of each rank each way, and so many microseconds a message, where they would be
+	 * faster: to compare schedules on one host. 0 GB/s: links are what they are. */
 	double emulate_inter_gbs, emulate_intra_gbs, emulate_latency_us;
 };
 
@@ -90,12 +90,12 @@ int fsmoe_runtime_clock(fsmoe_runtime_t runtime, double *offset, double *error);
  * over the job: -EINVAL when the ranks' graphs have other collectives or another order of them. */
 int fsmoe_program_create(fsmoe_program_t *program, fsmoe_runtime_t runtime, fsmoe_graph_t graph,
 			 fsmoe_memory_t memory);
-/* Waits first. Parameters and state are then in the memory on the host, wherever they were computed.
- * NULL is legal. */
+/* Waits first. Parameters and state are then in the memory on the host, wherever they were
+ * computed. NULL is legal. */
 void fsmoe_program_destroy(fsmoe_program_t program);
 
-/* Inserts the step's tasks and returns without waiting for them; on a GPU it waits for a step before
- * that nobody waited for. The step's values are copied. */
+/* Inserts the step's tasks and returns without waiting for them; on a GPU it waits for a step
+ * before that nobody waited for. The step's values are copied. */
 int fsmoe_program_submit(fsmoe_program_t program, const struct fsmoe_step *step);
 /* Until all that was submitted has ended. The first failure of a kernel comes out here. */
 int fsmoe_program_wait(fsmoe_program_t program);

@@ -44,8 +44,8 @@ struct fsmoe_task_info
 	int urgency;
 	/* Where to note when the task became ready: seconds of CLOCK_MONOTONIC; NULL: nowhere. */
 	double *ready;
-	/* 1: the task is ready, but must not be chosen yet. Asked again and again, under the policy's
-	 * lock, by a worker that could run it; NULL: never. */
+	/* 1: the task is ready, but must not be chosen yet. Asked again and again, under the
+	 * policy's lock, by a worker that could run it; NULL: never. */
 	int (*held)(const struct fsmoe_task_info *info);
 };
 

@@ -88,8 +88,8 @@ int fsmoe_train_choose_dispatch(struct fsmoe_model_spec *model, struct fsmoe_dis
 				int max_degree);
 
 /* Makes a trainer: builds the step's graph, allocates its memory, fills the parameters from the
- * seed. The runtime must outlive it, and so must forward.arg if the trainer replans. -EINVAL, on every
- * rank, if one has another plan. */
+ * seed. The runtime must outlive it, and so must forward.arg if the trainer replans. -EINVAL, on
+ * every rank, if one has another plan. */
 int fsmoe_trainer_create(fsmoe_trainer_t *trainer, fsmoe_runtime_t runtime,
 			 struct fsmoe_forward forward, const struct fsmoe_train_opts *opts);
 void fsmoe_trainer_destroy(fsmoe_trainer_t trainer); /* NULL is legal */
@@ -147,7 +147,8 @@ struct fsmoe_replan_opts
 	const struct fsmoe_schedule *schedule; /* copied; NULL: the plan's, by its name */
 };
 
-/* Sets the defaults: bound 0.25, gain 0.01, every 10 to 640 steps, 8 chunks, the plan's schedule. */
+/* Sets the defaults: bound 0.25, gain 0.01, every 10 to 640 steps, 8 chunks, the plan's
+ * schedule. */
 void fsmoe_replan_opts_init(struct fsmoe_replan_opts *opts);
 
 enum fsmoe_replan_state

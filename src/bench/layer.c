@@ -218,7 +218,8 @@ static json_t *number(double value)
 	return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* NaN if the peak is unknown. Dropped choices are not computed; `dropped` NaN: none were dropped. */
+/* NaN if the peak is unknown. Dropped choices are not computed; `dropped` NaN: none were
+ * dropped. */
 static double mfu(const struct fsmoe_bench *b, double tflops, double dropped)
 {
 	const double told = b->opts->train.peak_tflops,

@@ -46,7 +46,8 @@ void fsmoe_bench_rows_free(struct fsmoe_bench_rows *b);
 /* Random tokens, each with the next token id as its target, for all micro-batches of a step. */
 void fsmoe_bench_fill_tokens(const struct fsmoe_step_graph *step, fsmoe_memory_t memory, int rank,
 			     int vocab);
-/* The greatest or the least of the ranks' values. Collective over `world`. 0 or a negative errno. */
+/* The greatest or the least of the ranks' values. Collective over `world`. 0 or a negative
+ * errno. */
 int fsmoe_bench_over_ranks(struct fsmoe_comm *world, double mine, int greatest, double *value);
 
 #endif

@@ -89,8 +89,8 @@ fsmoe_tensor_t fsmoe_checkpoint_part(const struct fsmoe_checkpoint_map *map, fsm
 /* Collective: every rank returns the failure of the first rank that has one, with its sentence. */
 int fsmoe_checkpoint_agree(const struct fsmoe_checkpoint_map *map, int err);
 
-/* Collective: combines the raw CRC32C of slices to those of whole tensors, by tensor number. check: 1
- * if ranks that hold the same slice must have the same raw value (-EIO names the tensor); 0: only
+/* Collective: combines the raw CRC32C of slices to those of whole tensors, by tensor number. check:
+ * 1 if ranks that hold the same slice must have the same raw value (-EIO names the tensor); 0: only
  * the owners' values count. */
 int fsmoe_checkpoint_combine(const struct fsmoe_checkpoint_map *map, const uint32_t *raw, int check,
 			     uint32_t *crc);

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A save is all or nothing: files are written under a name that no reader looks for, they are on the
- * disk before the folder is renamed, and the folder is on the disk before `latest` names it. */
+/* A save is all or nothing: files are written under a name that no reader looks for, they are on
+ * the disk before the folder is renamed, and the folder is on the disk before `latest` names it. */
 
 #define LATEST_PART ".latest.part"
 

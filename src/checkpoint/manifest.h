@@ -6,8 +6,8 @@
 
 #include <fsmoe/checkpoint.h>
 
-/* manifest.json of a checkpoint: its model and training, which file holds which tensor, and checksums
- * of everything, itself included. */
+/* manifest.json of a checkpoint: its model and training, which file holds which tensor, and
+ * checksums of everything, itself included. */
 struct fsmoe_manifest
 {
 	struct fsmoe_json json;

@@ -4,8 +4,8 @@
 
 #include <fsmoe/graph.h>
 
-/* Safetensors files of 32-bit floats: eight bytes (little-endian) with the header's length, the header
- * (a JSON object: name -> dtype, shape, data_offsets), the data without holes. */
+/* Safetensors files of 32-bit floats: eight bytes (little-endian) with the header's length, the
+ * header (a JSON object: name -> dtype, shape, data_offsets), the data without holes. */
 struct fsmoe_safetensor
 {
 	char *name;
@@ -24,8 +24,8 @@ struct fsmoe_safetensors
 	uint64_t bytes; /* of the whole file */
 };
 
-/* Lays out a file to be written: computes offsets and header from names (copied) and shapes. The same
- * input gives the same bytes. -EINVAL: a name occurs twice, or is not UTF-8. */
+/* Lays out a file to be written: computes offsets and header from names (copied) and shapes. The
+ * same input gives the same bytes. -EINVAL: a name occurs twice, or is not UTF-8. */
 int fsmoe_safetensors_plan(struct fsmoe_safetensors *file, const char *path,
 			   const struct fsmoe_safetensor *tensor, size_t n);
 

@@ -12,8 +12,8 @@ struct cli_command
 	int (*run)(int argc, char **argv);
 	const struct fsmoe_option *options; /* NULL: none */
 	const void *(*defaults)(void);      /* a filled struct, static; may be NULL */
-	/* Subcommands, as in "fsmoe bench layer"; the other fields but name and doc are then unused.
-	 * NULL: none. */
+	/* Subcommands, as in "fsmoe bench layer"; the other fields but name and doc are then
+	 * unused. NULL: none. */
 	const struct cli_command *commands;
 	const char *argument; /* may precede the options: "DIR"; NULL: none */
 };
@@ -74,9 +74,9 @@ int cli_launch_ranks(void);
  * are missing, the machine or the layout does not fit; `otherwise` for any other, 0 for 0. */
 int cli_exit(int err, int otherwise);
 /*
- * Prints this thread's last error and returns cli_exit(err, code), or `code` if err is 0. Every rank
- * may come here with the same failure, and one sentence is enough: ranks other than the first wait
- * a moment, in which the first one's end ends them too.
+ * Prints this thread's last error and returns cli_exit(err, code), or `code` if err is 0. Every
+ * rank may come here with the same failure, and one sentence is enough: ranks other than the first
+ * wait a moment, in which the first one's end ends them too.
  */
 int cli_fail(int code, int err);
 /* Prints a failure that all ranks are known to share, on the first one. Returns code. */

@@ -20,13 +20,16 @@ struct cli_profile
 /* clang-format off */
 #define CLI_PROFILE_ROWS(train) \
 	HEADING("Model"), \
-	TEXT("config", train.config, "FILE", "Read options from a JSON object, as 'fsmoe train' does"), \
-	ROWS_OF(fsmoe_train_options, train, "preset heads hidden-size ffn-size hidden experts top-k " \
+	TEXT("config", train.config, "FILE", \
+		"Read options from a JSON object, as 'fsmoe train' does"), \
+	ROWS_OF(fsmoe_train_options, train, \
+		"preset heads hidden-size ffn-size hidden experts top-k " \
 		"capacity-factor vocab-size global-batch micro-batches seq-length"), \
 	HEADING("Layout"), \
 	ROWS_OF(fsmoe_train_options, train, "nodes tp ep esp dp"), \
 	HEADING("Machine"), \
-	ROWS_OF(fsmoe_train_options, train, "device dtype cta-policy blas-threads starpu-sched bind " \
+	ROWS_OF(fsmoe_train_options, train, \
+		"device dtype cta-policy blas-threads starpu-sched bind " \
 		"emulate-inter-gbs emulate-intra-gbs emulate-latency-us")
 /* clang-format on */
 

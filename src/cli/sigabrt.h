@@ -4,9 +4,9 @@
 
 #include <fsmoe/runtime.h>
 
-/* Calls fsmoe_runtime_start. From before it on, an abort() in this process, which is how StarPU gives
- * up when a call of CUDA fails, ends it with one sentence and FSMOE_EXIT_RUN; a SIGABRT from another
- * process is named and then ends it as SIGABRT does. */
+/* Calls fsmoe_runtime_start. From before it on, an abort() in this process, which is how StarPU
+ * gives up when a call of CUDA fails, ends it with one sentence and FSMOE_EXIT_RUN; a SIGABRT from
+ * another process is named and then ends it as SIGABRT does. */
 int cli_runtime_start(fsmoe_runtime_t *runtime, fsmoe_groups_t groups,
 		      const struct fsmoe_runtime_opts *opts);
 

@@ -5,9 +5,10 @@
 #include <fsmoe/runtime.h>
 
 /*
- * Signals that ask to stop. SIGINT, SIGTERM and SIGUSR1 are remembered until the step has ended; all
- * ranks then save and leave together. A second SIGINT or SIGTERM ends this rank at once, as does a
- * SIGTERM that mpirun sends because another rank of this host is gone: no step would ever end.
+ * Signals that ask to stop. SIGINT, SIGTERM and SIGUSR1 are remembered until the step has ended;
+ * all ranks then save and leave together. A second SIGINT or SIGTERM ends this rank at once, as
+ * does a SIGTERM that mpirun sends because another rank of this host is gone: no step would ever
+ * end.
  */
 
 /* Installs the handlers. Collective over the job. */

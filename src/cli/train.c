@@ -365,7 +365,8 @@ int cli_train(int argc, char **argv)
 	if (err)
 		return cli_fail(FSMOE_EXIT_USAGE, err);
 	run.eval_model = run.config.model;
-	/* If experts choose, or slots are parameters, the number of slots is a part of the model. */
+	/* If experts choose, or slots are parameters, the number of slots is a part of the
+	 * model. */
 	if (fsmoe_gate_find(run.config.model.gate)->causal != FSMOE_NOT_CAUSAL)
 		run.eval_model.capacity_factor = 0;
 	return train(&run);

@@ -74,8 +74,8 @@ int run_plan_save(const struct run *run);
 /* --print-breakdown: the last step's time by operation. */
 int run_breakdown(const struct run *run);
 
-/* --profile, --record-events, --timeline: after each step, after the last one; collective. Return 0 or a
- * negative errno. */
+/* --profile, --record-events, --timeline: after each step, after the last one; collective. Return 0
+ * or a negative errno. */
 int run_observe_step(struct run *run);
 int run_observe_end(struct run *run);
 

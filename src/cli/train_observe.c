@@ -13,7 +13,8 @@
 
 /* --profile, --record-events, --timeline: what steps take, beside what the profile says. */
 
-/* Rank 0 writes the profile in use to --output, for its report; never over the file that was given. */
+/* Rank 0 writes the profile in use to --output, for its report; never over the file that was
+ * given. */
 static int save_profile(const struct run *run)
 {
 	char path[PATH_MAX];

@@ -179,8 +179,8 @@ static int do_step(struct run *run, int *stop)
 	return err ? err : run_observe_step(run);
 }
 
-/* Saves and evaluates between two steps. A checkpoint that cannot be written is a warning: the older
- * ones are whole. */
+/* Saves and evaluates between two steps. A checkpoint that cannot be written is a warning: the
+ * older ones are whole. */
 static int between_steps(struct run *run)
 {
 	const struct fsmoe_train_config *config = &run->config;

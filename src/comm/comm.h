@@ -12,9 +12,10 @@
 /*
  * Communicators: one per process group, and the collectives a training step needs. All of them
  * block the calling thread until the result is there, sleeping between polls unless
- * fsmoe_comms_set_own_cores says that cores are there for it; all are collective over the communicator's group. Sizes are bytes per peer unless
- * a `count` is named, which is elements. One thread at a time may use one communicator;
- * different communicators may be used by different threads at once.
+ * fsmoe_comms_set_own_cores says that cores are there for it; all are collective over the
+ * communicator's group. Sizes are bytes per peer unless a `count` is named, which is elements. One
+ * thread at a time may use one communicator; different communicators may be used by different
+ * threads at once.
  *
  * Sums are taken in group order, rank 0 first, whatever the message size: an AllReduce is an
  * exchange of slices, an ordered sum, and an AllGather. So a result does not depend on how a
@@ -24,8 +25,8 @@
 struct fsmoe_comm;
 struct fsmoe_watch;
 
-/* A backend of collectives between hosts' memories: self (one rank) or mpi, one file and one line in
- * backends[] each. Collectives between GPUs are no backend: comm/nccl.h. */
+/* A backend of collectives between hosts' memories: self (one rank) or mpi, one file and one line
+ * in backends[] each. Collectives between GPUs are no backend: comm/nccl.h. */
 struct fsmoe_comm_backend
 {
 	const char *name;
@@ -83,8 +84,8 @@ struct fsmoe_link
 	double latency;   /* seconds */
 };
 
-/* Local, once, on all ranks alike: from now on groups that span nodes (between; 0: those that do not)
- * communicate as if over such a link, where theirs is faster. */
+/* Local, once, on all ranks alike: from now on groups that span nodes (between; 0: those that do
+ * not) communicate as if over such a link, where theirs is faster. */
 int fsmoe_comms_emulate(fsmoe_comms_t comms, int between, struct fsmoe_link link);
 int fsmoe_comm_emulate_link(struct fsmoe_comm *comm, struct fsmoe_link link); /* one group */
 

@@ -29,7 +29,8 @@ void fsmoe_nccl_comms_destroy(fsmoe_comms_t comms);
 /*
  * A window: memory of this GPU that groups' communicators know on all their ranks. Under the CTA
  * policy "zero" copy engines carry the AlltoAlls (a part for everybody, one after the other) and
- * AllGathers whose both buffers lie in windows, at the same distance from their start on every rank.
+ * AllGathers whose both buffers lie in windows, at the same distance from their start on every
+ * rank.
  */
 struct fsmoe_nccl_window;
 struct fsmoe_nccl_window_ops
@@ -58,10 +59,12 @@ struct fsmoe_nccl_window_ops
 	int (*alltoall)(struct fsmoe_comm *comm, const void *send, void *recv, size_t bytes,
 			struct CUstream_st *stream);
 };
-/* nccl_window.c; NULL where this fsmoe was built with an NCCL older than 2.28, which has no windows. */
+/* nccl_window.c; NULL where this fsmoe was built with an NCCL older than 2.28, which has no
+ * windows. */
 extern const struct fsmoe_nccl_window_ops *const fsmoe_nccl_windows;
 
-/* By a pattern of this group; send is NULL where a rank sends nothing, recv where it gets nothing. */
+/* By a pattern of this group; send is NULL where a rank sends nothing, recv where it gets
+ * nothing. */
 int fsmoe_nccl_exchange(struct fsmoe_comm *comm, const struct fsmoe_pattern *pattern,
 			const void *send, void *recv, struct CUstream_st *stream);
 /* bytes: of this rank's part. */

@@ -10,8 +10,8 @@
 /*
  * Memory that NCCL knows on every rank of a group, at the same place: with the CTA policy "zero"
  * its copy engines then move what AlltoAlls and AllGathers move, and no processor of the GPU is
- * taken from computation. NCCL finds the window by the addresses; where it cannot use the engines it
- * takes kernels without a word, so what it asks for is asked here, to be told.
+ * taken from computation. NCCL finds the window by the addresses; where it cannot use the engines
+ * it takes kernels without a word, so what it asks for is asked here, to be told.
  */
 struct fsmoe_nccl_window
 {

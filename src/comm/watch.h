@@ -35,8 +35,8 @@ void fsmoe_watch_stop(struct fsmoe_watch *watch);
 void fsmoe_watch_retire(struct fsmoe_watch *watch);
 
 /* Installs a handler for SIGTERM that prints where this rank was and ends the process at once, with
- * FSMOE_EXIT_PEER or, where it is the only rank, FSMOE_EXIT_RUN; stop restores the former handler. One
- * watchdog of a process can have it. */
+ * FSMOE_EXIT_PEER or, where it is the only rank, FSMOE_EXIT_RUN; stop restores the former handler.
+ * One watchdog of a process can have it. */
 int fsmoe_watch_catch_term(struct fsmoe_watch *watch);
 
 /* What that handler does, for programs with a handler of their own; async-signal-safe. NULL only

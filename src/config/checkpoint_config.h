@@ -5,9 +5,9 @@
 #include "config/config.h"
 
 /*
- * Model, training and run options as a checkpoint keeps them. The keys are those of a --config file,
- * from the one table of options, so that a new option is in checkpoints without a line here. The
- * caller frees what is returned.
+ * Model, training and run options as a checkpoint keeps them. The keys are those of a --config
+ * file, from the one table of options, so that a new option is in checkpoints without a line here.
+ * The caller frees what is returned.
  */
 json_t *fsmoe_json_from_model(const struct fsmoe_model_spec *model);
 json_t *fsmoe_json_from_training(const struct fsmoe_train_opts *opts);
@@ -20,12 +20,12 @@ int fsmoe_json_to_model(const struct fsmoe_json *json, json_t *object,
 int fsmoe_json_to_training(const struct fsmoe_json *json, json_t *object,
 			   struct fsmoe_train_opts *opts);
 
-/* Writes the manifest's `run`, {"options": {...}, "plan": {...}}: run options, and the plan if there
- * is one. The caller frees the text. */
+/* Writes the manifest's `run`, {"options": {...}, "plan": {...}}: run options, and the plan if
+ * there is one. The caller frees the text. */
 int fsmoe_json_from_run(const struct fsmoe_train_config *config, const struct fsmoe_plan *plan,
 			char **run);
-/* Read `run` (may be NULL) of the checkpoint at `path`. Without a plan *plan stays as it is; options
- * that are absent stay as they are; strings are static. */
+/* Read `run` (may be NULL) of the checkpoint at `path`. Without a plan *plan stays as it is;
+ * options that are absent stay as they are; strings are static. */
 int fsmoe_json_to_plan(const char *path, const char *run, struct fsmoe_plan *plan);
 int fsmoe_json_to_run_options(const char *path, const char *run, struct fsmoe_train_config *config);
 

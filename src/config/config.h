@@ -62,13 +62,14 @@ typedef int (*fsmoe_resume_fn)(struct fsmoe_train_config *config, const char *pa
 
 /* Loads and checks the configuration: defaults < preset < environment < the checkpoint that is
  * resumed, read by `resume` < --config FILE < command line. Returns 0, FSMOE_OPTIONS_HELP,
- * FSMOE_OPTIONS_HELP_ALL, or a failure with nothing left to free. argv must outlive the configuration, which the caller frees. */
+ * FSMOE_OPTIONS_HELP_ALL, or a failure with nothing left to free. argv must outlive the
+ * configuration, which the caller frees. */
 int fsmoe_train_config_load(struct fsmoe_train_config *config, int argc, char **argv,
 			    fsmoe_resume_fn resume);
 void fsmoe_train_config_free(struct fsmoe_train_config *config);
 
-/* The path of the checkpoint that is resumed: --resume, or --checkpoint for --resume=latest; NULL: a
- * new run. */
+/* The path of the checkpoint that is resumed: --resume, or --checkpoint for --resume=latest; NULL:
+ * a new run. */
 const char *fsmoe_train_config_resumed(const struct fsmoe_train_config *config);
 
 /* Sets what the objective decides: the targets, and whether attention sees whole sequences. */

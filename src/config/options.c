@@ -39,7 +39,8 @@ const struct fsmoe_option fsmoe_train_options[] = {
 	INT("timeline-steps", timeline_steps, 1, INT_MAX,
 	    "Write timelines of the last N steps; the step's number is added to the names of all "
 	    "files but the last"),
-	FLAG("progress", progress, "Show a bar with the time left; on a terminal it is shown anyway"),
+	FLAG("progress", progress,
+	     "Show a bar with the time left; on a terminal it is shown anyway"),
 	FLAG("quiet", quiet, "Print failures only"),
 	TEXT("trace", runtime.trace, "DIR",
 	     "Write StarPU's traces of a few steps into this folder, for ViTE and other tools"),

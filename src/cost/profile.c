@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The kind whose line stands in for a kind without one: memory for other work on bytes, AlltoAll for
- * a stage of it. 0: no kind. */
+/* The kind whose line stands in for a kind without one: memory for other work on bytes, AlltoAll
+ * for a stage of it. 0: no kind. */
 static const enum fsmoe_kind stand_in[FSMOE_NKINDS] = {
 	[FSMOE_KIND_REDUCTION] = FSMOE_KIND_MEMORY,
 	[FSMOE_KIND_ROUTING] = FSMOE_KIND_MEMORY,

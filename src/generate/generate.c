@@ -88,7 +88,8 @@ void fsmoe_generator_destroy(struct fsmoe_generator *g)
 	free(g);
 }
 
-/* Runs the forward over the window; g->row becomes the logits of its token `last`, on every rank. */
+/* Runs the forward over the window; g->row becomes the logits of its token `last`, on every
+ * rank. */
 static int run_forward(struct fsmoe_generator *g, size_t last)
 {
 	const struct fsmoe_step step = {.step = 0}; /* no noise */

@@ -18,17 +18,19 @@
  *   - computation after computation is in the order of one stream;
  *   - communication after computation waits on the device for the event of the task that it needs,
  *     and is enqueued long before that;
- *   - computation after communication, and communication after communication, still goes through the
- *     host: a communication ends when it has, so that what the policy finds ready can run, and never
- *     stands in the stream before what could run meanwhile.
+ *   - computation after communication, and communication after communication, still goes through
+ *   the
+ *     host: a communication ends when it has, so that what the policy finds ready can run, and
+ *     never stands in the stream before what could run meanwhile.
  *
  * What only fills gaps (a negative priority) is held back until the lane is idle, or it would be
  * enqueued before more urgent work that becomes ready meanwhile; unless there is none: whatever is
  * urgent and not enqueued yet needs the same computation as the filler.
  *
  * Only edges inside a step are known here: the compute lane's stream is waited for at a step's end,
- * and before the next begins. Not where a node runs on the host, which would read too early, and not
- * where somebody asks StarPU when tasks became ready or ended: while recording, or with a trace.
+ * and before the next begins. Not where a node runs on the host, which would read too early, and
+ * not where somebody asks StarPU when tasks became ready or ended: while recording, or with a
+ * trace.
  */
 struct fsmoe_early_release
 {

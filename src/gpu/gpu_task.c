@@ -8,8 +8,8 @@
 
 /* A CUDA worker of StarPU enqueues a task's nodes on the stream of their lane. */
 
-/* Whose end StarPU sees: when its own stream of the lane has come so far. The lane's is another, for
- * its priority. */
+/* Whose end StarPU sees: when its own stream of the lane has come so far. The lane's is another,
+ * for its priority. */
 static int join(struct fsmoe_gpu *gpu, enum fsmoe_lane lane)
 {
 	int err = fsmoe_cuda_check(cudaEventRecord(gpu->ended[lane], gpu->lanes.cuda[lane].stream),

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 /*
- * Every lane is a stream, in the order of fsmoe_stream_sync_order. An edge inside a lane is the stream's
- * own order; of the edges from another lane only the latest needs an event, and none that the lane
- * has waited for already.
+ * Every lane is a stream, in the order of fsmoe_stream_sync_order. An edge inside a lane is the
+ * stream's own order; of the edges from another lane only the latest needs an event, and none that
+ * the lane has waited for already.
  */
 
 void fsmoe_stream_describe(struct fsmoe_stream *s, const struct fsmoe_node *node,

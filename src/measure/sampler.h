@@ -19,8 +19,8 @@ struct fsmoe_sampler
 
 /*
  * Runs a graph for about `seconds`, between 5 and 25 times after one warm-up, each after a barrier,
- * and adds the durations of the nodes for which `counts` is true to the samples. Collective over the
- * job. 0 or a negative errno.
+ * and adds the durations of the nodes for which `counts` is true to the samples. Collective over
+ * the job. 0 or a negative errno.
  */
 int fsmoe_sampler_run(struct fsmoe_sampler *sampler, fsmoe_graph_t graph, fsmoe_memory_t memory,
 		      double seconds, int (*counts)(const struct fsmoe_node *node));

@@ -33,7 +33,7 @@ enum
 struct candidate
 {
 	struct fsmoe_gradient_position to;
-	double hidden; /* the seconds in which they hide, rounded up; less than 0: a bucket ends here */
+	double hidden; /* seconds in which they hide, rounded up; less than 0: a bucket ends here */
 };
 
 /* The windows up to one are placed. */
@@ -96,8 +96,8 @@ static double hidden_seconds(const struct dp *d, int j)
 }
 
 /* Fills windows as fsmoe_fill_windows does, with an alpha for every bucket: the bytes that hide
- * depend on those that come next. `whole` as in fsmoe_gradient_fit. Returns the bytes that are left, without the first
- * layer's: nothing hides those. */
+ * depend on those that come next. `whole` as in fsmoe_gradient_fit. Returns the bytes that are
+ * left, without the first layer's: nothing hides those. */
 static uint64_t fill_windows(struct dp *d, int windows, double (*whole)(double))
 {
 	const struct fsmoe_gradient_list *list = &d->placement->list;
@@ -231,8 +231,8 @@ static void add_candidate(struct dp *d, struct fsmoe_gradient_position to, doubl
 	d->candidate[d->ncandidates++] = (struct candidate){to, hidden};
 }
 
-/* Adds the end of the bytes that hide in so many seconds, and the ends of buckets around it. A float
- * that hides in part is better than one that is exposed at the end. */
+/* Adds the end of the bytes that hide in so many seconds, and the ends of buckets around it. A
+ * float that hides in part is better than one that is exposed at the end. */
 static void add_around(struct dp *d, struct fsmoe_gradient_position from, double hidden)
 {
 	const struct fsmoe_gradient_list *list = &d->placement->list;

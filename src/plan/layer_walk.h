@@ -5,8 +5,8 @@
 #include <fsmoe/plan.h>
 
 /*
- * The time of one layer under a schedule's columns. The mixture of experts is walked event by event;
- * doc/cost-model.md says why that is exact and gives the closed forms.
+ * The time of one layer under a schedule's columns. The mixture of experts is walked event by
+ * event; doc/cost-model.md says why that is exact and gives the closed forms.
  */
 
 /* Seconds of one chunk of every stage. weights: seconds of the weight gradients of all chunks, if
@@ -43,8 +43,8 @@ struct fsmoe_layer_event
 void fsmoe_chunk_of(const struct fsmoe_schedule *row, const struct fsmoe_layer_cost *cost,
 		    enum fsmoe_phase phase, int degree, struct fsmoe_chunk *chunk);
 
-/* Returns the makespan of `degree` chunks with `gradient` seconds of AllReduce after the last dispatch.
- * events: NULL, or room for FSMOE_LAYER_EVENTS(degree); *nevents of them are filled. */
+/* Returns the makespan of `degree` chunks with `gradient` seconds of AllReduce after the last
+ * dispatch. events: NULL, or room for FSMOE_LAYER_EVENTS(degree); *nevents of them are filled. */
 double fsmoe_layer_walk(const struct fsmoe_schedule *row, const struct fsmoe_chunk *chunk,
 			int degree, double gradient, struct fsmoe_layer_event *events,
 			int *nevents);

@@ -21,8 +21,8 @@ static unsigned gpu_node(fsmoe_runtime_t rt)
 _Static_assert(FSMOE_ALIGNMENT % (FSMOE_NUMBERS * sizeof(float)) == 0,
 	       "a buffer's last element would reach its neighbour on the host");
 
-/* What is bf16 has no place on the host but one that StarPU makes where a node without a CUDA kernel
- * wants it. */
+/* What is bf16 has no place on the host but one that StarPU makes where a node without a CUDA
+ * kernel wants it. */
 static int make_known(struct fsmoe_handle *h)
 {
 	const size_t n = fsmoe_handle_elements(h);
@@ -75,8 +75,8 @@ void fsmoe_data_remove(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 		fsmoe_gpu->free(h->fixed);
 }
 
-/* On a GPU the buffer gets its place there now, not in a step, and from us: what StarPU allocates it
- * keeps for others of the same size when the buffer goes, and a program made anew has none. */
+/* On a GPU the buffer gets its place there now, not in a step, and from us: what StarPU allocates
+ * it keeps for others of the same size when the buffer goes, and a program made anew has none. */
 int fsmoe_data_place(fsmoe_runtime_t rt, struct fsmoe_handle *h)
 {
 	int err = 0;

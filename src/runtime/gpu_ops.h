@@ -35,8 +35,8 @@ struct fsmoe_gpu_ops
 	double (*peak)(const struct fsmoe_gpu *gpu);
 	/* Before StarPU starts: sets what StarPU reads from the environment alone. */
 	void (*prepare_starpu)(void);
-	/* Makes the lanes of all programs with their streams. worker: StarPU's workers by lane, out;
-	 * NULL: StarPU does not run. */
+	/* Makes the lanes of all programs with their streams. worker: StarPU's workers by lane,
+	 * out; NULL: StarPU does not run. */
 	int (*make_lanes)(struct fsmoe_gpu *gpu, int worker[FSMOE_NLANES]);
 	const struct fsmoe_executor *stream_executor;
 
@@ -49,20 +49,20 @@ struct fsmoe_gpu_ops
 	 * a neighbour in its page is. */
 	int (*pin)(void *data, size_t bytes);
 	void (*unpin)(void *data);
-	/* Copies without conversion; blocks. Blocks of zeros, for which the host mostly has no pages
-	 * yet, are set on the device and do not travel. */
+	/* Copies without conversion; blocks. Blocks of zeros, for which the host mostly has no
+	 * pages yet, are set on the device and do not travel. */
 	int (*write)(void *device, const void *from, size_t bytes);
 	int (*read)(const void *device, void *to, size_t bytes);
-	/* Copies n numbers, float on the host and bf16 on the device, in one direction: the other of
-	 * `to` and `from` is NULL. Blocks. */
+	/* Copies n numbers, float on the host and bf16 on the device, in one direction: the other
+	 * of `to` and `from` is NULL. Blocks. */
 	int (*copy_bf16)(void *device, float *to, const float *from, size_t n);
 	/* The bf16 copy of a parameter of n floats on the device: made (the caller frees it) and
 	 * written, or written again. Blocks. */
 	int (*make_copy)(const float *param, size_t n, void **copy);
 	int (*write_copy)(const float *param, size_t n, void *copy);
-	/* Under the CTA policy "zero": where a program's tensors lie in a window, by tensor, and the
-	 * window (NULL: nowhere), which the caller releases. A handle in it keeps it. Collective
-	 * over the job. */
+	/* Under the CTA policy "zero": where a program's tensors lie in a window, by tensor, and
+	 * the window (NULL: nowhere), which the caller releases. A handle in it keeps it.
+	 * Collective over the job. */
 	int (*find_homes)(struct fsmoe_program *program, struct fsmoe_home *homes,
 			  struct fsmoe_nccl_window **window);
 	void (*keep_window)(struct fsmoe_nccl_window *window);
@@ -71,7 +71,8 @@ struct fsmoe_gpu_ops
 	/* Scratch memory and events of a program. */
 	int (*reserve)(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
 	void (*release)(struct fsmoe_program *program);
-	/* Before a step; waits for an earlier step that nobody waited for. Times count from here. */
+	/* Before a step; waits for an earlier step that nobody waited for. Times count from
+	 * here. */
 	int (*begin)(struct fsmoe_gpu *gpu, struct fsmoe_program *program);
 	/* After StarPU's tasks have ended: waits for those that were released early. */
 	int (*finish)(struct fsmoe_gpu *gpu);

@@ -242,11 +242,12 @@ void fsmoe_record_close(struct fsmoe_record *record);
 size_t fsmoe_scratch_bytes(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors,
 			   enum fsmoe_real real);
 
-/* Nodes into templates: each of its own, or by chains. Fills order, ntemplates and the templates' nodes. */
+/* Nodes into templates: each of its own, or by chains. Fills order, ntemplates and the templates'
+ * nodes. */
 int fsmoe_fuse_tasks(struct fsmoe_program *program);
 
-/* Takes out of the templates the buffers that another one speaks for (alike.c): rides[] says where they
- * lie. Needs the templates' tensors, modes and buffers. */
+/* Takes out of the templates the buffers that another one speaks for (alike.c): rides[] says where
+ * they lie. Needs the templates' tensors, modes and buffers. */
 int fsmoe_merge_handles(struct fsmoe_program *program);
 
 /* The one door: makes and submits the task of a template. */

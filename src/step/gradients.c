@@ -36,10 +36,10 @@ static int by_readiness(const void *a, const void *b)
 	return y->index - x->index;
 }
 
-/* Finds the first forward node that reads a bucket's parameters or has its layer label: once that is
- * differentiated, no node adds to the bucket any more. The label counts because the parameters that
- * a rank reads may depend on the rank (only one shard of an expert adds its bias), and the list may
- * not. */
+/* Finds the first forward node that reads a bucket's parameters or has its layer label: once that
+ * is differentiated, no node adds to the bucket any more. The label counts because the parameters
+ * that a rank reads may depend on the rank (only one shard of an expert adds its bias), and the
+ * list may not. */
 static void find_readiness(const struct fsmoe_graph *g, int first, int *ready)
 {
 	for (int k = 0; k < g->nbuckets; k++)

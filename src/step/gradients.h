@@ -6,9 +6,9 @@
 
 /*
  * The exchange of gradients of one step. Buckets form a flat list, in the order in which the last
- * micro-batch's backward completes them. At every gap a plan takes the next bytes of the list, cut by
- * elements and not by parameters. Sums are taken element by element in group order, so no cut changes
- * a value.
+ * micro-batch's backward completes them. At every gap a plan takes the next bytes of the list, cut
+ * by elements and not by parameters. Sums are taken element by element in group order, so no cut
+ * changes a value.
  */
 struct fsmoe_gradients
 {
@@ -24,8 +24,8 @@ struct fsmoe_gradients
  * node is `first`, and its backward. The arguments must outlive fsmoe_gradients_end. */
 int fsmoe_gradients_begin(struct fsmoe_gradients *gradients, fsmoe_graph_t graph, int first,
 			  const struct fsmoe_plan *plan);
-/* Appends the exchange of the remaining gradients, and frees the list. Call it also if the graph has
- * failed. */
+/* Appends the exchange of the remaining gradients, and frees the list. Call it also if the graph
+ * has failed. */
 int fsmoe_gradients_end(struct fsmoe_gradients *gradients);
 
 #endif

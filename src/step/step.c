@@ -50,7 +50,8 @@ static void append_micro_batch(struct fsmoe_step_graph *s, int i, struct fsmoe_f
 	fsmoe_graph_backward(g, *loss);
 }
 
-/* Sums all auxiliary losses over the job, for people: they enter gradients, but no reported loss. */
+/* Sums all auxiliary losses over the job, for people: they enter gradients, but no reported
+ * loss. */
 static fsmoe_tensor_t sum_losses(fsmoe_graph_t g)
 {
 	int n;

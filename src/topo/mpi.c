@@ -42,13 +42,13 @@ int fsmoe_mpi_check(int code, const char *call)
 
 /*
  * How to wait for one who shares a core: a few immediate tests catch what is about to arrive; then
- * the core is left to whoever computes, in pauses that grow, because what has not come soon is waiting for a
- * computation elsewhere. No sched_yield: it gives a computing neighbour a whole time slice, where
- * a short sleep often gets the core back at once (1 KiB among four ranks on two cores that two
- * others keep busy: 7 to 13 ms with yields, 3 to 5 ms without; idle cores: 13 us). MPI moves long
- * messages in pieces, and only inside calls: so the pauses end at 0.2 ms where bytes may be on
- * their way (exchanges of 1 MiB among four ranks took six times as long with 1 ms) and at 1 ms in
- * a barrier, where none are.
+ * the core is left to whoever computes, in pauses that grow, because what has not come soon is
+ * waiting for a computation elsewhere. No sched_yield: it gives a computing neighbour a whole time
+ * slice, where a short sleep often gets the core back at once (1 KiB among four ranks on two cores
+ * that two others keep busy: 7 to 13 ms with yields, 3 to 5 ms without; idle cores: 13 us). MPI
+ * moves long messages in pieces, and only inside calls: so the pauses end at 0.2 ms where bytes may
+ * be on their way (exchanges of 1 MiB among four ranks took six times as long with 1 ms) and at 1
+ * ms in a barrier, where none are.
  *
  * One who has a core of its own tests for some 20 ms first: of a step of 'quickstart' on four ranks
  * with four cores each, exchanges took 31 ms in place of 110, and the step 388 in place of 462.

@@ -14,8 +14,9 @@
  */
 struct fsmoe_eval;
 
-/* Builds the graph of a batch of `batch` sequences; local. `forward` as for the trainer, but no token should be dropped: with few slots, whether a token is dropped depends on later
- * ones. The caller destroys graph->graph, or gives the graph to fsmoe_eval_create. */
+/* Builds the graph of a batch of `batch` sequences; local. `forward` as for the trainer, but no
+ * token should be dropped: with few slots, whether a token is dropped depends on later ones. The
+ * caller destroys graph->graph, or gives the graph to fsmoe_eval_create. */
 int fsmoe_eval_graph(struct fsmoe_forward_graph *graph, fsmoe_groups_t groups,
 		     struct fsmoe_forward forward, int batch,
 		     const struct fsmoe_objective *objective);

@@ -6,7 +6,8 @@
 #include <fsmoe/op.h>
 #include <fsmoe/topo.h>
 
-/* Rows that an expert's forward node computes, as its work counts them: those of the first input. */
+/* Rows that an expert's forward node computes, as its work counts them: those of the first
+ * input. */
 static double rows_of(const struct fsmoe_node *node, const struct fsmoe_tensor_info *tensors)
 {
 	for (int i = 0; i < node->naccess; i++)

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A place is a number with the same meaning on every rank, smaller for earlier ones: parameters from
- * 0 on, then nodes in program order. */
+/* A place is a number with the same meaning on every rank, smaller for earlier ones: parameters
+ * from 0 on, then nodes in program order. */
 #define NOWHERE INT_MAX
 
 /* Numbers that are read at a time: the host may lack room for a step's tensors on a GPU. */

@@ -59,7 +59,7 @@ static void the_newest_are_kept(void **state)
 		assert_int_equal(save(&m, dir, step * 10, 2), 0);
 	assert_int_equal(entries(dir), 3);
 	assert_int_equal(load(&m, in(dir, "step-000040"), &info), 0);
-	/* The same step again, as after going back, and an older one: both are the newest then. */
+	/* One step twice, as after going back, and an older one: each is the newest when saved. */
 	assert_int_equal(save(&m, dir, 40, 2), 0);
 	assert_int_equal(save(&m, dir, 7, 2), 0);
 	assert_int_equal(entries(dir), 3);

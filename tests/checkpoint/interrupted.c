@@ -150,7 +150,7 @@ static void kill_9(void **state)
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 		trials++;
-		/* What the one before left does not count, if this one came to nothing. */
+		/* Remains of the last trial do not count if this one came to nothing. */
 		cut += clean && unfinished(dir);
 		if (trial % 2)
 			remove_unfinished(dir);

@@ -11,10 +11,10 @@ tests_checkpoint_interrupted_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif
 check_PROGRAMS += tests/checkpoint/ranks
 tests_checkpoint_ranks_LDADD = libfsmoe_core.la
-checkpoint_tests = tests/checkpoint/test-layouts.sh tests/checkpoint/test-python.sh \
-	tests/checkpoint/test-full.sh tests/checkpoint/test-resume.sh
+checkpoint_tests = tests/checkpoint/layouts.sh tests/checkpoint/python.sh \
+	tests/checkpoint/full-disk.sh tests/checkpoint/resume.sh
 TESTS += $(checkpoint_tests)
-checkpoint_long = tests/checkpoint/test-killed.sh tests/checkpoint/test-term.sh
+checkpoint_long = tests/checkpoint/killed.sh tests/checkpoint/term.sh
 long_tests += $(checkpoint_long)
 dist_check_SCRIPTS += $(checkpoint_tests) $(checkpoint_long)
 EXTRA_DIST += tests/checkpoint/oracle.py tests/lib/slow-disk.c

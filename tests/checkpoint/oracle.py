@@ -24,8 +24,8 @@ def stored(name, value):
     if rest.startswith("attn.qkv"):
         kind = rest.split(".")[-1]
         for i, letter in enumerate("qkv"):
-            part = value[i].reshape(-1, value.shape[-1]) if kind == "weight" else value[i].reshape(-1)
-            yield f"{layer}.self_attn.{letter}_proj.{kind}", part
+            shape = (-1, value.shape[-1]) if kind == "weight" else (-1,)
+            yield f"{layer}.self_attn.{letter}_proj.{kind}", value[i].reshape(shape)
     elif rest.startswith("attn.out"):
         yield f"{layer}.self_attn.o_proj.{rest.split('.')[-1]}", value
     elif rest.startswith("moe.experts"):
@@ -72,7 +72,8 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-for name in ("ln_f.weight", "h.1.self_attn.k_proj.weight", "h.0.block_sparse_moe.experts.3.w2.weight"):
+for name in ("ln_f.weight", "h.1.self_attn.k_proj.weight",
+             "h.0.block_sparse_moe.experts.3.w2.weight"):
     assert f"{crc32c(model[name].tobytes()):08x}" == manifest["tensors"][name]["crc32c"], name
 
 model["0"] = numpy.zeros((2, 0, 3), dtype=numpy.float32)
@@ -82,4 +83,5 @@ with open(out, "rb") as f:
     header = json.loads(f.read(length))
 for name in sorted(n for n in header if n != "__metadata__"):
     begin, end = header[name]["data_offsets"]
-    print(name, "(" + ", ".join(map(str, header[name]["shape"])) + ")", begin + 8 + length, end + 8 + length)
+    shape = ", ".join(map(str, header[name]["shape"]))
+    print(name, f"({shape})", begin + 8 + length, end + 8 + length)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checkpoints on several ranks, as test-layouts.sh, test-killed.sh and test-python.sh use them.
+ * Checkpoints on several ranks, as layouts.sh, killed.sh and python.sh use them.
  *
  *   ranks train NODES FROM TO STEPS   on this job cut into NODES nodes: loads FROM (- : nothing),
  *                                     saves into TO (- : nothing), then trains STEPS steps and

@@ -1,7 +1,9 @@
-# The order of the folders: each may include and call what stands before it, never what follows. Both
-# checks of direction read it, layering.sh on includes and calls.sh on the symbols of object files.
+# The order of the folders: each may include and call what stands before it, never what follows.
+# Both checks of direction read it, layering.sh on includes and calls.sh on the symbols of object
+# files.
 # shellcheck shell=bash disable=SC2034
-folders=(base topo schedule comm graph cost data codelets moe model plan step trace runtime gpu measure config
+folders=(base topo schedule comm graph cost data codelets moe model plan step trace runtime gpu
+	measure config
 	train checkpoint generate report bench cli)
 
 # A public header belongs to the folder in which its types are first needed, which may come before

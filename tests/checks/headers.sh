@@ -5,7 +5,8 @@
 compile()
 {
 	# shellcheck disable=SC2086
-	echo "#include <$header>" | "$@" -Wall -Wextra -Werror -fsyntax-only -I "$src/include" ${interop_cflags:-} - ||
+	echo "#include <$header>" | "$@" -Wall -Wextra -Werror -fsyntax-only -I "$src/include" \
+		${interop_cflags:-} - ||
 		complain "$header does not compile alone with $*"
 }
 

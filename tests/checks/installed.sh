@@ -33,8 +33,10 @@ build first first.c
 for example in "$src"/examples/*.c; do
 	[ -e "$example" ] || continue
 	interop=
-	! grep -qE '<(starpu|fsmoe/starpu|fsmoe/mpi)' "$example" || interop="${interop_cflags:-} ${interop_libs:-}"
-	build "$(basename "$example" .c)" "$example" || complain "$example does not build against the installed copy"
+	! grep -qE '<(starpu|fsmoe/starpu|fsmoe/mpi)' "$example" ||
+		interop="${interop_cflags:-} ${interop_libs:-}"
+	build "$(basename "$example" .c)" "$example" ||
+		complain "$example does not build against the installed copy"
 done
 soname=$(readelf -d "$root$libdir/libfsmoe.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 [ -e "$root$libdir/$soname" ] || complain "the installed library's SONAME '$soname' is not there"

@@ -4,9 +4,10 @@
 . "$(dirname "$0")/tree.bash"
 . "$(dirname "$0")/folders.bash"
 
-# Who may name a foreign header, as patterns of paths.
+# Patterns of the files that may name a foreign header.
 declare -A foreign=(
-	[starpu]='src/runtime/*|src/gpu/*|src/trace/*|include/fsmoe/starpu.h|examples/04*|tests/*|bench/*'
+	[starpu]='src/runtime/*|src/gpu/*|src/trace/*|include/fsmoe/starpu.h|examples/04*|tests/*'\
+'|bench/*'
 	[mpi]='src/comm/*|src/topo/*|tests/*|bench/*'
 	[nccl]='src/comm/*|tests/*|bench/*'
 	[cuda]='codelets/cuda/*|src/comm/*|src/gpu/*|tests/*|bench/*')
@@ -50,7 +51,8 @@ while IFS=: read -r file line text; do
 	name=${name%%[>\"]*}
 	kind=$(foreign_kind "$name")
 	if [ -n "$kind" ]; then
-		allowed "$file" "$kind" || complain "$file:$line: <$name> is only for ${foreign[$kind]//|/, }"
+		allowed "$file" "$kind" ||
+			complain "$file:$line: <$name> is only for ${foreign[$kind]//|/, }"
 		continue
 	fi
 	from=$(folder_of "$file")
@@ -59,7 +61,8 @@ while IFS=: read -r file line text; do
 		continue
 	fi
 	if [ -z "${level[$from]:-}" ] || [ -z "${level[$to]:-}" ]; then
-		complain "$file:$line: $name: a folder or public header that this check does not know ($from, $to)"
+		complain "$file:$line: $name: not a folder or public header that folders.bash" \
+			"knows ($from, $to)"
 	elif [ "${level[$to]}" -gt "${level[$from]}" ]; then
 		complain "$file:$line: $name: $from may not know $to"
 	elif [[ $from != "$to" && $name != fsmoe/* ]]; then

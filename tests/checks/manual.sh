@@ -20,7 +20,8 @@ for command in $("$fsmoe" bench --help | listed); do
 done
 while read -r command; do
 	# shellcheck disable=SC2086
-	for option in $("$fsmoe" help $command all 2>&1 | grep -oE -- '--[a-z][a-z0-9-]+' | sort -u); do
+	for option in $("$fsmoe" help $command all 2>&1 | grep -oE -- '--[a-z][a-z0-9-]+' |
+		sort -u); do
 		grep -qE -- "$option([^a-z0-9-]|$)" <<<"$text" ||
 			complain "fsmoe $command $option is not in ${page##*/}"
 	done

@@ -9,7 +9,8 @@ grep -q "unknown command 'tain'" "$TMPDIR/err" || complain "an unknown command i
 if command -v shellcheck >/dev/null; then
 	cd "$src"
 	shellcheck -x quickstart .ci/run || complain "shellcheck: quickstart"
-	shellcheck -s sh tests/lib/run-test build-aux/check-style build-aux/check-size build-aux/public-symbols ||
+	shellcheck -s sh tests/lib/run-test build-aux/check-style build-aux/check-size \
+		build-aux/public-symbols ||
 		complain "shellcheck: helpers"
 	shellcheck -x -P tests/checks tests/checks/*.sh || complain "shellcheck: checks"
 fi

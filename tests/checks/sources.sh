@@ -22,7 +22,8 @@ files=$(project_files | grep -vxF -e LICENSE -e "$self")
 for file in $files; do
 	case $file in
 	*.c | *.h | *.cu | *.cuh | .* | */.* | *.in | m4/* | configure.ac | build-aux/*) ;;
-	*) grep -qF -- "$file" <<<"$listed" || complain "$file: in no local.mk, so not in the archive" ;;
+	*) grep -qF -- "$file" <<<"$listed" ||
+		complain "$file: in no local.mk, so not in the archive" ;;
 	esac
 done
 
@@ -32,7 +33,8 @@ documents=$(grep -E '\.md$' <<<"$files")
 # shellcheck disable=SC2086
 paths=$(grep -ohE "(^|[^[:alnum:]_/.])$named" $documents | sed 's/^[^a-z]//' | sort -u)
 while read -r path; do
-	compgen -G "$path*" >/dev/null || complain "$path: the documentation names it, and it is not there"
+	compgen -G "$path*" >/dev/null ||
+		complain "$path: the documentation names it, and it is not there"
 done <<<"$paths"
 
 here=$(cd "$src" && pwd -P)
@@ -47,12 +49,16 @@ refuse()
 	done <<<"$found"
 }
 refuse "names this very folder" -e "(^|[^[:alnum:]_.])$here(/|[^[:alnum:]_]|$)"
-refuse "names somebody's folder" -e '(^|[^[:alnum:]_.$}/])/(root|home|Users|work|mnt|scratch)/[[:alnum:]_.]'
-refuse "names a package host" -e '(deb|ftp|security|archive|mirrors?|registry|proxy|pypi|pkgs?|packages)[.-][[:alnum:].-]+\.(org|net|com|dev|io)' \
+refuse "names somebody's folder" \
+	-e '(^|[^[:alnum:]_.$}/])/(root|home|Users|work|mnt|scratch)/[[:alnum:]_.]'
+hosts='(deb|ftp|security|archive|mirrors?|registry|proxy|pypi|pkgs?|packages)'
+refuse "names a package host" \
+	-e "${hosts}[.-][[:alnum:].-]+\.(org|net|com|dev|io)" \
 	-e 'https?://[[:alnum:].]*(debian|ubuntu|pypi|npmjs|crates)\.'
 refuse "is a leftover of a merge" -e '^(<<<<<<<|>>>>>>>) '
 
 for file in $files; do
-	! grep -Iq . "$file" || [ -z "$(tail -c 1 "$file")" ] || complain "$file: does not end in a newline"
+	! grep -Iq . "$file" || [ -z "$(tail -c 1 "$file")" ] ||
+		complain "$file: does not end in a newline"
 done
 finish

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# clang-format has nothing to say (skipped where there is none of version 14).
+# Lines and comments keep to the style, and clang-format 14 has nothing to say (77 without it).
 . "$(dirname "$0")/tree.bash"
 sh "$src/build-aux/check-style" "$src"

@@ -6,7 +6,8 @@ lib=$top_builddir/.libs/libfsmoe.so
 [ -e "$lib" ] || skip "there is no shared library"
 
 declared=$(sh "$src/build-aux/public-symbols" "$src")
-exported=$(nm -D --defined-only "$lib" | awk '$2 ~ /[TDBRVW]/ { print $3 }' | grep -v '^__' | sort -u)
+exported=$(nm -D --defined-only "$lib" | awk '$2 ~ /[TDBRVW]/ { print $3 }' | grep -v '^__' |
+	sort -u)
 for name in $(comm -23 <(echo "$declared") <(echo "$exported")); do
 	complain "$name is declared in a public header, but libfsmoe does not have it"
 done

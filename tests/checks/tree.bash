@@ -1,4 +1,4 @@
-# What the checks share: where the tree is, how a complaint is made.
+# Shared by the checks: where the tree is, how a complaint is made.
 # shellcheck shell=bash
 set -eu
 src=${top_srcdir:?run by make check}
@@ -23,16 +23,20 @@ skip()
 sources()
 {
 	[ $# -gt 0 ] || set -- include src codelets tests examples bench
-	(cd "$src" && find "$@" \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -type f | sort)
+	(cd "$src" && find "$@" \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -type f |
+		sort)
 }
 
-# Every file that is part of the project: what git tracks or will, or all of an unpacked archive; not
-# what a build made, wherever in the tree it is.
+# Every file that is part of the project: what git tracks or will, or all of an unpacked archive;
+# not what a build made, wherever in the tree it is.
 project_files()
 {
-	(cd "$src" && git ls-files --cached --others --exclude-standard --deduplicate 2>/dev/null | grep . ||
-		find . -type f -not -path './_*' -not -path './autom4te.cache/*' -not -path './build/*' -not -name '*.in' \
-			-not -name 'configure*' -not -name aclocal.m4 -not -path './m4/l*' -printf '%P\n') |
+	(cd "$src" && git ls-files --cached --others --exclude-standard --deduplicate 2>/dev/null |
+		grep . ||
+		find . -type f -not -path './_*' -not -path './autom4te.cache/*' \
+		-not -path './build/*' -not -name '*.in' \
+			-not -name 'configure*' -not -name aclocal.m4 -not -path './m4/l*' \
+			-printf '%P\n') |
 		while read -r file; do
 			[[ ! -e $src/$file || $file == "$built"/* ]] || echo "$file"
 		done

@@ -11,8 +11,8 @@ while IFS='|' read -r n args want; do
 	[[ $n != \#* ]] || continue
 	# shellcheck disable=SC2086
 	"$python" -m torch.distributed.run --standalone --nproc_per_node=$n \
-		"$top_srcdir/bench/peer/bench_ideal.py" --device cpu --dtype fp32 --iters 1 --warmup 0 \
-		--parts 0 $args >"$work/out" 2>"$work/err" </dev/null
+		"$top_srcdir/bench/peer/bench_ideal.py" --device cpu --dtype fp32 --iters 1 \
+		--warmup 0 --parts 0 $args >"$work/out" 2>"$work/err" </dev/null
 	agree "$want" "$(numbers "$work/out")" ||
 		complain "the peer says $(numbers "$work/out"), not $want" "$n ranks: $args"
 done <"$cases"

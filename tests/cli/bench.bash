@@ -31,7 +31,8 @@ layer()
 {
 	local want=$1 n=$2 command
 	shift 2
-	command=("$fsmoe" bench layer --device cpu --dtype fp32 --iters 1 --warmup 1 --parts=no "$@")
+	command=("$fsmoe" bench layer --device cpu --dtype fp32 --iters 1 --warmup 1 --parts=no
+		"$@")
 	# shellcheck disable=SC2086
 	[ "$n" -eq 1 ] || command=($ranks "$n" "${command[@]}")
 	expect 0 "" "${command[@]}"

@@ -4,7 +4,8 @@
 . "$(dirname "$0")/cli.bash"
 . "$(dirname "$0")/bench.bash"
 
-modules() { "$fsmoe" info --json | sed -n "/\"$1\": {/,/}/p" | sed -n 's/^ *"\([a-z0-9-]*\)": ".*/\1/p'; }
+modules() { "$fsmoe" info --json | sed -n "/\"$1\": {/,/}/p" |
+	sed -n 's/^ *"\([a-z0-9-]*\)": ".*/\1/p'; }
 published() { sed -n "s/^1 | \(--ffn $1.*--capacity-factor $2\) |.*/\1/p" "$cases" | head -n 1; }
 expected() { sed -n "s/^$1 | $2 | //p" "$cases" | head -n 1; }
 
@@ -37,8 +38,9 @@ else
 			for order in $(modules order); do
 				for dispatch in $(modules dispatch); do
 					for cuts in 1 2 3/5; do
-						one $n $ffn --order "$order" --dispatch "$dispatch" \
-							--cuts $cuts --nodes $(((n + 1) / 2))
+						one $n $ffn --order "$order" \
+							--dispatch "$dispatch" --cuts $cuts \
+							--nodes $(((n + 1) / 2))
 					done
 				done
 			done
@@ -48,13 +50,18 @@ fi
 echo "$layers layers"
 
 expect 2 "there is no expert 'gtp'" "$fsmoe" bench layer --ffn gtp
-expect 2 "--cuts is '2/x': give chunks of the forward pass, or of both: 2, or 2/4" "$fsmoe" bench layer --cuts 2/x
+expect 2 "--cuts is '2/x': give chunks of the forward pass, or of both: 2, or 2/4" "$fsmoe" bench \
+	layer --cuts 2/x
 expect 2 "--cuts: 65 chunks of a layer are more than the 64 that the device 'cuda' takes" \
 	"$fsmoe" bench layer --device cuda --cuts 2/65
-expect 2 "the dtype 'tf32' is of GPUs: use 'fp32', or the device 'cuda'" "$fsmoe" bench layer --dtype tf32
-expect 2 "the dtype 'bf16' is of GPUs: use 'fp32', or the device 'cuda'" "$fsmoe" bench layer --dtype bf16
-expect 2 "unknown command 'bench laier': there are layer and schedule; did you mean 'layer'?" "$fsmoe" bench laier
+expect 2 "the dtype 'tf32' is of GPUs: use 'fp32', or the device 'cuda'" "$fsmoe" bench layer \
+	--dtype tf32
+expect 2 "the dtype 'bf16' is of GPUs: use 'fp32', or the device 'cuda'" "$fsmoe" bench layer \
+	--dtype bf16
+expect 2 "unknown command 'bench laier': there are layer and schedule; did you mean 'layer'?" \
+	"$fsmoe" bench laier
 expect 2 "no command given: 'fsmoe bench help' lists them" "$fsmoe" bench
-expect 4 "cannot be cut into groups of 1 x 2: --ep times --esp must divide them" "$fsmoe" bench layer --esp 2
+expect 4 "cannot be cut into groups of 1 x 2: --ep times --esp must divide them" "$fsmoe" bench \
+	layer --esp 2
 expect 0 "" "$fsmoe" bench layer --help
 finish

@@ -58,7 +58,8 @@ write_profile()
 	{
 		echo '{"format": "fsmoe profile", "version": 1, "fits": ['
 		printf '%s\n' "$@" | while read -r kind lane alpha beta; do
-			echo "{\"kind\": \"$kind\", \"lane\": \"$lane\", \"alpha\": $alpha, \"beta\": $beta},"
+			printf '{"kind": "%s", "lane": "%s", "alpha": %s, "beta": %s},\n' \
+				"$kind" "$lane" "$alpha" "$beta"
 		done | sed '$s/,$//'
 		echo ']}'
 	} >"$file"

@@ -13,7 +13,8 @@ train "is not a regular file" /dev/null
 mkdir "$work/folder"
 train "'DIR/*.txt'" "$work/folder"
 printf '\377' | cat - "$text" >"$work/binary"
-train "token 255, byte 0 of $work/binary, is not in the vocabulary of 128" "$work/binary" --vocab-size 128
+train "token 255, byte 0 of $work/binary, is not in the vocabulary of 128" "$work/binary" \
+	--vocab-size 128
 
 train "the held-out part has" "$text" --val-fraction 0.00001 --val-every 1
 train "cannot read the data $work/absent" "$text" --val "$work/absent"
@@ -32,9 +33,10 @@ truncate -s 80M "$work/large.bin"
 head -c 2M /dev/zero | tr '\0' '\377' |
 	dd of="$work/large.bin" bs=1M seek=38 conv=notrunc iflag=fullblock status=none
 for launch in "" "$ranks 4"; do
-	expect 3 "token 65535, byte 39910152 of" $launch "$fsmoe" train --preset tiny --data "$work/large.bin" \
-		--global-batch 4 --steps 1000 --seed 6 --log-every 1
-	grep -q "^step   14/1000" "$work/out" || complain "it should have met it late" ${launch:-one rank}
+	expect 3 "token 65535, byte 39910152 of" $launch "$fsmoe" train --preset tiny \
+		--data "$work/large.bin" --global-batch 4 --steps 1000 --seed 6 --log-every 1
+	grep -q "^step   14/1000" "$work/out" ||
+		complain "it should have met it late" ${launch:-one rank}
 	grep -q "of $work/large.bin, is not in the vocabulary of 256" "$work/err" ||
 		complain "no file is named" ${launch:-one rank}
 done
@@ -42,7 +44,8 @@ done
 # Checksums beside the data, of a text and of tokens.
 expect 0 "" "$fsmoe" checksum "$text" --data "$work/large.bin"
 [ "$(wc -l <"$work/out")" -eq 2 ] || complain "a line a file" checksum
-grep -qx "[0-9a-f]\{8\} $(stat -c %s "$text") text" "$text.crc32c" || complain "what it wrote" checksum
+grep -qx "[0-9a-f]\{8\} $(stat -c %s "$text") text" "$text.crc32c" ||
+	complain "what it wrote" checksum
 expect 0 "" "$fsmoe" train --preset tiny --data "$text*" --global-batch 4 --steps 1 --quiet
 train "token 65535, byte 39845888 of $work/large.bin" "$work/large.bin"
 printf 'l' | dd of="$text" bs=1 seek=1500 conv=notrunc status=none

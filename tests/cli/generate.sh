@@ -28,15 +28,18 @@ expect 2 "--prompt is empty" "$fsmoe" generate --checkpoint "$work/ck" --prompt 
 expect 4 "is not a multiple of" $ranks 3 "$fsmoe" generate --checkpoint "$work/ck"
 
 # A model that fills in masked tokens sees whole sequences: it cannot continue a text.
-expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 2 --global-batch 8 --objective masked \
+expect 0 "" "$fsmoe" train --preset tiny --data "$text" --steps 2 --global-batch 8 \
+	--objective masked --checkpoint "$work/ck3"
+expect 3 "fills in masked tokens and cannot go on with a text" "$fsmoe" generate \
 	--checkpoint "$work/ck3"
-expect 3 "fills in masked tokens and cannot go on with a text" "$fsmoe" generate --checkpoint "$work/ck3"
 
 # Token numbers, with a vocabulary larger than bytes.
 for _ in $(seq 300); do printf '\001\002\002\002\003\002'; done >"$work/tokens.bin"
-expect 0 "" "$fsmoe" train --preset tiny --vocab-size 1000 --data "$work/tokens.bin" --steps 300 --warmup-steps 50 \
-	--global-batch 8 --lr 3e-3 --log-every 50 --checkpoint "$work/ck2"
+expect 0 "" "$fsmoe" train --preset tiny --vocab-size 1000 --data "$work/tokens.bin" --steps 300 \
+	--warmup-steps 50 --global-batch 8 --lr 3e-3 --log-every 50 --checkpoint "$work/ck2"
 expect 0 "" "$fsmoe" generate --checkpoint "$work/ck2" --prompt "513 514" --length 4 --temperature 0
-[ "$(cat "$work/out")" = "513 514 515 513 514 515 " ] || complain "it did not learn 513 514 515" generate
-expect 2 "'1000' is no token number below 1000" "$fsmoe" generate --checkpoint "$work/ck2" --prompt "1 1000"
+[ "$(cat "$work/out")" = "513 514 515 513 514 515 " ] ||
+	complain "it did not learn 513 514 515" generate
+expect 2 "'1000' is no token number below 1000" "$fsmoe" generate --checkpoint "$work/ck2" \
+	--prompt "1 1000"
 finish

@@ -26,11 +26,13 @@ for spelling in "train --help=all" "train --help all" "help train all"; do
 		has "$option" $spelling
 	done
 done
-! grep -qE -- '--(model-dim|topk|num-layers|hidden=)' "$work/out" || complain "old names are listed" --help=all
+! grep -qE -- '--(model-dim|topk|num-layers|hidden=)' "$work/out" ||
+	complain "old names are listed" --help=all
 cp "$work/out" "$work/options"
 
 expect 0 "" "$fsmoe" info --json
-for key in '"starpu": "1.' '"mpi": "' '"blas": "' '"gate": {' '"topk": "' '"presets": {' '"quickstart": "'; do
+for key in '"starpu": "1.' '"mpi": "' '"blas": "' '"gate": {' '"topk": "' \
+	'"presets": {' '"quickstart": "'; do
 	has "$key" info --json
 done
 expect 0 "" "$fsmoe" info
@@ -39,7 +41,8 @@ has "StarPU" info
 expect 0 "" "$fsmoe" help --man
 sed -e 's/\\-/-/g' -e 's/\\f.//g' "$work/out" >"$work/man"
 for option in $(grep -oE -- '--[a-z][a-z0-9-]+' "$work/options" | sort -u); do
-	grep -qE -- "$option([^a-z0-9-]|\$)" "$work/man" || complain "$option is not in the page" help --man
+	grep -qE -- "$option([^a-z0-9-]|\$)" "$work/man" ||
+		complain "$option is not in the page" help --man
 done
 if command -v man >/dev/null; then
 	warnings=$(man --warnings -l "$work/out" 2>&1 >/dev/null)

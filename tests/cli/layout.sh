@@ -18,7 +18,8 @@ train4 "nodes" --nodes 3
 train4 "dp 2 times tp 3 is not the number of ranks, 4" --nodes 2 --tp 3
 train4 "experts = 6 is not a multiple of expert-parallel ranks = 4" --experts 6 --ep 4 --esp 1
 train4 "heads = 2 is not a multiple of tensor-parallel ranks = 4" --heads 2 --tp 4
-train4 "cannot be shared by 4 data-parallel ranks: --global-batch must be a multiple of 4" --tp 1 --global-batch 6
+train4 "cannot be shared by 4 data-parallel ranks: --global-batch must be a multiple of 4" --tp 1 \
+	--global-batch 6
 # Four terabytes are refused before anything is allocated.
 expect 4 "of its memory, of which" "$fsmoe" train --preset tiny --data "$text" --nodes 1 \
 	--global-batch 16777216

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# fsmoe profile prints a table and writes a file with its origin, which plans and training read; wrong
-# options are refused.
+# fsmoe profile prints a table and writes a file with its origin, which plans and training read;
+# wrong options are refused.
 . "$(dirname "$0")/cli.bash"
 file=$work/profile.json
 
 expect 0 "" $ranks 4 "$fsmoe" profile --preset tiny --nodes 2 --seconds 2 --out "$file"
 for line in 'gemm  *compute' 'expert  *compute' 'attention  *compute' 'memory  *compute' \
-	'reduction  *compute' 'gate  *compute' 'alltoall  *inter' 'allgather  *intra' 'reduce-scatter  *intra' \
-	'allreduce  *inter'; do
+	'reduction  *compute' 'gate  *compute' 'alltoall  *inter' 'allgather  *intra' \
+	'reduce-scatter  *intra' 'allreduce  *inter'; do
 	grep -q "^$line " "$work/out" || complain "the table has no line $line" profile
 done
 for key in date processor versions ranks blas_threads model layout; do
@@ -19,11 +19,13 @@ grep -q '"device": "cpu"' "$file" && grep -q '"dtype": "fp32"' "$file" ||
 	complain "the file does not say its device and dtype" profile
 grep -q '^arithmetic  *cpu, fp32$' "$work/out" || complain "the table does not say it" profile
 expect 0 "" "$fsmoe" plan --profile "$file" --preset tiny
-grep -q '^by a profile of the device cpu in fp32$' "$work/out" || complain "the plan does not say it" plan
+grep -q '^by a profile of the device cpu in fp32$' "$work/out" ||
+	complain "the plan does not say it" plan
 grep -q predicted "$work/out" || complain "the plan predicts nothing" plan
 
 # Another dtype or device gives a warning; a profile without them, as older ones are, does not.
-sed 's/"dtype": "fp32"/"dtype": "bf16"/; s/"device": "cpu"/"device": "cuda"/' "$file" >"$work/other.json"
+sed 's/"dtype": "fp32"/"dtype": "bf16"/; s/"device": "cpu"/"device": "cuda"/' \
+	"$file" >"$work/other.json"
 expect 0 "was measured on the device cuda in bf16, and this run is on cpu in fp32: measure again" \
 	"$fsmoe" train --preset tiny --data "$text" --steps 2 --profile "$work/other.json"
 sed '/"dtype"/d; /"device"/d' "$file" >"$work/old.json"

@@ -16,13 +16,16 @@ run() # NAME OPTION...: trains on four ranks and compares
 
 profile=$work/profile.json
 write_profile "$profile" {gemm,expert,attention,memory,gate}" compute 1e-6 1e-9" \
-	{alltoall,allgather,reduce-scatter,allreduce}" "{intra,inter}" 2e-6 2e-9" "broadcast inter 1e-6 1e-9"
+	{alltoall,allgather,reduce-scatter,allreduce}" "{intra,inter}" 2e-6 2e-9" \
+	"broadcast inter 1e-6 1e-9"
 
 run ds-moe --schedule ds-moe
-grep -q '^schedule ds-moe, without a plan' "$work/out" || complain "no line about the schedule" ds-moe
+grep -q '^schedule ds-moe, without a plan' "$work/out" ||
+	complain "no line about the schedule" ds-moe
 run one-chunk --schedule fsmoe
 run default --schedule default
-grep -q '^schedule default, without a plan' "$work/out" || complain "no line about the schedule" default
+grep -q '^schedule default, without a plan' "$work/out" ||
+	complain "no line about the schedule" default
 run planned --profile "$profile" --max-degree 1
 grep -q '^plan fsmoe: 1 chunks forward, 1 backward; gradients ' "$work/out" ||
 	complain "no line about the plan" planned

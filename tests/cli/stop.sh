@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# On a signal the ranks stop together after a step, save, report it, and end with exit code 6. A second
-# SIGTERM ends a rank at once. A resumed run ends as a run without a stop.
+# On a signal the ranks stop together after a step, save, report it, and end with exit code 6. A
+# second SIGTERM ends a rank at once. A resumed run ends as a run without a stop.
 . "$(dirname "$0")/cli.bash"
 
 run=(--preset tiny --data "$text" --global-batch 4 --seed 2 --min-lr-ratio 1 --log-every 100000)
@@ -30,12 +30,15 @@ last_step() { sed -n 's/^{"step": \([0-9]*\), "loss".*/\1/p' "$work/metrics" | t
 
 for signal in INT TERM USR1; do
 	rm -rf "$work/ck" "$work/metrics"
-	start "$fsmoe" train "${run[@]}" --steps 1000000 --checkpoint "$work/ck" --metrics "$work/metrics"
+	start "$fsmoe" train "${run[@]}" --steps 1000000 --checkpoint "$work/ck" \
+		--metrics "$work/metrics"
 	kill -$signal "$job"
 	ended 6
-	grep -q "^SIG$signal: stopped after step $(last_step) of 1000000; --resume=latest goes on" "$work/out" ||
+	grep -q "^SIG$signal: stopped after step $(last_step) of 1000000; --resume=latest goes on" \
+		"$work/out" ||
 		complain "it does not say where it stopped" SIG$signal
-	[ "$(cat "$work/ck/latest")" = "step-$(printf %06d "$(last_step)")" ] || complain "nothing saved" SIG$signal
+	[ "$(cat "$work/ck/latest")" = "step-$(printf %06d "$(last_step)")" ] ||
+		complain "nothing saved" SIG$signal
 done
 
 # Without --checkpoint.
@@ -46,8 +49,8 @@ ended 6
 grep -q "nothing is saved without --checkpoint" "$work/out" || complain "it does not say so" SIGTERM
 
 # A program that does not train ends at once. A lone rank must not blame another rank.
-"$fsmoe" bench layer --device cpu --batch 1 --seq 16 --model-dim 16 --hidden 16 --experts 2 --topk 1 \
-	--iters 10000000 >"$work/out" 2>"$work/err" </dev/null &
+"$fsmoe" bench layer --device cpu --batch 1 --seq 16 --model-dim 16 --hidden 16 --experts 2 \
+	--topk 1 --iters 10000000 >"$work/out" 2>"$work/err" </dev/null &
 job=$!
 for _ in $(seq 100); do
 	grep -q "^SigCgt:.*[4-7c-f]...$" "/proc/$job/status" 2>/dev/null && break # SIGTERM
@@ -69,17 +72,19 @@ for _ in 1 2; do
 	expect 0 "" "$fsmoe" train "${run[@]}" --steps $((steps + 1)) --checkpoint "$work/ck" \
 		--resume latest --output "$work/run"
 done
-[ "$(grep -c 'fsmoe .*: 1 rank on 1 node' "$work/run/log")" -eq 3 ] || complain "a log that is cut" --resume
+[ "$(grep -c 'fsmoe .*: 1 rank on 1 node' "$work/run/log")" -eq 3 ] ||
+	complain "a log that is cut" --resume
 losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1" | tail -n 3; }
 [ "$(losses "$work/resumed")" = "$(losses "$work/unbroken")" ] || complain "other losses" --resume
 
 # The first start of a job that always passes --resume latest.
 expect 0 "" "$fsmoe" train "${run[@]}" --steps 2 --checkpoint "$work/new" --resume latest
-grep -q "there is no checkpoint in $work/new yet" "$work/out" || complain "it should say so" --resume
+grep -q "there is no checkpoint in $work/new yet" "$work/out" ||
+	complain "it should say so" --resume
 expect 3 "absent" "$fsmoe" train "${run[@]}" --steps 2 --resume "$work/absent"
 
-# Four ranks. First one rank gets the signal, and mpirun ends with its code; then mpirun gets it, which
-# passes on SIGUSR1 at once, and SIGTERM after a while.
+# Four ranks. First one rank gets the signal, and mpirun ends with its code; then mpirun gets it,
+# which passes on SIGUSR1 at once, and SIGTERM after a while.
 rm -rf "$work/ck" "$work/metrics"
 start $ranks 4 "$fsmoe" train "${run[@]}" --nodes 2 --steps 1000000 --checkpoint "$work/ck" \
 	--metrics "$work/metrics"
@@ -87,14 +92,15 @@ mpirun=$(pgrep -P "$job" mpirun || echo "$job")
 victim=$(pgrep -P "$mpirun" -f 'fsmoe train' | tail -n 1)
 kill -USR1 "$victim"
 ended 6
-[ "$(cat "$work/ck/latest")" = "step-$(printf %06d "$(last_step)")" ] || complain "nothing saved" four ranks
+[ "$(cat "$work/ck/latest")" = "step-$(printf %06d "$(last_step)")" ] ||
+	complain "nothing saved" four ranks
 [ "$(grep -c 'stopped after step' "$work/out")" -eq 1 ] || complain "said once" four ranks
 
 export OMPI_MCA_odls_base_sigkill_timeout=4
 for signal in USR1 TERM; do
 	rm -rf "$work/ck" "$work/metrics"
-	start $ranks 4 "$fsmoe" train "${run[@]}" --nodes 2 --steps 1000000 --checkpoint "$work/ck" \
-		--metrics "$work/metrics"
+	start $ranks 4 "$fsmoe" train "${run[@]}" --nodes 2 --steps 1000000 \
+		--checkpoint "$work/ck" --metrics "$work/metrics"
 	mpirun=$(pgrep -P "$job" mpirun || echo "$job")
 	kill -$signal "$mpirun"
 	wait "$job"

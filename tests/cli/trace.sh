@@ -3,33 +3,43 @@
 . "$(dirname "$0")/cli.bash"
 
 small=(--preset tiny --data "$text" --steps 5 --global-batch 4 --quiet)
-expect 2 "give the first and the last of 1 to 5, such as 1-2" "$fsmoe" train "${small[@]}" --trace "$work/no" --trace-steps 4-6
-expect 2 "give the first and the last of 1 to 5" "$fsmoe" train "${small[@]}" --trace "$work/no" --trace-steps 3-2
-expect 2 "give the first and the last of 1 to 5" "$fsmoe" train "${small[@]}" --trace "$work/no" --trace-steps 3x
-expect 2 "--trace-steps=2 has no folder: give --trace=DIR" "$fsmoe" train "${small[@]}" --trace-steps 2
+expect 2 "give the first and the last of 1 to 5, such as 1-2" "$fsmoe" train \
+	"${small[@]}" --trace "$work/no" --trace-steps 4-6
+expect 2 "give the first and the last of 1 to 5" "$fsmoe" train "${small[@]}" --trace "$work/no" \
+	--trace-steps 3-2
+expect 2 "give the first and the last of 1 to 5" "$fsmoe" train "${small[@]}" --trace "$work/no" \
+	--trace-steps 3x
+expect 2 "--trace-steps=2 has no folder: give --trace=DIR" "$fsmoe" train \
+	"${small[@]}" --trace-steps 2
 expect 2 "no trace given" "$fsmoe" trace
 expect 3 "cannot read $work/no/trace.json" "$fsmoe" trace "$work/no"
 
-(cd "$work" && mkdir empty && cd empty && STARPU_FXT_PREFIX=$work/empty "$fsmoe" train "${small[@]}") ||
+(cd "$work" && mkdir empty && cd empty &&
+	STARPU_FXT_PREFIX=$work/empty "$fsmoe" train "${small[@]}") ||
 	complain "it fails" without a trace
 [ -z "$(ls -A "$work/empty")" ] || complain "it leaves $(ls -A "$work/empty")" without a trace
 
 "$fsmoe" train "${small[@]}" --trace "$work/probe" --trace-steps 5 >"$work/out" 2>"$work/err"
 if grep -q 'this StarPU was built without FxT' "$work/err"; then
-	expect 4 "this StarPU was built without FxT" "$fsmoe" train "${small[@]}" --trace "$work/probe"
+	expect 4 "this StarPU was built without FxT" "$fsmoe" train \
+		"${small[@]}" --trace "$work/probe"
 	finish
 fi
-for file in paje.trace tasks.rec dag.dot data.rec activity.data distrib.data trace.rec trace.json; do
+for file in paje.trace tasks.rec dag.dot data.rec activity.data distrib.data trace.rec trace.json;
+	do
 	[ -s "$work/probe/$file" ] || complain "no $file" one rank
 done
-grep -q '^Name: h.0.attn\|^Name: bucket' "$work/probe/data.rec" || complain "handles without names" one rank
+grep -q '^Name: h.0.attn\|^Name: bucket' "$work/probe/data.rec" ||
+	complain "handles without names" one rank
 [ "$(sed -n 's/^Iteration: \([0-9]*\).*/\1/p' "$work/probe/tasks.rec" | sort -u)" = 5 ] ||
 	complain "other steps are traced" one rank
-awk -F'\t' '$1 == 6 && $3 == "WS" { split($5, c, /[" ]+/); if (c[2] > 1 || c[3] > 1 || c[4] > 1) bad = 1; n++ }
+awk -F'\t' '$1 == 6 && $3 == "WS" {
+		split($5, c, /[" ]+/); if (c[2] > 1 || c[3] > 1 || c[4] > 1) bad = 1; n++ }
 	END { exit bad || n == 0 }' "$work/probe/paje.trace" || complain "colours above 1" one rank
 
 # Losses do not change, and a trace can be made again from the ranks' files.
-expect 0 "" $ranks 2 "$fsmoe" train "${small[@]}" --nodes 2 --trace "$work/two" --metrics "$work/traced"
+expect 0 "" $ranks 2 "$fsmoe" train "${small[@]}" --nodes 2 --trace "$work/two" \
+	--metrics "$work/traced"
 expect 0 "" $ranks 2 "$fsmoe" train "${small[@]}" --nodes 2 --metrics "$work/plain"
 losses() { sed -n 's/.*"loss": \([^,]*\),.*/\1/p' "$1"; }
 [ "$(losses "$work/traced")" = "$(losses "$work/plain")" ] || complain "another loss" two ranks

@@ -3,7 +3,9 @@
 . "$(dirname "$0")/cli.bash"
 
 expect 2 "no command given: 'fsmoe help' lists them" "$fsmoe"
-expect 2 "unknown command 'tran': there are train, generate, profile, plan, simulate, bench, report, explain, trace, checksum, info and help; did you mean 'train'?" "$fsmoe" tran
+commands="train, generate, profile, plan, simulate, bench, report, explain, trace, checksum,"
+commands+=" info and help"
+expect 2 "unknown command 'tran': there are $commands; did you mean 'train'?" "$fsmoe" tran
 expect 2 "unknown command 'nonsense'" "$fsmoe" help nonsense
 expect 2 "unknown option --jsno; did you mean --json?" "$fsmoe" info --jsno
 
@@ -18,10 +20,12 @@ train "--steps needs a value" --steps
 train "--steps is 0: it must be a whole number, at least 1" --steps=0
 train "--layers is many: it must be a whole number, 1 to 10000" --layers many
 train "--beta1 is 1: it must be a number, 0 to 0.999999999" --beta1 1
-train "--optimizer is 'adam': it must be one of adamw and sgd; did you mean 'adamw'?" --optimizer adam
+train "--optimizer is 'adam': it must be one of adamw and sgd; did you mean 'adamw'?" \
+	--optimizer adam
 train "'tyni'" --preset tyni
 train "there is no gate 'tpok'" --gate tpok
-train "gate 'topk' does not read the option xmoe-dim: omit it, or take a gate that does: xmoe" --xmoe-dim 8
+train "gate 'topk' does not read the option xmoe-dim: omit it, or take a gate that does: xmoe" \
+	--xmoe-dim 8
 train "gate 'xmoe' does not read the option softmoe-normalize" --gate xmoe --softmoe-normalize
 expect 2 "give --data=PATH" "$fsmoe" train
 train "the dtype 'bf16' is of GPUs: use 'fp32', or the device 'cuda'" --dtype bf16
@@ -36,7 +40,8 @@ expect 2 "--top-p is 2: it must be a number, 0 to 1" "$fsmoe" generate --top-p 2
 train "hidden-size = 10 is not a multiple of heads = 4" --hidden-size 10 --heads 4
 train "top-k = 9 is more than experts = 8" --top-k 9 --experts 8
 train "a batch of 6 sequences cannot be cut into 4 equal parts" --global-batch 6 --micro-batches 4
-train "seq-length / tensor-parallel ranks = 16 is not a multiple of routing-group = 5" --seq-length 16 --routing-group 5
+train "seq-length / tensor-parallel ranks = 16 is not a multiple of routing-group = 5" \
+	--seq-length 16 --routing-group 5
 
 config() { printf '%s\n' "$2" >"$work/run.json" && train "$1" --config "$work/run.json"; }
 config "run.json:3: unknown key \"stesp\"; did you mean \"steps\"?" '{"layers": 2,

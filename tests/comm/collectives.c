@@ -63,7 +63,7 @@ void test_allreduce(const struct group *group, enum fsmoe_real real)
 		CHECK(fsmoe_comm_allreduce(group->comm, real, data, n) == 0);
 		CHECK(memcmp(data, expected, n * width) == 0);
 
-		/* The same in two pieces: the same bits. */
+		/* Two pieces give the same bits as one. */
 		size_t cut = n / 3;
 		for (size_t i = 0; i < n; i++)
 			set(real, data, i, value(group->world_rank, i, 1));
@@ -161,7 +161,8 @@ void test_alltoallv(const struct group *group)
 	free(send);
 	free(recv);
 
-	/* What a rank sends itself must be what it expects: refused before anything moves. */
+	/* A rank must expect as much from itself as it sends itself: refused before anything
+	 * moves. */
 	recv_bytes[group->me] = send_bytes[group->me] + 1;
 	CHECK(fsmoe_comm_alltoallv(group->comm, NULL, send_bytes, send_at, NULL, recv_bytes,
 				   recv_at) < 0);

@@ -5,9 +5,9 @@
 #include "comm/comm.h"
 
 /*
- * emulated_link: four ranks as two nodes on an emulated link. What crosses nodes takes latency + bytes /
- * bandwidth or longer, also of the rank that comes last; what does not is as fast as ever: in the
- * best of a few tries, for nothing bounds how long a busy machine takes.
+ * emulated_link: four ranks as two nodes on an emulated link. What crosses nodes takes latency +
+ * bytes / bandwidth or longer, also of the rank that comes last; what does not is as fast as ever:
+ * in the best of a few tries, for nothing bounds how long a busy machine takes.
  */
 
 enum
@@ -18,7 +18,7 @@ enum
 
 static const struct fsmoe_link link_ = {1e7, 5e-3};
 
-/* Of an AlltoAll over the group, to which its last rank comes late: the least seconds. */
+/* Returns the least seconds of an AlltoAll over the group, to which its last rank comes late. */
 static double least(fsmoe_comms_t comms, enum fsmoe_group kind)
 {
 	struct fsmoe_comm *comm = fsmoe_comms_get(comms, kind);

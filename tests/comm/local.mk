@@ -1,15 +1,16 @@
 # Jobs of several MPI ranks: collectives, and ranks that are stopped or killed.
-check_PROGRAMS += tests/comm/comm-mpi tests/comm/comm-pieces tests/comm/foreign-mpi \
+check_PROGRAMS += tests/comm/mpi tests/comm/pieces tests/comm/foreign-mpi \
 	tests/comm/emulated_link \
 	tests/comm/watch-victim
-tests_comm_comm_mpi_SOURCES = tests/comm/comm-mpi.c tests/comm/collectives.c \
-	tests/comm/collectives.h tests/comm/comm-measure.c tests/comm/comm-measure.h tests/comm/check.h
-tests_comm_comm_mpi_LDADD = libfsmoe_core.la -lpthread
-# The same with messages of at most 1000 bytes, as if 2 GiB were exceeded.
-tests_comm_comm_pieces_SOURCES = $(tests_comm_comm_mpi_SOURCES) src/comm/mpi.c \
+tests_comm_mpi_SOURCES = tests/comm/mpi.c tests/comm/collectives.c \
+	tests/comm/collectives.h tests/comm/measure.c tests/comm/measure.h \
+	tests/comm/check.h
+tests_comm_mpi_LDADD = libfsmoe_core.la -lpthread
+# mpi with messages of at most 1000 bytes, as if 2 GiB were exceeded.
+tests_comm_pieces_SOURCES = $(tests_comm_mpi_SOURCES) src/comm/mpi.c \
 	src/comm/mpi_messages.c
-tests_comm_comm_pieces_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS) -DFSMOE_MPI_PIECE=1000
-tests_comm_comm_pieces_LDADD = libfsmoe_core.la -lpthread
+tests_comm_pieces_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS) -DFSMOE_MPI_PIECE=1000
+tests_comm_pieces_LDADD = libfsmoe_core.la -lpthread
 tests_comm_emulated_link_SOURCES = tests/comm/emulated_link.c tests/comm/check.h
 tests_comm_emulated_link_LDADD = libfsmoe_core.la
 tests_comm_foreign_mpi_SOURCES = tests/comm/foreign-mpi.c tests/comm/check.h
@@ -27,6 +28,6 @@ tests_comm_pattern_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_comm_pattern_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif
 
-comm_tests = tests/comm/test-comm.sh tests/comm/test-watch.sh
+comm_tests = tests/comm/collectives.sh tests/comm/watch.sh
 TESTS += $(comm_tests)
 dist_check_SCRIPTS += $(comm_tests) tests/lib/mpi-run

@@ -12,9 +12,10 @@
 
 /*
  * watch-victim HOW WHERE VICTIM TIMEOUT: a job of which one rank stops (HOW = stop), is killed
- * (kill), ends (exit), hangs in a task (hang), hangs where its collectives fail (fault), is just slow
- * (sleep) or nothing happens (none) at a place: start, step, end, leave (waiting for all), finalize (in MPI_Finalize). Every rank prints
- * its pid first. Status 0 only if everything went well.
+ * (kill), ends (exit), hangs in a task (hang), hangs where its collectives fail (fault), is just
+ * slow (sleep) or nothing happens (none) at a place: start, step, end, leave (waiting for all),
+ * finalize (in MPI_Finalize). Every rank prints its pid first. Status 0 only if everything went
+ * well.
  */
 
 struct plan

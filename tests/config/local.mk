@@ -1,4 +1,4 @@
-# What a run can be told: presets, files, the environment, the command line.
+# The settings of a run: presets, files, the environment, the command line.
 if HAVE_CMOCKA
 check_PROGRAMS += tests/config/config
 TESTS += tests/config/config

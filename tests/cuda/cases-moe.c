@@ -2,4 +2,4 @@
 /* The table of tests/moe, as it is: only its main() gets another name. */
 #include "check.h"
 #define main moe_main
-#include "tests/moe/moe-ops.c"
+#include "tests/moe/ops.c"

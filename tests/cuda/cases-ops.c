@@ -2,4 +2,4 @@
 /* The table of tests/ops, as it is: only its main() gets another name. */
 #include "check.h"
 #define main ops_main
-#include "tests/ops/test-ops.c"
+#include "tests/ops/ops.c"

@@ -4,7 +4,7 @@
 
 /* Parts of check-cuda. Every function returns how many of its checks failed. */
 
-/* main() of tests/ops/test-ops.c, moe/moe-ops.c and moe/conformance-ops.c, whose tables of cases
+/* main() of tests/ops/ops.c, moe/ops.c and moe/conformance-ops.c, whose tables of cases
  * are run here on a GPU: the opcase_main() that they call is ours. */
 int ops_main(void);
 int moe_main(void);

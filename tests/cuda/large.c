@@ -73,7 +73,7 @@ struct job
 	int bad;
 };
 
-/* --- leaves: drawn by name and place, so that the reference draws them again ------------------- */
+/* --- leaves: drawn by name and place, so that the reference draws them again ----------------- */
 
 /* Between -scale and scale, with the first 16 bits of a float. */
 static float drawn(uint64_t key, size_t i, double scale)
@@ -128,7 +128,7 @@ static void fill_weight(struct job *j, int i)
 	}
 }
 
-/* --- the graph -------------------------------------------------------------------------------- */
+/* --- the graph ------------------------------------------------------------------------------- */
 
 static void add_weights(struct job *j)
 {
@@ -200,7 +200,7 @@ static void run_on_gpu(struct job *j)
 	fsmoe_device_memory_destroy(gpu);
 }
 
-/* --- the reference ---------------------------------------------------------------------------- */
+/* --- the reference --------------------------------------------------------------------------- */
 
 /* h of a hidden unit, and what dh becomes before each matrix. */
 struct unit

@@ -16,9 +16,9 @@
 /*
  * Every case of a table on a GPU, in float and in bf16, in place of the tests of
  * tests/lib/opcase_main.c: outputs and gradients of parameters against the double kernels on the
- * CPU, within a tolerance computed from the type; integers, hence every choice of every gate, equal to
- * the float kernels'; a second run leaves the same bits; elements that no kernel wrote are NaN; every
- * operation has CUDA kernels. In bf16 every tensor has the same bits under StarPU as on
+ * CPU, within a tolerance computed from the type; integers, hence every choice of every gate, equal
+ * to the float kernels'; a second run leaves the same bits; elements that no kernel wrote are NaN;
+ * every operation has CUDA kernels. In bf16 every tensor has the same bits under StarPU as on
  * bare streams.
  *
  * Leaves of a bf16 run are numbers that bf16 holds, on either side: gates then see the same ones.

@@ -161,7 +161,7 @@ static void files_are_one_text(void **state)
 		snprintf(name, sizeof(name), "texts/%c", 'a' + i);
 		path[i] = strdup(write_text(name, cut[i], cut[i + 1] - cut[i]));
 	}
-	/* What lies beside them is passed over: indices, copies, folders. */
+	/* Other files beside them are passed over: indices, copies, folders. */
 	write_text("texts/a.dat", 9, 100);
 	snprintf(pattern, sizeof(pattern), "%s/sub", directory);
 	assert_int_equal(mkdir(pattern, 0777), 0);
@@ -271,7 +271,7 @@ static void all_or_nothing_held_out(void **state)
 	assert_int_equal(fsmoe_data_tokens(data, FSMOE_SPLIT_TRAIN), SIZE);
 	assert_int_equal(fsmoe_data_tokens(data, FSMOE_SPLIT_HELD_OUT), 0);
 	fsmoe_data_close(data);
-	/* What --val opens. */
+	/* --val opens a text so. */
 	opts.held_out = 1;
 	assert_int_equal(fsmoe_data_open(&data, path, &opts), 0);
 	assert_int_equal(fsmoe_data_samples(data, FSMOE_SPLIT_HELD_OUT, SEQ), SIZE / (SEQ + 1));

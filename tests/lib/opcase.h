@@ -33,7 +33,7 @@
 
 struct opcase_graph; /* a graph being built from a case */
 
-/* What the plain loops get: leaves in the order in which they were made, as double (tokens as
+/* Arguments of the plain loops: leaves in the order in which they were made, as double (tokens as
  * int32_t in `ints`), and the arrays to fill, in the order of outputs. */
 struct opcase_values
 {
@@ -89,7 +89,7 @@ void opcase_also(struct opcase_graph *og, fsmoe_tensor_t tensor);
 /* How far two correct results of elements around `magnitude` may differ when each is a sum of
  * `length` rounded terms. */
 double opcase_tolerance(enum fsmoe_real real, size_t length, double magnitude);
-/* And a derivative by finite differences, in double, of a function around `magnitude`. */
+/* For a derivative by finite differences, in double, of a function around `magnitude`. */
 double opcase_difference_step(void);
 double opcase_difference_tolerance(size_t length, double magnitude);
 
@@ -99,13 +99,13 @@ double opcase_noise(uint64_t seed, uint64_t stream, uint64_t index);
 /* --- access conformance ------------------------------------------------------------------- */
 
 /*
- * What was seen of one port, over all nodes that were tried: `seen` is an enum fsmoe_mode put
- * together from two facts, whatever the row declares.
+ * Observations of one port, over all nodes that were tried: `seen` is an enum fsmoe_mode put
+ * together from two facts, whatever the operation descriptor declares.
  *   FSMOE_W  its content changed while the kernel ran
  *   FSMOE_R  other prior content changed the outcome: an output or the return value. A port that
  *            is not overwritten everywhere counts as read: its old content comes out.
- * A row is right when what was seen is what it declares: nothing undeclared in any node, and all
- * that is declared in at least one (a kernel need not show everything on one row or column).
+ * A descriptor is right when what was seen is what it declares: nothing undeclared in any node, and
+ * all that is declared in at least one (a kernel need not show everything on one row or column).
  */
 struct opcase_port
 {

@@ -119,7 +119,7 @@ static void fill_leaf(struct opcase_graph *og, int l)
 				(int32_t)(leaf->lo + (int)((leaf->hi - leaf->lo) * u));
 		else
 			store(data, real, i, (double)(float)value);
-		/* What a gradient finds, which it must add to. */
+		/* Contents of the gradient, to which the backward must add. */
 		if (leaf->kind == OPCASE_LEAF_PARAM)
 			store(fsmoe_memory_data(og->memory, info->grad), real, i,
 			      opcase_noise(og->c->seed, 50 + (uint64_t)l, i));

@@ -62,7 +62,7 @@ const struct fsmoe_tensor_info *opcase_info(const struct opcase_graph *og, fsmoe
  * dimension among its tensors. */
 size_t opcase_graph_length(const struct opcase_graph *og);
 
-/* Of a run in `real` against one in double. */
+/* The tolerance of a run in `real` against one in double. */
 double opcase_graph_tolerance(const struct opcase_graph *f64, enum fsmoe_real real,
 			      double magnitude);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a layer of every gate keeps to: causality as declared, refusals, bad numbers named, losses
- * in the gradients, noise in training only. */
+/* Rules for a layer of every gate: causality as declared, refusals, bad numbers named, losses in
+ * the gradients, noise in training only. */
 #include "bench.h"
 #include "pairs.h"
 #include "tests/lib/opcase_internal.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every gate and order must keep of the record between them: slots, sums, ties. */
+/* Rules of the record between every gate and order: slots, sums, ties. */
 #include "codelets/cuts.h"
 #include "pairs.h"
 #include "tests/lib/opcase_internal.h"
@@ -123,7 +123,7 @@ static void spread_lists(const struct routed *r, double *dispatch, double *combi
 	free(used);
 }
 
-/* Of every group's columns of dispatch, and of every row of combine, the sum is 1. */
+/* Every group's columns of dispatch, and every row of combine, sum to 1. */
 static void check_sums(const struct routed *r, const double *dispatch, const double *combine)
 {
 	const struct fsmoe_moe_layer *l = &r->layer;
@@ -145,7 +145,7 @@ static void check_sums(const struct routed *r, const double *dispatch, const dou
 	}
 }
 
-/* What comes back when nobody computes: every slot once, at its weight. */
+/* Without computation every slot comes back once, at its weight. */
 static void check_return(const struct routed *r, const double *dispatch, const double *combine)
 {
 	const struct fsmoe_moe_layer *l = &r->layer;

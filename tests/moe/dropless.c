@@ -30,7 +30,7 @@ static const struct size
 	{96, 32, 64, 64, 1, 1, "gpt"},
 };
 
-/* Who wants whom: noise; or all the first experts, so that the others get nothing. */
+/* The choices of tokens: noise; or all the first experts, so that the others get nothing. */
 enum want
 {
 	ANYBODY,

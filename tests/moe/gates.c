@@ -9,7 +9,7 @@
 
 /* --- scores ----------------------------------------------------------------------------------- */
 
-/* What a gate scores a token with: without noise, with it, and its deviation. (T, E) each. */
+/* A gate's scores of tokens: without noise, with it, and its deviation. (T, E) each. */
 struct scores
 {
 	double *clean, *noisy, *deviation;
@@ -182,7 +182,7 @@ static void route_lists(const struct reference_gate *g, double *dispatch, double
 
 /* --- soft routing ----------------------------------------------------------------------------- */
 
-/* What a slot and a token have to do with each other. */
+/* Returns the score of a token for a slot. */
 static double affinity(const struct reference_gate *g, const double *x, const double *phi)
 {
 	double xp = product(x, phi, g->r.M);

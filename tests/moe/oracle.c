@@ -25,7 +25,7 @@ struct file
 	int seed;
 };
 
-/* The same numbers as value() of the script. */
+/* Equals value() of the script. */
 static double value(const char *name, int seed, uint32_t i)
 {
 	char full[100];

@@ -38,7 +38,7 @@ def tensor(name, shape, seed):
     return torch.tensor(data).reshape(shape).requires_grad_()
 
 
-# --- experts: (slots, M) -> (slots, M) of expert e -------------------------------------------------
+# --- experts: (slots, M) -> (slots, M) of expert e --------------------------
 
 
 def mlp_shapes():
@@ -62,7 +62,7 @@ def swiglu(w, e, x):
 EXPERTS = {"mlp": (mlp_shapes, mlp), "swiglu": (swiglu_shapes, swiglu)}
 
 
-# --- gates: x (S, M) of one group -> logits (S, E), or D and C -------------------------------------
+# --- gates: x (S, M) of one group -> logits (S, E), or D and C --------------
 
 
 def linear_shapes(case):
@@ -124,7 +124,7 @@ GATES = {  # shapes of the weights, scores of the tokens of a group
 }
 
 
-# --- routing: combine weights (S, E), 0 where a token does not go ----------------------------------
+# --- routing: combine weights (S, E), 0 where a token does not go -----------
 
 
 def capacity(case):
@@ -198,7 +198,7 @@ def layer(case, gate_weights, expert_weights, x):
     return torch.cat(out), loss
 
 
-# --- cases -----------------------------------------------------------------------------------------
+# --- cases ------------------------------------------------------------------
 
 DEFAULTS = {"expert": "mlp", "k": 2, "group": T, "factor": 0.0, "weights": "-", "rank": 0,
             "normalize": 0, "balance": 0.0, "z": 0.0, "seed": 1}

@@ -17,15 +17,15 @@ static const size_t whole_sizes[][OPCASE_MAX_SIZES] = {
 	{2, 6, 3, 2, 3, 1},
 };
 
-/* More rows than a block of a kernel, and not a multiple; on a GPU columns by eights and one by one,
- * a row by a warp and by a block, and, with the most heads, products over strips of rows. */
+/* More rows than a block of a kernel, and not a multiple; on a GPU columns by eights and one by
+ * one, a row by a warp and by a block, and, with the most heads, products over strips of rows. */
 static const size_t long_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 131, 2, 7, 1},     {2, 65, 1, 4, 5},    {1, 64, 1, 3, 1},
 	{1, 131, 2, 7, 1, 1},  {2, 70, 1, 4, 5, 1}, {1, 520, 2, 7, 5},
 	{1, 1096, 1, 3, 1, 1}, {1, 1544, 7, 1, 1},  {1, 1031, 15, 1, 1},
 };
 
-/* The same where all matrices are aligned, as they mostly are, for which cuBLAS has other kernels. */
+/* All matrices are aligned, as they mostly are; cuBLAS has other kernels for those. */
 static const size_t strips_sizes[][OPCASE_MAX_SIZES] = {{1, 1544, 8, 8, 1}};
 
 /* Heads for which a GPU has kernels of one pass: rows that fill tiles, and that do not. */

@@ -96,11 +96,11 @@ static void the_greatest_chain_is_never_above_the_walk(void **state)
 		      "%.2f %%\n",
 		      POINTS, 100.0 * chain / POINTS, 100 * below_walk, 100.0 * cases / POINTS,
 		      100 * case_off);
-	/* What the specification measured (5.3): 4.1 % and 7.9 %; more would be another model. */
+	/* The specification measured 4.1 % and 7.9 % (5.3); more would be another model. */
 	assert_true(below_walk < 0.08 && case_off < 0.12);
 }
 
-/* What the planner relies on: beside G seconds a layer takes max(seconds, busy + G). */
+/* The planner relies on this: beside G seconds a layer takes max(seconds, busy + G). */
 static void a_gradient_is_hidden_or_adds_to_the_busy_lane(void **state)
 {
 	struct draw d = {fsmoe_rng_key(3, "forms"), 0};

@@ -29,8 +29,8 @@ tests_plan_sizes_SOURCES = tests/plan/sizes.c $(plan_headers)
 tests_plan_sizes_CPPFLAGS = $(plan_cppflags)
 tests_plan_sizes_LDADD = $(plan_ldadd)
 endif
-dist_check_SCRIPTS += tests/plan/test-plan.sh tests/plan/test-simulate.sh
-TESTS += tests/plan/test-plan.sh tests/plan/test-simulate.sh
+dist_check_SCRIPTS += tests/plan/plan.sh tests/plan/simulate.sh
+TESTS += tests/plan/plan.sh tests/plan/simulate.sh
 plan_golden = tests/plan/golden/gpt2-xl-a.json tests/plan/golden/mixtral-8x7b-b.json \
 	tests/plan/golden/grid-a.json tests/plan/golden/grid-b.json
 EXTRA_DIST += tests/plan/schedule-cases.json $(plan_golden)

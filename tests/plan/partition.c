@@ -255,7 +255,7 @@ static double plan_seconds(const struct fsmoe_plan_problem *p)
 	return took;
 }
 
-/* Of many models the slowest and the mean. */
+/* Times the planning of many models: the slowest and the mean. */
 static void time_plans(int equal, int two, double limit)
 {
 	struct draw d = {fsmoe_rng_key(5, equal ? "equal" : "unequal"), 0},

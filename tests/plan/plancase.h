@@ -2,7 +2,7 @@
 #ifndef TESTS_PLAN_PLANCASE_H
 #define TESTS_PLAN_PLANCASE_H
 
-/* What the tests of plans share. */
+/* Shared by the tests of plans. */
 #include "tests/base/unit.h"
 
 #include "base/rng.h"

@@ -132,7 +132,7 @@ static void what_is_saved_is_what_is_read(void **state)
 	assert_int_equal(fsmoe_profile_set(q, FSMOE_KIND_STAGE, FSMOE_INTER, &stage), 0);
 	assert_int_equal(fsmoe_profile_get(q, FSMOE_KIND_STAGE, FSMOE_INTER, &read), 0);
 	assert_memory_equal(&read, &stage, sizeof(stage));
-	/* And what reads bytes as what moves them. */
+	/* Routing and reductions, which read bytes, take the line of memory. */
 	assert_fails(fsmoe_profile_get(q, FSMOE_KIND_ROUTING, FSMOE_COMPUTE, &read), ENODATA,
 		     "no line for memory on the lane compute");
 	assert_int_equal(fsmoe_profile_set(q, FSMOE_KIND_MEMORY, FSMOE_COMPUTE, &stage), 0);

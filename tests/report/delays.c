@@ -123,8 +123,8 @@ static const struct delay
 	const char *name;
 	void (*inject)(struct setup *s);
 	int late_rank; /* that submits late; -1: none */
-	/* What must be said: the cause, the rank (-1: any) and the task on the critical path; and
-	 * on one rank, and of whom, the cause of the wait. */
+	/* Expected findings: the cause, the rank (-1: any) and the task on the critical path; the
+	 * cause of the wait on one rank, and for which rank it waits. */
 	const char *cause;
 	int rank;
 	const char *task, *wait;
@@ -241,7 +241,7 @@ static int is_told(const struct delay *d, const json_t *path)
 	return 0;
 }
 
-/* Of the waits of a compute lane, those of the cause that are for that rank. */
+/* Checks the waits of a compute lane: those with the cause that are for that rank. */
 static int is_waited(const struct delay *d, const json_t *timeline)
 {
 	const json_t *causes = json_object_get(timeline, "causes");

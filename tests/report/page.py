@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""page.py RUN [DOM]: the page of a run against the run's own files, which this reads by itself: every
-curve against metrics.jsonl, every task against timeline.json; and, where a browser has drawn the page
-(its DOM as text), the cells of its tables against the page's data."""
+"""page.py RUN [DOM]: the page of a run against the run's own files, which this reads by itself:
+every curve against metrics.jsonl, every task against timeline.json; and, where a browser has drawn
+the page (its DOM as text), the cells of its tables against the page's data."""
 import html.parser
 import json
 import statistics
@@ -53,11 +53,13 @@ def check_timeline(page, run):
     expect("tracks", len(tracks), len(slices))
     ranks = [t for t in range(len(tracks)) if not tracks[t]["predicted"]]
     zero = min(e["ts"] for r in ranks for e in slices[r])
-    expect("step", page["timeline"]["span_us"], max(e["ts"] + e["dur"] for r in ranks for e in slices[r]) - zero, 1e-6)
+    end = max(e["ts"] + e["dur"] for r in ranks for e in slices[r])
+    expect("step", page["timeline"]["span_us"], end - zero, 1e-6)
     for t, track in enumerate(tracks):
         expect("tasks", len(track["slices"]), len(slices[t]))
         have = sorted((s[3], s[0], s[5]) for s in track["slices"])
-        wanted = sorted((e["tid"], e["ts"] - (0 if track["predicted"] else zero), e["name"]) for e in slices[t])
+        begin = 0 if track["predicted"] else zero
+        wanted = sorted((e["tid"], e["ts"] - begin, e["name"]) for e in slices[t])
         for a, b in zip(have, wanted):
             expect("lane", a[0], b[0])
             expect("start", a[1], b[1], 1e-6)
@@ -101,7 +103,8 @@ def check_cells(page, dom):
     for cells, lane in zip(lanes, timeline["lanes"]):
         wanted = [lane["run"]] + [lane["waits"].get(c["name"], 0) for c in timeline["causes"]]
         for cell, value in zip(cells[1:], wanted):
-            expect(f"cell of lane {cells[0]}", float(cell or 0), 100 * value / timeline["span_us"], 0.051)
+            share = 100 * value / timeline["span_us"]
+            expect(f"cell of lane {cells[0]}", float(cell or 0), share, 0.051)
     kinds = {row[0]: row for row in heads[("kind", "tasks")]}
     for row in timeline["by_kind"]:
         number, unit = kinds[row["kind"]][2].split()

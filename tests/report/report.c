@@ -168,7 +168,7 @@ static void check_by_hand(const char *dir)
 	fsmoe_report_close(&report);
 }
 
-/* What the page holds is what the report holds, whatever names are in it. */
+/* The page holds the report's data, whatever names are in it. */
 static void check_page(const char *dir)
 {
 	static const char begin[] = "type=\"application/json\">\n", end[] = "\n</script>";
@@ -292,7 +292,7 @@ static void check_sums(const json_t *tl)
 				   slice) if (at(slice, "0") == at(part, "rank") &&
 					      at(slice, "1") == at(part, "lane")) busy +=
 			at(slice, "3") - at(slice, "2");
-		/* What is waited for inside of a task is in both. */
+		/* Waiting inside a task is in both. */
 		if (busy < span - 1e-3 || (at(part, "lane") == 0 && busy > span + 1e-3))
 			equal("a lane's tasks and gaps", busy, span);
 	}
@@ -363,7 +363,7 @@ static void check_windows(const char *dir, const json_t *tl)
 	json_decref(file);
 }
 
-/* Of any run. */
+/* Holds for any run. */
 static void check_run(const char *dir, int windows)
 {
 	struct fsmoe_report report;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the policy "fsmoe" makes of a task that is held (struct fsmoe_task_info): it is passed over,
- * however urgent, and runs once it is not held any more. */
+/* The policy "fsmoe" passes over a task that is held (struct fsmoe_task_info), however urgent, and
+ * runs it once it is not held any more. */
 #include <fsmoe/starpu.h>
 #include <stdio.h>
 

@@ -28,8 +28,8 @@ tests_runtime_symmetric_SOURCES = tests/runtime/symmetric.c tests/base/unit.h
 tests_runtime_symmetric_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_runtime_symmetric_LDADD = libfsmoe_core.la $(CMOCKA_LIBS)
 endif
-runtime_tests = tests/runtime/test-models.sh tests/runtime/test-record.sh \
-	tests/runtime/test-restart.sh tests/runtime/test-sched-lib.sh tests/runtime/test-trace.sh \
-	tests/runtime/test-walkers.sh
+runtime_tests = tests/runtime/profile-lines.sh tests/runtime/events.sh \
+	tests/runtime/start-again.sh tests/runtime/sched-lib.sh tests/runtime/traces.sh \
+	tests/runtime/walkers-agree.sh
 TESTS += $(runtime_tests)
 dist_check_SCRIPTS += $(runtime_tests)

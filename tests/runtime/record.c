@@ -207,7 +207,7 @@ static void check_slices(const struct setup *s, json_t *root, int tracks)
 	free(seen);
 }
 
-/* What a slice waits for is what the graph says, and had ended when the slice was ready. Groups
+/* A slice waits for the predecessors in the graph, which had ended when the slice was ready. Groups
  * have every rank once. */
 static void check_edges(const struct setup *s, json_t *root, const struct fsmoe_timeline *tl)
 {

@@ -26,7 +26,7 @@ enum
 	MOST_RANKS = 4
 };
 
-/* What tasks.rec says of one task. */
+/* The record of one task in tasks.rec. */
 struct task
 {
 	char name[128];
@@ -224,7 +224,7 @@ static void check_broken(const char *dir, struct fsmoe_trace_info *info)
 	snprintf(json, sizeof(json), "%s/trace.json", dir);
 	TRY(truncate(path, info->part[0].bytes / 2));
 	refused(dir, "bytes and not");
-	/* Of the right size, but not what was recorded. */
+	/* The right size, but not the recorded contents. */
 	info->part[0].bytes /= 2;
 	TRY(fsmoe_trace_describe(dir, info));
 	refused(dir, "train with --trace again");
@@ -259,8 +259,8 @@ static void check(const char *dir, const struct tasks *nodes, int ranks)
 	check_broken(dir, &info);
 }
 
-/* What StarPU writes wrong into paje.trace: colours; a counter's value before the one that it
- * follows, which other containers and counters may be. */
+/* StarPU's mistakes in paje.trace: colours; a counter's value before the one that it follows, with
+ * other containers and counters between them. */
 static int check_mended(const char *dir)
 {
 	static const char wrong[] = "%EventDef\tPajeDefineContainerType\t1\n"

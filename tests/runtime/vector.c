@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What StarPU is told of a buffer (runtime/runtime_internal.h) is all of it, also where that is more than
- * 2^32 numbers, and no more than there is room for; what even so is too much is refused. Of the
- * large ones no page is touched but the first and the last.
+ * A buffer is registered with StarPU whole (runtime/runtime_internal.h), also with more than 2^32
+ * numbers, and no larger than it is; one that is too large even so is refused. The large ones are
+ * touched in their first and last page alone.
  */
 #include "graph/memory.h"
 #include "runtime/runtime_internal.h"

@@ -20,7 +20,7 @@ endif
 check_PROGRAMS += tests/step/plans
 tests_step_plans_SOURCES = tests/step/plans.c $(step_job_sources)
 tests_step_plans_LDADD = libfsmoe_core.la
-step_tests = tests/step/test-plans.sh
+step_tests = tests/step/random-plans.sh
 TESTS += $(step_tests)
 dist_check_SCRIPTS += $(step_tests)
 check_PROGRAMS += tests/step/rows_np4
@@ -31,6 +31,7 @@ tests_step_rows_np4_LDADD = libfsmoe_core.la -lm
 ## check-plans: ten thousand random plans under random delays on four ranks (an hour); SEED=n
 .PHONY: check-plans
 check-plans:
-	@PLANS=10000 FSMOE_TEST_TIMEOUT=$${FSMOE_TEST_TIMEOUT:-14400} $(MAKE) $(AM_MAKEFLAGS) check \
-		TESTS=tests/step/test-plans.sh TEST_SUITE_LOG=check-plans.log
+	@PLANS=10000 FSMOE_TEST_TIMEOUT=$${FSMOE_TEST_TIMEOUT:-14400} \
+		$(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS=tests/step/random-plans.sh TEST_SUITE_LOG=check-plans.log
 CLEANFILES += check-plans.log

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is planned is what is built: the nodes of a step on every communication lane stand in the
- * order in which the planner walks them, gradients where and as large as the plan says, the same on
- * every rank, for random plans on machines nobody owns.
+ * A step is built as it was planned: its nodes on every communication lane stand in the order in
+ * which the planner walks them, gradients where and as large as the plan says, the same on every
+ * rank, for random plans on machines nobody owns.
  */
 #include "machine.h"
 #include "random_plan.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is planned is what is run: a step is planned from a profile, built by the plan, and its
- * graph simulated node by node with the same profile. Layer for layer the simulated time is the
- * planned one.
+ * A step runs as it was planned: it is planned from a profile, built by the plan, and its graph
+ * simulated node by node with the same profile. Layer for layer the simulated time is the planned
+ * one.
  *
  * The mixture of every layer and pass, with the gradients beside it, of every row: what the planner
  * counts into the dense part takes no time here. Equal but for rounding where chunks are equal; by
@@ -80,8 +80,8 @@ static fsmoe_profile_t random_profile(uint64_t seed)
 
 /* --- simulated ---------------------------------------------------------------------------- */
 
-/* Of the mixture of a layer's pass: from its first dispatch to its last combine, or to the end of
- * its experts' weight gradients. */
+/* Returns the time of the mixture in a layer's pass: from its first dispatch to its last combine,
+ * or to the end of its experts' weight gradients. */
 static double moe_seconds(fsmoe_graph_t graph, const struct fsmoe_timeline *tl, int layer,
 			  enum fsmoe_phase phase)
 {

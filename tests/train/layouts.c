@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The same training on different layouts.
+ * Trains one model on different layouts.
  *
  *   layouts run DIR NODES        trains 20 steps on this job cut into NODES nodes and leaves in
  *                                DIR the losses and every rank's gradients of step 1

@@ -19,11 +19,11 @@ check_PROGRAMS += tests/train/replan_np4
 TESTS += tests/train/replan_np4
 tests_train_replan_np4_SOURCES = tests/train/replan_np4.c $(step_job_sources)
 tests_train_replan_np4_LDADD = libfsmoe_core.la -lm
-train_tests = tests/train/test-finite.sh tests/train/test-layouts.sh tests/train/test-on-nan.sh \
-	tests/train/test-step.sh tests/train/test-stumble.sh
+train_tests = tests/train/not-finite.sh tests/train/same-losses.sh tests/train/on-nan.sh \
+	tests/train/walkers-agree.sh tests/train/rank-lost.sh
 TESTS += $(train_tests)
-long_tests += tests/train/test-first-start.sh
-dist_check_SCRIPTS += $(train_tests) tests/train/test-first-start.sh tests/train/long-trigram.sh
+long_tests += tests/train/first-start.sh
+dist_check_SCRIPTS += $(train_tests) tests/train/first-start.sh tests/train/long-trigram.sh
 
 ## check-train: the default run against a table of trigrams (seven minutes on two quiet cores)
 .PHONY: check-train

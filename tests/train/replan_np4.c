@@ -2,8 +2,8 @@
 /*
  * Planning anew in the middle of a run, on four ranks as 2 nodes of 2: parameters and moments keep
  * their bits, losses go on as without it; a drift that one rank alone has seen gives all ranks the
- * same plan; a plan that one rank alone has is refused, and training goes on. The replanner does all
- * of it while training.
+ * same plan; a plan that one rank alone has is refused, and training goes on. The replanner does
+ * all of it while training.
  */
 #include "tests/lib/try.h"
 #include "tests/step/job.h"
@@ -144,7 +144,7 @@ static fsmoe_profile_t a_profile(void)
 	return p;
 }
 
-/* What the ranks saw: as the profile says, but dense products on rank 3, which take 20 times as
+/* Records times as the profile predicts them, but dense products on rank 3 take 20 times as
  * long. */
 static void see(struct job *j, fsmoe_drift_t drift, fsmoe_profile_t p, fsmoe_graph_t graph)
 {

@@ -30,7 +30,7 @@ enum
 		}                                                                                  \
 	} while (0)
 
-/* What a kernel must know and no argument brings: a test program has one such plan. */
+/* Read by a kernel, to which no argument brings it: a test program has one such plan. */
 static struct
 {
 	const char *where;

@@ -4,7 +4,7 @@
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 run=$here/../lib/mpi-run
 folder=${FSMOE_COMM_TESTS:-./tests/comm}
-program=$folder/comm-mpi
+program=$folder/mpi
 [ -x "$program" ] || { echo "there is no $program" >&2; exit 99; }
 command -v mpirun >/dev/null || { echo "there is no mpirun"; exit 77; }
 
@@ -16,8 +16,9 @@ for job in 1 2 3 4 "2 2" "4 2" "4 4" "3 3"; do
 done
 
 "$run" 4 "$program" 2 slow || { echo "FAIL: an emulated link"; status=1; }
-"$run" 4 "$folder/emulated_link" || { echo "FAIL: how long messages take on an emulated link"; status=1; }
-"$run" 3 "$folder/comm-pieces" 1 || { echo "FAIL: messages in pieces"; status=1; }
+"$run" 4 "$folder/emulated_link" || { echo "FAIL: how long messages take on an emulated link";
+	status=1; }
+"$run" 3 "$folder/pieces" 1 || { echo "FAIL: messages in pieces"; status=1; }
 for level in multiple single; do
 	"$run" 2 "$folder/foreign-mpi" $level || { echo "FAIL: MPI of another: $level"; status=1; }
 done

@@ -133,7 +133,7 @@ static int list(enum fsmoe_module_kind kind, struct fsmoe_module_info *info)
 	return n;
 }
 
-/* What a gate can take of losses, and of drops the i-th. */
+/* Returns all losses that a gate can take, and the i-th drop policy. */
 static struct fsmoe_gate_opts options(const struct fsmoe_gate *g, int i)
 {
 	static const char *const drops[] = {"position", "probability", "token"};

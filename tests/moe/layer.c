@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What holds for a whole layer on one rank: drops are those of plain loops, published
- * numbers come out, and the nodes stand in the order of the paper. */
+/* A whole layer on one rank: drops are those of plain loops, published numbers come out, and the
+ * nodes stand in the order of the paper. */
 #include "bench.h"
 #include "bench/noise.h"
 #include "reference.h"
@@ -80,7 +80,7 @@ static void drops(void **state)
 	bench_teardown(&b);
 }
 
-/* What the gate says of itself: without drops a token does not see later ones. */
+/* The gate declares itself causal: without drops a token does not see later ones. */
 static void later_tokens_are_not_seen(void **state)
 {
 	struct fsmoe_moe_spec spec = plain;
@@ -290,7 +290,7 @@ static void try_peer(double factor, double y_rms, double y_dy, double dx_rms, do
 	bench_teardown(&b);
 }
 
-/* Of PyTorch, Tutel, DeepSpeed-MoE and Megatron-Core; gradients of weights of the first alone. */
+/* PyTorch, Tutel, DeepSpeed-MoE and Megatron-Core; gradients of weights by the first alone. */
 static void peers_agree(void **state)
 {
 	(void)state;

@@ -7,8 +7,9 @@ run=$TMPDIR/run
 "$program" "$TMPDIR/hand"
 
 for i in $(seq 400); do echo "Line $i of a text that nobody reads."; done >"$TMPDIR/text"
-sh "$top_srcdir/tests/lib/mpi-run" 4 "$fsmoe" train --preset tiny --data "$TMPDIR/text" --steps 6 --global-batch 4 \
-	--nodes 2 --quiet --val-every 3 --output "$run" --timeline "$run/timeline.json"
+sh "$top_srcdir/tests/lib/mpi-run" 4 "$fsmoe" train --preset tiny --data "$TMPDIR/text" --steps 6 \
+	--global-batch 4 --nodes 2 --quiet --val-every 3 --output "$run" \
+	--timeline "$run/timeline.json"
 "$program" "$TMPDIR/hand" "$run"
 [ "$("$fsmoe" report "$run")" = "$run/report.html" ]
 last=$(sed -n 's/^{"step": 6, "loss": \([^,]*\),.*/\1/p' "$run/metrics.jsonl")
@@ -31,5 +32,6 @@ command -v python3 >/dev/null || exit 0
 python3 "$top_srcdir/tests/report/page.py" "$run"
 command -v chromium >/dev/null || exit 0
 timeout -k 5 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir="$TMPDIR/chromium" \
-	--virtual-time-budget=3000 --dump-dom "file://$run/report.html" >"$TMPDIR/dom" 2>/dev/null || exit 0
+	--virtual-time-budget=3000 --dump-dom "file://$run/report.html" >"$TMPDIR/dom" \
+	2>/dev/null || exit 0
 python3 "$top_srcdir/tests/report/page.py" "$run" "$TMPDIR/dom"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A rank that dies (-9) or stops (-STOP) in a forward task, a collective or a backward task of
 # training: the others are gone within ten seconds of the event or of the time-out, and have said
-# which rank and which collective. (Start and end: tests/comm/test-watch.sh.)
+# which rank and which collective. (Start and end: tests/comm/watch.sh.)
 run=$top_srcdir/tests/lib/mpi-run
 program=$top_builddir/tests/train/stumble
 . "$top_srcdir/tests/lib/launcher.bash"
@@ -26,7 +26,8 @@ check() # where signal rank pattern
 	if [ "$status" -eq 0 ] || [ "$status" -eq 124 ] || [ "$seconds" -gt 15 ] ||
 		! grep -q "rank $3 stumbles" "$out" || ! grep -Eq "$4" "$out" ||
 		! grep -Eq '^fsmoe: rank .* in step [1-9]' "$out"; then
-		echo "FAIL: $1, signal $2 to rank $3: status $status after $seconds s, expected: $4, and a step"
+		echo "FAIL: $1, signal $2 to rank $3: status $status after $seconds s," \
+			"expected: $4, and a step"
 		sed 's/^/    | /' "$out"
 		bad=1
 	else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef FSMOE_TESTS_COMM_MEASURE_H
-#define FSMOE_TESTS_COMM_MEASURE_H
+#ifndef FSMOE_TESTS_MEASURE_H
+#define FSMOE_TESTS_MEASURE_H
 
 #include <fsmoe/graph.h>
 

@@ -15,9 +15,9 @@ slow=(env "LD_PRELOAD=$work/slow-disk.so" SLOW_DISK=15000)
 for signal in TERM USR1; do
 	rm -rf "$work/ck" "$work/metrics"
 	# shellcheck disable=SC2086
-	$ranks 4 "${slow[@]}" "$fsmoe" train --preset tiny --data "$text" --nodes 2 --min-lr-ratio 1 \
-		--log-every 1000000 --steps 1000000 --checkpoint "$work/ck" --metrics "$work/metrics" \
-		>"$work/out" 2>"$work/err" </dev/null &
+	$ranks 4 "${slow[@]}" "$fsmoe" train --preset tiny --data "$text" --nodes 2 \
+		--min-lr-ratio 1 --log-every 1000000 --steps 1000000 --checkpoint "$work/ck" \
+		--metrics "$work/metrics" >"$work/out" 2>"$work/err" </dev/null &
 	job=$!
 	for _ in $(seq 300); do
 		grep -qs '^{"step": 3,' "$work/metrics" && break
@@ -34,9 +34,11 @@ for signal in TERM USR1; do
 		complain "it does not say so" "SIG$signal to mpirun"
 	[ $seconds -gt 3 ] || complain "saving took only $seconds s" "SIG$signal to mpirun"
 	echo "SIG$signal: step $last, saved in $seconds s"
-	expect 0 "" $ranks 4 "$fsmoe" train --data "$text" --nodes 2 --quiet --checkpoint "$work/ck" \
-		--resume latest --steps $((last + 1)) --metrics "$work/resumed"
-	grep -q "^{\"step\": $((last + 1)), \"loss\": [0-9]" "$work/resumed" || complain "it does not go on" --resume
+	expect 0 "" $ranks 4 "$fsmoe" train --data "$text" --nodes 2 \
+		--quiet --checkpoint "$work/ck" --resume latest --steps $((last + 1)) \
+		--metrics "$work/resumed"
+	grep -q "^{\"step\": $((last + 1)), \"loss\": [0-9]" "$work/resumed" ||
+		complain "it does not go on" --resume
 	rm -f "$work/resumed"
 done
 finish

@@ -43,7 +43,8 @@ for layout in "4 2" "1 1" "2 1" "2 2" "4 1" "4 4"; do
 	train "$1" "$2" "$tmp/a" "$tmp/$name" 10 >"$tmp/losses" || fail "resume on $layout"
 	same "$tmp/a/step-000005" "$tmp/$name/step-000005"
 	if [ "$layout" = "4 2" ]; then
-		diff "$tmp/expected" "$tmp/losses" || fail "resumed losses are not the unbroken run's"
+		diff "$tmp/expected" "$tmp/losses" ||
+			fail "resumed losses are not the unbroken run's"
 	fi
 	# Two columns of three: step and loss; relative difference at most 1e-4.
 	paste "$tmp/expected" "$tmp/losses" | awk -v name="$name" '
@@ -52,7 +53,7 @@ for layout in "4 2" "1 1" "2 1" "2 2" "4 1" "4 4"; do
 		END { printf "%s: %d losses, largest relative difference %.2e\n", name, NR, most
 			exit bad || NR != 10 || most > 1e-4 }' || fail "losses on $layout"
 done
-# And back: what another layout trained further, on the first one again.
+# The way back: a checkpoint of another layout is read on the first one.
 train 4 2 "$tmp/1on1" "$tmp/back" 0 || fail "back"
 same "$tmp/1on1/step-000015" "$tmp/back/step-000015"
 
@@ -73,8 +74,8 @@ refused 'is damaged: its bytes do not have their checksum'
 # Ranks that write into different folders under one name are as ranks without a shared file system.
 mkdir "$tmp/0" "$tmp/1"
 # shellcheck disable=SC2016
-"$run" 2 sh -c 'cd "$1/${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" && exec "$2" train 1 - here 0' sh "$tmp" \
-	"$(realpath "$program")" >"$tmp/refused" 2>&1
+"$run" 2 sh -c 'cd "$1/${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" && exec "$2" train 1 - here 0' \
+	sh "$tmp" "$(realpath "$program")" >"$tmp/refused" 2>&1
 status=$?
 refused 'does not see the folder here/.step-000000.part that rank 0 made: checkpoints must be on'
 [ -z "$(ls -A "$tmp/0/here")" ] || fail "left behind: $(ls -A "$tmp/0/here")"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Who goes where, and who is dropped, does not depend on the layout nor on how layers are cut.
+# The tokens' experts and the drops depend neither on the layout nor on how layers are cut.
 set -e
 run=$top_srcdir/tests/lib/mpi-run
 program=$top_builddir/tests/moe/decisions

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 #include "collectives.h"
-#include "comm-measure.h"
+#include "measure.h"
 
 #include "comm/watch.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 
 /*
- * comm-mpi [NODES [slow]] and, with an exchange cut into tiny messages, comm-pieces: every
+ * mpi [NODES [slow]] and, with an exchange cut into tiny messages, pieces: every
  * collective, on as many ranks as it is started with, cut into NODES nodes; memory, threads, a rank
  * alone, ranks that disagree.
  */

@@ -70,7 +70,7 @@ static void check_count(const char *gate, int attention, int mixture)
 	fsmoe_graph_destroy(g);
 }
 
-/* What fsmoe_model_count says is what the graph makes, whatever the gate. */
+/* fsmoe_model_count counts the parameters that the graph makes, whatever the gate. */
 static void test_count(void **state)
 {
 	struct fsmoe_module_info info[32];

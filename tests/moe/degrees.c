@@ -191,7 +191,7 @@ static int exact_child(void)
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
 }
 
-/* The same test in a process of its own, with kernels of OpenBLAS that are exact in this sense. */
+/* Runs this test in a process of its own, with kernels of OpenBLAS that are exact in this sense. */
 static void degrees_agree_exactly(void **state)
 {
 	int status;
@@ -206,7 +206,7 @@ static void degrees_agree_exactly(void **state)
 	if (child == 0)
 	{
 		setenv("OPENBLAS_CORETYPE", "SANDYBRIDGE", 1);
-		execl("/proc/self/exe", "moe-layer", "exact", (char *)NULL);
+		execl("/proc/self/exe", "degrees", "exact", (char *)NULL);
 		_exit(1);
 	}
 	assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));

@@ -83,7 +83,7 @@ static const size_t gate_sizes[][OPCASE_MAX_SIZES] = {
 	{12, 4, 3, 2, 3, 10, 1}, {5, 8, 4, 1, 5, 12, 1}, {9, 16, 8, 8, 9, 0, 1},
 };
 
-/* --- order: the same sizes, then lo * 10 + hi of the chunk ------------------------------------ */
+/* --- order: the same sizes, then lo * 10 + hi of the chunk ----------------------------------- */
 
 static fsmoe_tensor_t build_order(struct opcase_graph *og, const size_t *s)
 {
@@ -117,7 +117,7 @@ static const size_t order_sizes[][OPCASE_MAX_SIZES] = {
 	{8, 3, 4, 2, 4, 10, 1, 4}, {6, 2, 5, 3, 2, 10, 0, 3},
 };
 
-/* --- order and inverse order: the gate's sizes, then the number of chunks --------------------- */
+/* --- order and inverse order: the gate's sizes, then the number of chunks -------------------- */
 
 #define MAX_CHUNKS 8
 
@@ -159,7 +159,7 @@ static const size_t inverse_sizes[][OPCASE_MAX_SIZES] = {
 	{8, 3, 3, 2, 4, 5, 2}, {6, 2, 5, 3, 2, 10, 1},
 };
 
-/* --- expert gpt: P, E, c, M, H, biases as bits (1 b2, 2 b1), 1 for ReLU -------------------- */
+/* --- expert gpt: P, E, c, M, H, biases as bits (1 b2, 2 b1), 1 for ReLU ---------------------- */
 
 static fsmoe_tensor_t build_expert(struct opcase_graph *og, const size_t *s)
 {
@@ -214,7 +214,7 @@ static const size_t expert_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 1, 300, 1, 2, 3}, {2, 2, 270, 1, 1, 3},
 };
 
-/* --- expert mixtral: P, E, c, M, H ------------------------------------------------------------ */
+/* --- expert mixtral: P, E, c, M, H ----------------------------------------------------------- */
 
 static fsmoe_tensor_t build_swiglu(struct opcase_graph *og, const size_t *s)
 {
@@ -249,7 +249,7 @@ static const size_t swiglu_sizes[][OPCASE_MAX_SIZES] = {
 	{2, 3, 16, 16, 24}, {1, 1, 300, 1, 2}, {2, 2, 270, 1, 1},
 };
 
-/* --- experts in chunks: P, E, M, H, 1 for mixtral, backward chunks of the first weight node ---- */
+/* --- experts in chunks: P, E, M, H, 1 for mixtral, backward chunks of the first weight node -- */
 
 static fsmoe_tensor_t expert_leaf(struct opcase_graph *og, enum fsmoe_ffn_part part,
 				  const size_t *s, int gradient)

@@ -18,11 +18,14 @@ check() # name launcher...
 	good=$(finite "$run.metrics")
 	[ "$good" -ge 1 ] && [ "$good" -lt $steps ] || complain "$good good steps" "$name"
 	grep -q "error: step $((good + 1)): the " "$work/err" || complain "which step?" "$name"
-	grep -q "the checkpoint of step $good in $run.stop is kept" "$work/err" || complain "not kept" "$name"
+	grep -q "the checkpoint of step $good in $run.stop is kept" "$work/err" ||
+		complain "not kept" "$name"
 	[ "$(cat "$run.stop/latest")" = "step-00000$good" ] || complain "latest" "$name"
-	[ "$(wc -l <"$run.metrics")" -eq "$good" ] || complain "a row of a step that was not made" "$name"
+	[ "$(wc -l <"$run.metrics")" -eq "$good" ] ||
+		complain "a row of a step that was not made" "$name"
 
-	timeout 60 "$@" "${train[@]}" --on-nan=skip --checkpoint "$run.skip" --metrics "$run.metrics" \
+	timeout 60 "$@" "${train[@]}" --on-nan=skip --checkpoint "$run.skip" \
+		--metrics "$run.metrics" \
 		>"$work/out" 2>"$work/err" || complain "exit code $?" "$name" --on-nan=skip
 	[ "$(grep -c 'not finite: .*: skipped$' "$work/err")" -eq $((steps - good)) ] ||
 		complain "said once a step" "$name" --on-nan=skip
@@ -31,11 +34,13 @@ check() # name launcher...
 		complain "a row a step" "$name" --on-nan=skip
 	grep -q "^trained $steps steps ($((steps - good)) skipped) in" "$work/out" ||
 		complain "the end does not say it" "$name" --on-nan=skip
-	# What was skipped changed nothing, and what it came from can be used.
-	cmp "$run.skip/step-00000$good/model.safetensors" "$run.skip/step-00000$steps/model.safetensors" ||
+	# A skipped step changed nothing, and the checkpoint before it can be used.
+	cmp "$run.skip/step-00000$good/model.safetensors" \
+		"$run.skip/step-00000$steps/model.safetensors" ||
 		complain "a skipped step changed parameters" "$name" --on-nan=skip
 	rm "$run.metrics"
-	timeout 60 "$@" "${train[@]}" --resume "$run.stop/step-000001" --checkpoint "$run.on" --lr 1e-3 --clip-grad-norm 1 --steps 6 \
+	timeout 60 "$@" "${train[@]}" --resume "$run.stop/step-000001" --checkpoint "$run.on" \
+		--lr 1e-3 --clip-grad-norm 1 --steps 6 \
 		--metrics "$run.metrics" >"$work/out" 2>"$work/err"
 	[ "$(finite "$run.metrics")" -eq 5 ] || complain "it does not go on" "$name" --resume
 }
@@ -54,7 +59,8 @@ ln -s "$(realpath "$fsmoe")" "$work/uneven.fsmoe"
 chmod +x "$work/uneven"
 uneven=($ranks 4 "$work/uneven" train --preset tiny --data "$text" --val-fraction 0 --steps $steps
 	--nodes 2 --metrics "$work/uneven.metrics")
-expect 1 " is not finite: it appeared first in layer 0, in the operation 'attention', micro-batch 0, on rank 1" \
+place="layer 0, in the operation 'attention', micro-batch 0, on rank 1"
+expect 1 " is not finite: it appeared first in $place" \
 	"${uneven[@]}"
 good=$(finite "$work/uneven.metrics")
 [ "$good" -ge 1 ] && [ "$good" -lt $steps ] || complain "$good good steps" one of four

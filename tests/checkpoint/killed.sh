@@ -23,9 +23,11 @@ for trial in $(seq 12); do
 	last=$(sed -n 's/^saved //p' "$tmp/out.$trial" | tail -n 1)
 	latest=$(sed 's/^step-0*//' "$tmp/c/latest")
 	[ "$trial" = 1 ] || grep -qx "goes on after step $before" "$tmp/out.$trial" ||
-		{ echo "FAIL: did not go on after step $before"; cat "$tmp/out.$trial" "$tmp/err"; exit 1; }
+		{ echo "FAIL: did not go on after step $before"; cat "$tmp/out.$trial" "$tmp/err";
+		exit 1; }
 	[ -n "$last" ] && [ "$latest" -ge "$last" ] ||
-		{ echo "FAIL: latest is $latest after step $last was saved"; cat "$tmp/err"; exit 1; }
+		{ echo "FAIL: latest is $latest after step $last was saved"; cat "$tmp/err";
+		exit 1; }
 	echo "killed after step $last: latest is $latest; $(ls -A "$tmp/c" | tr '\n' ' ')"
 	before=$latest
 done

@@ -7,19 +7,21 @@
 
 # In a mount namespace of its own, which nobody else sees and which ends with it.
 if [ -z "${FSMOE_INSIDE-}" ]; then
-	unshare -m true 2>/dev/null || { echo "skipped: no mount namespaces for this user"; exit 77; }
+	unshare -m true 2>/dev/null || { echo "skipped: no mount namespaces for this user";
+		exit 77; }
 	FSMOE_INSIDE=1 exec unshare -m bash "$0"
 fi
 disk=$work/disk
 mkdir "$disk"
 trap 'umount "$disk" 2>/dev/null; rm -rf "$work"' EXIT
-mount -t tmpfs -o size=700k none "$disk" 2>/dev/null || { echo "skipped: nothing can be mounted"; exit 77; }
+mount -t tmpfs -o size=700k none "$disk" 2>/dev/null ||
+	{ echo "skipped: nothing can be mounted"; exit 77; }
 
 run=(--preset tiny --data "$text" --val-fraction 0 --checkpoint "$disk/ck" --quiet)
 # shellcheck disable=SC2206
 train=($ranks 4 "$fsmoe" train --nodes 2 "${run[@]}")
-timeout 100 "${train[@]}" --steps 8 --checkpoint-every 1 --keep-checkpoints 99 --metrics "$work/metrics" \
-	>"$work/out" 2>"$work/err"
+timeout 100 "${train[@]}" --steps 8 --checkpoint-every 1 --keep-checkpoints 99 \
+	--metrics "$work/metrics" >"$work/out" 2>"$work/err"
 status=$?
 full=$(grep -c 'warning: cannot write .*: No space left on device; training goes on$' "$work/err")
 [ "$full" -ge 1 ] || complain "a full disk is not said" "${train[@]}"
@@ -29,7 +31,8 @@ grep -q 'error: cannot write .*: No space left on device$' "$work/err" ||
 	complain "the last save" "${train[@]}"
 [ "$(wc -l <"$work/metrics")" -eq 8 ] || complain "training did not go on" "${train[@]}"
 last=$(cat "$disk/ck/latest")
-[ "$last" = "step-00000$((7 - full))" ] || complain "latest is $last after $full failures" "${train[@]}"
+[ "$last" = "step-00000$((7 - full))" ] ||
+	complain "latest is $last after $full failures" "${train[@]}"
 [ -z "$(find "$disk/ck" -name '.*')" ] || complain "half a checkpoint is left" "${train[@]}"
 sed -n 's/^/  /p' "$work/err" | head -n 1
 

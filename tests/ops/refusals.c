@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 /*
- * What operations refuse, while the graph is built or while it runs: the sentence must name what
- * was wrong. And what they leave out: a gradient that nobody wants has no node.
+ * Operations refuse wrong arguments while the graph is built, or values while it runs: the sentence
+ * must name the fault. They also leave something out: a gradient that nobody wants has no node.
  */
 
 static fsmoe_tensor_t real(fsmoe_graph_t g, size_t rows, size_t columns)

@@ -9,6 +9,7 @@ for trial in 1 2 3 4; do
 	export STARPU_HOME
 	mkdir "$STARPU_HOME"
 	"$top_srcdir/tests/lib/mpi-run" 4 "$program" 2
-	[ -n "$(find "$STARPU_HOME" -name '*.affinity')" ] || { echo "nothing was measured"; exit 1; }
+	[ -n "$(find "$STARPU_HOME" -name '*.affinity')" ] ||
+		{ echo "nothing was measured"; exit 1; }
 	"$top_srcdir/tests/lib/mpi-run" 4 "$program" 2
 done

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The same global batch on 1, 2 and 4 ranks, as 1x4, 2x2 and 4x1 nodes x devices: the same losses
+# One global batch on 1, 2 and 4 ranks, as 1x4, 2x2 and 4x1 nodes x devices, gives the same losses
 # and the same gradients.
 set -e
 run=$top_srcdir/tests/lib/mpi-run

@@ -21,6 +21,10 @@ complain()
 	failures=$((failures + 1))
 }
 
+# Parts of the lines that several jobs print.
+gate='last task done "gate L0 m3"'
+alltoall='alltoall \(group ep\), seq 13 of lane intra'
+
 # job HOW WHERE VICTIM TIMEOUT: runs it; its output is in $out/$id, its status and seconds beside.
 job()
 {
@@ -80,10 +84,12 @@ expect()
 	grep -Eq -- "$1" "$out/$id" || complain "no line matches: $1"
 }
 
-# Exactly one rank prints, one line a rank. (A stopped one, woken to be ended, may say where it was.)
+# Exactly one rank prints, one line a rank. (A stopped one, woken to be ended, may say where it
+# was.)
 one_line_a_rank()
 {
-	[ "$how" = hang ] || expect "^fsmoe: rank $rank does not answer \(stopped, dead or cut off\)\$"
+	[ "$how" = hang ] ||
+		expect "^fsmoe: rank $rank does not answer \(stopped, dead or cut off\)\$"
 	[ "$(grep -c '^fsmoe: no progress' "$out/$id")" -eq 1 ] || complain "says it twice"
 	[ "$(grep '^fsmoe: rank' "$out/$id" | grep -vc 'another rank')" -eq 4 ] ||
 		complain "not one line a rank"
@@ -129,16 +135,18 @@ while read -r id how where rank timeout; do
 	case $id in
 	step-stop | rank0-stop)
 		for other in $others; do
-			expect "^fsmoe: rank $other: in step 3; last task done \"gate L0 m3\"; waits in alltoall \(group ep\), seq 13 of lane intra, for [12]\.[0-9] s"
+			expect "^fsmoe: rank $other: in step 3; $gate; waits in $alltoall,"\
+" for [12]\.[0-9] s"
 		done
 		;;
 	step-kill)
 		for other in $others; do
-			expect "^fsmoe: rank $other: another rank ended the job while this rank was in alltoall \(group ep\), seq 13 of lane intra, for [0-9.]* s; in step 3"
+			expect "^fsmoe: rank $other: another rank ended the job while this rank"\
+" was in $alltoall, for [0-9.]* s; in step 3"
 		done
 		;;
 	final-stop) expect '^fsmoe: rank [023]: in end \(MPI_Finalize\); last' ;;
-	hang) expect '^fsmoe: rank 2: in step 3; last task done "gate L0 m3"; runs "order L0" on lane compute for' ;;
+	hang) expect "^fsmoe: rank 2: in step 3; $gate; runs \"order L0\" on lane compute for" ;;
 	start-stop) expect '^fsmoe: rank 0: in start; no task done yet' ;;
 	end-stop) expect '^fsmoe: rank 0: in end; last task done "order L0"' ;;
 	leave-stop) expect '^fsmoe: rank 0: in end \(waiting for all ranks to end\); last' ;;
@@ -158,7 +166,7 @@ env -u OMPI_COMM_WORLD_SIZE -u PMIX_RANK -u PMI_RANK -u PMI_SIZE -u PMI_FD -u PM
 	timeout 10 "$victim" hang step 0 0.5 >"$out/$id" 2>&1
 status=$?
 [ $status -eq 5 ] || complain "ends with status $status"
-expect '^fsmoe: rank 0: in step 3; last task done "gate L0 m3"; runs "order L0" on lane compute for 0\.'
+expect "^fsmoe: rank 0: in step 3; $gate; runs \"order L0\" on lane compute for 0\."
 expect '^fsmoe: no progress for 0\.5 s: ending the job$'
 
 [ $failures -eq 0 ]

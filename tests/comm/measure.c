@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "comm-measure.h"
+#include "measure.h"
 #include "check.h"
 
 #include "comm/comm.h"
