@@ -32,25 +32,29 @@ extern const char *const cli_testbeds[]; /* "A", "B" */
 /* For a table of which AT(field) is in a struct cli_planning. */
 #define CLI_PLANNING_ROWS \
 	HEADING("Machine"), \
-	TEXT("profile", train.profile, "FILE", "Take what tasks cost from this file (doc/formats.md)"), \
+	TEXT("profile", train.profile, "FILE", \
+	     "Take what tasks cost from this file (doc/formats.md)"), \
 	CHOICE("testbed", testbed, "A|B", cli_testbeds, \
 	       "Take the profile of one of the FSMoE paper's machines, and the paper's formulas"), \
 	TEXT("machine", machine, "TEXT", \
-	     "Plan for these nodes and devices, 'node:6 gpu:8' or file:PATH (default the profile's)"), \
+	     "Plan for these nodes and devices, 'node:6 gpu:8' or file:PATH (default the " \
+	     "profile's)"), \
 	HEADING("Model"), \
 	TEXT("config", train.config, "FILE", \
 	     "Read options from a JSON object, as 'fsmoe train' does"), \
 	TEXT("preset", train.preset, "NAME", \
 	     "Start from a preset of 'fsmoe train', or from gpt2-xl (default with --testbed), " \
 	     "mixtral-8x7b or mixtral-8x22b of the paper, with one expert for each node"), \
-	ROWS_OF(fsmoe_train_options, train, "layers heads hidden-size ffn-size hidden experts top-k " \
+	ROWS_OF(fsmoe_train_options, train, \
+		"layers heads hidden-size ffn-size hidden experts top-k " \
 		"capacity-factor routing-group vocab-size gate order dispatch expert " \
 		"expert-activation expert-bias xmoe-dim softmoe-normalize balance-loss " \
 		"importance-loss z-loss drop-policy routing-weights allow-leak bidirectional " \
 		"attention moe"), \
 	HEADING("Training"), \
 	INT("batch", batch, 0, 1 << 24, \
-	    "Train on N sequences of each data-parallel rank, in place of --global-batch; 0: by that"), \
+	    "Train on N sequences of each data-parallel rank, in place of --global-batch; 0: by " \
+	    "that"), \
 	ROWS_OF(fsmoe_train_options, train, \
 		"global-batch micro-batches seq-length optimizer objective clip-grad-norm"), \
 	HEADING("Layout"), \

@@ -11,6 +11,8 @@ testbeds = data/profiles/testbed-a.json data/profiles/testbed-b.json
 src/cost/testbeds.c: $(testbeds)
 	$(AM_V_GEN)$(MKDIR_P) src/cost && { echo '#include "cost/profile.h"'; for x in a b; do \
 		echo "const char fsmoe_testbed_$$x[] ="; \
-		sed 's/[\\"]/\\&/g; s/.*/	"&\\n"/' $(srcdir)/data/profiles/testbed-$$x.json && echo '	;'; \
+		sed 's/[\\"]/\\&/g; s/.*/	"&\\n"/' \
+			$(srcdir)/data/profiles/testbed-$$x.json && \
+		echo '	;'; \
 		done; } >$@.part && mv $@.part $@
 CLEANFILES += src/cost/testbeds.c
