@@ -165,6 +165,9 @@ struct fsmoe_op
 };
 #define FSMOE_PORTS(array) .ports = (array), .nports = (int)(sizeof(array) / sizeof((array)[0]))
 
+/* The i-th operation of the library, in no particular order; NULL past the last. */
+const struct fsmoe_op *fsmoe_op_at(int i);
+
 /* Which line of the cost model a node goes by: its row's kind, but FSMOE_KIND_STAGE of a part of an
  * AlltoAll that is made in stages, within a node or among equal places of nodes. */
 enum fsmoe_kind fsmoe_node_line(const struct fsmoe_node *node);
