@@ -15,10 +15,10 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[QKV] = {"qkv", FSMOE_R, 0},
-	[Y] = {"y", FSMOE_W, 0},
-	[STATS] = {"stats", FSMOE_W, FSMOE_FLOAT},
-	[SCRATCH] = {"scratch", FSMOE_W, FSMOE_SCRATCH},
+	[QKV] = {"qkv", FSMOE_R, 0, "T 3*H*D"},
+	[Y] = {"y", FSMOE_W, 0, "T H*D"},
+	[STATS] = {"stats", FSMOE_W, FSMOE_FLOAT, "T*H 2"},
+	[SCRATCH] = {"scratch", FSMOE_W, FSMOE_SCRATCH, "R"},
 };
 
 enum
@@ -31,11 +31,11 @@ enum
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	[B_QKV] = {"qkv", FSMOE_R, 0},
-	[B_STATS] = {"stats", FSMOE_R, FSMOE_FLOAT},
-	[B_DY] = {"dy", FSMOE_R, 0},
-	[B_DQKV] = {"dqkv", FSMOE_W, 0},
-	[B_SCRATCH] = {"scratch", FSMOE_W, FSMOE_SCRATCH},
+	[B_QKV] = {"qkv", FSMOE_R, 0, "T 3*H*D"},
+	[B_STATS] = {"stats", FSMOE_R, FSMOE_FLOAT, "T*H 2"},
+	[B_DY] = {"dy", FSMOE_R, 0, "T H*D"},
+	[B_DQKV] = {"dqkv", FSMOE_W, 0, "T 3*H*D"},
+	[B_SCRATCH] = {"scratch", FSMOE_W, FSMOE_SCRATCH, "R"},
 };
 
 static size_t forward_scratch(const struct fsmoe_attention_args *a)
@@ -52,12 +52,10 @@ static size_t backward_scratch(const struct fsmoe_attention_args *a)
 	return 2 * fsmoe_attention_block(a) * a->seq + gathered;
 }
 
-static int check_args(const struct fsmoe_check *c)
+static int check_sizes(const struct fsmoe_check *c, size_t scratch)
 {
 	const struct fsmoe_attention_args *a = c->args;
 
-	if (fsmoe_check_real(c))
-		return -EINVAL;
 	if (!a->batch || !a->seq || !a->heads || !a->head_dim || !a->parts)
 		return fsmoe_fail(
 			EINVAL,
@@ -67,39 +65,21 @@ static int check_args(const struct fsmoe_check *c)
 	if (a->seq % a->parts)
 		return fsmoe_fail(EINVAL, "%s: %zu parts do not divide a sequence of %zu",
 				  c->op->name, a->parts, a->seq);
+	fsmoe_check_letter(c, 'T', a->batch * a->seq);
+	fsmoe_check_letter(c, 'H', a->heads);
+	fsmoe_check_letter(c, 'D', a->head_dim);
+	fsmoe_check_letter(c, 'R', scratch);
 	return 0;
 }
 
-static int check(const struct fsmoe_check *c)
+static int check_attention(const struct fsmoe_check *c)
 {
-	const struct fsmoe_attention_args *a = c->args;
-
-	if (check_args(c))
-		return -EINVAL;
-
-	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
-	return fsmoe_check_matrix(c, QKV, T, 3 * HD) || fsmoe_check_matrix(c, Y, T, HD) ||
-			       fsmoe_check_matrix(c, STATS, T * a->heads, 2) ||
-			       fsmoe_check_count(c, SCRATCH, forward_scratch(a))
-		       ? -EINVAL
-		       : 0;
+	return check_sizes(c, forward_scratch(c->args));
 }
 
 static int check_backward(const struct fsmoe_check *c)
 {
-	const struct fsmoe_attention_args *a = c->args;
-
-	if (check_args(c))
-		return -EINVAL;
-
-	size_t T = a->batch * a->seq, HD = a->heads * a->head_dim;
-	return fsmoe_check_matrix(c, B_QKV, T, 3 * HD) ||
-			       fsmoe_check_matrix(c, B_STATS, T * a->heads, 2) ||
-			       fsmoe_check_matrix(c, B_DY, T, HD) ||
-			       fsmoe_check_matrix(c, B_DQKV, T, 3 * HD) ||
-			       fsmoe_check_count(c, B_SCRATCH, backward_scratch(a))
-		       ? -EINVAL
-		       : 0;
+	return check_sizes(c, backward_scratch(c->args));
 }
 
 /* Flops of one product over what is seen of the square, all sequences and heads. */
@@ -165,7 +145,7 @@ const struct fsmoe_op fsmoe_op_attention = {
 	.doc = "multi-head attention, causal or of whole sequences",
 	.kind = FSMOE_KIND_ATTENTION,
 	FSMOE_PORTS(ports),
-	.check = check,
+	.check = check_attention,
 	.work = work,
 	.grad = grad,
 	FSMOE_CPU(attention),

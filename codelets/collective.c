@@ -7,28 +7,33 @@
 #include <fsmoe/error.h>
 #include <fsmoe/ops.h>
 
-static const struct fsmoe_port ports[] = {
-	{"x", FSMOE_R, FSMOE_EITHER},
-	{"y", FSMOE_W, FSMOE_EITHER},
+static const struct fsmoe_port allgather_ports[] = {
+	{"x", FSMOE_R, FSMOE_EITHER | FSMOE_ANY_TYPE, "n"},
+	{"y", FSMOE_W, FSMOE_EITHER | FSMOE_ANY_TYPE, "R*n"},
+};
+
+static const struct fsmoe_port reduce_scatter_ports[] = {
+	{"x", FSMOE_R, FSMOE_EITHER, "R*n"},
+	{"y", FSMOE_W, FSMOE_EITHER, "n"},
 };
 
 static const struct fsmoe_port alltoall_ports[] = {
-	{"x", FSMOE_R, FSMOE_OPTIONAL | FSMOE_EITHER},
-	{"y", FSMOE_W, FSMOE_OPTIONAL | FSMOE_EITHER},
+	{"x", FSMOE_R, FSMOE_OPTIONAL | FSMOE_EITHER | FSMOE_ANY_TYPE, "n"},
+	{"y", FSMOE_W, FSMOE_OPTIONAL | FSMOE_EITHER | FSMOE_ANY_TYPE, "n"},
 };
 
 static const struct fsmoe_port gather_ports[] = {
-	{"x", FSMOE_R, FSMOE_EITHER},
-	{"y", FSMOE_W, FSMOE_OPTIONAL | FSMOE_EITHER},
+	{"x", FSMOE_R, FSMOE_EITHER | FSMOE_ANY_TYPE, "n"},
+	{"y", FSMOE_W, FSMOE_OPTIONAL | FSMOE_EITHER | FSMOE_ANY_TYPE, "R*n"},
 };
 
 static const struct fsmoe_port scatter_ports[] = {
-	{"x", FSMOE_R, FSMOE_OPTIONAL | FSMOE_EITHER},
-	{"y", FSMOE_W, FSMOE_EITHER},
+	{"x", FSMOE_R, FSMOE_OPTIONAL | FSMOE_EITHER | FSMOE_ANY_TYPE, "R*n"},
+	{"y", FSMOE_W, FSMOE_EITHER | FSMOE_ANY_TYPE, "n"},
 };
 
 static const struct fsmoe_port in_place_ports[] = {
-	{"x", FSMOE_RW, FSMOE_FLOAT},
+	{"x", FSMOE_RW, FSMOE_FLOAT, "..."},
 };
 
 static enum fsmoe_group group_of(const void *args)
@@ -77,10 +82,7 @@ static int check_alltoall(const struct fsmoe_check *c)
 	if (fsmoe_count(c->tensor[0]) % (outer * members(c->graph, group_of(c->args))))
 		return fsmoe_fail(EINVAL, "alltoall: '%s' is not %zu times a block for everybody",
 				  c->tensor[0]->name, outer);
-	return fsmoe_check_dtype(c, 1, c->tensor[0]->dtype) ||
-			       fsmoe_check_count(c, 1, fsmoe_count(c->tensor[0]))
-		       ? -EINVAL
-		       : 0;
+	return 0;
 }
 
 /* One of the accesses, `all`, has what everybody's `one` has together, on rank 0 and nowhere
@@ -97,14 +99,8 @@ static int check_rooted(const struct fsmoe_check *c, int one, int all)
 	if (outer < 1 || fsmoe_count(c->tensor[one]) % outer)
 		return fsmoe_fail(EINVAL, "%s: '%s' does not divide into %zu pieces", c->op->name,
 				  c->tensor[one]->name, outer);
-	if (!root)
-		return 0;
-	return fsmoe_check_dtype(c, all, c->tensor[one]->dtype) ||
-			       fsmoe_check_count(c, all,
-						 members(c->graph, group) *
-							 fsmoe_count(c->tensor[one]))
-		       ? -EINVAL
-		       : 0;
+	fsmoe_check_letter(c, 'R', members(c->graph, group));
+	return 0;
 }
 
 static int check_gather(const struct fsmoe_check *c)
@@ -119,29 +115,16 @@ static int check_scatter(const struct fsmoe_check *c)
 
 static int check_allgather(const struct fsmoe_check *c)
 {
-	size_t P = members(c->graph, group_of(c->args));
-
-	return fsmoe_check_dtype(c, 1, c->tensor[0]->dtype) ||
-			       fsmoe_check_count(c, 1, P * fsmoe_count(c->tensor[0]))
-		       ? -EINVAL
-		       : 0;
+	fsmoe_check_letter(c, 'R', members(c->graph, group_of(c->args)));
+	return 0;
 }
 
 static int check_reduce_scatter(const struct fsmoe_check *c)
 {
-	size_t P = members(c->graph, group_of(c->args));
+	const enum fsmoe_group group = group_of(c->args);
 
-	return fsmoe_check_real(c) ||
-			       check_blocks(c->op->name, c->graph, c->tensor[0], 0,
-					    group_of(c->args)) ||
-			       fsmoe_check_count(c, 1, fsmoe_count(c->tensor[0]) / P)
-		       ? -EINVAL
-		       : 0;
-}
-
-static int check_allreduce(const struct fsmoe_check *c)
-{
-	return fsmoe_check_real(c);
+	fsmoe_check_letter(c, 'R', members(c->graph, group));
+	return check_blocks(c->op->name, c->graph, c->tensor[0], 0, group);
 }
 
 static enum fsmoe_dtype dtype_of(fsmoe_graph_t graph, fsmoe_tensor_t x)
@@ -359,7 +342,7 @@ const struct fsmoe_op fsmoe_op_allgather = {
 	.name = "allgather",
 	.doc = "every rank gets the rows of all, in group order",
 	.kind = FSMOE_KIND_ALLGATHER,
-	FSMOE_PORTS(ports),
+	FSMOE_PORTS(allgather_ports),
 	.check = check_allgather,
 	.work = work,
 	.grad = grad_allgather,
@@ -372,7 +355,7 @@ const struct fsmoe_op fsmoe_op_reduce_scatter = {
 	.name = "reduce_scatter",
 	.doc = "every rank gets its block of the sum, taken in group order",
 	.kind = FSMOE_KIND_REDUCE_SCATTER,
-	FSMOE_PORTS(ports),
+	FSMOE_PORTS(reduce_scatter_ports),
 	.check = check_reduce_scatter,
 	.work = work,
 	.grad = grad_reduce_scatter,
@@ -386,7 +369,6 @@ const struct fsmoe_op fsmoe_op_allreduce = {
 	.doc = "every rank gets the sum, taken in group order, in place",
 	.kind = FSMOE_KIND_ALLREDUCE,
 	FSMOE_PORTS(in_place_ports),
-	.check = check_allreduce,
 	.work = work,
 	.group = group_of,
 	FSMOE_CPU(allreduce),

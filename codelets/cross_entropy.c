@@ -3,8 +3,6 @@
 #include "codelets/shape.h"
 #include "graph/graph.h"
 
-#include <errno.h>
-#include <fsmoe/error.h>
 #include <fsmoe/ops.h>
 
 enum
@@ -16,10 +14,10 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[LOGITS] = {"logits", FSMOE_R, 0},
-	[TARGETS] = {"targets", FSMOE_R, 0},
-	[LOSS] = {"loss", FSMOE_W, FSMOE_FLOAT},
-	[LSE] = {"lse", FSMOE_W, FSMOE_FLOAT},
+	[LOGITS] = {"logits", FSMOE_R, 0, "T V"},
+	[TARGETS] = {"targets", FSMOE_R, FSMOE_INTS, "T"},
+	[LOSS] = {"loss", FSMOE_W, FSMOE_FLOAT, "1"},
+	[LSE] = {"lse", FSMOE_W, FSMOE_FLOAT, "T"},
 };
 
 enum
@@ -32,37 +30,12 @@ enum
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	[B_LOGITS] = {"logits", FSMOE_R, 0},     [B_TARGETS] = {"targets", FSMOE_R, 0},
-	[B_LSE] = {"lse", FSMOE_R, FSMOE_FLOAT}, [B_DLOSS] = {"dloss", FSMOE_R, FSMOE_FLOAT},
-	[B_DLOGITS] = {"dlogits", FSMOE_W, 0},
+	[B_LOGITS] = {"logits", FSMOE_R, 0, "T V"},
+	[B_TARGETS] = {"targets", FSMOE_R, FSMOE_INTS, "T"},
+	[B_LSE] = {"lse", FSMOE_R, FSMOE_FLOAT, "T"},
+	[B_DLOSS] = {"dloss", FSMOE_R, FSMOE_FLOAT, "1"},
+	[B_DLOGITS] = {"dlogits", FSMOE_W, 0, "T V"},
 };
-
-/* Forward and backward: both begin with logits and targets. */
-static int check_shapes(const struct fsmoe_check *c, int lse, int loss)
-{
-	size_t T = fsmoe_rows(c->tensor[LOGITS]);
-
-	for (int i = 0; i < c->n; i++)
-		if (fsmoe_check_dtype(c, i, i == TARGETS ? FSMOE_INT32 : FSMOE_REAL))
-			return -EINVAL;
-	return fsmoe_check_count(c, TARGETS, T) || fsmoe_check_count(c, lse, T) ||
-			       fsmoe_check_count(c, loss, 1)
-		       ? -EINVAL
-		       : 0;
-}
-
-static int check(const struct fsmoe_check *c)
-{
-	return check_shapes(c, LSE, LOSS);
-}
-
-static int check_backward(const struct fsmoe_check *c)
-{
-	if (check_shapes(c, B_LSE, B_DLOSS))
-		return -EINVAL;
-	return fsmoe_check_matrix(c, B_DLOGITS, fsmoe_rows(c->tensor[B_LOGITS]),
-				  fsmoe_columns(c->tensor[B_LOGITS]));
-}
 
 fsmoe_tensor_t fsmoe_cross_entropy(fsmoe_graph_t graph, fsmoe_tensor_t logits,
 				   fsmoe_tensor_t targets, double scale)
@@ -102,7 +75,6 @@ const struct fsmoe_op fsmoe_op_cross_entropy = {
 	.doc = "scaled sum over rows of -log softmax at the target",
 	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(ports),
-	.check = check,
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(cross_entropy),
@@ -115,7 +87,6 @@ const struct fsmoe_op fsmoe_op_cross_entropy_backward = {
 	.doc = "dlogits = dloss * scale * (softmax - one-hot)",
 	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(backward_ports),
-	.check = check_backward,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(cross_entropy_backward),
 	FSMOE_CUDA(cross_entropy_backward),

@@ -4,7 +4,6 @@
 #include "codelets/shape.h"
 #include "graph/graph.h"
 
-#include <fsmoe/error.h>
 #include <string.h>
 
 static size_t block_rows(size_t rows)

@@ -13,40 +13,40 @@ const struct fsmoe_ffn fsmoe_ffn_mlp = {
 };
 
 static const struct fsmoe_port ports[] = {
-	{"x", FSMOE_R, 0},
-	{"w1", FSMOE_R, FSMOE_WEIGHT},
-	{"b1", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	{"w2", FSMOE_R, FSMOE_WEIGHT},
-	{"b2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	{"y", FSMOE_W, FSMOE_ROWS},
-	{"z", FSMOE_W, FSMOE_ROWS},
-	{"act", FSMOE_W, FSMOE_SCRATCH},
-	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL},
-	{"counts", FSMOE_R, FSMOE_OPTIONAL},
+	{"x", FSMOE_R, 0, "P E c M"},
+	{"w1", FSMOE_R, FSMOE_WEIGHT, "E*H M"},
+	{"b1", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT, "E*H"},
+	{"w2", FSMOE_R, FSMOE_WEIGHT, "E*M H"},
+	{"b2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT, "E*M"},
+	{"y", FSMOE_W, FSMOE_ROWS, "P E c M"},
+	{"z", FSMOE_W, FSMOE_ROWS, "E P c H"},
+	{"act", FSMOE_W, FSMOE_SCRATCH, "_ H"},
+	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL, "_ 2*M+H"},
+	{"counts", FSMOE_R, FSMOE_OPTIONAL | FSMOE_INTS, "P*E*G"},
 };
 
 static const struct fsmoe_port backward_input_ports[] = {
-	{"dy", FSMOE_R, 0},
-	{"w1", FSMOE_R, FSMOE_WEIGHT},
-	{"w2", FSMOE_R, FSMOE_WEIGHT},
-	{"dx", FSMOE_W, FSMOE_ROWS},
-	{"dz", FSMOE_W, FSMOE_ROWS},
-	{"z", FSMOE_R, FSMOE_MANY},
-	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL},
-	{"counts", FSMOE_R, FSMOE_OPTIONAL},
+	{"dy", FSMOE_R, 0, "P E c M"},
+	{"w1", FSMOE_R, FSMOE_WEIGHT, "E*H M"},
+	{"w2", FSMOE_R, FSMOE_WEIGHT, "E*M H"},
+	{"dx", FSMOE_W, FSMOE_ROWS, "P E c M"},
+	{"dz", FSMOE_W, FSMOE_ROWS, "E P c H"},
+	{"z", FSMOE_R, FSMOE_MANY, "E P _ H"},
+	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL, "_ 2*M+H"},
+	{"counts", FSMOE_R, FSMOE_OPTIONAL | FSMOE_INTS, "P*E*G"},
 };
 
 static const struct fsmoe_port backward_weight_ports[] = {
-	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
-	{"db1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
-	{"db2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	{"rows", FSMOE_W, FSMOE_SCRATCH},
-	{"x", FSMOE_R, FSMOE_MANY},
-	{"z", FSMOE_R, FSMOE_MANY},
-	{"dy", FSMOE_R, FSMOE_MANY},
-	{"dz", FSMOE_R, FSMOE_MANY},
-	{"counts", FSMOE_R, FSMOE_OPTIONAL},
+	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH, "E*H M"},
+	{"db1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT, "E*H"},
+	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH, "E*M H"},
+	{"db2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT, "E*M"},
+	{"rows", FSMOE_W, FSMOE_SCRATCH, "_ 2*M+2*H"},
+	{"x", FSMOE_R, FSMOE_MANY, "P E _ M"},
+	{"z", FSMOE_R, FSMOE_MANY, "E P _ H"},
+	{"dy", FSMOE_R, FSMOE_MANY, "P E _ M"},
+	{"dz", FSMOE_R, FSMOE_MANY, "E P _ H"},
+	{"counts", FSMOE_R, FSMOE_OPTIONAL | FSMOE_INTS, "P*E*G"},
 };
 
 const struct fsmoe_op fsmoe_op_expert_mlp = {

@@ -12,39 +12,39 @@ const struct fsmoe_ffn fsmoe_ffn_swiglu = {
 };
 
 static const struct fsmoe_port ports[] = {
-	{"x", FSMOE_R, 0},
-	{"w1", FSMOE_R, FSMOE_WEIGHT},
-	{"w3", FSMOE_R, FSMOE_WEIGHT},
-	{"w2", FSMOE_R, FSMOE_WEIGHT},
-	{"y", FSMOE_W, FSMOE_ROWS},
-	{"z", FSMOE_W, FSMOE_ROWS},
-	{"act", FSMOE_W, FSMOE_SCRATCH},
-	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL},
-	{"counts", FSMOE_R, FSMOE_OPTIONAL},
+	{"x", FSMOE_R, 0, "P E c M"},
+	{"w1", FSMOE_R, FSMOE_WEIGHT, "E*H M"},
+	{"w3", FSMOE_R, FSMOE_WEIGHT, "E*H M"},
+	{"w2", FSMOE_R, FSMOE_WEIGHT, "E*M H"},
+	{"y", FSMOE_W, FSMOE_ROWS, "P E c M"},
+	{"z", FSMOE_W, FSMOE_ROWS, "E P c 2*H"},
+	{"act", FSMOE_W, FSMOE_SCRATCH, "_ H"},
+	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL, "_ 2*M+2*H"},
+	{"counts", FSMOE_R, FSMOE_OPTIONAL | FSMOE_INTS, "P*E*G"},
 };
 
 static const struct fsmoe_port backward_input_ports[] = {
-	{"dy", FSMOE_R, 0},
-	{"w1", FSMOE_R, FSMOE_WEIGHT},
-	{"w3", FSMOE_R, FSMOE_WEIGHT},
-	{"w2", FSMOE_R, FSMOE_WEIGHT},
-	{"dx", FSMOE_W, FSMOE_ROWS},
-	{"dz", FSMOE_W, FSMOE_ROWS},
-	{"z", FSMOE_R, FSMOE_MANY},
-	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL},
-	{"counts", FSMOE_R, FSMOE_OPTIONAL},
+	{"dy", FSMOE_R, 0, "P E c M"},
+	{"w1", FSMOE_R, FSMOE_WEIGHT, "E*H M"},
+	{"w3", FSMOE_R, FSMOE_WEIGHT, "E*H M"},
+	{"w2", FSMOE_R, FSMOE_WEIGHT, "E*M H"},
+	{"dx", FSMOE_W, FSMOE_ROWS, "P E c M"},
+	{"dz", FSMOE_W, FSMOE_ROWS, "E P c 2*H"},
+	{"z", FSMOE_R, FSMOE_MANY, "E P _ 2*H"},
+	{"rows", FSMOE_W, FSMOE_SCRATCH | FSMOE_OPTIONAL, "_ 2*M+2*H"},
+	{"counts", FSMOE_R, FSMOE_OPTIONAL | FSMOE_INTS, "P*E*G"},
 };
 
 static const struct fsmoe_port backward_weight_ports[] = {
-	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
-	{"dw3", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
-	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
-	{"rows", FSMOE_W, FSMOE_SCRATCH},
-	{"x", FSMOE_R, FSMOE_MANY},
-	{"z", FSMOE_R, FSMOE_MANY},
-	{"dy", FSMOE_R, FSMOE_MANY},
-	{"dz", FSMOE_R, FSMOE_MANY},
-	{"counts", FSMOE_R, FSMOE_OPTIONAL},
+	{"dw1", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH, "E*H M"},
+	{"dw3", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH, "E*H M"},
+	{"dw2", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH, "E*M H"},
+	{"rows", FSMOE_W, FSMOE_SCRATCH, "_ 2*M+4*H"},
+	{"x", FSMOE_R, FSMOE_MANY, "P E _ M"},
+	{"z", FSMOE_R, FSMOE_MANY, "E P _ 2*H"},
+	{"dy", FSMOE_R, FSMOE_MANY, "P E _ M"},
+	{"dz", FSMOE_R, FSMOE_MANY, "E P _ 2*H"},
+	{"counts", FSMOE_R, FSMOE_OPTIONAL | FSMOE_INTS, "P*E*G"},
 };
 
 const struct fsmoe_op fsmoe_op_expert_swiglu = {

@@ -5,7 +5,6 @@
 #include "graph/graph.h"
 
 #include <errno.h>
-#include <fsmoe/error.h>
 
 /* --- logits ------------------------------------------------------------------------------- */
 
@@ -17,21 +16,10 @@ enum
 };
 
 static const struct fsmoe_port logits_ports[] = {
-	[X] = {"x", FSMOE_R, 0},
-	[W] = {"w", FSMOE_R, FSMOE_FLOAT},
-	[LOGITS] = {"logits", FSMOE_W, FSMOE_FLOAT},
+	[X] = {"x", FSMOE_R, 0, "T M"},
+	[W] = {"w", FSMOE_R, FSMOE_FLOAT, "E M"},
+	[LOGITS] = {"logits", FSMOE_W, FSMOE_FLOAT, "T E"},
 };
-
-static int check_logits(const struct fsmoe_check *c)
-{
-	size_t experts = fsmoe_rows(c->tensor[W]);
-
-	return fsmoe_check_real(c) ||
-			       fsmoe_check_matrix(c, W, experts, fsmoe_columns(c->tensor[X])) ||
-			       fsmoe_check_matrix(c, LOGITS, fsmoe_rows(c->tensor[X]), experts)
-		       ? -EINVAL
-		       : 0;
-}
 
 static double work_logits(const void *args, const struct fsmoe_tensor_info *const *t, int n)
 {
@@ -85,10 +73,10 @@ enum
 };
 
 static const struct fsmoe_port noise_ports[] = {
-	[N_CLEAN] = {"clean", FSMOE_R, FSMOE_FLOAT},
-	[N_RAW] = {"raw", FSMOE_R, FSMOE_FLOAT},
-	[N_NOISY] = {"noisy", FSMOE_W, FSMOE_FLOAT},
-	[N_DEVIATION] = {"deviation", FSMOE_W, FSMOE_FLOAT},
+	[N_CLEAN] = {"clean", FSMOE_R, FSMOE_FLOAT, "T E"},
+	[N_RAW] = {"raw", FSMOE_R, FSMOE_FLOAT, "T E"},
+	[N_NOISY] = {"noisy", FSMOE_W, FSMOE_FLOAT, "T E"},
+	[N_DEVIATION] = {"deviation", FSMOE_W, FSMOE_FLOAT, "T E"},
 };
 
 enum
@@ -100,21 +88,11 @@ enum
 };
 
 static const struct fsmoe_port noise_backward_ports[] = {
-	[NB_RAW] = {"raw", FSMOE_R, FSMOE_FLOAT},
-	[NB_DNOISY] = {"dnoisy", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	[NB_DDEVIATION] = {"ddeviation", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	[NB_DRAW] = {"draw", FSMOE_W, FSMOE_FLOAT},
+	[NB_RAW] = {"raw", FSMOE_R, FSMOE_FLOAT, "T E"},
+	[NB_DNOISY] = {"dnoisy", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT, "T E"},
+	[NB_DDEVIATION] = {"ddeviation", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT, "T E"},
+	[NB_DRAW] = {"draw", FSMOE_W, FSMOE_FLOAT, "T E"},
 };
-
-/* All matrices are those of the first. */
-static int check_alike(const struct fsmoe_check *c)
-{
-	for (int i = 0; i < c->n; i++)
-		if (fsmoe_check_dtype(c, i, FSMOE_REAL) ||
-		    fsmoe_check_matrix(c, i, fsmoe_rows(c->tensor[0]), fsmoe_columns(c->tensor[0])))
-			return -EINVAL;
-	return 0;
-}
 
 static int grad_noise(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 {
@@ -165,11 +143,11 @@ enum
 
 /* Norms are those of the rows of w, or 0 where a row is. */
 static const struct fsmoe_port cosine_ports[] = {
-	[C_U] = {"u", FSMOE_R, FSMOE_EITHER},
-	[C_W] = {"w", FSMOE_R, FSMOE_FLOAT},
-	[C_THETA] = {"theta", FSMOE_R, FSMOE_FLOAT},
-	[C_LOGITS] = {"logits", FSMOE_W, FSMOE_FLOAT},
-	[C_NORMS] = {"norms", FSMOE_W, FSMOE_SCRATCH | FSMOE_FLOAT},
+	[C_U] = {"u", FSMOE_R, FSMOE_EITHER, "T D"},
+	[C_W] = {"w", FSMOE_R, FSMOE_FLOAT, "E D"},
+	[C_THETA] = {"theta", FSMOE_R, FSMOE_FLOAT, "1"},
+	[C_LOGITS] = {"logits", FSMOE_W, FSMOE_FLOAT, "T E"},
+	[C_NORMS] = {"norms", FSMOE_W, FSMOE_SCRATCH | FSMOE_FLOAT, "E"},
 };
 
 enum
@@ -188,47 +166,16 @@ enum
 
 /* Sums (E, d + 1): of what the tokens pull an expert's direction to, and the norms. */
 static const struct fsmoe_port cosine_backward_ports[] = {
-	[CB_U] = {"u", FSMOE_R, FSMOE_EITHER},
-	[CB_W] = {"w", FSMOE_R, FSMOE_FLOAT},
-	[CB_THETA] = {"theta", FSMOE_R, FSMOE_FLOAT},
-	[CB_LOGITS] = {"logits", FSMOE_R, FSMOE_FLOAT},
-	[CB_DLOGITS] = {"dlogits", FSMOE_R, FSMOE_FLOAT},
-	[CB_DU] = {"du", FSMOE_W, FSMOE_OPTIONAL | FSMOE_EITHER},
-	[CB_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	[CB_DTHETA] = {"dtheta", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	[CB_SUMS] = {"sums", FSMOE_W, FSMOE_SCRATCH | FSMOE_FLOAT},
+	[CB_U] = {"u", FSMOE_R, FSMOE_EITHER, "T D"},
+	[CB_W] = {"w", FSMOE_R, FSMOE_FLOAT, "E D"},
+	[CB_THETA] = {"theta", FSMOE_R, FSMOE_FLOAT, "1"},
+	[CB_LOGITS] = {"logits", FSMOE_R, FSMOE_FLOAT, "T E"},
+	[CB_DLOGITS] = {"dlogits", FSMOE_R, FSMOE_FLOAT, "T E"},
+	[CB_DU] = {"du", FSMOE_W, FSMOE_OPTIONAL | FSMOE_EITHER, "T D"},
+	[CB_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT, "E*D"},
+	[CB_DTHETA] = {"dtheta", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT, "1"},
+	[CB_SUMS] = {"sums", FSMOE_W, FSMOE_SCRATCH | FSMOE_FLOAT, "E D+1"},
 };
-
-static int check_cosine(const struct fsmoe_check *c)
-{
-	size_t experts = fsmoe_rows(c->tensor[C_W]);
-
-	return fsmoe_check_real(c) ||
-			       fsmoe_check_matrix(c, C_W, experts, fsmoe_columns(c->tensor[C_U])) ||
-			       fsmoe_check_count(c, C_THETA, 1) ||
-			       fsmoe_check_matrix(c, C_LOGITS, fsmoe_rows(c->tensor[C_U]),
-						  experts) ||
-			       fsmoe_check_count(c, C_NORMS, experts)
-		       ? -EINVAL
-		       : 0;
-}
-
-static int check_cosine_backward(const struct fsmoe_check *c)
-{
-	size_t rows = fsmoe_rows(c->tensor[CB_U]), dim = fsmoe_columns(c->tensor[CB_U]);
-	size_t experts = fsmoe_rows(c->tensor[CB_W]);
-
-	return fsmoe_check_real(c) || fsmoe_check_matrix(c, CB_W, experts, dim) ||
-			       fsmoe_check_count(c, CB_THETA, 1) ||
-			       fsmoe_check_matrix(c, CB_LOGITS, rows, experts) ||
-			       fsmoe_check_matrix(c, CB_DLOGITS, rows, experts) ||
-			       fsmoe_check_matrix(c, CB_DU, rows, dim) ||
-			       fsmoe_check_count(c, CB_DW, experts * dim) ||
-			       fsmoe_check_count(c, CB_DTHETA, 1) ||
-			       fsmoe_check_matrix(c, CB_SUMS, experts, dim + 1)
-		       ? -EINVAL
-		       : 0;
-}
 
 static double work_cosine_backward(const void *args, const struct fsmoe_tensor_info *const *t,
 				   int n)
@@ -293,7 +240,6 @@ const struct fsmoe_op fsmoe_op_gate_logits = {
 	.doc = "x w^T with a fixed order of additions",
 	.kind = FSMOE_KIND_GATE,
 	FSMOE_PORTS(logits_ports),
-	.check = check_logits,
 	.work = work_logits,
 	.grad = grad_logits,
 	FSMOE_CPU(gate_logits),
@@ -305,7 +251,6 @@ const struct fsmoe_op fsmoe_op_gate_noise = {
 	.doc = "logits plus noise of a learned deviation",
 	.kind = FSMOE_KIND_ROUTING,
 	FSMOE_PORTS(noise_ports),
-	.check = check_alike,
 	.work = fsmoe_work_bytes,
 	.grad = grad_noise,
 	FSMOE_CPU(gate_noise),
@@ -317,7 +262,6 @@ const struct fsmoe_op fsmoe_op_gate_noise_backward = {
 	.doc = "draw = (eps dnoisy + ddeviation) sigmoid(raw)",
 	.kind = FSMOE_KIND_ROUTING,
 	FSMOE_PORTS(noise_backward_ports),
-	.check = check_alike,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(gate_noise_backward),
 	FSMOE_CUDA_FLOAT(gate_noise_backward),
@@ -328,7 +272,6 @@ const struct fsmoe_op fsmoe_op_gate_cosine = {
 	.doc = "cosines of tokens and experts over a learned temperature",
 	.kind = FSMOE_KIND_GATE,
 	FSMOE_PORTS(cosine_ports),
-	.check = check_cosine,
 	.work = work_logits,
 	.grad = grad_cosine,
 	FSMOE_CPU(gate_cosine),
@@ -340,7 +283,6 @@ const struct fsmoe_op fsmoe_op_gate_cosine_backward = {
 	.doc = "gradients of both vectors and of the temperature",
 	.kind = FSMOE_KIND_GATE,
 	FSMOE_PORTS(cosine_backward_ports),
-	.check = check_cosine_backward,
 	.work = work_cosine_backward,
 	FSMOE_CPU(gate_cosine_backward),
 	FSMOE_CUDA_FLOAT(gate_cosine_backward),

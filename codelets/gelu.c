@@ -3,30 +3,18 @@
 #include "codelets/shape.h"
 #include "graph/graph.h"
 
-#include <errno.h>
-#include <fsmoe/error.h>
 #include <fsmoe/ops.h>
 
 static const struct fsmoe_port ports[] = {
-	{"x", FSMOE_R, 0},
-	{"y", FSMOE_W, 0},
+	{"x", FSMOE_R, 0, "n"},
+	{"y", FSMOE_W, 0, "n"},
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	{"x", FSMOE_R, 0},
-	{"dy", FSMOE_R, 0},
-	{"dx", FSMOE_W, 0},
+	{"x", FSMOE_R, 0, "n"},
+	{"dy", FSMOE_R, 0, "n"},
+	{"dx", FSMOE_W, 0, "n"},
 };
-
-static int check(const struct fsmoe_check *c)
-{
-	if (fsmoe_check_real(c))
-		return -EINVAL;
-	for (int i = 1; i < c->n; i++)
-		if (fsmoe_check_count(c, i, fsmoe_count(c->tensor[0])))
-			return -EINVAL;
-	return 0;
-}
 
 fsmoe_tensor_t fsmoe_gelu(fsmoe_graph_t graph, fsmoe_tensor_t x)
 {
@@ -58,7 +46,6 @@ const struct fsmoe_op fsmoe_op_gelu = {
 	.doc = "tanh GELU, element by element",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(ports),
-	.check = check,
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(gelu),
@@ -70,7 +57,6 @@ const struct fsmoe_op fsmoe_op_gelu_backward = {
 	.doc = "dx = dy times the derivative of tanh GELU at x",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(backward_ports),
-	.check = check,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(gelu_backward),
 	FSMOE_CUDA(gelu_backward),

@@ -4,7 +4,6 @@
 #include "graph/graph.h"
 
 #include <errno.h>
-#include <fsmoe/error.h>
 #include <fsmoe/ops.h>
 
 enum
@@ -17,11 +16,11 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[X] = {"x", FSMOE_R, 0},
-	[GAMMA] = {"gamma", FSMOE_R, FSMOE_FLOAT},
-	[BETA] = {"beta", FSMOE_R, FSMOE_FLOAT},
-	[Y] = {"y", FSMOE_W, 0},
-	[MOMENTS] = {"moments", FSMOE_W, FSMOE_FLOAT},
+	[X] = {"x", FSMOE_R, 0, "T M"},
+	[GAMMA] = {"gamma", FSMOE_R, FSMOE_FLOAT, "M"},
+	[BETA] = {"beta", FSMOE_R, FSMOE_FLOAT, "M"},
+	[Y] = {"y", FSMOE_W, 0, "T M"},
+	[MOMENTS] = {"moments", FSMOE_W, FSMOE_FLOAT, "T 2"},
 };
 
 enum
@@ -36,38 +35,14 @@ enum
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	[B_X] = {"x", FSMOE_R, 0},
-	[B_GAMMA] = {"gamma", FSMOE_R, FSMOE_FLOAT},
-	[B_MOMENTS] = {"moments", FSMOE_R, FSMOE_FLOAT},
-	[B_DY] = {"dy", FSMOE_R, 0},
-	[B_DX] = {"dx", FSMOE_W, FSMOE_OPTIONAL},
-	[B_DGAMMA] = {"dgamma", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	[B_DBETA] = {"dbeta", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[B_X] = {"x", FSMOE_R, 0, "T M"},
+	[B_GAMMA] = {"gamma", FSMOE_R, FSMOE_FLOAT, "M"},
+	[B_MOMENTS] = {"moments", FSMOE_R, FSMOE_FLOAT, "T 2"},
+	[B_DY] = {"dy", FSMOE_R, 0, "T M"},
+	[B_DX] = {"dx", FSMOE_W, FSMOE_OPTIONAL, "T M"},
+	[B_DGAMMA] = {"dgamma", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT, "M"},
+	[B_DBETA] = {"dbeta", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT, "M"},
 };
-
-static int check(const struct fsmoe_check *c)
-{
-	size_t T = fsmoe_rows(c->tensor[X]), M = fsmoe_columns(c->tensor[X]);
-
-	return fsmoe_check_real(c) || fsmoe_check_count(c, GAMMA, M) ||
-			       fsmoe_check_count(c, BETA, M) || fsmoe_check_matrix(c, Y, T, M) ||
-			       fsmoe_check_matrix(c, MOMENTS, T, 2)
-		       ? -EINVAL
-		       : 0;
-}
-
-static int check_backward(const struct fsmoe_check *c)
-{
-	size_t T = fsmoe_rows(c->tensor[B_X]), M = fsmoe_columns(c->tensor[B_X]);
-
-	return fsmoe_check_real(c) || fsmoe_check_count(c, B_GAMMA, M) ||
-			       fsmoe_check_matrix(c, B_MOMENTS, T, 2) ||
-			       fsmoe_check_matrix(c, B_DY, T, M) ||
-			       fsmoe_check_matrix(c, B_DX, T, M) ||
-			       fsmoe_check_count(c, B_DGAMMA, M) || fsmoe_check_count(c, B_DBETA, M)
-		       ? -EINVAL
-		       : 0;
-}
 
 fsmoe_tensor_t fsmoe_layer_norm(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_t gamma,
 				fsmoe_tensor_t beta)
@@ -112,7 +87,6 @@ const struct fsmoe_op fsmoe_op_layer_norm = {
 	.doc = "rows to mean 0 and variance 1, times gamma, plus beta",
 	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(ports),
-	.check = check,
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(layer_norm),
@@ -124,7 +98,6 @@ const struct fsmoe_op fsmoe_op_layer_norm_backward = {
 	.doc = "dx; dgamma and dbeta +=",
 	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(backward_ports),
-	.check = check_backward,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(layer_norm_backward),
 	FSMOE_CUDA(layer_norm_backward),

@@ -4,7 +4,6 @@
 #include "graph/graph.h"
 
 #include <errno.h>
-#include <fsmoe/error.h>
 #include <fsmoe/ops.h>
 
 enum
@@ -16,22 +15,11 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[X] = {"x", FSMOE_R, 0},
-	[W] = {"w", FSMOE_R, FSMOE_WEIGHT},
-	[B] = {"b", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	[Y] = {"y", FSMOE_W, FSMOE_EITHER},
+	[X] = {"x", FSMOE_R, 0, "T M"},
+	[W] = {"w", FSMOE_R, FSMOE_WEIGHT, "N M"},
+	[B] = {"b", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT, "N"},
+	[Y] = {"y", FSMOE_W, FSMOE_EITHER, "T N"},
 };
-
-static int check(const struct fsmoe_check *c)
-{
-	size_t in = fsmoe_columns(c->tensor[X]), out = fsmoe_rows(c->tensor[W]);
-
-	return fsmoe_check_real(c) || fsmoe_check_matrix(c, W, out, in) ||
-			       fsmoe_check_count(c, B, out) ||
-			       fsmoe_check_matrix(c, Y, fsmoe_rows(c->tensor[X]), out)
-		       ? -EINVAL
-		       : 0;
-}
 
 static double work(const void *args, const struct fsmoe_tensor_info *const *t, int n)
 {
@@ -68,20 +56,10 @@ enum
 };
 
 static const struct fsmoe_port backward_input_ports[] = {
-	[BI_DY] = {"dy", FSMOE_R, FSMOE_EITHER},
-	[BI_W] = {"w", FSMOE_R, FSMOE_WEIGHT},
-	[BI_DX] = {"dx", FSMOE_W, 0},
+	[BI_DY] = {"dy", FSMOE_R, FSMOE_EITHER, "T N"},
+	[BI_W] = {"w", FSMOE_R, FSMOE_WEIGHT, "N M"},
+	[BI_DX] = {"dx", FSMOE_W, 0, "T M"},
 };
-
-static int check_backward_input(const struct fsmoe_check *c)
-{
-	size_t in = fsmoe_columns(c->tensor[BI_DX]), out = fsmoe_columns(c->tensor[BI_DY]);
-
-	return fsmoe_check_real(c) || fsmoe_check_matrix(c, BI_W, out, in) ||
-			       fsmoe_check_matrix(c, BI_DX, fsmoe_rows(c->tensor[BI_DY]), in)
-		       ? -EINVAL
-		       : 0;
-}
 
 static double work_backward_input(const void *args, const struct fsmoe_tensor_info *const *t, int n)
 {
@@ -100,23 +78,11 @@ enum
 };
 
 static const struct fsmoe_port backward_weight_ports[] = {
-	[BW_X] = {"x", FSMOE_R, 0},
-	[BW_DY] = {"dy", FSMOE_R, FSMOE_EITHER},
-	[BW_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH},
-	[BW_DB] = {"db", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[BW_X] = {"x", FSMOE_R, 0, "T M"},
+	[BW_DY] = {"dy", FSMOE_R, FSMOE_EITHER, "T N"},
+	[BW_DW] = {"dw", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT | FSMOE_FRESH, "N M"},
+	[BW_DB] = {"db", FSMOE_RW, FSMOE_OPTIONAL | FSMOE_FLOAT, "N"},
 };
-
-static int check_backward_weight(const struct fsmoe_check *c)
-{
-	size_t in = fsmoe_columns(c->tensor[BW_X]), out = fsmoe_columns(c->tensor[BW_DY]);
-
-	return fsmoe_check_real(c) ||
-			       fsmoe_check_matrix(c, BW_X, fsmoe_rows(c->tensor[BW_DY]), in) ||
-			       fsmoe_check_matrix(c, BW_DW, out, in) ||
-			       fsmoe_check_count(c, BW_DB, out)
-		       ? -EINVAL
-		       : 0;
-}
 
 static double work_backward_weight(const void *args, const struct fsmoe_tensor_info *const *t,
 				   int n)
@@ -154,7 +120,6 @@ const struct fsmoe_op fsmoe_op_linear = {
 	.doc = "x w^T + b",
 	.kind = FSMOE_KIND_GEMM,
 	FSMOE_PORTS(ports),
-	.check = check,
 	.work = work,
 	.grad = grad,
 	FSMOE_CPU(linear),
@@ -166,7 +131,6 @@ const struct fsmoe_op fsmoe_op_linear_backward_input = {
 	.doc = "dx = dy w",
 	.kind = FSMOE_KIND_GEMM,
 	FSMOE_PORTS(backward_input_ports),
-	.check = check_backward_input,
 	.work = work_backward_input,
 	FSMOE_CPU(linear_backward_input),
 	FSMOE_CUDA(linear_backward_input),
@@ -178,7 +142,6 @@ const struct fsmoe_op fsmoe_op_linear_backward_weight = {
 	.doc = "dw += dy^T x, db += sum of the rows of dy",
 	.kind = FSMOE_KIND_GEMM,
 	FSMOE_PORTS(backward_weight_ports),
-	.check = check_backward_weight,
 	.work = work_backward_weight,
 	FSMOE_CPU(linear_backward_weight),
 	FSMOE_CUDA(linear_backward_weight),

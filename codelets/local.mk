@@ -28,7 +28,7 @@ libkernels_f64_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLAS_CFLAGS) -DFSMOE_KERNEL_REAL=6
 libfsmoe_core_la_LIBADD += libkernels_f32.la libkernels_f64.la
 
 # Operations.
-libfsmoe_core_la_SOURCES += codelets/kernels.h
+libfsmoe_core_la_SOURCES += codelets/kernels.h codelets/all.c
 libfsmoe_core_la_SOURCES += codelets/shape.c codelets/shape.h
 libfsmoe_core_la_SOURCES += codelets/embedding.c codelets/embedding.h
 libfsmoe_core_la_SOURCES += codelets/layer_norm.c codelets/layer_norm.h

@@ -16,14 +16,9 @@ void fsmoe_zero(fsmoe_graph_t graph, fsmoe_tensor_t x)
 /* --- sum of squares ----------------------------------------------------------------------- */
 
 static const struct fsmoe_port sum_squares_ports[] = {
-	{"x", FSMOE_R, FSMOE_FLOAT},
-	{"out", FSMOE_RW, FSMOE_FLOAT},
+	{"x", FSMOE_R, FSMOE_FLOAT, "..."},
+	{"out", FSMOE_RW, FSMOE_FLOAT, "1"},
 };
-
-static int check_sum_squares(const struct fsmoe_check *c)
-{
-	return fsmoe_check_real(c) || fsmoe_check_count(c, 1, 1) ? -EINVAL : 0;
-}
 
 void fsmoe_sum_squares(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_t out, double scale)
 {
@@ -45,17 +40,17 @@ enum
 };
 
 static const struct fsmoe_port adamw_ports[] = {
-	[PARAM] = {"param", FSMOE_RW, FSMOE_FLOAT},
-	[GRAD] = {"grad", FSMOE_R, FSMOE_FLOAT},
-	[NORM2] = {"norm2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	[M] = {"m", FSMOE_RW, FSMOE_FLOAT},
-	[V] = {"v", FSMOE_RW, FSMOE_FLOAT},
+	[PARAM] = {"param", FSMOE_RW, FSMOE_FLOAT, "n"},
+	[GRAD] = {"grad", FSMOE_R, FSMOE_FLOAT, "n"},
+	[NORM2] = {"norm2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT, "1"},
+	[M] = {"m", FSMOE_RW, FSMOE_FLOAT, "n"},
+	[V] = {"v", FSMOE_RW, FSMOE_FLOAT, "n"},
 };
 
 static const struct fsmoe_port sgd_ports[] = {
-	[PARAM] = {"param", FSMOE_RW, FSMOE_FLOAT},
-	[GRAD] = {"grad", FSMOE_R, FSMOE_FLOAT},
-	[NORM2] = {"norm2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
+	[PARAM] = {"param", FSMOE_RW, FSMOE_FLOAT, "n"},
+	[GRAD] = {"grad", FSMOE_R, FSMOE_FLOAT, "n"},
+	[NORM2] = {"norm2", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT, "1"},
 };
 
 /* Segments come in ascending order, so that it is plain that they do not overlap. */
@@ -64,11 +59,6 @@ static int check_update(const struct fsmoe_check *c, const struct fsmoe_segment 
 {
 	size_t n = fsmoe_count(c->tensor[PARAM]), end = 0;
 
-	if (fsmoe_check_real(c) || fsmoe_check_count(c, GRAD, n) || fsmoe_check_count(c, NORM2, 1))
-		return -EINVAL;
-	for (int i = M; i < c->n; i++)
-		if (fsmoe_check_count(c, i, n))
-			return -EINVAL;
 	for (size_t i = 0; i < nsegments; end = segment[i].offset + segment[i].count, i++)
 		if (segment[i].offset < end || segment[i].count > n ||
 		    segment[i].offset > n - segment[i].count)
@@ -137,7 +127,6 @@ const struct fsmoe_op fsmoe_op_sum_squares = {
 	.doc = "adds the scaled sum of squares",
 	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(sum_squares_ports),
-	.check = check_sum_squares,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(sum_squares),
 	FSMOE_CUDA_FLOAT(sum_squares),

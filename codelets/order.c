@@ -19,106 +19,69 @@ enum
 };
 
 #define LISTS(token_name, token_mode)                                                              \
-	[SOURCE] = {token_name, token_mode, 0}, [EXPERT] = {"expert", FSMOE_R, 0},                 \
-	[SLOT] = {"slot", FSMOE_R, 0}
+	[SOURCE] = {token_name, token_mode, 0, "T M"},                                             \
+	[EXPERT] = {"expert", FSMOE_R, FSMOE_INTS, "T k"},                                         \
+	[SLOT] = {"slot", FSMOE_R, FSMOE_INTS, "T k"}
 
 static const struct fsmoe_port order_ports[] = {
 	LISTS("x", FSMOE_R),
-	[FOURTH] = {"chunk", FSMOE_W, FSMOE_ROWS},
+	[FOURTH] = {"chunk", FSMOE_W, FSMOE_ROWS, "S M"},
 };
 static const struct fsmoe_port backward_chunk_ports[] = {
 	LISTS("dy", FSMOE_R),
-	[FOURTH] = {"weight", FSMOE_R, FSMOE_FLOAT},
-	[FIFTH] = {"dchunk", FSMOE_W, FSMOE_ROWS},
+	[FOURTH] = {"weight", FSMOE_R, FSMOE_FLOAT, "T k"},
+	[FIFTH] = {"dchunk", FSMOE_W, FSMOE_ROWS, "S M"},
 };
 static const struct fsmoe_port order_backward_ports[] = {
 	LISTS("dx", FSMOE_W),
-	[FOURTH] = {"dchunk", FSMOE_R, FSMOE_MANY},
+	[FOURTH] = {"dchunk", FSMOE_R, FSMOE_MANY, "_ M"},
 };
 static const struct fsmoe_port inverse_ports[] = {
 	LISTS("y", FSMOE_W),
-	[FOURTH] = {"weight", FSMOE_R, FSMOE_FLOAT},
-	[FIFTH] = {"chunk", FSMOE_R, FSMOE_MANY},
+	[FOURTH] = {"weight", FSMOE_R, FSMOE_FLOAT, "T k"},
+	[FIFTH] = {"chunk", FSMOE_R, FSMOE_MANY, "_ M"},
 };
 static const struct fsmoe_port backward_weight_ports[] = {
 	LISTS("dy", FSMOE_R),
-	[FOURTH] = {"dweight", FSMOE_W, FSMOE_FLOAT},
-	[FIFTH] = {"chunk", FSMOE_R, FSMOE_MANY},
+	[FOURTH] = {"dweight", FSMOE_W, FSMOE_FLOAT, "T k"},
+	[FIFTH] = {"chunk", FSMOE_R, FSMOE_MANY, "_ M"},
 };
 
 /* --- checks ------------------------------------------------------------------------------- */
 
-static int check_lists(const struct fsmoe_check *c)
+static int fail_empty(const struct fsmoe_check *c, size_t lo, size_t hi)
 {
-	size_t rows = fsmoe_rows(c->tensor[SOURCE]), topk = fsmoe_columns(c->tensor[EXPERT]);
-
-	return fsmoe_check_dtype(c, SOURCE, FSMOE_REAL) ||
-			       fsmoe_check_dtype(c, EXPERT, FSMOE_INT32) ||
-			       fsmoe_check_dtype(c, SLOT, FSMOE_INT32) ||
-			       fsmoe_check_matrix(c, EXPERT, rows, topk) ||
-			       fsmoe_check_matrix(c, SLOT, rows, topk)
-		       ? -EINVAL
-		       : 0;
+	return fsmoe_fail(EINVAL, "%s: the chunk of slots %zu to %zu is empty", c->op->name, lo,
+			  hi);
 }
 
-static int check_chunk(const struct fsmoe_check *c, int i, size_t experts, size_t lo, size_t hi)
+static int check_chunk(const struct fsmoe_check *c)
 {
-	if (hi <= lo)
-		return fsmoe_fail(EINVAL, "%s: the chunk of slots %zu to %zu is empty", c->op->name,
-				  lo, hi);
-	return fsmoe_check_dtype(c, i, FSMOE_REAL) ||
-			       fsmoe_check_matrix(c, i, experts * (hi - lo),
-						  fsmoe_columns(c->tensor[SOURCE]))
-		       ? -EINVAL
-		       : 0;
-}
+	const struct fsmoe_order_args *a = c->args;
 
-static int check_weights(const struct fsmoe_check *c)
-{
-	return fsmoe_check_dtype(c, FOURTH, FSMOE_REAL) ||
-			       fsmoe_check_matrix(c, FOURTH, fsmoe_rows(c->tensor[EXPERT]),
-						  fsmoe_columns(c->tensor[EXPERT]))
-		       ? -EINVAL
-		       : 0;
-}
-
-static int check_chunks(const struct fsmoe_check *c, int first)
-{
-	const struct fsmoe_cuts_args *args = c->args;
-
-	if ((size_t)(c->n - first) != args->n)
-		return fsmoe_fail(EINVAL, "%s: %zu pieces are cut but %d chunks given", c->op->name,
-				  args->n, c->n - first);
-	for (size_t i = 0; i < args->n; i++)
-		if (check_chunk(c, first + (int)i, args->experts, args->at[i], args->at[i + 1]))
-			return -EINVAL;
+	if (a->hi <= a->lo)
+		return fail_empty(c, a->lo, a->hi);
+	fsmoe_check_letter(c, 'S', a->experts * (a->hi - a->lo));
 	return 0;
 }
 
-static int check_order(const struct fsmoe_check *c)
+static int check_chunks(const struct fsmoe_check *c)
 {
-	const struct fsmoe_order_args *a = c->args;
+	const struct fsmoe_cuts_args *a = c->args;
+	const int first = c->op->nports - 1;
 
-	return check_lists(c) || check_chunk(c, FOURTH, a->experts, a->lo, a->hi) ? -EINVAL : 0;
-}
-
-static int check_backward_chunk(const struct fsmoe_check *c)
-{
-	const struct fsmoe_order_args *a = c->args;
-
-	return check_lists(c) || check_weights(c) || check_chunk(c, FIFTH, a->experts, a->lo, a->hi)
-		       ? -EINVAL
-		       : 0;
-}
-
-static int check_order_backward(const struct fsmoe_check *c)
-{
-	return check_lists(c) || check_chunks(c, FOURTH) ? -EINVAL : 0;
-}
-
-static int check_all_chunks(const struct fsmoe_check *c)
-{
-	return check_lists(c) || check_weights(c) || check_chunks(c, FIFTH) ? -EINVAL : 0;
+	if ((size_t)(c->n - first) != a->n)
+		return fsmoe_fail(EINVAL, "%s: %zu pieces are cut but %d chunks given", c->op->name,
+				  a->n, c->n - first);
+	for (size_t i = 0; i < a->n; i++)
+	{
+		if (a->at[i + 1] <= a->at[i])
+			return fail_empty(c, a->at[i], a->at[i + 1]);
+		if (fsmoe_check_matrix(c, first + (int)i, a->experts * (a->at[i + 1] - a->at[i]),
+				       fsmoe_columns(c->tensor[SOURCE])))
+			return -EINVAL;
+	}
+	return 0;
 }
 
 /* --- builders ----------------------------------------------------------------------------- */
@@ -281,7 +244,7 @@ const struct fsmoe_op fsmoe_op_order = {
 	.doc = "copies tokens to the slots of one chunk",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(order_ports),
-	.check = check_order,
+	.check = check_chunk,
 	.work = fsmoe_work_bytes,
 	.grad = grad_order,
 	FSMOE_CPU(order),
@@ -294,7 +257,7 @@ const struct fsmoe_op fsmoe_op_order_backward = {
 	.doc = "sums the gradients of a token's slots over all chunks",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(order_backward_ports),
-	.check = check_order_backward,
+	.check = check_chunks,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(order_backward),
 	FSMOE_CUDA(order_backward),
@@ -305,7 +268,7 @@ const struct fsmoe_op fsmoe_op_inverse_order = {
 	.doc = "weighted sum of a token's slots over all chunks",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(inverse_ports),
-	.check = check_all_chunks,
+	.check = check_chunks,
 	.work = fsmoe_work_bytes,
 	.grad = grad_inverse,
 	FSMOE_CPU(inverse_order),
@@ -317,7 +280,7 @@ const struct fsmoe_op fsmoe_op_inverse_order_backward_chunk = {
 	.doc = "copies weighted gradients of tokens to the slots of one chunk",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(backward_chunk_ports),
-	.check = check_backward_chunk,
+	.check = check_chunk,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(inverse_order_backward_chunk),
 	FSMOE_CUDA(inverse_order_backward_chunk),
@@ -329,7 +292,7 @@ const struct fsmoe_op fsmoe_op_inverse_order_backward_weight = {
 	.doc = "gradients of the weights: products of a token's gradient with its slots",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(backward_weight_ports),
-	.check = check_all_chunks,
+	.check = check_chunks,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(inverse_order_backward_weight),
 	FSMOE_CUDA(inverse_order_backward_weight),

@@ -3,7 +3,6 @@
 #include "codelets/shape.h"
 
 #include <errno.h>
-#include <fsmoe/error.h>
 #include <fsmoe/ops.h>
 
 enum
@@ -15,33 +14,16 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[X] = {"x", FSMOE_R, 0},
-	[F] = {"f", FSMOE_R, 0},
-	[BIAS] = {"bias", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT},
-	[Y] = {"y", FSMOE_W, 0},
+	[X] = {"x", FSMOE_R, 0, "T M"},
+	[F] = {"f", FSMOE_R, 0, "T M"},
+	[BIAS] = {"bias", FSMOE_R, FSMOE_OPTIONAL | FSMOE_FLOAT, "M"},
+	[Y] = {"y", FSMOE_W, 0, "T M"},
 };
 
 static const struct fsmoe_port backward_bias_ports[] = {
-	{"dy", FSMOE_R, 0},
-	{"dbias", FSMOE_RW, FSMOE_FLOAT},
+	{"dy", FSMOE_R, 0, "T M"},
+	{"dbias", FSMOE_RW, FSMOE_FLOAT, "M"},
 };
-
-static int check(const struct fsmoe_check *c)
-{
-	size_t rows = fsmoe_rows(c->tensor[X]), columns = fsmoe_columns(c->tensor[X]);
-
-	return fsmoe_check_real(c) || fsmoe_check_matrix(c, F, rows, columns) ||
-			       fsmoe_check_count(c, BIAS, columns) ||
-			       fsmoe_check_matrix(c, Y, rows, columns)
-		       ? -EINVAL
-		       : 0;
-}
-
-static int check_backward_bias(const struct fsmoe_check *c)
-{
-	return fsmoe_check_real(c) || fsmoe_check_count(c, 1, fsmoe_columns(c->tensor[0])) ? -EINVAL
-											   : 0;
-}
 
 fsmoe_tensor_t fsmoe_residual(fsmoe_graph_t graph, fsmoe_tensor_t x, fsmoe_tensor_t f,
 			      fsmoe_tensor_t bias)
@@ -79,7 +61,6 @@ const struct fsmoe_op fsmoe_op_residual = {
 	.doc = "x + f + bias",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(ports),
-	.check = check,
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(residual),
@@ -91,7 +72,6 @@ const struct fsmoe_op fsmoe_op_residual_backward_bias = {
 	.doc = "dbias += sum of the rows of dy",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(backward_bias_ports),
-	.check = check_backward_bias,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(residual_backward_bias),
 	FSMOE_CUDA(residual_backward_bias),

@@ -17,12 +17,12 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[SCORE] = {"score", FSMOE_R, FSMOE_FLOAT},
-	[EXPERT] = {"expert", FSMOE_W, 0},
-	[SLOT] = {"slot", FSMOE_W, 0},
-	[WEIGHT] = {"weight", FSMOE_W, FSMOE_FLOAT},
-	[COUNTS] = {"counts", FSMOE_W, 0},
-	[LIST] = {"list", FSMOE_W, FSMOE_SCRATCH},
+	[SCORE] = {"score", FSMOE_R, FSMOE_FLOAT, "T E"},
+	[EXPERT] = {"expert", FSMOE_W, FSMOE_INTS, "T k"},
+	[SLOT] = {"slot", FSMOE_W, FSMOE_INTS, "T k"},
+	[WEIGHT] = {"weight", FSMOE_W, FSMOE_FLOAT, "T k"},
+	[COUNTS] = {"counts", FSMOE_W, FSMOE_INTS, "G E"},
+	[LIST] = {"list", FSMOE_W, FSMOE_SCRATCH | FSMOE_INTS, "g"},
 };
 
 static size_t width_of(const struct fsmoe_route_args *args, size_t experts)
@@ -30,8 +30,11 @@ static size_t width_of(const struct fsmoe_route_args *args, size_t experts)
 	return args->topk ? args->topk : experts;
 }
 
-static int check_args(const struct fsmoe_route_args *a, size_t rows, size_t experts)
+static int check_route(const struct fsmoe_check *c)
 {
+	const struct fsmoe_route_args *a = c->args;
+	size_t rows = fsmoe_rows(c->tensor[SCORE]), experts = fsmoe_columns(c->tensor[SCORE]);
+
 	if (a->topk > experts)
 		return fsmoe_fail(EINVAL, "route: %zu experts per token of %zu are asked for",
 				  a->topk, experts);
@@ -49,28 +52,10 @@ static int check_args(const struct fsmoe_route_args *a, size_t rows, size_t expe
 	if (a->topk == 1 && a->weights == FSMOE_WEIGHTS_CHOSEN)
 		return fsmoe_fail(EINVAL, "a softmax over one chosen expert is always 1, from "
 					  "which no gate learns: take weights 'all', or topk 2");
+	fsmoe_check_letter(c, 'k', width_of(a, experts));
+	fsmoe_check_letter(c, 'G', rows / a->group);
+	fsmoe_check_letter(c, 'g', a->group);
 	return 0;
-}
-
-static int check(const struct fsmoe_check *c)
-{
-	const struct fsmoe_route_args *args = c->args;
-	size_t rows = fsmoe_rows(c->tensor[SCORE]), experts = fsmoe_columns(c->tensor[SCORE]);
-	size_t width = width_of(args, experts);
-
-	return check_args(args, rows, experts) || fsmoe_check_dtype(c, SCORE, FSMOE_REAL) ||
-			       fsmoe_check_dtype(c, EXPERT, FSMOE_INT32) ||
-			       fsmoe_check_dtype(c, SLOT, FSMOE_INT32) ||
-			       fsmoe_check_dtype(c, WEIGHT, FSMOE_REAL) ||
-			       fsmoe_check_dtype(c, COUNTS, FSMOE_INT32) ||
-			       fsmoe_check_dtype(c, LIST, FSMOE_INT32) ||
-			       fsmoe_check_matrix(c, EXPERT, rows, width) ||
-			       fsmoe_check_matrix(c, SLOT, rows, width) ||
-			       fsmoe_check_matrix(c, WEIGHT, rows, width) ||
-			       fsmoe_check_matrix(c, COUNTS, rows / args->group, experts) ||
-			       fsmoe_check_count(c, LIST, args->group)
-		       ? -EINVAL
-		       : 0;
 }
 
 struct fsmoe_route fsmoe_route(fsmoe_graph_t graph, fsmoe_tensor_t score,
@@ -111,30 +96,13 @@ enum
 };
 
 static const struct fsmoe_port backward_ports[] = {
-	[B_SCORE] = {"score", FSMOE_R, FSMOE_FLOAT},
-	[B_EXPERT] = {"expert", FSMOE_R, 0},
-	[B_SLOT] = {"slot", FSMOE_R, 0},
-	[B_WEIGHT] = {"weight", FSMOE_R, FSMOE_FLOAT},
-	[B_DWEIGHT] = {"dweight", FSMOE_R, FSMOE_FLOAT},
-	[B_DSCORE] = {"dscore", FSMOE_W, FSMOE_FLOAT},
+	[B_SCORE] = {"score", FSMOE_R, FSMOE_FLOAT, "T E"},
+	[B_EXPERT] = {"expert", FSMOE_R, FSMOE_INTS, "T k"},
+	[B_SLOT] = {"slot", FSMOE_R, FSMOE_INTS, "T k"},
+	[B_WEIGHT] = {"weight", FSMOE_R, FSMOE_FLOAT, "T k"},
+	[B_DWEIGHT] = {"dweight", FSMOE_R, FSMOE_FLOAT, "T k"},
+	[B_DSCORE] = {"dscore", FSMOE_W, FSMOE_FLOAT, "T E"},
 };
-
-static int check_backward(const struct fsmoe_check *c)
-{
-	const struct fsmoe_route_args *args = c->args;
-	size_t rows = fsmoe_rows(c->tensor[B_SCORE]), experts = fsmoe_columns(c->tensor[B_SCORE]);
-	size_t width = width_of(args, experts);
-
-	return check_args(args, rows, experts) || fsmoe_check_dtype(c, B_EXPERT, FSMOE_INT32) ||
-			       fsmoe_check_dtype(c, B_SLOT, FSMOE_INT32) ||
-			       fsmoe_check_matrix(c, B_EXPERT, rows, width) ||
-			       fsmoe_check_matrix(c, B_SLOT, rows, width) ||
-			       fsmoe_check_matrix(c, B_WEIGHT, rows, width) ||
-			       fsmoe_check_matrix(c, B_DWEIGHT, rows, width) ||
-			       fsmoe_check_matrix(c, B_DSCORE, rows, experts)
-		       ? -EINVAL
-		       : 0;
-}
 
 static int grad(struct fsmoe_backward *backward, const struct fsmoe_node *node)
 {
@@ -159,7 +127,7 @@ const struct fsmoe_op fsmoe_op_route = {
 	.doc = "experts, slots and weights from scores; tokens or experts choose",
 	.kind = FSMOE_KIND_ROUTING,
 	FSMOE_PORTS(ports),
-	.check = check,
+	.check = check_route,
 	.work = fsmoe_work_bytes,
 	.grad = grad,
 	FSMOE_CPU(route),
@@ -171,7 +139,7 @@ const struct fsmoe_op fsmoe_op_route_backward = {
 	.doc = "gradient of the scores from that of the weights",
 	.kind = FSMOE_KIND_REDUCTION,
 	FSMOE_PORTS(backward_ports),
-	.check = check_backward,
+	.check = check_route,
 	.work = fsmoe_work_bytes,
 	FSMOE_CPU(route_backward),
 	FSMOE_CUDA_FLOAT(route_backward),

@@ -14,10 +14,10 @@ enum
 };
 
 static const struct fsmoe_port ports[] = {
-	[X] = {"x", FSMOE_R, FSMOE_EITHER},
-	[FROM] = {"from", FSMOE_R, 0},
-	[TO] = {"to", FSMOE_R, 0},
-	[Y] = {"y", FSMOE_W, FSMOE_EITHER | FSMOE_ROWS},
+	[X] = {"x", FSMOE_R, FSMOE_EITHER, "_ M"},
+	[FROM] = {"from", FSMOE_R, FSMOE_INTS, "..."},
+	[TO] = {"to", FSMOE_R, FSMOE_INTS, "..."},
+	[Y] = {"y", FSMOE_W, FSMOE_EITHER | FSMOE_ROWS, "_ M"},
 };
 
 static enum fsmoe_group group_of(const void *args)
@@ -47,8 +47,7 @@ static int check_side(const struct fsmoe_check *c, int tensor, int counts, size_
 	const struct fsmoe_filled *f = &a->filled;
 	const size_t rows = f->experts ? blocks / f->experts * f->groups : 0;
 
-	if (fsmoe_check_dtype(c, tensor, FSMOE_REAL) || fsmoe_check_dtype(c, counts, FSMOE_INT32) ||
-	    fsmoe_check_matrix(c, tensor, blocks * (f->hi - f->lo), fsmoe_columns(c->tensor[Y])))
+	if (fsmoe_check_matrix(c, tensor, blocks * (f->hi - f->lo), fsmoe_columns(c->tensor[Y])))
 		return -EINVAL;
 	if (rows == 0 || blocks % f->experts || fsmoe_count(c->tensor[counts]) != rows * f->experts)
 		return fsmoe_fail(EINVAL,

@@ -3,18 +3,6 @@
 
 #include <errno.h>
 #include <fsmoe/error.h>
-#include <stdio.h>
-
-const char *fsmoe_shape_text(char buffer[FSMOE_SHAPE_TEXT], const struct fsmoe_shape *shape)
-{
-	int at = snprintf(buffer, FSMOE_SHAPE_TEXT, "(");
-
-	for (int i = 0; i < shape->ndim; i++)
-		at += snprintf(buffer + at, FSMOE_SHAPE_TEXT - (size_t)at, i ? ", %zu" : "%zu",
-			       shape->dim[i]);
-	snprintf(buffer + at, FSMOE_SHAPE_TEXT - (size_t)at, ")");
-	return buffer;
-}
 
 struct fsmoe_shape fsmoe_shape_of(fsmoe_graph_t graph, fsmoe_tensor_t tensor)
 {
@@ -27,23 +15,6 @@ struct fsmoe_shape fsmoe_shape_of(fsmoe_graph_t graph, fsmoe_tensor_t tensor)
 static const char *port_name(const struct fsmoe_check *check, int i)
 {
 	return check->op->ports[check->access[i].port].name;
-}
-
-int fsmoe_check_dtype(const struct fsmoe_check *check, int i, enum fsmoe_dtype dtype)
-{
-	if (!check->tensor[i] || (check->tensor[i]->dtype == FSMOE_INT32) == (dtype == FSMOE_INT32))
-		return 0;
-	return fsmoe_fail(EINVAL, "%s: '%s' must hold %s, but '%s' holds %s", check->op->name,
-			  port_name(check, i), dtype != FSMOE_INT32 ? "reals" : "int32",
-			  check->tensor[i]->name, dtype != FSMOE_INT32 ? "int32" : "reals");
-}
-
-int fsmoe_check_real(const struct fsmoe_check *check)
-{
-	for (int i = 0; i < check->n; i++)
-		if (fsmoe_check_dtype(check, i, FSMOE_REAL))
-			return -EINVAL;
-	return 0;
 }
 
 int fsmoe_check_matrix(const struct fsmoe_check *check, int i, size_t rows, size_t columns)

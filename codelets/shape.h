@@ -2,13 +2,14 @@
 #ifndef FSMOE_SHAPE_H
 #define FSMOE_SHAPE_H
 
-#include <fsmoe/op.h>
+#include "graph/shapes.h"
 
 /*
  * What the rows of operations have in common: shapes, checks, access lists, gradients of
  * parameters. A tensor is seen as a matrix: the last dimension is its columns, all others
- * together its rows. The checks take the number of an access, skip an absent one, and fail with
- * a sentence that names operation, port and shapes.
+ * together its rows. The checks are for shapes that letters (fsmoe/op.h) cannot express; they take
+ * the number of an access, skip an absent one, and fail with a sentence that names operation, port
+ * and shapes.
  */
 
 static inline size_t fsmoe_columns(const struct fsmoe_tensor_info *t)
@@ -29,18 +30,10 @@ static inline size_t fsmoe_count(const struct fsmoe_tensor_info *t)
 	return fsmoe_shape_count(&t->shape);
 }
 
-/* "(7, 3)" in `buffer`, which is returned. */
-#define FSMOE_SHAPE_TEXT 96
-const char *fsmoe_shape_text(char buffer[FSMOE_SHAPE_TEXT], const struct fsmoe_shape *shape);
-
 /* The shape of a tensor of a graph; no dimensions when there is no such tensor (a builder goes
  * on, and appending the node records the failure). */
 struct fsmoe_shape fsmoe_shape_of(fsmoe_graph_t graph, fsmoe_tensor_t tensor);
 
-/* int32, or reals of either kind. */
-int fsmoe_check_dtype(const struct fsmoe_check *check, int i, enum fsmoe_dtype dtype);
-/* All accesses hold reals. */
-int fsmoe_check_real(const struct fsmoe_check *check);
 /* Access i has exactly these rows and columns, whatever dimensions make up the rows. */
 int fsmoe_check_matrix(const struct fsmoe_check *check, int i, size_t rows, size_t columns);
 int fsmoe_check_count(const struct fsmoe_check *check, int i, size_t count);

@@ -23,11 +23,19 @@ static int take(const struct fsmoe_call *call)
 	return 0;
 }
 
-static const struct fsmoe_port ports[] = {{"from", FSMOE_R, 0}, {"to", FSMOE_W, 0}};
+/* The letter R of the shapes below is the number of ranks, which no tensor tells alone. */
+static int check_take(const struct fsmoe_check *check)
+{
+	fsmoe_check_letter(check, 'R', (size_t)((const int *)check->args)[0]);
+	return 0;
+}
+
+static const struct fsmoe_port ports[] = {{"from", FSMOE_R, 0, "R*R*n"}, {"to", FSMOE_W, 0, "R*n"}};
 static const struct fsmoe_op op_take = {.name = "take",
 					.doc = "one rank's part of everybody's parts",
 					.kind = FSMOE_KIND_MEMORY,
 					FSMOE_PORTS(ports),
+					.check = check_take,
 					.cpu = {take}};
 
 /* x, a part for every rank, of every rank -> this rank's part from every rank: (EP, part). */

@@ -29,7 +29,7 @@ static int round_bf16(const struct fsmoe_call *call)
 	return 0;
 }
 
-static const struct fsmoe_port ports[] = {{"x", FSMOE_R, 0}, {"y", FSMOE_W, 0}};
+static const struct fsmoe_port ports[] = {{"x", FSMOE_R, 0, "n"}, {"y", FSMOE_W, 0, "n"}};
 static const struct fsmoe_op op_round = {.name = "round_bf16",
 					 .doc = "to the nearest bfloat16",
 					 .kind = FSMOE_KIND_MEMORY,

@@ -10,8 +10,9 @@
  * and append nodes of them: no registration is needed, a node holds a pointer to its row.
  *
  * What happens to a row, in order:
- *   check   while the graph is built, once per node, on the building thread; shapes and
- *           arguments; may be NULL; failure ends building with its sentence
+ *   check   while the graph is built, once per node, on the building thread: arguments, letters
+ *           that they fix, and shapes that letters cannot express; may be NULL; failure ends
+ *           building with its sentence. Element types have been checked, letters are not yet.
  *   grad    while fsmoe_graph_backward walks, on the building thread; NULL: no gradient flows
  *   work    by the cost model, any thread
  *   cpu[r]  the kernel, on the thread of a lane (or of the execute walker), after everything
@@ -34,11 +35,24 @@
 extern "C" {
 #endif
 
+/*
+ * A port's shape is a text of words, one space between them. Letters have one extent in all ports
+ * of an operation descriptor; fsmoe_graph_append checks every node against them.
+ *   "n"          one word: so many elements, in any dimensions
+ *   "T M"        two words: a matrix; all dimensions but the last together are its rows
+ *   "P E c M"    more words: exactly these dimensions
+ *   "..."        anything
+ * A word is a sum of products of letters and numbers, "3*H*D" or "d+1", or "_", any extent. A letter
+ * is known from the first port that has it, or from the arguments by fsmoe_check_letter in the
+ * operation's `check`. Absent optional tensors say nothing; every tensor of a FSMOE_MANY port has
+ * the shape. A port without a shape is left to `check`, its element type too.
+ */
 struct fsmoe_port
 {
 	const char *name;
 	enum fsmoe_mode mode;
 	int flags;
+	const char *shape; /* letters, or NULL */
 };
 #define FSMOE_OPTIONAL 1 /* the tensor may be FSMOE_NONE (data pointer NULL) */
 #define FSMOE_MANY     2 /* any number of tensors, in order */
@@ -50,6 +64,9 @@ struct fsmoe_port
 #define FSMOE_FLOAT  8  /* float: FSMOE_WIDE, a parameter or what belongs to one */
 #define FSMOE_EITHER 16 /* either: the kernel looks */
 #define FSMOE_WEIGHT 32 /* bf16, of a parameter its copy */
+/* Elements are reals of the run type, unless */
+#define FSMOE_INTS     256 /* int32 */
+#define FSMOE_ANY_TYPE 512 /* either, the same in all ports that say so */
 /* Of a sum: the CUDA kernels can write where they would add to zeros (struct fsmoe_call, fresh). */
 #define FSMOE_FRESH 128
 
@@ -74,6 +91,7 @@ enum fsmoe_kind
 const char *fsmoe_kind_name(enum fsmoe_kind kind); /* "gemm", "alltoall", ... */
 #define FSMOE_KIND_IS_COMM(kind) ((kind) >= FSMOE_KIND_ALLTOALL)
 
+struct fsmoe_letters;    /* extents of letters; src/graph/shapes.c */
 struct fsmoe_comm;       /* a communicator; src/comm/comm.h */
 struct fsmoe_fresh_node; /* what was zero and is now written; src/graph/fresh.h */
 
@@ -120,7 +138,11 @@ struct fsmoe_check
 	const struct fsmoe_access *access;
 	const struct fsmoe_tensor_info *const *tensor;
 	int n;
+	struct fsmoe_letters *letters;
 };
+
+/* For check functions: the arguments fix this letter's extent. */
+void fsmoe_check_letter(const struct fsmoe_check *check, char letter, size_t extent);
 
 struct fsmoe_backward; /* a walk of fsmoe_graph_backward */
 
@@ -142,6 +164,9 @@ struct fsmoe_op
 	size_t (*cuda_scratch)(const struct fsmoe_call *call);
 };
 #define FSMOE_PORTS(array) .ports = (array), .nports = (int)(sizeof(array) / sizeof((array)[0]))
+
+/* The i-th operation of the library, in no particular order; NULL past the last. */
+const struct fsmoe_op *fsmoe_op_at(int i);
 
 /* Which line of the cost model a node goes by: its row's kind, but FSMOE_KIND_STAGE of a part of an
  * AlltoAll that is made in stages, within a node or among equal places of nodes. */

@@ -11,6 +11,7 @@
 #include <fsmoe/error.h>
 #include <fsmoe/model.h>
 #include <fsmoe/module.h>
+#include <fsmoe/op.h>
 #include <fsmoe/schedule.h>
 #include <fsmoe/topo.h>
 #include <limits.h>
@@ -18,7 +19,7 @@
 
 struct info
 {
-	int json;
+	int json, ops;
 	const char *machine;
 	struct fsmoe_train_config train; /* only nodes and layout are used */
 };
@@ -27,6 +28,7 @@ struct info
 
 const struct fsmoe_option cli_info_options[] = {
 	FLAG("json", json, "Write a JSON object"),
+	FLAG("ops", ops, "Show the operations: ports, shapes, kernels"),
 	TEXT("machine", machine, "TEXT",
 	     "Show the process groups of a machine, 'node:6 gpu:8', or of file:PATH with such a "
 	     "text"),
@@ -121,6 +123,89 @@ static void print_machine(const json_t *machine)
 		json_is_true(json_object_get(group, "spans_nodes")) ? "  spans nodes" : "");
 }
 
+static const char *port_mode(const struct fsmoe_port *port)
+{
+	static const char *const names[] = {"-", "read", "write", "add"};
+
+	return port->flags & FSMOE_SCRATCH ? "scratch" : names[port->mode & FSMOE_RW];
+}
+
+/* The element type of a port; in a bf16 run a parameter's copy in bf16 stands for the parameter. */
+static const char *port_type(const struct fsmoe_port *port)
+{
+	static const struct
+	{
+		int flag;
+		const char *name;
+	} types[] = {{FSMOE_INTS, "int32"},
+		     {FSMOE_ANY_TYPE, "any"},
+		     {FSMOE_FLOAT, "float"},
+		     {FSMOE_EITHER, "run or float"},
+		     {FSMOE_WEIGHT, "weight"}};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (port->flags & types[i].flag)
+			return types[i].name;
+	return "run";
+}
+
+static json_t *port_array(const struct fsmoe_op *op)
+{
+	json_t *ports = json_array();
+
+	for (int p = 0; p < op->nports; p++)
+		json_array_append_new(ports,
+				      json_pack("{s:s, s:s, s:s, s:s, s:b, s:b}", "name",
+						op->ports[p].name, "mode", port_mode(&op->ports[p]),
+						"shape", op->ports[p].shape, "type",
+						port_type(&op->ports[p]), "optional",
+						op->ports[p].flags & FSMOE_OPTIONAL, "many",
+						op->ports[p].flags & FSMOE_MANY));
+	return ports;
+}
+
+static json_t *collect_ops(void)
+{
+	json_t *all = json_array();
+	const struct fsmoe_op *op;
+
+	for (int i = 0; (op = fsmoe_op_at(i)); i++)
+		json_array_append_new(all,
+				      json_pack("{s:s, s:s, s:o, s:b, s:b, s:b}", "name", op->name,
+						"doc", op->doc, "ports", port_array(op), "cpu",
+						op->cpu[FSMOE_F32] != NULL, "cuda",
+						op->cuda != NULL, "gradient", op->grad != NULL));
+	return all;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+static int is_set(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}
+
+static void print_ops(const json_t *all)
+{
+	json_t *op, *port;
+	size_t i, p;
+
+	json_array_foreach(all, i, op)
+	{
+		printf("%s: %s\n  kernels:%s%s; %s\n", text_of(op, "name"), text_of(op, "doc"),
+		       is_set(op, "cpu") ? " CPU" : "", is_set(op, "cuda") ? " CUDA" : "",
+		       is_set(op, "gradient") ? "gradient" : "no gradient");
+		json_array_foreach(json_object_get(op, "ports"), p, port)
+			printf("  %-10s %-8s %-12s %-12s%s%s\n", text_of(port, "name"),
+			       text_of(port, "mode"), text_of(port, "shape"), text_of(port, "type"),
+			       is_set(port, "optional") ? " optional" : "",
+			       is_set(port, "many") ? " many" : "");
+	}
+}
+
 static void print_names(const char *title, json_t *names)
 {
 	const char *name;
@@ -159,7 +244,10 @@ int cli_info(int argc, char **argv)
 		return cli_show_help(argv[0]);
 	if (err)
 		return cli_fail(FSMOE_EXIT_USAGE, err);
-	shown = info.machine ? machine_object(&info) : collect();
+	if (info.ops)
+		shown = collect_ops();
+	else
+		shown = info.machine ? machine_object(&info) : collect();
 	if (!shown)
 		return cli_fail(FSMOE_EXIT_LAYOUT, 0);
 	if (cli_launch_rank() == 0)
@@ -169,6 +257,8 @@ int cli_info(int argc, char **argv)
 			json_dumpf(shown, stdout, JSON_INDENT(2));
 			putchar('\n');
 		}
+		else if (info.ops)
+			print_ops(shown);
 		else if (info.machine)
 			print_machine(shown);
 		else

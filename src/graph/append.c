@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/graph.h"
+#include "graph/shapes.h"
 
 #include <errno.h>
 #include <fsmoe/error.h>
@@ -84,19 +85,6 @@ static int check_ports(const struct fsmoe_op *op, const struct fsmoe_access *acc
 	return 0;
 }
 
-static int check_shapes(fsmoe_graph_t g, const struct fsmoe_op *op, const void *args,
-			const struct fsmoe_access *access, int n)
-{
-	const struct fsmoe_tensor_info *tensor[n > 0 ? n : 1];
-
-	if (!op->check)
-		return 0;
-	for (int i = 0; i < n; i++)
-		tensor[i] = access[i].tensor == FSMOE_NONE ? NULL : &g->tensors[access[i].tensor];
-	return op->check(&(struct fsmoe_check){
-		.graph = g, .op = op, .args = args, .access = access, .tensor = tensor, .n = n});
-}
-
 static enum fsmoe_lane span_of(fsmoe_graph_t g, const struct fsmoe_op *op, const void *args)
 {
 	if (!FSMOE_KIND_IS_COMM(op->kind))
@@ -130,7 +118,7 @@ int fsmoe_graph_append(fsmoe_graph_t g, const struct fsmoe_op *op, const void *a
 					      op->name, i, access[i].tensor, g->ntensors));
 			return FSMOE_NONE;
 		}
-	if (check_ports(op, access, naccess) || check_shapes(g, op, args, access, naccess))
+	if (check_ports(op, access, naccess) || fsmoe_check_node(g, op, args, access, naccess))
 	{
 		fsmoe_graph_fail(g, -EINVAL);
 		return FSMOE_NONE;

@@ -60,19 +60,9 @@ static double all_bytes(const void *args, const struct fsmoe_tensor_info *const 
 	return (double)n * (double)fsmoe_shape_count(&tensor[0]->shape) * sizeof(float);
 }
 
-static int same_counts(const struct fsmoe_check *check)
+static int check_sum(const struct fsmoe_check *check)
 {
-	size_t n = fsmoe_shape_count(&check->tensor[0]->shape);
-
-	if (check->n < 3)
-		return fsmoe_fail(EINVAL, "a sum needs at least two terms");
-	for (int i = 1; i < check->n; i++)
-		if (fsmoe_shape_count(&check->tensor[i]->shape) != n)
-			return fsmoe_fail(EINVAL, "a sum of %zu ('%s') and %zu ('%s') elements", n,
-					  check->tensor[0]->name,
-					  fsmoe_shape_count(&check->tensor[i]->shape),
-					  check->tensor[i]->name);
-	return 0;
+	return check->n < 3 ? fsmoe_fail(EINVAL, "a sum needs at least two terms") : 0;
 }
 
 /* d(a + b) reaches both unchanged: no node, the same tensor. */
@@ -88,7 +78,8 @@ static int sum_grad(struct fsmoe_backward *backward, const struct fsmoe_node *no
 	return 0;
 }
 
-static const struct fsmoe_port fill_ports[] = {{"out", FSMOE_W, FSMOE_EITHER}};
+static const struct fsmoe_port fill_ports[] = {
+	{"out", FSMOE_W, FSMOE_EITHER | FSMOE_ANY_TYPE, "..."}};
 const struct fsmoe_op fsmoe_op_fill = {
 	.name = "fill",
 	.doc = "sets every element to one value",
@@ -99,22 +90,22 @@ const struct fsmoe_op fsmoe_op_fill = {
 	FSMOE_BASIC_CUDA(fill),
 };
 
-static const struct fsmoe_port sum_ports[] = {{"in", FSMOE_R, FSMOE_MANY | FSMOE_EITHER},
-					      {"out", FSMOE_W, FSMOE_EITHER}};
+static const struct fsmoe_port sum_ports[] = {{"in", FSMOE_R, FSMOE_MANY | FSMOE_EITHER, "n"},
+					      {"out", FSMOE_W, FSMOE_EITHER, "n"}};
 const struct fsmoe_op fsmoe_op_sum = {
 	.name = "sum",
 	.doc = "adds tensors of one shape",
 	.kind = FSMOE_KIND_MEMORY,
 	FSMOE_PORTS(sum_ports),
-	.check = same_counts,
+	.check = check_sum,
 	.work = all_bytes,
 	.grad = sum_grad,
 	.cpu = {sum_f32, sum_f64},
 	FSMOE_BASIC_CUDA(sum),
 };
 
-static const struct fsmoe_port accumulate_ports[] = {{"in", FSMOE_R, FSMOE_EITHER},
-						     {"out", FSMOE_RW, FSMOE_FLOAT}};
+static const struct fsmoe_port accumulate_ports[] = {{"in", FSMOE_R, FSMOE_EITHER, "n"},
+						     {"out", FSMOE_RW, FSMOE_FLOAT, "n"}};
 const struct fsmoe_op fsmoe_op_accumulate = {
 	.name = "accumulate",
 	.doc = "adds a tensor to another in place",

@@ -16,6 +16,8 @@ libfsmoe_core_la_SOURCES += \
 	src/graph/memory.h \
 	src/graph/param.c \
 	src/graph/perfetto.c \
+	src/graph/shapes.c \
+	src/graph/shapes.h \
 	src/graph/simulate.c \
 	src/graph/tensor.c \
 	src/graph/work.c

@@ -37,6 +37,12 @@ for key in '"starpu": "1.' '"mpi": "' '"blas": "' '"gate": {' '"topk": "' \
 done
 expect 0 "" "$fsmoe" info
 has "StarPU" info
+expect 0 "" "$fsmoe" info --ops
+for line in 'linear.backward_input: dx = dy w' '  w          read     N M          weight' '  kernels: CPU'; do
+	has "$line" info --ops
+done
+expect 0 "" "$fsmoe" info --ops --json
+has '"name": "attention.backward"' info --ops --json
 
 expect 0 "" "$fsmoe" help --man
 sed -e 's/\\-/-/g' -e 's/\\f.//g' "$work/out" >"$work/man"
