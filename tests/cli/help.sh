@@ -38,7 +38,8 @@ done
 expect 0 "" "$fsmoe" info
 has "StarPU" info
 expect 0 "" "$fsmoe" info --ops
-for line in 'linear.backward_input: dx = dy w' '  w          read     N M          weight' '  kernels: CPU'; do
+for line in 'linear.backward_input: dx = dy w' '  w          read     N M          weight' \
+	'  kernels: CPU'; do
 	has "$line" info --ops
 done
 expect 0 "" "$fsmoe" info --ops --json
