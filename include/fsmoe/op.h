@@ -44,8 +44,8 @@ extern "C" {
  *   "..."        anything
  * A word is a sum of products of letters and numbers, "3*H*D" or "d+1", or "_", any extent. A
  * letter is known from the first port that has it, or from the arguments by fsmoe_check_letter in
- * the operation's `check`. Absent optional tensors say nothing; every tensor of a FSMOE_MANY port has
- * the shape. A port without a shape is left to `check`, its element type too.
+ * the operation's `check`. Absent optional tensors say nothing; every tensor of a FSMOE_MANY port
+ * has the shape. A port without a shape is left to `check`, its element type too.
  */
 struct fsmoe_port
 {
