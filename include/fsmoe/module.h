@@ -16,7 +16,7 @@
  *   expert    the network itself
  *
  * A variant is a constant struct of functions that append nodes to a graph, in one file, and a
- * line in the lists of src/moe/modules.c; outside of the library, one call of a register function.
+ * line in the lists of src/moe/modules.h; outside of the library, one call of a register function.
  * src/moe/gate/topk.c and its sisters are the examples.
  *
  * Protocol. Everything here is called while a graph is built, on the building thread, never on a

@@ -19,13 +19,23 @@ typedef struct fsmoe_groups *fsmoe_groups_t;
 typedef struct fsmoe_comms *fsmoe_comms_t; /* a communicator a group: fsmoe_runtime_comms */
 
 /*
- * A machine from a description:
- *   NULL             this job: initialises MPI if nobody has (MPI_THREAD_MULTIPLE);
- * collective over the job; ranks of one host form a node "node:6 gpu:8"   a synthetic
- * machine of 6 nodes with 8 GPUs each ("cpu" or "device" also do); its rank is 0 until
- * fsmoe_groups_create says otherwise "file:PATH"      such a description in a file; '#'
- * starts a comment nodes > 0 cuts the ranks into that many equal nodes instead (one host
- * pretending to be many). Errors: -EINVAL points at the bad token; -ENOENT the file.
+ * Creates the topology of a machine: its ranks, and the nodes that they form.
+ *
+ * `description` is one of
+ *
+ * - NULL: this MPI job. Initializes MPI with MPI_THREAD_MULTIPLE if nobody has. Collective over
+ *   the job. The ranks of one host form a node.
+ * - "node:6 gpu:8": a synthetic machine of 6 nodes with 8 GPUs each ("cpu" and "device" are
+ *   synonyms of "gpu"; an omitted count is 1). Local. Its rank is 0 until fsmoe_groups_create()
+ *   chooses another.
+ * - "file:PATH": a file with such a description; '#' starts a comment.
+ *
+ * If `nodes` > 0, the ranks are divided into that many equal nodes instead, so one host can stand
+ * for several. The caller owns *topo and destroys it after the groups made from it.
+ *
+ * Errors: -EINVAL for a bad description (the message names the token), if `nodes` is negative or
+ * does not divide the ranks, or if the hosts do not hold equally many consecutive ranks; -ENOENT
+ * or -EIO for the file; -ENOMEM; MPI's errors.
  */
 int fsmoe_topo_create(fsmoe_topo_t *topo, const char *description, int nodes);
 void fsmoe_topo_destroy(fsmoe_topo_t topo); /* after the groups made from it; NULL is legal */

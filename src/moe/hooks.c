@@ -35,7 +35,7 @@ static int check(const struct fsmoe_hook *hook, const char *layer)
 	if (!inner && hook->backward)
 		return fsmoe_fail(EINVAL,
 				  "'%s': hook '%s' at %s has a backward, but what it appends is "
-				  "differentiated node by node: leave it away",
+				  "differentiated node by node: omit it",
 				  layer, name, place);
 	return 0;
 }

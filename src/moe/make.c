@@ -49,7 +49,7 @@ static int check_gate(const struct fsmoe_moe_build *moe, const struct fsmoe_moe_
 
 	if (asked & ~moe->gate->losses)
 		return fsmoe_fail(EINVAL,
-				  "'%s': gate '%s' has no %s loss: leave it away, or take another "
+				  "'%s': gate '%s' has no %s loss: omit it, or take another "
 				  "gate",
 				  spec->name, gate,
 				  asked & ~moe->gate->losses & FSMOE_LOSS_BALANCE ? "balance"
