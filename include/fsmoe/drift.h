@@ -23,8 +23,8 @@ extern "C" {
 typedef struct fsmoe_drift *fsmoe_drift_t;
 
 /* Creates an empty record for a profile, which is copied. With a bound of 0.25 a line has drifted
- * when its tasks take more than 1.25 times its prediction, or less than 1 / 1.25. -EINVAL: the bound
- * is not above 0. */
+ * when its tasks take more than 1.25 times its prediction, or less than 1 / 1.25. -EINVAL: the
+ * bound is not above 0. */
 int fsmoe_drift_create(fsmoe_drift_t *drift, fsmoe_profile_t profile, double bound);
 /* Frees the record. NULL is legal. */
 void fsmoe_drift_destroy(fsmoe_drift_t drift);
@@ -65,8 +65,8 @@ struct fsmoe_drift_result
  * the slowest rank counts for computation and the fastest for communication, where the others
  * waited. Equal cells give equal results on every rank. A line with less than 2 % of the time, as
  * measured and as predicted, never drifts. *fresh (may be NULL) becomes a profile with the drifted
- * lines fitted anew: through the cells if they have three sizes over a factor of four, otherwise the
- * old line times the ratio. It is NULL if nothing drifted. The caller destroys it.
+ * lines fitted anew: through the cells if they have three sizes over a factor of four, otherwise
+ * the old line times the ratio. It is NULL if nothing drifted. The caller destroys it.
  */
 int fsmoe_drift_decide(fsmoe_drift_t drift, const struct fsmoe_drift_cell *cells, int n,
 		       struct fsmoe_drift_result *result, fsmoe_profile_t *fresh);

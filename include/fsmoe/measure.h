@@ -30,11 +30,11 @@ struct fsmoe_measure_opts
 void fsmoe_measure_opts_init(struct fsmoe_measure_opts *opts);
 
 /*
- * Measures a profile of the machine that the runtime runs on. For each task it uses the rank with the
- * longest median. `train` gives the batch and its micro-batches; opts NULL means the defaults. Tasks
- * that the model does not have get no line, for example an AlltoAll of one rank. The caller destroys
- * the profile. Blocks for opts->seconds and more; collective over the job, and every rank gets the
- * same profile.
+ * Measures a profile of the machine that the runtime runs on. For each task it uses the rank with
+ * the longest median. `train` gives the batch and its micro-batches; opts NULL means the defaults.
+ * Tasks that the model does not have get no line, for example an AlltoAll of one rank. The caller
+ * destroys the profile. Blocks for opts->seconds and more; collective over the job, and every rank
+ * gets the same profile.
  */
 int fsmoe_profile_measure(fsmoe_profile_t *profile, fsmoe_runtime_t runtime,
 			  const struct fsmoe_model_spec *model,

@@ -40,12 +40,14 @@ extern "C" {
 struct fsmoe_task_info
 {
 	enum fsmoe_lane lane;
-	int64_t seq; /* number on its lane: 0, 1, 2, ... over the whole run without omissions; -1: none */
+	/* Number on its lane: 0, 1, 2, ... over the whole run without omissions; -1: none. */
+	int64_t seq;
 	int urgency; /* greater runs first */
-	/* Gets the time at which the task became ready, in seconds of CLOCK_MONOTONIC; may be NULL. */
+	/* Gets the time at which the task became ready, in seconds of CLOCK_MONOTONIC; may be
+	 * NULL. */
 	double *ready;
-	/* Returns 1 while the ready task must not be chosen. Workers that could run the task call it
-	 * repeatedly, under the policy's lock. NULL: the task is never held. */
+	/* Returns 1 while the ready task must not be chosen. Workers that could run the task call
+	 * it repeatedly, under the policy's lock. NULL: the task is never held. */
 	int (*held)(const struct fsmoe_task_info *info);
 };
 
