@@ -10,8 +10,7 @@
  * (fsmoe_runtime_opts.fuse). Tasks run on three lanes: computation, communication inside a node
  * and communication between nodes.
  *
- * Functions return 0 or a negative errno and leave one sentence (fsmoe/error.h). One thread at a
- * time uses a runtime and its programs.
+ * Functions that return int return 0, or a negative errno and leave one sentence (fsmoe/error.h).
  */
 
 #ifdef __cplusplus
