@@ -46,7 +46,7 @@ struct harness
 /* Settings of struct fsmoe_runtime_opts, the default first. */
 static const struct setting
 {
-	int chain, ahead;
+	int fuse, early_release;
 } settings[] = {{2, 1}, {1, 0}, {0, 0}, {0, 1}, {1, 1}};
 
 #define AT(field) offsetof(struct harness, field)
@@ -229,9 +229,9 @@ static void run_pairs(struct both *b, const struct setting *setting, int first)
 		printf("  chains %d%s: %4d tasks of %4d nodes  StarPU %9.4f ms  streams %9.4f ms  "
 		       "ratio %.3f (quartiles %.3f %.3f, extremes %.3f %.3f)  submitting %.4f "
 		       "%.4f\n",
-		       setting->chain, setting->ahead ? " ahead" : "      ", b->program->ntemplates,
-		       b->program->nnodes, 1e3 * starpu, 1e3 * stream, median, ratio[PAIRS / 4],
-		       ratio[3 * PAIRS / 4], ratio[0], ratio[PAIRS - 1],
+		       setting->fuse, setting->early_release ? " ahead" : "      ",
+		       b->program->ntemplates, b->program->nnodes, 1e3 * starpu, 1e3 * stream,
+		       median, ratio[PAIRS / 4], ratio[3 * PAIRS / 4], ratio[0], ratio[PAIRS - 1],
 		       1e3 * b->submitting[1] / b->steps[1], 1e3 * b->submitting[0] / b->steps[0]);
 }
 
@@ -245,8 +245,8 @@ static void compare(const struct harness *h, const struct setting *setting)
 	struct both b = {0};
 
 	opts.timing = 0;
-	opts.chain = setting->chain;
-	opts.ahead = setting->ahead;
+	opts.fuse = setting->fuse;
+	opts.early_release = setting->early_release;
 	TRY(fsmoe_runtime_start(&runtime, h->bench.groups, &opts));
 	comms = fsmoe_runtime_comms(runtime);
 	b.world = fsmoe_comms_get(comms, FSMOE_GROUP_WORLD);

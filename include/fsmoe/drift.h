@@ -26,7 +26,8 @@ typedef struct fsmoe_drift *fsmoe_drift_t;
  * when its tasks take more than 1.25 times its prediction, or less than 1 / 1.25. -EINVAL: the
  * bound is not above 0. */
 int fsmoe_drift_create(fsmoe_drift_t *drift, fsmoe_profile_t profile, double bound);
-void fsmoe_drift_destroy(fsmoe_drift_t drift); /* NULL is legal */
+/* Frees the record. NULL is legal. */
+void fsmoe_drift_destroy(fsmoe_drift_t drift);
 /* Adds the duration of a task. Sizes beyond FSMOE_DRIFT_SIZES count with the nearest one. Tasks
  * without a line in the profile are ignored. */
 int fsmoe_drift_add(fsmoe_drift_t drift, enum fsmoe_kind kind, enum fsmoe_lane lane, double n,
@@ -45,8 +46,8 @@ struct fsmoe_drift_cell
 	double samples;    /* all that were added under the profile in use, also those forgotten */
 };
 
-/* Lists the cells with at least FSMOE_DRIFT_LEAST durations. *n is the room on entry and the number
- * of cells on return; cells may be NULL to ask for that number. */
+/* Lists the cells with at least FSMOE_DRIFT_LEAST durations. *n is the capacity of cells on entry
+ * and the number of cells on return; cells may be NULL to ask for that number. */
 #define FSMOE_DRIFT_LEAST 5
 void fsmoe_drift_cells(fsmoe_drift_t drift, struct fsmoe_drift_cell *cells, int *n);
 

@@ -7,7 +7,7 @@
 #include <starpu_scheduler.h>
 
 /*
- * For StarPU programs that want the scheduling policy alone:
+ * The scheduling policy, for StarPU programs that use nothing else of fsmoe:
  *
  *	struct starpu_conf conf;
  *	starpu_conf_init(&conf);
@@ -16,40 +16,42 @@
  *	...
  *	starpu_task_insert(&codelet, STARPU_RW, handle, STARPU_TASK_SCHED_DATA, &info, 0);
  *
- * What the policy does. Every task belongs to a lane: compute, communication inside a node, or
- * communication between nodes. The lanes have workers of their own where there are enough: of
- * CPU workers the last two serve the communication lanes (with two, one serves both; with one,
- * it serves all, inter-node first); of the workers of a CUDA device the first computes, the
- * second and third communicate; communication that they can run is not left to CPU workers then.
- * On a communication lane tasks with a number run one at a time,
- * in the order of their numbers and never otherwise, whatever the order in which they become
- * ready: give every rank the same numbers and collectives cannot deadlock. On the compute lane
- * the greatest urgency goes first among the ready, then the order of submission.
+ * Every task belongs to a lane: computation, communication inside a node, or communication
+ * between nodes. Each lane has workers of its own if there are enough:
+ *   - The last two CPU workers serve the communication lanes. With two CPU workers one serves both
+ *     lanes; a single CPU worker serves all three, inter-node communication first.
+ *   - The first worker of a CUDA device computes, the second and the third communicate. CPU workers
+ *     then run only the communication that these cannot.
+ * Numbered tasks of a communication lane run one at a time in the order of their numbers, whatever
+ * the order in which they become ready. If every rank uses the same numbers, collectives cannot
+ * deadlock. On the compute lane the most urgent ready task runs first; equally urgent tasks run in
+ * the order of submission.
  *
- * How to cut a program's gradients so that they travel while its tasks compute:
- * fsmoe_gradient_cut (fsmoe/plan.h), from lengths that starpu_task_expected_length tells.
+ * fsmoe_gradient_cut (fsmoe/plan.h) cuts a program's gradients so that their communication overlaps
+ * with its tasks; the lengths it takes can come from starpu_task_expected_length.
  */
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Behind STARPU_TASK_SCHED_DATA (task->sched_data); must live until the task has ended. A
- * task without it computes, its StarPU priority being its urgency. */
+/* The value of STARPU_TASK_SCHED_DATA (task->sched_data). It must live until the task has ended. A
+ * task without it belongs to the compute lane, and its StarPU priority is its urgency. */
 struct fsmoe_task_info
 {
 	enum fsmoe_lane lane;
-	int64_t seq; /* per lane 0, 1, 2, ... for the whole run, none left out; -1: no fixed
-				place */
-	int urgency;
-	/* Where to note when the task became ready: seconds of CLOCK_MONOTONIC; NULL: nowhere. */
+	/* Number on its lane: 0, 1, 2, ... over the whole run without omissions; -1: none. */
+	int64_t seq;
+	int urgency; /* greater runs first */
+	/* Gets the time at which the task became ready, in seconds of CLOCK_MONOTONIC; may be
+	 * NULL. */
 	double *ready;
-	/* 1: the task is ready, but must not be chosen yet. Asked again and again, under the
-	 * policy's lock, by a worker that could run it; NULL: never. */
+	/* Returns 1 while the ready task must not be chosen. Workers that could run the task call
+	 * it repeatedly, under the policy's lock. NULL: the task is never held. */
 	int (*held)(const struct fsmoe_task_info *info);
 };
 
-/* The policy "fsmoe": static, for conf.sched_policy. */
+/* Returns the policy "fsmoe" for conf.sched_policy. It is static: the caller does not free it. */
 struct starpu_sched_policy *fsmoe_starpu_policy(void);
 
 #ifdef __cplusplus

@@ -64,7 +64,7 @@ static int create_gpu(struct fsmoe_gpu **gpu, int host_rank, int host_size, fsmo
 	setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
 	g->comms = comms;
 	g->timing = opts->timing;
-	g->early_release = opts->ahead;
+	g->early_release = opts->early_release;
 	g->windows = !strcmp(opts->cta_policy, "zero");
 	g->tf32 = !strcmp(opts->dtype, "tf32");
 	g->real = !strcmp(opts->dtype, "bf16") ? FSMOE_BF16 : FSMOE_F32;

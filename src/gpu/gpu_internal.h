@@ -16,7 +16,7 @@ struct fsmoe_gpu
 	struct fsmoe_lanes lanes;
 	cudaEvent_t ended[FSMOE_NLANES]; /* after the last task of a lane */
 	int running;                     /* a step was begun and not waited for */
-	int early_release;               /* opts.ahead */
+	int early_release;               /* opts.early_release */
 	int windows;                     /* collectives' buffers lie in windows: symmetric.h */
 	unsigned no_windows; /* groups (bits) of which a warning said that they have none */
 };

@@ -126,7 +126,7 @@ struct fsmoe_runtime
 	struct fsmoe_gpu *gpu; /* runtime/gpu_ops.h; NULL: the CPU computes */
 	enum fsmoe_real real;  /* of the programs: FSMOE_F32, or on a GPU FSMOE_BF16 */
 	const char *dtype;     /* the option's name of it */
-	int fuse;              /* opts.chain, decided */
+	int fuse;              /* opts.fuse, decided */
 	struct fsmoe_starpu starpu;
 	struct fsmoe_binding binding; /* bound: threads have cores of their own */
 	int blas_threads;

@@ -43,8 +43,8 @@ void fsmoe_runtime_opts_init(struct fsmoe_runtime_opts *opts)
 		.executor = "starpu",
 		.dtype = "fp32",
 		.cta_policy = "default",
-		.chain = -1,
-		.ahead = 1,
+		.fuse = -1,
+		.early_release = 1,
 	};
 }
 
@@ -234,8 +234,8 @@ static int choose_executor(fsmoe_runtime_t rt, const struct fsmoe_runtime_opts *
 		rt->executor = fsmoe_gpu->stream_executor;
 	rt->real = strcmp(opts->dtype, "bf16") ? FSMOE_F32 : FSMOE_BF16;
 	rt->dtype = one_of(fsmoe_runtime_dtypes, opts->dtype);
-	rt->fuse = opts->chain;
-	if (opts->chain < 0) /* a trace tells where a step is */
+	rt->fuse = opts->fuse;
+	if (opts->fuse < 0) /* a trace tells where a step is */
 		rt->fuse = strcmp(opts->device, "cuda") ? 0 : opts->trace ? 1 : 2;
 	return 0;
 }

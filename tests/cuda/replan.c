@@ -23,7 +23,7 @@ enum
 static const struct
 {
 	const char *executor, *dtype, *cta_policy;
-	int chain;
+	int fuse;
 } ways[] = {
 	{"stream", "fp32", "default", 0},
 	{"starpu", "fp32", "default", 1},
@@ -115,7 +115,7 @@ int check_replan(void)
 		opts.executor = ways[i].executor;
 		opts.dtype = ways[i].dtype;
 		opts.cta_policy = ways[i].cta_policy;
-		opts.chain = ways[i].chain;
+		opts.fuse = ways[i].fuse;
 		TRY(fsmoe_runtime_start(&j.rt, j.groups, &opts));
 		for (uint64_t seed = 1; seed <= PLANS; seed++)
 			bad += check(&j, seed, strcmp(ways[i].dtype, "bf16") ? 1e-4 : 5e-3,

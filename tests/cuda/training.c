@@ -182,7 +182,7 @@ static int train(const struct job *job, struct course *course)
 static const struct way
 {
 	const char *executor;
-	int chain, ahead;
+	int fuse, early_release;
 	const char *cta_policy;
 } ways[] = {{"stream", 0, 0, "default"}, {"starpu", 0, 1, "default"}, {"starpu", 1, 0, "default"},
 	    {"starpu", 1, 1, "default"}, {"starpu", 2, 1, "default"}, {"stream", 0, 0, "zero"},
@@ -195,8 +195,8 @@ static void start(struct job *job, const struct way *way)
 	fsmoe_runtime_opts_init(&opts);
 	opts.device = "cuda";
 	opts.executor = way->executor;
-	opts.chain = way->chain;
-	opts.ahead = way->ahead;
+	opts.fuse = way->fuse;
+	opts.early_release = way->early_release;
 	opts.cta_policy = way->cta_policy;
 	TRY(fsmoe_runtime_start(&job->runtime, job->groups, &opts));
 }
@@ -214,8 +214,9 @@ int check_training(void)
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 	{
 		if (job.rank == 0)
-			printf("executor %s, chains %d, ahead %d, CTA policy %s\n",
-			       ways[i].executor, ways[i].chain, ways[i].ahead, ways[i].cta_policy);
+			printf("executor %s, fuse %d, early release %d, CTA policy %s\n",
+			       ways[i].executor, ways[i].fuse, ways[i].early_release,
+			       ways[i].cta_policy);
 		start(&job, &ways[i]);
 		bad += train(&job, &tiny);
 		bad += train(&job, &chunked);

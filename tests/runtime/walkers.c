@@ -130,10 +130,10 @@ int main(int argc, char **argv)
 	TRY(fsmoe_topo_create(&topo, NULL, argc > 1 ? atoi(argv[1]) : 0));
 	if (fsmoe_topo_ranks(topo) > 1)
 		TRY(fsmoe_groups_create(&groups, topo, &(struct fsmoe_layout){0}));
-	for (opts.chain = 0; opts.chain <= 2; opts.chain++)
+	for (opts.fuse = 0; opts.fuse <= 2; opts.fuse++)
 	{
 		TRY(fsmoe_runtime_start(&rt, groups, &opts));
-		for (uint64_t seed = 0; seed < GRAPHS / (1 + (uint64_t)opts.chain); seed++)
+		for (uint64_t seed = 0; seed < GRAPHS / (1 + (uint64_t)opts.fuse); seed++)
 			bad += check(seed, rt);
 		fsmoe_runtime_stop(rt);
 	}
