@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * 06: an expert of one's own, in a model of fsmoe's: expert mixtral beside a connection that skips
+ * 06: an expert of one's own, in a model of fsmoe's: expert swiglu beside a connection that skips
  * it, y = x + mixtral(x), whose last matrix begins at zero, so that a new expert changes nothing.
  * Runs on any number of ranks: `mpirun -np 4 06_custom_expert 2` is 2 nodes of 2 ranks.
  *
@@ -31,14 +31,14 @@ static fsmoe_tensor_t add(const struct fsmoe_moe_layer *layer, fsmoe_tensor_t x,
 static fsmoe_tensor_t forward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
 			      struct fsmoe_expert_chunk *chunk)
 {
-	return add(layer, chunk->in, fsmoe_expert_find("mixtral")->forward(layer, weight, chunk));
+	return add(layer, chunk->in, fsmoe_expert_find("swiglu")->forward(layer, weight, chunk));
 }
 
 static fsmoe_tensor_t backward(const struct fsmoe_moe_layer *layer, const fsmoe_tensor_t *weight,
 			       const struct fsmoe_expert_pass *fwd, struct fsmoe_expert_pass *bwd,
 			       size_t i)
 {
-	fsmoe_tensor_t dx = fsmoe_expert_find("mixtral")->backward(layer, weight, fwd, bwd, i);
+	fsmoe_tensor_t dx = fsmoe_expert_find("swiglu")->backward(layer, weight, fwd, bwd, i);
 
 	return add(layer, bwd->chunk[i].in, dx);
 }
@@ -52,7 +52,7 @@ static void change(struct fsmoe_model_spec *spec)
 
 int main(int argc, char **argv)
 {
-	skipping = *fsmoe_expert_find("mixtral");
+	skipping = *fsmoe_expert_find("swiglu");
 	skipping.module.name = "skipping";
 	skipping.module.doc = "mixtral, and its input beside it";
 	skipping.weights = weights;

@@ -59,7 +59,7 @@ struct fsmoe_moe_layer
 	size_t local_experts;         /* experts / ep */
 	size_t sources;               /* ep * esp: ranks whose tokens reach an expert */
 	int ep, ep_rank, esp, esp_rank;
-	double init_scale, output_scale; /* of the routing_weights; of an expert's last matrix */
+	double init_scale, output_scale; /* of the weights; of an expert's last matrix */
 	/* How far apart a gate's scores start, over what it would choose; init_scale times that. */
 	double gate_init_scale, gate_scale;
 	double loss_scale; /* of one token's share of an auxiliary loss */

@@ -36,7 +36,7 @@ struct fsmoe_model_spec
 	 * masked, but cannot go on with a text. */
 	int bidirectional;
 	struct fsmoe_gate_opts gate_opts; /* fsmoe/ops.h */
-	/* Of expert mlp: "gelu" (NULL: this) or "relu"; 1: with biases. */
+	/* Expert mlp: its activation, "gelu" (NULL: this) or "relu"; 1: it has biases. */
 	const char *expert_activation;
 	int expert_bias;
 	const struct fsmoe_hook *hooks; /* of every MoE layer, nhooks of them: fsmoe/hook.h */

@@ -120,9 +120,9 @@ struct fsmoe_gate_opts
 /* What experts can be told besides the sizes; all zero is a good choice. */
 struct fsmoe_expert_opts
 {
-	/* Of gpt: "gelu" (NULL: this), the tanh approximation; or "relu". */
+	/* Expert mlp: "gelu" (NULL: this), the tanh approximation; or "relu". */
 	const char *activation;
-	int no_bias; /* of gpt: 1: matrices alone */
+	int no_bias; /* of mlp: 1: matrices alone */
 };
 
 /* Which token of the global batch a row of this rank is: row / span * stride + row % span +
@@ -153,7 +153,7 @@ struct fsmoe_moe_spec
 	 * fsmoe_graph_set_schedule. */
 	int forward_degree, backward_degree;
 	const char *gate, *order, *dispatch,
-		*expert;     /* module names; NULL: top_k, the first that fits it, flat, gpt */
+		*expert;     /* module names; NULL: topk, the first that fits it, flat, mlp */
 	double init_scale;   /* standard deviation of the weights */
 	double output_scale; /* and of the second matrix of an expert */
 	struct fsmoe_gate_opts gate_opts;

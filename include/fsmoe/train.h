@@ -22,7 +22,7 @@ typedef struct fsmoe_trainer *fsmoe_trainer_t;
 struct fsmoe_train_opts
 {
 	size_t size;      /* set by fsmoe_train_opts_init */
-	int global_batch; /* sequences of the global global_batch; DP * microbatches divides it */
+	int global_batch; /* sequences of a step; DP * micro_batches divides it */
 	int micro_batches;
 	int seq_length;        /* tokens of a sequence */
 	int targets;           /* tokens of a sequence that count in the loss; 0: all */
@@ -65,7 +65,7 @@ int fsmoe_train_predict(struct fsmoe_plan *plan, fsmoe_groups_t groups,
 			const struct fsmoe_schedule *schedule, fsmoe_profile_t profile);
 
 /* Returns the predicted seconds of a plan's layers in a step of so many micro-batches. Local. */
-double fsmoe_train_plan_seconds(const struct fsmoe_plan *plan, int microbatches);
+double fsmoe_train_plan_seconds(const struct fsmoe_plan *plan, int micro_batches);
 
 /* The predicted seconds of a step's layers with each dispatch. */
 struct fsmoe_dispatch_times

@@ -33,9 +33,9 @@ void fsmoe_replan_opts_init(struct fsmoe_replan_opts *opts)
 					   .max_degree = 8};
 }
 
-double fsmoe_train_plan_seconds(const struct fsmoe_plan *plan, int microbatches)
+double fsmoe_train_plan_seconds(const struct fsmoe_plan *plan, int micro_batches)
 {
-	return microbatches * (plan->forward + plan->backward) + plan->tail_seconds;
+	return micro_batches * (plan->forward + plan->backward) + plan->tail_seconds;
 }
 
 /* Reads every line that predicting a step needs: at the end of a run it would be too late. */

@@ -159,7 +159,7 @@ static const size_t inverse_sizes[][OPCASE_MAX_SIZES] = {
 	{8, 3, 3, 2, 4, 5, 2}, {6, 2, 5, 3, 2, 10, 1},
 };
 
-/* --- expert gpt: P, E, c, M, H, biases as bits (1 b2, 2 b1), 1 for ReLU ---------------------- */
+/* --- expert mlp: P, E, c, M, H, biases as bits (1 b2, 2 b1), 1 for ReLU ---------------------- */
 
 static fsmoe_tensor_t build_expert(struct opcase_graph *og, const size_t *s)
 {
@@ -214,7 +214,7 @@ static const size_t expert_sizes[][OPCASE_MAX_SIZES] = {
 	{1, 1, 300, 1, 2, 3}, {2, 2, 270, 1, 1, 3},
 };
 
-/* --- expert mixtral: P, E, c, M, H ----------------------------------------------------------- */
+/* --- expert swiglu: P, E, c, M, H ------------------------------------------------------------ */
 
 static fsmoe_tensor_t build_swiglu(struct opcase_graph *og, const size_t *s)
 {
@@ -311,7 +311,7 @@ static const size_t chunks_sizes[][OPCASE_MAX_SIZES] = {
 };
 
 /* --- the layer: T, M, H, E, k, group, factor in tenths, degrees forward * 10 + backward, and 100
- * for expert mixtral --------------------------------------------------------------------------- */
+ * for expert swiglu ---------------------------------------------------------------------------- */
 
 static struct reference layer_reference(const size_t *s)
 {

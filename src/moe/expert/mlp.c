@@ -34,7 +34,7 @@ static int check(const struct fsmoe_moe_layer *layer)
 {
 	if (find(layer) < NACTIVATIONS)
 		return 0;
-	return fsmoe_fail(EINVAL, "'%s': expert 'gpt' has no activation '%s': take gelu or relu",
+	return fsmoe_fail(EINVAL, "'%s': expert 'mlp' has no activation '%s': take gelu or relu",
 			  layer->name, layer->expert_opts.activation);
 }
 

@@ -15,8 +15,8 @@ static int check(const struct fsmoe_moe_layer *layer)
 	if (!layer->expert_opts.activation)
 		return 0;
 	return fsmoe_fail(EINVAL,
-			  "'%s': expert 'mixtral' is SwiGLU and takes no activation '%s': leave it "
-			  "away, or take expert 'gpt'",
+			  "'%s': expert 'swiglu' takes no activation '%s': omit it, or take expert "
+			  "'mlp'",
 			  layer->name, layer->expert_opts.activation);
 }
 
