@@ -12,14 +12,14 @@
  * queries and one that sums over keys, and no atomics.
  */
 
-/* Whether these sizes and the current device have such a kernel. */
+/* Tells whether these sizes and the current device have such a kernel. */
 bool fused_attention_fits(const struct fsmoe_attention_args *a);
 
-/* qkv (B S, 3 HD), y (B S, HD), stats (B H S, 2) or NULL. 0 or -EIO. */
+/* Enqueues the forward. qkv (B S, 3 HD), y (B S, HD), stats (B H S, 2) or NULL. 0 or -EIO. */
 int fused_attention_forward(const struct fsmoe_call *call, const struct fsmoe_cuda *cuda,
 			    const bf16 *qkv, bf16 *y, float2 *stats);
 
-/* What the backward takes of scratch. */
+/* The backward's scratch memory. */
 struct fused_backward
 {
 	bf16 *y;      /* the forward's output, which is computed again */
@@ -31,7 +31,7 @@ int fused_attention_backward(const struct fsmoe_call *call, const struct fsmoe_c
 			     const struct fused_backward &room, const bf16 *qkv,
 			     const float2 *stats, const bf16 *dy, bf16 *dqkv);
 
-/* What the kernels are told. */
+/* The kernels' sizes. */
 struct fused_shape
 {
 	int S;
@@ -50,7 +50,7 @@ struct fused_shape
 	}
 };
 
-/* (batch, seq, columns) for TMA, in tiles of that many rows. 0 or -EIO. */
+/* Describes (batch, seq, columns) for TMA, in tiles of `rows` rows. 0 or -EIO. */
 int fused_map(CUtensorMap *map, const struct fsmoe_call *call, const bf16 *from,
 	      const struct fsmoe_attention_args *a, size_t columns, unsigned rows);
 
@@ -77,15 +77,20 @@ template <class M> static constexpr size_t fused_bytes()
 	return sizeof(M) + 1024;
 }
 
+/* Lets a kernel have so much shared memory. 0 or -EIO. */
 template <class K>
 static inline int fused_allow(const struct fsmoe_call *call, K *kernel, size_t bytes)
 {
-	return enqueued(call,
-			cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-					     static_cast<int>(bytes)));
+	const cudaError_t err = cudaFuncSetAttribute(
+		kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+
+	return err == cudaSuccess
+		       ? 0
+		       : fsmoe_fail(EIO, "CUDA gives '%s' no %zu bytes of shared memory: %s",
+				    call->node->op->name, bytes, cudaGetErrorString(err));
 }
 
-/* Where a thread of a computing warpgroup has its numbers of a (64, N) product. */
+/* A thread of a computing warpgroup, and its numbers of a (64, N) product. */
 struct fused_thread
 {
 	int group, lane, row; /* row and row + 8 of the block's 128 */

@@ -9,8 +9,8 @@
  * as the second product wants them; both kernels compute P and dS, seven products in all.
  */
 
-/* What one query's P and dS need, in this order: most log2(e), 1 / sum, delta. Rows past the
- * sequence are zeros, which make their P zero. */
+/* The numbers of one query, in this order: most log2(e), 1 / sum, delta. Rows past the sequence are
+ * zeros, which make their P zero. */
 template <int D>
 static __global__ void row_numbers(const bf16 *y, const bf16 *dy, const float2 *stats, float4 *rows,
 				   fused_shape s, int padded)
@@ -86,6 +86,27 @@ template <int D> struct backward_memory
 	}
 };
 
+/* Waits for step i's tiles and multiplies both pairs: the scores are ready, and ds, the product of
+ * dy and v, is under way. */
+template <int D, int N>
+static __device__ __forceinline__ void multiply_step(backward_memory<D> &m, const fused_thread &t,
+						     int i, float (&score)[N], float (&ds)[N])
+{
+	using M = backward_memory<D>;
+	const int stage = i % M::STAGES;
+
+	m.has[stage].wait(i / M::STAGES % 2);
+	pin(score);
+	pin(ds);
+	products_begin();
+	tile_nt<M::ROWS, D>(score, m.mine[0], 64 * t.group, m.other[stage][0]);
+	products_commit();
+	tile_nt<M::ROWS, D>(ds, m.mine[1], 64 * t.group, m.other[stage][1]);
+	products_commit();
+	products_wait<1>();
+	pin(score);
+}
+
 /* Maps of qkv and dy, by tiles of 128 and of 64 rows. */
 struct backward_maps
 {
@@ -157,16 +178,7 @@ static __device__ void sum_over_queries(backward_memory<D> &m, const fused_shape
 		const int stage = i % M::STAGES;
 		const float4 *row = m.rows[stage];
 
-		m.has[stage].wait(i / M::STAGES % 2);
-		pin(score);
-		pin(ds);
-		products_begin();
-		tile_nt<M::ROWS, D>(score, m.mine[0], 64 * t.group, m.other[stage][0]);
-		products_commit();
-		tile_nt<M::ROWS, D>(ds, m.mine[1], 64 * t.group, m.other[stage][1]);
-		products_commit();
-		products_wait<1>();
-		pin(score);
+		multiply_step(m, t, i, score, ds);
 		turned_probabilities<CAUSAL>(score, p, row, t, s, key, first + i * M::STEP);
 		products_wait<0>();
 		pin(ds);
@@ -273,16 +285,7 @@ static __device__ void sum_over_keys(backward_memory<D> &m, const float4 *rows,
 	{
 		const int stage = i % M::STAGES;
 
-		m.has[stage].wait(i / M::STAGES % 2);
-		pin(score);
-		pin(ds);
-		products_begin();
-		tile_nt<M::ROWS, D>(score, m.mine[0], 64 * t.group, m.other[stage][0]);
-		products_commit();
-		tile_nt<M::ROWS, D>(ds, m.mine[1], 64 * t.group, m.other[stage][1]);
-		products_commit();
-		products_wait<1>();
-		pin(score);
+		multiply_step(m, t, i, score, ds);
 		probabilities<CAUSAL>(score, row, t, s, query, (n - 1 - i) * M::STEP);
 		products_wait<0>();
 		pin(ds);
