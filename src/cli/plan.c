@@ -54,7 +54,7 @@ static void print_plan(const struct fsmoe_plan *plan)
 	printf("  at the end  %.3f MB (%d), %.3f ms\n", mb(&plan->tail), plan->tail.pieces,
 	       1e3 * plan->tail_seconds);
 	printf("  predicted   %.3f ms = forward %.3f + backward %.3f + exchange at the end %.3f\n",
-	       1e3 * cli_plan_seconds(plan), 1e3 * plan->forward, 1e3 * plan->backward,
+	       1e3 * fsmoe_train_plan_seconds(plan, 1), 1e3 * plan->forward, 1e3 * plan->backward,
 	       1e3 * plan->tail_seconds);
 }
 

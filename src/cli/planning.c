@@ -15,9 +15,24 @@
 
 const char *const cli_testbeds[] = {"A", "B", NULL};
 
-double cli_plan_seconds(const struct fsmoe_plan *plan)
+const char *cli_degree_text(const struct fsmoe_plan *plan, int backward, const char *between,
+			    char text[CLI_DEGREE_TEXT])
 {
-	return plan->forward + plan->backward + plan->tail_seconds;
+	int low = 0, high = 0;
+
+	for (int i = 0; i < plan->layers; i++)
+	{
+		const int degree =
+			backward ? plan->layer[i].backward_degree : plan->layer[i].forward_degree;
+
+		low = i == 0 || degree < low ? degree : low;
+		high = degree > high ? degree : high;
+	}
+	if (low == high)
+		snprintf(text, CLI_DEGREE_TEXT, "%d", low);
+	else
+		snprintf(text, CLI_DEGREE_TEXT, "%d%s%d", low, between, high);
+	return text;
 }
 
 /* --- options ------------------------------------------------------------------------------ */

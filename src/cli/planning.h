@@ -100,6 +100,13 @@ int cli_planning_row(const char *name, struct fsmoe_schedule *row);
 int cli_planning_start(const struct cli_planning *o, fsmoe_profile_t profile,
 		       struct fsmoe_plan_problem *problem);
 
-double cli_plan_seconds(const struct fsmoe_plan *plan); /* of a step */
+/* Writes the pipeline degrees of a pass over all layers, "2" or "1 to 4" with `between` = " to ".
+ * Returns text. */
+enum
+{
+	CLI_DEGREE_TEXT = 32
+};
+const char *cli_degree_text(const struct fsmoe_plan *plan, int backward, const char *between,
+			    char text[CLI_DEGREE_TEXT]);
 
 #endif

@@ -37,45 +37,28 @@ static int simulate_baselines(const struct fsmoe_plan_problem *p, double *second
 
 		if (err)
 			return err;
-		seconds[b] = cli_plan_seconds(&plan);
+		seconds[b] = fsmoe_train_plan_seconds(&plan, 1);
 		fsmoe_plan_destroy(&plan);
 	}
 	return 0;
-}
-
-/* "2", or "1 - 4" where layers differ. */
-static const char *degrees(const struct fsmoe_plan *plan, int backward, char *buffer, size_t size)
-{
-	int low = INT_MAX, high = 0;
-
-	for (int i = 0; i < plan->layers; i++)
-	{
-		const int r =
-			backward ? plan->layer[i].backward_degree : plan->layer[i].forward_degree;
-
-		low = r < low ? r : low;
-		high = r > high ? r : high;
-	}
-	snprintf(buffer, size, low == high ? "%d" : "%d - %d", low, high);
-	return buffer;
 }
 
 /* --- one model ---------------------------------------------------------------------------- */
 
 static void print_row(const struct fsmoe_plan *plan, const double *base)
 {
-	char forward[32], backward[32];
+	const double step = fsmoe_train_plan_seconds(plan, 1);
+	char forward[CLI_DEGREE_TEXT], backward[CLI_DEGREE_TEXT];
 
 	printf("  %-16s %7s %8s %11.3f %11.3f %11.3f %11.3f %8.3f %8.3f\n", plan->schedule,
-	       degrees(plan, 0, forward, sizeof(forward)),
-	       degrees(plan, 1, backward, sizeof(backward)), 1e3 * plan->forward,
-	       1e3 * plan->backward, 1e3 * plan->tail_seconds, 1e3 * cli_plan_seconds(plan),
-	       base[0] / cli_plan_seconds(plan), base[1] / cli_plan_seconds(plan));
+	       cli_degree_text(plan, 0, " - ", forward), cli_degree_text(plan, 1, " - ", backward),
+	       1e3 * plan->forward, 1e3 * plan->backward, 1e3 * plan->tail_seconds, 1e3 * step,
+	       base[0] / step, base[1] / step);
 }
 
 static json_t *row_object(const struct fsmoe_plan *plan, const double *base)
 {
-	const double step = cli_plan_seconds(plan);
+	const double step = fsmoe_train_plan_seconds(plan, 1);
 
 	return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f}", "forward_degree",
 			 plan->layer[0].forward_degree, "backward_degree",
@@ -153,7 +136,7 @@ static void write_line(const struct grid *g, int i, const struct fsmoe_grid_poin
 		'A' + (int)g->testbed, i, x->batch, x->heads, x->seq, x->model_dim, x->scale,
 		x->factor, x->mixtral ? "mixtral" : "simple", plan->schedule, l->forward_degree,
 		l->backward_degree, plan->forward, plan->backward, plan->tail_seconds,
-		cli_plan_seconds(plan), (double)l->moe.bytes, (double)l->dense.bytes);
+		fsmoe_train_plan_seconds(plan, 1), (double)l->moe.bytes, (double)l->dense.bytes);
 }
 
 static int simulate_point(struct grid *g, struct fsmoe_plan_problem *p, int i)
@@ -175,7 +158,7 @@ static int simulate_point(struct grid *g, struct fsmoe_plan_problem *p, int i)
 		if (err)
 			break;
 		for (int b = 0; b < NBASELINES; b++)
-			add(&g->over[k][b], base[b] / cli_plan_seconds(&plan), i == 0);
+			add(&g->over[k][b], base[b] / fsmoe_train_plan_seconds(&plan, 1), i == 0);
 		if (g->csv)
 			write_line(g, i, &x, &plan);
 		fsmoe_plan_destroy(&plan);

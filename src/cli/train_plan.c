@@ -56,36 +56,13 @@ int run_dispatch(struct run *run)
 
 /* --- a plan for people -------------------------------------------------------------------- */
 
-struct range
-{
-	int low, high;
-};
-
-static const char *range_text(const struct range *r, char *text, size_t size)
-{
-	snprintf(text, size, r->low == r->high ? "%d" : "%d to %d", r->low, r->high);
-	return text;
-}
-
-static void widen(struct range *r, int degree)
-{
-	r->low = r->low == 0 || degree < r->low ? degree : r->low;
-	r->high = degree > r->high ? degree : r->high;
-}
-
 const char *run_plan_chunks(const struct fsmoe_plan *plan, char text[RUN_PLAN_TEXT])
 {
-	struct range forward = {0, 0}, backward = {0, 0};
-	char range[2][32];
+	char forward[CLI_DEGREE_TEXT], backward[CLI_DEGREE_TEXT];
 
-	for (int i = 0; i < plan->layers; i++)
-	{
-		widen(&forward, plan->layer[i].forward_degree);
-		widen(&backward, plan->layer[i].backward_degree);
-	}
 	snprintf(text, RUN_PLAN_TEXT, "%s chunks forward, %s backward",
-		 range_text(&forward, range[0], sizeof(range[0])),
-		 range_text(&backward, range[1], sizeof(range[1])));
+		 cli_degree_text(plan, 0, " to ", forward),
+		 cli_degree_text(plan, 1, " to ", backward));
 	return text;
 }
 
@@ -156,15 +133,17 @@ static int resume_plan(struct run *run)
 static int check_chunks(const struct run *run)
 {
 	const char *what = run->config.plan ? run->config.plan : "the checkpoint's plan";
-	struct range all = {0, 0};
+	int most = 0;
 
 	for (int i = 0; i < run->plan.layers; i++)
 	{
-		widen(&all, run->plan.layer[i].forward_degree);
-		widen(&all, run->plan.layer[i].backward_degree);
+		const struct fsmoe_plan_layer *layer = &run->plan.layer[i];
+
+		most = layer->forward_degree > most ? layer->forward_degree : most;
+		most = layer->backward_degree > most ? layer->backward_degree : most;
 	}
-	return fsmoe_train_config_check_chunks(&run->config, what, all.high) ? FSMOE_EXIT_USAGE
-									     : FSMOE_EXIT_OK;
+	return fsmoe_train_config_check_chunks(&run->config, what, most) ? FSMOE_EXIT_USAGE
+									 : FSMOE_EXIT_OK;
 }
 
 /* Finds --schedule, or the plan's schedule, or the default one for a profile. */
