@@ -6,8 +6,8 @@
  * buffers, all ranks at once. A step far above the sum means that the baseline is slow by accident,
  * one far below that tasks overlap which should not.
  *
- * Of a task's medians it takes the slowest rank's for computation and, as `fsmoe bench schedule`
- * does, that of the rank that waits least for communication. The ratio is taken per round: the step
+ * It takes a task's median of the slowest rank for computation. For communication it takes that of
+ * the rank that waits least, as `fsmoe bench schedule` does. The ratio is taken per round: the step
  * over the sum of its own tasks alone, in which the slowest rank of that round counts between two
  * communications. Ranks that share cores are slow in turns, which medians over rounds would hide.
  * It prints the median of the ratios, a tenth and nine tenths.

@@ -30,9 +30,9 @@ struct fsmoe_runtime_opts
 			   * once with a sentence that names the place where it was */
 	/* Name of a StarPU scheduling policy. NULL: $STARPU_SCHED if set, otherwise "fsmoe". */
 	const char *starpu_sched;
-	/* Where programs run: "cpu" or "cuda". Each rank uses the GPU with the rank's number on its
-	 * host, and NCCL carries the collectives. Operations without a CUDA kernel run on the
-	 * CPU. */
+	/* The device of the programs: "cpu" or "cuda". Each rank uses the GPU with the rank's
+	 * number on its host, and NCCL carries the collectives. Operations without a CUDA kernel
+	 * run on the CPU. */
 	const char *device;
 	/* "starpu", or on GPUs "stream": three CUDA streams run the graph and StarPU is not
 	 * started. */
